@@ -1,0 +1,49 @@
+//! The library's one error type: what went wrong, with the file or value that it went wrong with.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// An error of the library. Its `Display` is one line that names the file or value and, where there is one, the mend.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The operating system refused something about a file.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A file's content is not what it should be.
+    #[error("{}: {what}", path.display())]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it, and the mend.
+        what: String,
+    },
+    /// A value (a flag's, a recipe key's) makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+    /// The work was stopped on request.
+    #[error("stopped")]
+    Stopped,
+    /// A tensor operation failed: a bug of ours, or a device out of memory.
+    #[error("tensor: {0}")]
+    Tensor(#[from] candle_core::Error),
+}
+
+impl Error {
+    /// An [`Error::Io`] about `path`; made for `map_err(Error::io(path))`.
+    pub fn io(path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Error {
+        move |source| Error::Io { path: path.as_ref().to_path_buf(), source }
+    }
+
+    /// An [`Error::File`] about `path`.
+    pub fn file(path: impl AsRef<Path>, what: impl Into<String>) -> Error {
+        Error::File { path: path.as_ref().to_path_buf(), what: what.into() }
+    }
+}
+
+/// The library's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,1 @@
+//! CPU compute of gantools: plain functions over slices. No candle, no files.

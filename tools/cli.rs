@@ -1,0 +1,241 @@
+//! What the four tools share: common flags, the pipe's rules, errors to exit codes. They compute nothing.
+//!
+//! The rules: stdout carries the result alone, one line; progress and warnings go to stderr; exit 0 is done, 1 is
+//! failed with one line that names the file or flag and the mend, 2 is usage; a closed pipe ends a tool quietly.
+
+use std::ffi::CString;
+use std::fmt;
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::time::{Duration, Instant};
+
+use gan::progress::Progress;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Flags that mean the same in every tool.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Common {
+    /// Number of threads; changes no byte of any result [default: all cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// No progress, warnings or tables on stderr
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// A tool's result: what goes to stdout.
+pub struct Answer {
+    /// The one line (a path or a number), or a short table for the `--list-…` and `--info` modes.
+    pub text: String,
+    /// The same as one JSON object, for `--json`.
+    pub json: serde_json::Value,
+}
+
+impl Answer {
+    /// The artifact that was made at `path`, with whatever else is worth telling in `--json`.
+    pub fn path(path: &Path, mut more: serde_json::Value) -> Answer {
+        more["path"] = path.display().to_string().into();
+        Answer { text: path.display().to_string(), json: more }
+    }
+}
+
+/// An error in how the tool was called: exit 2.
+#[derive(Debug)]
+pub struct Usage(pub String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// Runs a tool: parses argv into `A`, sets the threads, calls `run`, prints its answer, and maps errors to exit codes.
+pub fn main<A: clap::Parser>(common: fn(&A) -> &Common, run: fn(A) -> anyhow::Result<Answer>) -> ExitCode {
+    let args = match A::try_parse() {
+        Ok(args) => args,
+        Err(e) => {
+            // `--help | head -1` closes the pipe on us: nothing to say about that.
+            let _ = e.print();
+            return ExitCode::from(e.exit_code() as u8);
+        }
+    };
+    let tool = A::command().get_name().to_string();
+    let (threads, json) = (common(&args).threads, common(&args).json);
+    catch_sigbus(&tool);
+    if let Some(n) = threads {
+        // Fails only where a pool exists already, and none does before this line.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(n.into()).build_global();
+    }
+    match run(args) {
+        Ok(answer) => {
+            let text = if json { answer.json.to_string() } else { answer.text };
+            let mut out = io::stdout().lock();
+            match writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()) {
+                Err(e) if e.kind() != io::ErrorKind::BrokenPipe => fail(&tool, &format!("stdout: {e}"), 1),
+                _ => ExitCode::SUCCESS,
+            }
+        }
+        Err(e) => {
+            let code = if e.is::<Usage>() { 2 } else { 1 };
+            fail(&tool, &one_line(&e), code)
+        }
+    }
+}
+
+/// The whole chain of an error as one line. (candle's errors append a backtrace on further lines.)
+fn one_line(e: &anyhow::Error) -> String {
+    format!("{e:#}").lines().map(str::trim_end).find(|l| !l.is_empty()).unwrap_or("failed").to_string()
+}
+
+fn fail(tool: &str, line: &str, code: u8) -> ExitCode {
+    let _ = writeln!(io::stderr(), "{tool}: {line}");
+    ExitCode::from(code)
+}
+
+/// The operand `given`, or else one line from stdin when that is not a terminal: a path, or a JSON object with `path`.
+/// `usage` says how to name the operand; it is the error when there is neither.
+pub fn operand(given: Option<PathBuf>, usage: &str) -> anyhow::Result<PathBuf> {
+    if let Some(path) = given {
+        return Ok(path);
+    }
+    let stdin = io::stdin();
+    if stdin.is_terminal() {
+        return Err(Usage(usage.to_string()).into());
+    }
+    let mut line = String::new();
+    stdin.lock().read_line(&mut line).map_err(|e| anyhow::anyhow!("stdin: {e}"))?;
+    let line = line.trim_end_matches(['\r', '\n']);
+    if line.is_empty() {
+        anyhow::bail!("stdin is empty: what came before in the pipe failed, or name the operand ({usage})");
+    }
+    if line.starts_with('{') {
+        let object: serde_json::Value =
+            serde_json::from_str(line).map_err(|e| anyhow::anyhow!("stdin: not a JSON object: {e}"))?;
+        return match object["path"].as_str() {
+            Some(path) => Ok(path.into()),
+            None => anyhow::bail!("stdin: the JSON object has no \"path\""),
+        };
+    }
+    Ok(line.into())
+}
+
+/// Draws progress on stderr: a bar on a terminal, a plain line every few seconds elsewhere, nothing when quiet.
+pub struct Bar {
+    tool: &'static str,
+    quiet: bool,
+    bar: Option<ProgressBar>,
+    plain: Mutex<Instant>,
+}
+
+impl Bar {
+    /// How often a plain line is written when stderr is no terminal.
+    const PLAIN_EVERY: Duration = Duration::from_secs(10);
+
+    /// A bar for `tool`.
+    pub fn new(tool: &'static str, common: &Common) -> Bar {
+        let bar = (!common.quiet && io::stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(8));
+            let style = "{bar:28} {pos}/{len} {msg} [{elapsed}, {eta} left]";
+            bar.set_style(ProgressStyle::with_template(style).expect("a constant template"));
+            bar
+        });
+        Bar { tool, quiet: common.quiet, bar, plain: Mutex::new(Instant::now()) }
+    }
+
+    /// Writes one line to stderr, above the bar; nothing when quiet.
+    pub fn say(&self, line: &str) {
+        if self.quiet {
+            return;
+        }
+        let write = || {
+            let _ = writeln!(io::stderr(), "{}: {line}", self.tool);
+        };
+        match &self.bar {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+
+    /// Takes the bar off the terminal; call it when the work is done.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Progress for Bar {
+    fn at(&self, done: u64, total: u64, note: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_length(total);
+            bar.set_position(done);
+            bar.set_message(note.to_string());
+        } else if !self.quiet {
+            let mut last = self.plain.lock().expect("no panic while held");
+            if last.elapsed() >= Self::PLAIN_EVERY {
+                *last = Instant::now();
+                let note = if note.is_empty() { String::new() } else { format!("  {note}") };
+                let _ = writeln!(io::stderr(), "{}: {done}/{total}{note}", self.tool);
+            }
+        }
+    }
+
+    fn warn(&self, line: &str) {
+        self.say(&format!("warning: {line}"));
+    }
+}
+
+/// A duration as people say it: `45 s`, `12 min`, `3 h 20 min`.
+pub fn human(duration: Duration) -> String {
+    let s = duration.as_secs_f64();
+    match s {
+        s if s < 90.0 => format!("{s:.0} s"),
+        s if s < 5400.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{} h {:02} min", (s / 3600.0) as u64, (s / 60.0) as u64 % 60),
+    }
+}
+
+/// The line that the SIGBUS handler writes, a leaked C string.
+static SIGBUS_LINE: AtomicPtr<libc::c_char> = AtomicPtr::new(std::ptr::null_mut());
+
+fn set_sigbus_line(line: String) {
+    if let Ok(line) = CString::new(line) {
+        // Leaked on purpose: a handler may be reading the old line at any time. There is one per mapped file.
+        SIGBUS_LINE.store(line.into_raw(), Ordering::Release);
+    }
+}
+
+/// A mapped file that shrinks (or a disk that fails) turns a read into SIGBUS: say so in one line and exit 1.
+fn catch_sigbus(tool: &str) {
+    extern "C" fn handler(_: libc::c_int) {
+        let line = SIGBUS_LINE.load(Ordering::Acquire);
+        // SAFETY: `line` is null or a C string that is never freed; strlen, write and _exit are async-signal-safe.
+        unsafe {
+            if !line.is_null() {
+                libc::write(2, line.cast(), libc::strlen(line));
+            }
+            libc::_exit(1);
+        }
+    }
+    set_sigbus_line(format!("{tool}: a mapped file was cut short, or its disk failed, while it was read\n"));
+    // SAFETY: the handler has the signature that `signal` expects and calls async-signal-safe functions only.
+    unsafe {
+        libc::signal(libc::SIGBUS, handler as *const () as libc::sighandler_t);
+    }
+}
+
+/// Names `path` in the line that is written should it shrink while it is mapped.
+pub fn mapped(tool: &str, path: &Path) {
+    let path = path.display();
+    set_sigbus_line(format!(
+        "{tool}: {path}: was cut short, or its disk failed, while it was read; make it again\n"
+    ));
+}
