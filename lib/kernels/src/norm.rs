@@ -1,0 +1,251 @@
+//! Batch normalisation over the rows of a `[R, C]` matrix, with the activation that follows it in the same sweep.
+//!
+//! Ioffe and Szegedy 2015; the backward formulas are those of their section 3.
+
+use rayon::prelude::*;
+
+use crate::{Activation, ROWS};
+
+/// A batch's statistics per channel.
+#[derive(Clone, Debug)]
+pub struct Moments {
+    /// The mean, `[C]`.
+    pub mean: Vec<f32>,
+    /// The biased variance (divided by R), `[C]`.
+    pub var: Vec<f32>,
+}
+
+/// Sums of two quantities per channel, over fixed pieces of rows in f32 and over the pieces in f64.
+fn sums(rows: usize, c: usize, piece: impl Fn(usize, usize, &mut [f32], &mut [f32]) + Sync) -> (Vec<f64>, Vec<f64>) {
+    let pieces: Vec<Vec<f32>> = (0..rows.div_ceil(ROWS))
+        .into_par_iter()
+        .map(|i| {
+            let mut sum = vec![0.0; 2 * c];
+            let (a, b) = sum.split_at_mut(c);
+            piece(i * ROWS, ROWS.min(rows - i * ROWS), a, b);
+            sum
+        })
+        .collect();
+    let mut total = vec![0.0f64; 2 * c];
+    for sum in &pieces {
+        total.iter_mut().zip(sum).for_each(|(t, &s)| *t += s as f64);
+    }
+    let second = total.split_off(c);
+    (total, second)
+}
+
+/// Mean and biased variance of each channel of `x` `[R, C]`, R ≥ 1.
+pub fn moments(x: &[f32], c: usize) -> Moments {
+    let rows = x.len() / c;
+    assert!(rows > 0 && x.len() == rows * c, "batch-norm: not a matrix of {c} columns");
+    // Sums of x − x₀ rather than x: the variance then loses nothing to a large mean.
+    let shift = &x[..c];
+    let (sum, square) = sums(rows, c, |first, n, sum, square| {
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for row in x[first * c..(first + n) * c].chunks_exact(c) {
+                    for (((s, q), &v), &x0) in sum.iter_mut().zip(&mut *square).zip(row).zip(shift) {
+                        let d = v - x0;
+                        *s += d;
+                        *q += d * d;
+                    }
+                }
+            },
+        );
+    });
+    let n = rows as f64;
+    let mean = sum.iter().zip(shift).map(|(s, &x0)| (s / n + x0 as f64) as f32).collect();
+    let var = sum.iter().zip(&square).map(|(s, q)| ((q / n - (s / n) * (s / n)).max(0.0)) as f32).collect();
+    Moments { mean, var }
+}
+
+/// 1/√(var + eps), computed in f64.
+pub fn inverse_std(var: &[f32], eps: f64) -> Vec<f32> {
+    var.iter().map(|&v| (1.0 / (v as f64 + eps).sqrt()) as f32).collect()
+}
+
+/// `y = activation((x − mean)·inv_std·gamma + beta)`; x and y `[R, C]`, the others `[C]`.
+pub fn normalize(
+    x: &[f32],
+    mean: &[f32],
+    inv_std: &[f32],
+    gamma: &[f32],
+    beta: &[f32],
+    activation: Activation,
+    y: &mut [f32],
+) {
+    let c = mean.len();
+    assert!(x.len() == y.len() && x.len().is_multiple_of(c), "batch-norm: shapes differ");
+    assert!(inv_std.len() == c && gamma.len() == c && beta.len() == c, "batch-norm: channels differ");
+    let scale: Vec<f32> = inv_std.iter().zip(gamma).map(|(i, g)| i * g).collect();
+    y.par_chunks_mut(ROWS * c).zip(x.par_chunks(ROWS * c)).for_each(|(y, x)| {
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for (y, x) in y.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
+                    for ((((y, &x), &m), &s), &b) in y.iter_mut().zip(x).zip(mean).zip(&scale).zip(beta) {
+                        *y = (x - m) * s + b;
+                    }
+                    activation.apply(y);
+                }
+            },
+        );
+    });
+}
+
+/// What batch-norm's backward gives for its parameters, `[C]` each.
+#[derive(Clone, Debug)]
+pub struct ParameterGrads {
+    /// The gradient of gamma.
+    pub gamma: Vec<f32>,
+    /// The gradient of beta.
+    pub beta: Vec<f32>,
+}
+
+/// The backward pass of `y = activation(batch_norm(x))` in training mode.
+///
+/// x, y, dy, dx `[R, C]`; mean, inv_std (of this batch) and gamma `[C]`. Writes dx and returns the parameters' gradients.
+#[allow(clippy::too_many_arguments)]
+pub fn backward(
+    x: &[f32],
+    y: &[f32],
+    dy: &[f32],
+    mean: &[f32],
+    inv_std: &[f32],
+    gamma: &[f32],
+    activation: Activation,
+    dx: &mut [f32],
+) -> ParameterGrads {
+    let c = mean.len();
+    let rows = x.len() / c;
+    assert!(x.len() == rows * c && y.len() == x.len() && dy.len() == x.len() && dx.len() == x.len());
+    assert!(inv_std.len() == c && gamma.len() == c, "batch-norm: channels differ");
+    let slope = |y: f32| match activation {
+        Activation::Identity => 1.0,
+        Activation::LeakyRelu(slope) => {
+            if y > 0.0 {
+                1.0
+            } else {
+                slope
+            }
+        }
+        Activation::Tanh => 1.0 - y * y,
+    };
+    // dz = dy·f'(z); Σdz and Σdz·(x − mean).
+    let (sum, product) = sums(rows, c, |first, n, sum, product| {
+        let range = first * c..(first + n) * c;
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                let all = x[range.clone()].chunks_exact(c).zip(y[range.clone()].chunks_exact(c));
+                for ((x, y), dy) in all.zip(dy[range.clone()].chunks_exact(c)) {
+                    let channels = sum.iter_mut().zip(&mut *product).zip(x).zip(y).zip(dy).zip(mean);
+                    for (((((s, p), &x), &y), &dy), &m) in channels {
+                        let dz = dy * slope(y);
+                        *s += dz;
+                        *p += dz * (x - m);
+                    }
+                }
+            },
+        );
+    });
+    let n = rows as f64;
+    let each = |f: &dyn Fn(usize) -> f64| (0..c).map(|i| f(i) as f32).collect::<Vec<f32>>();
+    let inv = |i: usize| inv_std[i] as f64;
+    // dx = gamma·inv_std·(dz − Σdz/R − x̂·Σ(dz·x̂)/R), as a·dz + b·x + d.
+    let a = each(&|i| gamma[i] as f64 * inv(i));
+    let b = each(&|i| -(gamma[i] as f64) * inv(i).powi(3) * product[i] / n);
+    let d = each(&|i| -(gamma[i] as f64) * inv(i) * sum[i] / n);
+    let pieces = dx.par_chunks_mut(ROWS * c).zip(x.par_chunks(ROWS * c));
+    pieces.zip(y.par_chunks(ROWS * c)).zip(dy.par_chunks(ROWS * c)).for_each(|(((dx, x), y), dy)| {
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                let rows = dx.chunks_exact_mut(c).zip(x.chunks_exact(c));
+                for (((dx, x), y), dy) in rows.zip(y.chunks_exact(c)).zip(dy.chunks_exact(c)) {
+                    let channels = dx.iter_mut().zip(x).zip(y).zip(dy).zip(mean).zip(&a).zip(&b).zip(&d);
+                    for (((((((dx, &x), &y), &dy), &m), &a), &b), &d) in channels {
+                        *dx = a * (dy * slope(y)) + b * (x - m) + d;
+                    }
+                }
+            },
+        );
+    });
+    ParameterGrads { gamma: each(&|i| product[i] * inv(i)), beta: each(&|i| sum[i]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const C: usize = 5;
+
+    /// R rows around a large mean, where a careless variance loses its digits.
+    fn batch(rows: usize) -> Vec<f32> {
+        (0..rows * C).map(|i| 100.0 * (i % C) as f32 + (i as f32 * 0.7).sin() * (1.0 + (i % C) as f32)).collect()
+    }
+
+    #[test]
+    fn moments_match_f64_over_several_pieces() {
+        for rows in [1, 2, 255, 256, 1000] {
+            let x = batch(rows);
+            let m = moments(&x, C);
+            for c in 0..C {
+                let column: Vec<f64> = x.iter().skip(c).step_by(C).map(|&v| v as f64).collect();
+                let mean = column.iter().sum::<f64>() / rows as f64;
+                let var = column.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / rows as f64;
+                assert!((m.mean[c] as f64 - mean).abs() < 2e-5, "{} {mean}", m.mean[c]);
+                assert!((m.var[c] as f64 - var).abs() < 2e-5 * (1.0 + var), "{} {var}", m.var[c]);
+            }
+        }
+    }
+
+    #[test]
+    fn backward_is_that_of_finite_differences() {
+        let rows = 300;
+        let x: Vec<f32> = batch(rows).iter().enumerate().map(|(i, v)| v - 100.0 * (i % C) as f32).collect();
+        let gamma = [0.5, 1.0, -1.5, 2.0, 0.1];
+        let beta = [0.1, -0.2, 0.3, 0.0, 1.0];
+        let weight: Vec<f64> = (0..x.len()).map(|i| (i as f64 * 1.3).cos()).collect();
+        for activation in [Activation::Identity, Activation::LeakyRelu(0.2), Activation::Tanh] {
+            let forward = |x: &[f32], gamma: &[f32], beta: &[f32]| {
+                let m = moments(x, C);
+                let mut y = vec![0.0; x.len()];
+                normalize(x, &m.mean, &inverse_std(&m.var, 1e-5), gamma, beta, activation, &mut y);
+                y
+            };
+            let m = moments(&x, C);
+            let y = forward(&x, &gamma, &beta);
+            // Outputs near the kink of LeakyReLU take no part: a finite difference would step over it.
+            let weight: Vec<f64> =
+                weight.iter().zip(&y).map(|(w, y)| if y.abs() < 0.02 { 0.0 } else { *w }).collect();
+            let loss = |y: &[f32]| y.iter().zip(&weight).map(|(&y, w)| y as f64 * w).sum::<f64>();
+            let dy: Vec<f32> = weight.iter().map(|&w| w as f32).collect();
+            let mut dx = vec![f32::NAN; x.len()];
+            let inv = inverse_std(&m.var, 1e-5);
+            let grads = backward(&x, &y, &dy, &m.mean, &inv, &gamma, activation, &mut dx);
+            let h = 2e-3;
+            let numeric = |f: &dyn Fn(f32) -> f64| (f(h) - f(-h)) / (2.0 * h as f64);
+            for i in [0, 7, 23, 4, 1404, 1499] {
+                let slope = numeric(&|d| {
+                    let mut x = x.clone();
+                    x[i] += d;
+                    loss(&forward(&x, &gamma, &beta))
+                });
+                assert!((dx[i] as f64 - slope).abs() < 2e-2, "{activation:?} x{i}: {} {slope}", dx[i]);
+            }
+            for c in 0..C {
+                let moved = |at: &[f32; C], d: f32| {
+                    let mut at = *at;
+                    at[c] += d;
+                    at
+                };
+                let dgamma = numeric(&|d| loss(&forward(&x, &moved(&gamma, d), &beta)));
+                let dbeta = numeric(&|d| loss(&forward(&x, &gamma, &moved(&beta, d))));
+                assert!((grads.gamma[c] as f64 - dgamma).abs() < 5e-2, "{} {dgamma}", grads.gamma[c]);
+                assert!((grads.beta[c] as f64 - dbeta).abs() < 5e-2, "{} {dbeta}", grads.beta[c]);
+            }
+        }
+    }
+}
