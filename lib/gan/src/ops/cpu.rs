@@ -19,7 +19,9 @@ fn slice(tensor: &Tensor) -> Result<Slice<impl Deref<Target = Storage> + '_>> {
     let (storage, layout) = tensor.storage_and_layout();
     let contiguous = layout.contiguous_offsets();
     match (&*storage, contiguous) {
-        (Storage::Cpu(CpuStorage::F32(_)), Some((start, end))) => Ok(Slice { storage, start, len: end - start }),
+        (Storage::Cpu(CpuStorage::F32(_)), Some((start, end))) => {
+            Ok(Slice { storage, start, len: end - start })
+        }
         _ => Err(Error::Invalid(format!(
             "tensor: the CPU operations take contiguous f32 tensors on the CPU, not {:?} {:?}",
             tensor.dtype(),
@@ -110,8 +112,7 @@ pub(super) fn batch_norm_backward(
     let inv_std = norm_kernel::inverse_std(&*slice(&moments.var)?, norm.eps);
     let (xs, ys, dys) = (slice(x)?, slice(y)?, slice(dy)?);
     let (mean, gamma) = (slice(&moments.mean)?, slice(norm.gamma)?);
-    let grads =
-        norm_kernel::backward(&xs, &ys, &dys, &mean, &inv_std, &gamma, norm.activation, &mut dx);
+    let grads = norm_kernel::backward(&xs, &ys, &dys, &mean, &inv_std, &gamma, norm.activation, &mut dx);
     let c = inv_std.len();
     Ok(NormGrads { x: tensor(dx, x.shape())?, gamma: tensor(grads.gamma, c)?, beta: tensor(grads.beta, c)? })
 }
