@@ -56,12 +56,13 @@ fn ten_steps(backend: Backend) {
     let series = |name: &str| steps[name].to_vec1::<f32>().unwrap();
     let names = ["errD_real", "errD_fake", "errG", "D_x", "D_G_z1", "D_G_z2"];
     let expected = names.map(series);
+    #[allow(clippy::needless_range_loop)] // the step indexes six series at once
     for step in 0..10 {
         let r = trainer.step(&real, &noise(&data, step)).unwrap();
         let ours = [r.loss_d_real, r.loss_d_fake, r.loss_g, r.d_x, r.d_g_z1, r.d_g_z2];
-        for i in 0..6 {
-            let theirs = expected[i][step] as f64;
-            assert!((ours[i] - theirs).abs() < 1e-5, "{} at step {step}: {} {theirs}", names[i], ours[i]);
+        for ((name, ours), expected) in names.iter().zip(ours).zip(&expected) {
+            let theirs = expected[step] as f64;
+            assert!((ours - theirs).abs() < 1e-5, "{name} at step {step}: {ours} {theirs}");
         }
     }
     for (network, prefix) in [(&trainer.generator, "G."), (&trainer.discriminator, "D.")] {

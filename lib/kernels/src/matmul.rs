@@ -104,9 +104,9 @@ mod tests {
                     }
                 }
                 gemm(true, left, right, &mut c, n);
-                for i in 0..m * n {
+                for (i, c) in c.iter().enumerate() {
                     assert!(
-                        (c[i] as f64 - 2.0 * exact(i / n, i % n)).abs() < 2e-5,
+                        (*c as f64 - 2.0 * exact(i / n, i % n)).abs() < 2e-5,
                         "{m}×{n}×{k} {ta} {tb} twice"
                     );
                 }
