@@ -1,6 +1,6 @@
 //! The device that tensors are on, by the name that `--device` takes.
 
-use candle_core::Device;
+pub use candle_core::Device;
 
 use crate::{Error, Result};
 

@@ -1,8 +1,9 @@
 //! A safetensors file of weights: written the same bytes every time, read only after every length was checked.
 //!
 //! The `safetensors` crate's own writer orders metadata at random, so the header is written here: one metadata key,
-//! `gantools`, then the tensors by name, then spaces up to a multiple of 64.
+//! `gantools`, then the tensors, integers first and then by name, then spaces up to a multiple of 64.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -22,12 +23,16 @@ const ALIGN: usize = 64;
 /// What the safetensors format allows for a header, in bytes.
 const MAX_HEADER: u64 = 100_000_000;
 
-/// Writes `tensors` (f32 or i64) and `metadata` (JSON) to `path`, whole or not at all. They are laid out by name.
+/// Tensors in their order in a file: the wider numbers first, so that all are aligned (PyTorch's reader wants that).
+type Ordered<'a> = BTreeMap<(Reverse<usize>, &'a str), &'a Tensor>;
+
+/// Writes `tensors` (f32 or i64) and `metadata` (JSON) to `path`, whole or not at all.
 ///
 /// # Errors
 /// What the operating system refuses.
 pub fn write(path: &Path, metadata: &str, tensors: &[(String, Tensor)]) -> Result<()> {
-    let tensors: BTreeMap<&str, &Tensor> = tensors.iter().map(|(name, t)| (name.as_str(), t)).collect();
+    let key = |name, tensor: &Tensor| (Reverse(tensor.dtype().size_in_bytes()), name);
+    let tensors: Ordered = tensors.iter().map(|(name, t)| (key(name.as_str(), t), t)).collect();
     let header = header(metadata, &tensors);
     atomic::write(path, |out| {
         out.write_all(&(header.len() as u64).to_le_bytes())?;
@@ -36,11 +41,11 @@ pub fn write(path: &Path, metadata: &str, tensors: &[(String, Tensor)]) -> Resul
     })
 }
 
-fn header(metadata: &str, tensors: &BTreeMap<&str, &Tensor>) -> String {
+fn header(metadata: &str, tensors: &Ordered) -> String {
     let quote = |s: &str| serde_json::to_string(s).expect("a string is JSON");
     let mut header = format!("{{\"__metadata__\":{{\"{KEY}\":{}}}", quote(metadata));
     let mut start = 0;
-    for (name, tensor) in tensors {
+    for ((_, name), tensor) in tensors {
         let end = start + tensor.elem_count() * tensor.dtype().size_in_bytes();
         let dtype = if tensor.dtype() == DType::I64 { "I64" } else { "F32" };
         let shape = serde_json::to_string(tensor.dims()).expect("numbers are JSON");
@@ -50,7 +55,8 @@ fn header(metadata: &str, tensors: &BTreeMap<&str, &Tensor>) -> String {
     }
     header.push('}');
     let padded = (8 + header.len()).next_multiple_of(ALIGN) - 8;
-    header + &" ".repeat(padded - header.len())
+    header.extend(std::iter::repeat_n(' ', padded - header.len()));
+    header
 }
 
 /// Writes the elements of a tensor, row-major, little-endian.

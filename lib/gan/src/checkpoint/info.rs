@@ -10,11 +10,11 @@ use crate::model::ModelConfig;
 use crate::shard::Shard;
 use crate::{Error, Result};
 
-/// What a file is, in lines for people and in JSON for programs.
+/// What a file is.
 pub struct Info {
-    /// (name, value) pairs in reading order.
-    pub lines: Vec<(&'static str, String)>,
-    /// The same as one object.
+    /// A short table for people: a name and a value in each line.
+    pub text: String,
+    /// The same as one JSON object, with `path` and `kind`.
     pub json: Value,
 }
 
@@ -26,54 +26,62 @@ pub fn info(path: &Path) -> Result<Info> {
     let weights = Weights::open(path)?;
     let shapes = weights.shapes();
     if shapes.contains_key("images") {
-        return shard(path);
+        let (text, mut json) = Shard::open(path)?.header_info();
+        json["kind"] = "shard".into();
+        return Ok(Info { text, json });
     }
     let numbers: usize = shapes.values().map(|s| s.iter().product::<usize>()).sum();
-    match meta(path, &weights)? {
-        Some(meta) => Ok(ours(&meta, numbers)),
+    let mut info = match meta(path, &weights)? {
+        Some(meta) => ours(path, &meta, numbers),
         None => match ModelConfig::from_generator_weights(&shapes) {
-            Ok(model) => Ok(foreign(&model, numbers)),
-            Err(e) => Err(Error::file(path, format!("neither a shard nor weights that gantools knows ({e})"))),
+            Ok(model) => foreign(path, &model, numbers),
+            Err(e) => return Err(Error::file(path, format!("neither a shard nor weights that gantools knows ({e})"))),
         },
-    }
+    };
+    info.json["path"] = path.display().to_string().into();
+    info.json["numbers"] = numbers.into();
+    Ok(info)
 }
 
-fn ours(meta: &Meta, numbers: usize) -> Info {
-    let kind = match meta.kind {
-        Kind::Generator => "a generator",
-        Kind::Discriminator => "a discriminator",
-        Kind::State => "a run's state: generator, discriminator, Adam's moments",
+/// (name, value) pairs as a table.
+fn table(rows: &[(&str, String)]) -> String {
+    rows.iter().map(|(name, value)| format!("{name:<13} {value}")).collect::<Vec<_>>().join("\n")
+}
+
+fn ours(path: &Path, meta: &Meta, numbers: usize) -> Info {
+    let name = match meta.kind {
+        Kind::Generator => "generator",
+        Kind::Discriminator => "discriminator",
+        Kind::State => "state",
     };
-    let lines = vec![
-        ("file", kind.to_string()),
+    let text = table(&[
+        (name, path.display().to_string()),
         ("model", model(&meta.model)),
         ("numbers", numbers.to_string()),
         ("trained", format!("{} steps, to epoch {}", meta.step, meta.epoch)),
-        ("recipe", format!("{}: {}", meta.recipe.name, meta.recipe.schedule.length)),
+        ("recipe", format!("{} ({})", meta.recipe.name, meta.recipe.schedule.length)),
         ("seed", meta.recipe.seed.to_string()),
-        ("shard", format!("{} ({} pictures, {})", meta.shard.name, meta.shard.pictures, meta.shard.hash)),
-        ("written by", format!("gantools {}", meta.tool)),
-    ];
-    let mut json = serde_json::to_value(meta).expect("a recipe's numbers are finite");
-    json["numbers"] = numbers.into();
-    Info { lines, json }
+        ("shard", format!("{}, {} pictures", meta.shard.name, meta.shard.pictures)),
+        ("shard sha256", meta.shard.hash.clone()),
+        ("made by", format!("train {}", meta.tool)),
+    ]);
+    Info { text, json: serde_json::to_value(meta).expect("a recipe's numbers are finite") }
 }
 
-fn foreign(config: &ModelConfig, numbers: usize) -> Info {
-    let lines = vec![
-        ("file", "a generator, by its shapes; not written by gantools".to_string()),
+fn foreign(path: &Path, config: &ModelConfig, numbers: usize) -> Info {
+    let text = table(&[
+        ("generator", path.display().to_string()),
         ("model", model(config)),
         ("numbers", numbers.to_string()),
-    ];
-    Info { lines, json: json!({ "kind": Kind::Generator, "model": config, "numbers": numbers }) }
+        ("made by", "another program: what it is, its shapes tell".to_string()),
+    ]);
+    Info { text, json: json!({ "kind": Kind::Generator, "model": config }) }
 }
 
 /// One line about a model.
 fn model(config: &ModelConfig) -> String {
     let (h, w, c) = config.image_shape();
     match config {
-        ModelConfig::Dcgan(m) => {
-            format!("DCGAN {w}×{h}×{c}, nz {}, ngf {}, ndf {}, leaky slope {}", m.nz, m.ngf, m.ndf, m.leaky_slope)
-        }
+        ModelConfig::Dcgan(m) => format!("DCGAN {h}×{w}×{c}, nz {}, ngf {}, ndf {}", m.nz, m.ngf, m.ndf),
     }
 }
