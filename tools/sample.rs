@@ -13,9 +13,6 @@ use gan::Error;
 use gantools::{Answer, Bar, Common, operand};
 use serde_json::json;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Make pictures with a trained generator, and print their folder.
 ///
 /// Picture i depends on the generator, the seed and i alone. The folder takes its place whole, at the end; one that
