@@ -13,9 +13,6 @@ use gan::{Error, checkpoint, device};
 use gantools::{Answer, Bar, Common, human, mapped, operand};
 use serde_json::json;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Train a GAN on the pictures of a shard, and print the path of its generator.
 ///
 /// Everything that a run leaves is in its folder: G.safetensors, D.safetensors, state.safetensors, metrics.jsonl,
