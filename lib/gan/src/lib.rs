@@ -5,6 +5,7 @@
 pub mod adam;
 pub mod checkpoint;
 mod error;
+pub mod features;
 pub mod frechet;
 pub mod inception;
 pub mod latent;
