@@ -1,1 +1,100 @@
-//! (to be written)
+//! Adam whose state can be saved.
+
+use std::collections::HashMap;
+
+use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::layer::Network;
+use crate::ops::AdamStep;
+use crate::{Error, Result};
+
+/// Adam's settings (Kingma and Ba 2015); no weight decay.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AdamConfig {
+    /// The learning rate, > 0.
+    pub lr: f64,
+    /// Decay of the first moment, in [0, 1).
+    pub beta1: f64,
+    /// Decay of the second moment, in [0, 1).
+    pub beta2: f64,
+    /// Added to the denominator, > 0.
+    pub eps: f64,
+}
+
+impl AdamConfig {
+    /// Checks the ranges; the error names the value.
+    pub fn check(&self) -> Result<()> {
+        let positive = |name: &str, v: f64| match v.is_finite() && v > 0.0 {
+            true => Ok(()),
+            false => Err(Error::Invalid(format!("{name} {v}: must be above 0"))),
+        };
+        let decay = |name: &str, v: f64| match (0.0..1.0).contains(&v) {
+            true => Ok(()),
+            false => Err(Error::Invalid(format!("{name} {v}: must be at least 0 and below 1"))),
+        };
+        positive("learning rate", self.lr)?;
+        positive("eps", self.eps)?;
+        decay("beta1", self.beta1)?;
+        decay("beta2", self.beta2)
+    }
+}
+
+/// An optimiser for one network: settings, moments and the number of steps taken.
+#[derive(Clone, Debug)]
+pub struct Adam {
+    config: AdamConfig,
+    t: u64,
+    m: Vec<Tensor>,
+    v: Vec<Tensor>,
+}
+
+impl Adam {
+    /// Moments of zero for the parameters of `network`.
+    pub fn new(config: &AdamConfig, network: &Network) -> Result<Adam> {
+        config.check()?;
+        let zeros = || network.parameters().into_iter().map(Tensor::zeros_like).collect::<Result<Vec<_>, _>>();
+        Ok(Adam { config: config.clone(), t: 0, m: zeros()?, v: zeros()? })
+    }
+
+    /// One step on `network` from its gradients, in the order of [`Network::parameters`].
+    pub fn apply(&mut self, network: &mut Network, grads: &[Tensor]) -> Result<()> {
+        self.t += 1;
+        let AdamConfig { lr, beta1, beta2, eps } = self.config;
+        let step = AdamStep { beta1, beta2, eps, lr, t: self.t };
+        let backend = network.backend();
+        let parameters = network.parameters_mut();
+        assert_eq!(parameters.len(), grads.len(), "one gradient per parameter");
+        for (i, (parameter, grad)) in parameters.into_iter().zip(grads).enumerate() {
+            let updated = backend.adam(&step, parameter, &self.m[i], &self.v[i], grad)?;
+            (*parameter, self.m[i], self.v[i]) = (updated.weight, updated.m, updated.v);
+        }
+        Ok(())
+    }
+
+    /// The whole state: `m.NAME` and `v.NAME` in PyTorch's layouts, f32, and `t`, i64 `[1]`.
+    pub fn tensors(&self, network: &Network) -> Result<Vec<(String, Tensor)>> {
+        let mut all = Vec::new();
+        for (kind, moments) in [("m", &self.m), ("v", &self.v)] {
+            for (name, tensor) in network.to_pytorch(moments)? {
+                all.push((format!("{kind}.{name}"), tensor));
+            }
+        }
+        all.push(("t".into(), Tensor::new(&[self.t as i64], &Device::Cpu)?));
+        Ok(all)
+    }
+
+    /// Takes the state that [`Adam::tensors`] gave. An error names the tensor that is missing or wrong.
+    pub fn load(&mut self, network: &Network, tensors: &HashMap<String, Tensor>) -> Result<()> {
+        let t = tensors.get("t").ok_or_else(|| Error::Invalid("t: is missing".into()))?;
+        let t = t.flatten_all()?.to_vec1::<i64>()?;
+        self.t = match t[..] {
+            [t] if t >= 0 => t as u64,
+            _ => return Err(Error::Invalid(format!("t: {t:?} is no number of steps"))),
+        };
+        for (kind, moments) in [("m", &mut self.m), ("v", &mut self.v)] {
+            *moments = network.from_pytorch(|name| tensors.get(&format!("{kind}.{name}")))?;
+        }
+        Ok(())
+    }
+}

@@ -1,1 +1,352 @@
-//! (to be written)
+//! Layers with explicit forward and backward, and a network as a list of them.
+//!
+//! A layer's forward in training mode returns what its backward needs. Autograd takes no part: each of its gradient
+//! edges would allocate and add, and its convolution gradients are slow. In tests it is the oracle.
+
+use std::collections::HashMap;
+
+use candle_core::{DType, Device, Tensor};
+
+use crate::ops::{Activation, Backend, Geometry, Moments, Norm};
+use crate::{Error, Result};
+
+/// PyTorch's default for batch-norm: added to the variance.
+const BN_EPS: f64 = 1e-5;
+/// PyTorch's default for batch-norm: the share of a new batch in the running statistics.
+const BN_MOMENTUM: f64 = 0.1;
+
+/// A layer, with the activation that follows it.
+#[derive(Clone, Debug)]
+pub enum Layer {
+    /// A convolution; weight `[4, 4, in, out]`.
+    Conv {
+        /// The name in PyTorch's `state_dict`, such as `main.0`.
+        name: String,
+        /// Its shape.
+        geometry: Geometry,
+        /// `[4, 4, C, S]`.
+        weight: Tensor,
+        /// Applied to its output.
+        activation: Activation,
+    },
+    /// A transposed convolution; weight `[4, 4, out, in]`.
+    ConvTranspose {
+        /// The name in PyTorch's `state_dict`.
+        name: String,
+        /// Its shape.
+        geometry: Geometry,
+        /// `[4, 4, C, S]`.
+        weight: Tensor,
+        /// Applied to its output.
+        activation: Activation,
+    },
+    /// Batch-norm over the channels.
+    BatchNorm {
+        /// The name in PyTorch's `state_dict`.
+        name: String,
+        /// Scale, `[C]`.
+        gamma: Tensor,
+        /// Shift, `[C]`.
+        beta: Tensor,
+        /// Running mean and (unbiased) variance, `[C]`, for evaluation mode.
+        running: Moments,
+        /// Applied to its output.
+        activation: Activation,
+    },
+}
+
+/// What a layer's backward needs of its forward.
+#[derive(Debug)]
+struct Saved {
+    x: Tensor,
+    y: Tensor,
+    /// Of the batch; batch-norm only.
+    moments: Option<Moments>,
+}
+
+/// What the backward pass needs of the forward pass of a whole network.
+#[derive(Debug)]
+pub struct Tape(Vec<Saved>);
+
+/// Which gradients a backward pass computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Those of the parameters, to train this network.
+    Parameters,
+    /// That of the input, to train what made it.
+    Input,
+}
+
+/// The result of a backward pass.
+#[derive(Debug)]
+pub enum Grads {
+    /// One per parameter, in the order of [`Network::parameters`].
+    Parameters(Vec<Tensor>),
+    /// The input's.
+    Input(Tensor),
+}
+
+impl Layer {
+    /// Training mode where `train`: batch-norm uses the batch's statistics and updates the running ones.
+    fn forward(&mut self, backend: Backend, x: Tensor) -> Result<Saved> {
+        Ok(match self {
+            Layer::BatchNorm { gamma, beta, running, activation, .. } => {
+                let moments = backend.moments(&x)?;
+                let n = x.elem_count() as f64 / gamma.elem_count() as f64;
+                // The running variance is the unbiased one; a single row has none, and counts as it is.
+                let unbiased = n / (n - 1.0).max(1.0);
+                let mix = |old: &Tensor, new: &Tensor, scale: f64| -> Result<Tensor> {
+                    Ok(((old * (1.0 - BN_MOMENTUM))? + (new * (BN_MOMENTUM * scale))?)?)
+                };
+                running.mean = mix(&running.mean, &moments.mean, 1.0)?;
+                running.var = mix(&running.var, &moments.var, unbiased)?;
+                let norm = Norm { gamma, beta, eps: BN_EPS, activation: *activation };
+                let y = backend.batch_norm(&x, &moments, &norm)?;
+                Saved { x, y, moments: Some(moments) }
+            }
+            _ => Saved { y: self.evaluate(backend, &x)?, x, moments: None },
+        })
+    }
+
+    /// Evaluation mode: batch-norm uses its running statistics.
+    fn evaluate(&self, backend: Backend, x: &Tensor) -> Result<Tensor> {
+        match self {
+            Layer::Conv { geometry, weight, activation, .. } => backend.conv2d(*geometry, x, weight, *activation),
+            Layer::ConvTranspose { geometry, weight, activation, .. } => {
+                backend.conv_transpose2d(*geometry, x, weight, *activation)
+            }
+            Layer::BatchNorm { gamma, beta, running, activation, .. } => {
+                backend.batch_norm(x, running, &Norm { gamma, beta, eps: BN_EPS, activation: *activation })
+            }
+        }
+    }
+
+    /// From the gradient at the output: the parameters' gradients (none unless `parameters`) and the input's (none
+    /// unless `input`).
+    fn backward(
+        &self,
+        backend: Backend,
+        saved: &Saved,
+        dy: Tensor,
+        parameters: bool,
+        input: bool,
+    ) -> Result<(Vec<Tensor>, Option<Tensor>)> {
+        let linear = Activation::Identity;
+        let before = |activation: Activation, dy: Tensor| match activation {
+            Activation::Identity => Ok(dy),
+            _ => backend.activation_backward(activation, &saved.y, &dy),
+        };
+        match self {
+            Layer::Conv { geometry, weight, activation, .. } => {
+                let dy = before(*activation, dy)?;
+                let grads = parameters.then(|| backend.weight_grad(*geometry, &saved.x, &dy)).transpose()?;
+                let dx = input.then(|| backend.conv_transpose2d(*geometry, &dy, weight, linear)).transpose()?;
+                Ok((grads.into_iter().collect(), dx))
+            }
+            Layer::ConvTranspose { geometry, weight, activation, .. } => {
+                let dy = before(*activation, dy)?;
+                let grads = parameters.then(|| backend.weight_grad(*geometry, &dy, &saved.x)).transpose()?;
+                let dx = input.then(|| backend.conv2d(*geometry, &dy, weight, linear)).transpose()?;
+                Ok((grads.into_iter().collect(), dx))
+            }
+            Layer::BatchNorm { gamma, beta, activation, .. } => {
+                let norm = Norm { gamma, beta, eps: BN_EPS, activation: *activation };
+                let moments = saved.moments.as_ref().expect("a batch-norm's forward keeps its moments");
+                let grads = backend.batch_norm_backward(&saved.x, &saved.y, &dy, moments, &norm)?;
+                let own = if parameters { vec![grads.gamma, grads.beta] } else { vec![] };
+                Ok((own, Some(grads.x)))
+            }
+        }
+    }
+
+    /// (PyTorch's name, tensor) of each parameter.
+    fn parameters(&self) -> Vec<(String, &Tensor)> {
+        match self {
+            Layer::Conv { name, weight, .. } | Layer::ConvTranspose { name, weight, .. } => {
+                vec![(format!("{name}.weight"), weight)]
+            }
+            Layer::BatchNorm { name, gamma, beta, .. } => {
+                vec![(format!("{name}.weight"), gamma), (format!("{name}.bias"), beta)]
+            }
+        }
+    }
+
+    fn parameters_mut(&mut self) -> Vec<&mut Tensor> {
+        match self {
+            Layer::Conv { weight, .. } | Layer::ConvTranspose { weight, .. } => vec![weight],
+            Layer::BatchNorm { gamma, beta, .. } => vec![gamma, beta],
+        }
+    }
+
+    /// (PyTorch's name, tensor) of each buffer: what is saved but not trained.
+    fn buffers_mut(&mut self) -> Vec<(String, &mut Tensor)> {
+        match self {
+            Layer::BatchNorm { name, running, .. } => vec![
+                (format!("{name}.running_mean"), &mut running.mean),
+                (format!("{name}.running_var"), &mut running.var),
+            ],
+            _ => vec![],
+        }
+    }
+
+    fn buffers(&self) -> Vec<(String, &Tensor)> {
+        match self {
+            Layer::BatchNorm { name, running, .. } => vec![
+                (format!("{name}.running_mean"), &running.mean),
+                (format!("{name}.running_var"), &running.var),
+            ],
+            _ => vec![],
+        }
+    }
+}
+
+/// A weight `[kh, kw, C, S]` in PyTorch's layout, `[S, C, kh, kw]`; other tensors as they are. On the CPU.
+fn to_pytorch(tensor: &Tensor) -> Result<Tensor> {
+    let tensor = tensor.to_device(&Device::Cpu)?;
+    Ok(match tensor.rank() {
+        4 => tensor.permute((3, 2, 0, 1))?.contiguous()?,
+        _ => tensor,
+    })
+}
+
+/// The inverse of [`to_pytorch`], with the shape, device and type of `like`.
+fn from_pytorch(name: &str, tensor: &Tensor, like: &Tensor) -> Result<Tensor> {
+    let tensor = match tensor.rank() {
+        4 => tensor.permute((2, 3, 1, 0))?.contiguous()?,
+        _ => tensor.clone(),
+    };
+    if tensor.dims() != like.dims() {
+        let shape = |t: &Tensor| match t.dims() {
+            &[h, w, c, s] => format!("{s}×{c}×{h}×{w}"),
+            other => format!("{other:?}"),
+        };
+        let (found, expected) = (shape(&tensor), shape(like));
+        return Err(Error::Invalid(format!("{name}: is {found}, expected {expected}")));
+    }
+    Ok(tensor.to_dtype(DType::F32)?.to_device(like.device())?)
+}
+
+/// A stack of layers.
+#[derive(Clone, Debug)]
+pub struct Network {
+    layers: Vec<Layer>,
+    backend: Backend,
+}
+
+impl Network {
+    /// A network of `layers` whose tensors are on `device`.
+    pub fn new(layers: Vec<Layer>, device: &Device) -> Network {
+        Network { layers, backend: Backend::of(device) }
+    }
+
+    /// The same network computed by the other implementation of the operations; for tests.
+    pub fn with_backend(mut self, backend: Backend) -> Network {
+        self.backend = backend;
+        self
+    }
+
+    /// Which implementation computes it.
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// Evaluation mode. A generator takes latents `[B, nz]` and gives pictures `[B, H, W, C]` in [−1, 1].
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let mut x = as_pictures(x)?;
+        for layer in &self.layers {
+            x = layer.evaluate(self.backend, &x)?;
+        }
+        Ok(x)
+    }
+
+    /// Training mode: the output, and what [`Network::backward`] needs. Updates batch-norm's running statistics.
+    pub fn forward_train(&mut self, x: &Tensor) -> Result<(Tensor, Tape)> {
+        let mut x = as_pictures(x)?;
+        let mut tape = Vec::with_capacity(self.layers.len());
+        for layer in &mut self.layers {
+            let saved = layer.forward(self.backend, x)?;
+            x = saved.y.clone();
+            tape.push(saved);
+        }
+        Ok((x, Tape(tape)))
+    }
+
+    /// The wanted gradients from `dy`, the gradient at the output. What is not wanted is not computed.
+    pub fn backward(&self, tape: Tape, dy: Tensor, wanted: Wanted) -> Result<Grads> {
+        let parameters = wanted == Wanted::Parameters;
+        let mut dy = Some(dy);
+        let mut grads = Vec::new();
+        for (i, (layer, saved)) in self.layers.iter().zip(tape.0).enumerate().rev() {
+            let input = i > 0 || wanted == Wanted::Input;
+            let above = dy.take().expect("every layer but the first gives its input's gradient");
+            let own;
+            (own, dy) = layer.backward(self.backend, &saved, above, parameters, input)?;
+            grads.push(own);
+        }
+        Ok(match dy {
+            Some(dx) if wanted == Wanted::Input => Grads::Input(dx),
+            _ => Grads::Parameters(grads.into_iter().rev().flatten().collect()),
+        })
+    }
+
+    /// The trained tensors, in a fixed order.
+    pub fn parameters(&self) -> Vec<&Tensor> {
+        self.layers.iter().flat_map(Layer::parameters).map(|(_, tensor)| tensor).collect()
+    }
+
+    /// The same, to be replaced.
+    pub fn parameters_mut(&mut self) -> Vec<&mut Tensor> {
+        self.layers.iter_mut().flat_map(Layer::parameters_mut).collect()
+    }
+
+    /// Tensors that belong to the parameters (gradients, moments), in PyTorch's names and layouts.
+    pub fn to_pytorch(&self, tensors: &[Tensor]) -> Result<Vec<(String, Tensor)>> {
+        let names = self.layers.iter().flat_map(Layer::parameters).map(|(name, _)| name);
+        names.zip(tensors).map(|(name, tensor)| Ok((name, to_pytorch(tensor)?))).collect()
+    }
+
+    /// The inverse of [`Network::to_pytorch`], from a look-up by name. An error names the tensor.
+    pub fn from_pytorch<'a>(&self, get: impl Fn(&str) -> Option<&'a Tensor>) -> Result<Vec<Tensor>> {
+        let all = self.layers.iter().flat_map(Layer::parameters);
+        all.map(|(name, like)| find(&get, &name).and_then(|t| from_pytorch(&name, t, like))).collect()
+    }
+
+    /// Parameters and buffers under PyTorch's names, in its layouts (a convolution's weight is `[out, in, kh, kw]`, a
+    /// transposed one's `[in, out, kh, kw]`), f32, on the CPU.
+    pub fn tensors(&self) -> Result<Vec<(String, Tensor)>> {
+        let all = self.layers.iter().flat_map(|l| l.parameters().into_iter().chain(l.buffers()));
+        all.map(|(name, tensor)| Ok((name, to_pytorch(tensor)?))).collect()
+    }
+
+    /// Takes the tensors that [`Network::tensors`] gave, or a PyTorch `state_dict` of the same architecture. An error
+    /// names the tensor that is missing, of another shape or unknown; `num_batches_tracked` is passed over.
+    pub fn load(&mut self, tensors: &HashMap<String, Tensor>) -> Result<()> {
+        let get = |name: &str| tensors.get(name);
+        let parameters = self.from_pytorch(get)?;
+        let mut buffers = Vec::new();
+        for (name, like) in self.layers.iter().flat_map(Layer::buffers) {
+            buffers.push(from_pytorch(&name, find(&get, &name)?, like)?);
+        }
+        let known: Vec<String> = self.tensors()?.into_iter().map(|(name, _)| name).collect();
+        let unknown = |name: &&String| !known.contains(name) && !name.ends_with("num_batches_tracked");
+        if let Some(name) = tensors.keys().filter(unknown).min() {
+            return Err(Error::Invalid(format!("{name}: is no tensor of this model")));
+        }
+        self.parameters_mut().into_iter().zip(parameters).for_each(|(old, new)| *old = new);
+        let old = self.layers.iter_mut().flat_map(Layer::buffers_mut);
+        old.zip(buffers).for_each(|((_, old), new)| *old = new);
+        Ok(())
+    }
+}
+
+fn find<'a>(get: &impl Fn(&str) -> Option<&'a Tensor>, name: &str) -> Result<&'a Tensor> {
+    get(name).ok_or_else(|| Error::Invalid(format!("{name}: is missing")))
+}
+
+/// Latents `[B, nz]` as pictures of one pixel, `[B, 1, 1, nz]`; pictures as they are.
+fn as_pictures(x: &Tensor) -> Result<Tensor> {
+    Ok(match x.rank() {
+        2 => x.unsqueeze(1)?.unsqueeze(1)?,
+        _ => x.clone(),
+    })
+}

@@ -1,0 +1,153 @@
+//! DCGAN (Radford, Metz, Chintala 2016) as PyTorch's DCGAN tutorial has it, for pictures of 32, 64 or 128 pixels.
+
+use std::collections::HashMap;
+
+use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::layer::{Layer, Network};
+use crate::ops::{Activation, Geometry, Moments};
+use crate::rng::{Stream, normals};
+use crate::{Error, Result};
+
+/// Standard deviation of the initial convolution weights N(0, 0.02) and batch-norm scales N(1, 0.02).
+const INIT_STD: f32 = 0.02;
+
+/// The sizes of a DCGAN.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DcganConfig {
+    /// The picture's side in pixels: 32, 64 or 128.
+    pub size: usize,
+    /// 1 (grey) or 3 (RGB).
+    pub channels: usize,
+    /// The length of a latent vector.
+    pub nz: usize,
+    /// The generator's width: channels of its last hidden layer.
+    pub ngf: usize,
+    /// The discriminator's width: channels of its first layer.
+    pub ndf: usize,
+    /// The discriminator's LeakyReLU slope, in [0, 1).
+    pub leaky_slope: f64,
+}
+
+/// Draws the initial weights of one network, layer by layer.
+struct Init<'a> {
+    seed: u64,
+    stream: Stream,
+    layers: Vec<Layer>,
+    device: &'a Device,
+}
+
+impl Init<'_> {
+    /// N(mean, 0.02) of this shape, in PyTorch's order of elements; each layer has its own random stream.
+    fn normal(&self, mean: f32, shape: &[usize]) -> Result<Tensor> {
+        let mut data = vec![0.0; shape.iter().product()];
+        normals(self.seed, self.stream, self.layers.len() as u64, &mut data);
+        data.iter_mut().for_each(|v| *v = mean + INIT_STD * *v);
+        Ok(Tensor::from_vec(data, shape, self.device)?)
+    }
+
+    /// A convolution's weight `[4, 4, c, s]`.
+    fn weight(&self, c: usize, s: usize) -> Result<Tensor> {
+        Ok(self.normal(0.0, &[s, c, 4, 4])?.permute((2, 3, 1, 0))?.contiguous()?)
+    }
+
+    fn batch_norm(&mut self, index: usize, channels: usize, activation: Activation) -> Result<()> {
+        let zeros = Tensor::zeros(channels, candle_core::DType::F32, self.device)?;
+        let layer = Layer::BatchNorm {
+            name: format!("main.{index}"),
+            gamma: self.normal(1.0, &[channels])?,
+            beta: zeros.clone(),
+            running: Moments { mean: zeros.clone(), var: zeros.ones_like()? },
+            activation,
+        };
+        self.layers.push(layer);
+        Ok(())
+    }
+}
+
+impl DcganConfig {
+    /// How often a side is halved from the picture down to 4×4.
+    fn halvings(&self) -> usize {
+        (self.size / 4).ilog2() as usize
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        let refuse = |what: String| Err(Error::Invalid(what));
+        if ![32, 64, 128].contains(&self.size) {
+            return refuse(format!("picture size {}: DCGAN takes 32, 64 or 128 (prep --size)", self.size));
+        }
+        if ![1, 3].contains(&self.channels) {
+            return refuse(format!("{} channels: DCGAN takes 1 or 3", self.channels));
+        }
+        for (name, value) in [("nz", self.nz), ("ngf", self.ngf), ("ndf", self.ndf)] {
+            if !(1..=4096).contains(&value) {
+                return refuse(format!("{name} {value}: must be 1 to 4096"));
+            }
+        }
+        if !(0.0..1.0).contains(&self.leaky_slope) {
+            return refuse(format!("leaky_slope {}: must be at least 0 and below 1", self.leaky_slope));
+        }
+        Ok(())
+    }
+
+    pub(super) fn generator(&self, seed: u64, device: &Device) -> Result<Network> {
+        let mut init = Init { seed, stream: Stream::Generator, layers: vec![], device };
+        let mut input = self.nz;
+        for i in 0..self.halvings() {
+            let output = self.ngf << (self.halvings() - 1 - i);
+            let geometry = if i == 0 { Geometry::K4S1P0 } else { Geometry::K4S2P1 };
+            let weight = init.weight(output, input)?;
+            let (name, activation) = (format!("main.{}", 3 * i), Activation::Identity);
+            init.layers.push(Layer::ConvTranspose { name, geometry, weight, activation });
+            init.batch_norm(3 * i + 1, output, Activation::RELU)?;
+            input = output;
+        }
+        let weight = init.weight(self.channels, input)?;
+        let name = format!("main.{}", 3 * self.halvings());
+        let (geometry, activation) = (Geometry::K4S2P1, Activation::Tanh);
+        init.layers.push(Layer::ConvTranspose { name, geometry, weight, activation });
+        Ok(Network::new(init.layers, device))
+    }
+
+    pub(super) fn discriminator(&self, seed: u64, device: &Device) -> Result<Network> {
+        let leaky = Activation::LeakyRelu(self.leaky_slope as f32);
+        let mut init = Init { seed, stream: Stream::Discriminator, layers: vec![], device };
+        let weight = init.weight(self.channels, self.ndf)?;
+        let geometry = Geometry::K4S2P1;
+        init.layers.push(Layer::Conv { name: "main.0".into(), geometry, weight, activation: leaky });
+        let mut input = self.ndf;
+        for i in 1..self.halvings() {
+            let output = self.ndf << i;
+            let weight = init.weight(input, output)?;
+            let (name, activation) = (format!("main.{}", 3 * i - 1), Activation::Identity);
+            init.layers.push(Layer::Conv { name, geometry, weight, activation });
+            init.batch_norm(3 * i, output, leaky)?;
+            input = output;
+        }
+        let weight = init.weight(input, 1)?;
+        let name = format!("main.{}", 3 * self.halvings() - 1);
+        let (geometry, activation) = (Geometry::K4S1P0, Activation::Identity);
+        init.layers.push(Layer::Conv { name, geometry, weight, activation });
+        Ok(Network::new(init.layers, device))
+    }
+
+    pub(super) fn from_generator_weights(shapes: &HashMap<String, Vec<usize>>) -> Result<DcganConfig> {
+        let weight = |i: usize| match shapes.get(&format!("main.{}.weight", 3 * i)).map(Vec::as_slice) {
+            Some(&[input, output, 4, 4]) => Some((input, output)),
+            _ => None,
+        };
+        let last = (0..).take_while(|&i| weight(i).is_some()).last();
+        match last.map(|last| (last, weight(0), weight(last))) {
+            Some((halvings @ 3..=5, Some((nz, _)), Some((ngf, channels)))) => {
+                let config = DcganConfig { size: 4 << halvings, channels, nz, ngf, ndf: ngf, leaky_slope: 0.2 };
+                config.check()?;
+                Ok(config)
+            }
+            _ => Err(Error::Invalid(
+                "not a DCGAN generator: it has no transposed 4×4 convolutions main.0.weight, main.3.weight, …".into(),
+            )),
+        }
+    }
+}

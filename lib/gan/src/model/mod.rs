@@ -1,0 +1,66 @@
+//! Generators and discriminators from a configuration.
+
+mod dcgan;
+
+use std::collections::HashMap;
+
+use candle_core::Device;
+use serde::{Deserialize, Serialize};
+
+pub use dcgan::DcganConfig;
+
+use crate::Result;
+use crate::layer::Network;
+
+/// A model's architecture; saved in every file of weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "arch", rename_all = "lowercase")]
+pub enum ModelConfig {
+    /// Radford et al. 2016, as PyTorch's tutorial has it.
+    Dcgan(DcganConfig),
+}
+
+impl ModelConfig {
+    /// Checks the ranges; the error names the value.
+    pub fn check(&self) -> Result<()> {
+        match self {
+            ModelConfig::Dcgan(c) => c.check(),
+        }
+    }
+
+    /// The length of a latent vector.
+    pub fn latent_size(&self) -> usize {
+        match self {
+            ModelConfig::Dcgan(c) => c.nz,
+        }
+    }
+
+    /// Height, width and channels of a picture.
+    pub fn image_shape(&self) -> (usize, usize, usize) {
+        match self {
+            ModelConfig::Dcgan(c) => (c.size, c.size, c.channels),
+        }
+    }
+
+    /// A generator with the initial weights of `seed`: `[B, nz]` → `[B, H, W, C]` in [−1, 1].
+    pub fn generator(&self, seed: u64, device: &Device) -> Result<Network> {
+        self.check()?;
+        match self {
+            ModelConfig::Dcgan(c) => c.generator(seed, device),
+        }
+    }
+
+    /// A discriminator with the initial weights of `seed`: `[B, H, W, C]` → logits `[B, 1, 1, 1]`.
+    pub fn discriminator(&self, seed: u64, device: &Device) -> Result<Network> {
+        self.check()?;
+        match self {
+            ModelConfig::Dcgan(c) => c.discriminator(seed, device),
+        }
+    }
+
+    /// The model whose generator has tensors of these names and shapes (PyTorch's). Of the discriminator they say
+    /// nothing; it gets the generator's width.
+    pub fn from_generator_weights(shapes: &HashMap<String, Vec<usize>>) -> Result<ModelConfig> {
+        Ok(ModelConfig::Dcgan(DcganConfig::from_generator_weights(shapes)?))
+    }
+}

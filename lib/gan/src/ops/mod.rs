@@ -1,0 +1,154 @@
+//! The tensor operations that training is made of: each forward and each gradient a plain function.
+//!
+//! Every operation has two implementations behind one name: `cpu`, slices handed to `gan-kernels`, and `portable`,
+//! candle's tensor operations alone, so that any candle device runs it. [`Backend::of`] chooses by the device.
+//!
+//! Activations are channels-last f32, `[B, H, W, C]`. A convolution and its transpose share one weight layout,
+//! `[kh, kw, C, S]`: C channels of the large picture, S of the small one. The transposed convolution is the adjoint of
+//! the convolution, so three products serve both layers, forward and backward.
+
+mod cpu;
+mod portable;
+#[cfg(test)]
+mod tests;
+
+use candle_core::{Device, Tensor};
+use gan_kernels::conv::Conv;
+
+pub use gan_kernels::Activation;
+pub use gan_kernels::adam::AdamStep;
+
+use crate::Result;
+
+/// The shapes of convolution that DCGAN is made of, both with a 4×4 kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Geometry {
+    /// Stride 2, padding 1: halves (transposed: doubles) the picture's sides, which are even.
+    K4S2P1,
+    /// Stride 1, no padding, on a 4×4 picture: 4×4 to 1×1 (transposed: 1×1 to 4×4), a matrix product.
+    K4S1P0,
+}
+
+impl Geometry {
+    /// The same for the kernels.
+    pub fn conv(self) -> Conv {
+        let (stride, p) = match self {
+            Geometry::K4S2P1 => (2, 1),
+            Geometry::K4S1P0 => (1, 0),
+        };
+        Conv { kernel: (4, 4), stride, padding: (p, p) }
+    }
+
+    /// The large picture's side for a small one of `side` pixels.
+    pub fn large(self, side: usize) -> usize {
+        match self {
+            Geometry::K4S2P1 => 2 * side,
+            Geometry::K4S1P0 => side + 3,
+        }
+    }
+}
+
+/// A batch's statistics per channel, `[C]` each.
+#[derive(Clone, Debug)]
+pub struct Moments {
+    /// The mean.
+    pub mean: Tensor,
+    /// The biased variance.
+    pub var: Tensor,
+}
+
+/// The affine part of a batch-norm: what it is given beside its input.
+#[derive(Clone, Debug)]
+pub struct Norm<'a> {
+    /// Scale, `[C]`.
+    pub gamma: &'a Tensor,
+    /// Shift, `[C]`.
+    pub beta: &'a Tensor,
+    /// Added to the variance.
+    pub eps: f64,
+    /// Applied to the result, in the same sweep.
+    pub activation: Activation,
+}
+
+/// What batch-norm's backward gives.
+#[derive(Clone, Debug)]
+pub struct NormGrads {
+    /// The input's gradient, the input's shape.
+    pub x: Tensor,
+    /// Gamma's, `[C]`.
+    pub gamma: Tensor,
+    /// Beta's, `[C]`.
+    pub beta: Tensor,
+}
+
+/// Weights and their Adam moments after a step.
+#[derive(Clone, Debug)]
+pub struct Updated {
+    /// The weights.
+    pub weight: Tensor,
+    /// The first moment.
+    pub m: Tensor,
+    /// The second moment.
+    pub v: Tensor,
+}
+
+/// One of the two implementations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// Slices and `gan-kernels`; tensors on the CPU only.
+    Cpu,
+    /// candle tensor operations; any device.
+    Portable,
+}
+
+/// Declares each operation once and hands it to the backend's module.
+macro_rules! operations {
+    ($($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),* $(,)?) -> $out:ty;)*) => {
+        impl Backend {
+            $($(#[$doc])*
+            pub fn $name(self, $($arg: $type),*) -> Result<$out> {
+                match self {
+                    Backend::Cpu => cpu::$name($($arg),*),
+                    Backend::Portable => portable::$name($($arg),*),
+                }
+            })*
+        }
+    };
+}
+
+operations! {
+    /// `activation(conv(x))`: x `[B, H, W, C]`, weight `[4, 4, C, S]` → `[B, H', W', S]`.
+    /// With [`Activation::Identity`] also the input gradient of [`Backend::conv_transpose2d`].
+    fn conv2d(geometry: Geometry, x: &Tensor, weight: &Tensor, activation: Activation) -> Tensor;
+
+    /// `activation(conv_transpose(y))`: y `[B, H', W', S]`, weight `[4, 4, C, S]` → `[B, H, W, C]`.
+    /// With [`Activation::Identity`] also the input gradient of [`Backend::conv2d`].
+    fn conv_transpose2d(geometry: Geometry, y: &Tensor, weight: &Tensor, activation: Activation) -> Tensor;
+
+    /// The weights' gradient `[4, 4, C, S]` from the large picture `[B, H, W, C]` and the small one `[B, H', W', S]`: for a
+    /// convolution (input, output's gradient), for a transposed one (output's gradient, input).
+    fn weight_grad(geometry: Geometry, large: &Tensor, small: &Tensor) -> Tensor;
+
+    /// The gradient at an activation's input from its output y and the gradient dy there; all of one shape.
+    fn activation_backward(activation: Activation, y: &Tensor, dy: &Tensor) -> Tensor;
+
+    /// Mean and biased variance over all but the last dimension of x `[.., C]`.
+    fn moments(x: &Tensor) -> Moments;
+
+    /// `activation((x − mean)/√(var + eps)·gamma + beta)`, x `[.., C]`.
+    fn batch_norm(x: &Tensor, moments: &Moments, norm: &Norm) -> Tensor;
+
+    /// The backward pass of [`Backend::batch_norm`] where the moments are x's own (training mode):
+    /// input x, output y, and the gradient dy at the output, all `[.., C]`.
+    fn batch_norm_backward(x: &Tensor, y: &Tensor, dy: &Tensor, moments: &Moments, norm: &Norm) -> NormGrads;
+
+    /// One Adam step; weight, moments m and v, and gradient g of one shape (see [`gan_kernels::adam::adam`]).
+    fn adam(step: &AdamStep, weight: &Tensor, m: &Tensor, v: &Tensor, g: &Tensor) -> Updated;
+}
+
+impl Backend {
+    /// The implementation for tensors on `device`.
+    pub fn of(device: &Device) -> Backend {
+        if device.is_cpu() { Backend::Cpu } else { Backend::Portable }
+    }
+}

@@ -1,0 +1,158 @@
+//! One training step: gradients, then apply, for the discriminator and then for the generator.
+
+use std::collections::HashMap;
+
+use candle_core::Tensor;
+
+use crate::Result;
+use crate::adam::{Adam, AdamConfig};
+use crate::layer::{Grads, Network, Tape, Wanted};
+use crate::loss::{Loss, binary_cross_entropy};
+
+const REAL: f64 = 1.0;
+const FAKE: f64 = 0.0;
+
+/// Both networks and their optimisers: the whole state of a training run.
+#[derive(Clone, Debug)]
+pub struct Trainer {
+    /// The generator, `[B, nz]` → `[B, H, W, C]`.
+    pub generator: Network,
+    /// The discriminator, `[B, H, W, C]` → logits.
+    pub discriminator: Network,
+    adam_g: Adam,
+    adam_d: Adam,
+}
+
+/// What a step measured; probabilities are means of σ(logit) over the batch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepReport {
+    /// D's loss on real pictures.
+    pub loss_d_real: f64,
+    /// D's loss on fakes.
+    pub loss_d_fake: f64,
+    /// G's loss.
+    pub loss_g: f64,
+    /// D's probability that the real pictures are real.
+    pub d_x: f64,
+    /// D's probability that the fakes are real, before its update.
+    pub d_g_z1: f64,
+    /// The same after D's update.
+    pub d_g_z2: f64,
+}
+
+impl StepReport {
+    /// D's whole loss.
+    pub fn loss_d(&self) -> f64 {
+        self.loss_d_real + self.loss_d_fake
+    }
+
+    /// Whether every number is finite.
+    pub fn is_finite(&self) -> bool {
+        [self.loss_d_real, self.loss_d_fake, self.loss_g].iter().all(|v| v.is_finite())
+    }
+}
+
+/// D's gradients with what its two passes measured, and what G's update goes on with.
+struct DiscriminatorPass {
+    grads: Vec<Tensor>,
+    real: Loss,
+    fake: Loss,
+    pictures: Tensor,
+    tape: Tape,
+}
+
+impl Trainer {
+    /// A trainer for two fresh or loaded networks, with moments of zero.
+    pub fn new(
+        generator: Network,
+        discriminator: Network,
+        adam_g: &AdamConfig,
+        adam_d: &AdamConfig,
+    ) -> Result<Trainer> {
+        let (adam_g, adam_d) = (Adam::new(adam_g, &generator)?, Adam::new(adam_d, &discriminator)?);
+        Ok(Trainer { generator, discriminator, adam_g, adam_d })
+    }
+
+    /// One step as the DCGAN tutorial has it: D on `real` `[B, H, W, C]` in [−1, 1] and on the fakes of `z` `[B, nz]`,
+    /// each with its own batch-norm statistics, and its update; then G's, through the updated D.
+    pub fn step(&mut self, real: &Tensor, z: &Tensor) -> Result<StepReport> {
+        let pass = self.discriminator_gradients(real, z)?;
+        // Between gradients and apply is the place for an all-reduce, should several processes train one model.
+        self.adam_d.apply(&mut self.discriminator, &pass.grads)?;
+        let (grads, loss) = self.generator_gradients(&pass.pictures, pass.tape)?;
+        self.adam_g.apply(&mut self.generator, &grads)?;
+
+        let scalars = [&pass.real.value, &pass.fake.value, &loss.value];
+        let probabilities = [&pass.real.probability, &pass.fake.probability, &loss.probability];
+        let all = Tensor::stack(&[scalars, probabilities].concat(), 0)?.to_vec1::<f32>()?;
+        let at = |i: usize| all[i] as f64;
+        Ok(StepReport {
+            loss_d_real: at(0),
+            loss_d_fake: at(1),
+            loss_g: at(2),
+            d_x: at(3),
+            d_g_z1: at(4),
+            d_g_z2: at(5),
+        })
+    }
+
+    fn discriminator_gradients(&mut self, real: &Tensor, z: &Tensor) -> Result<DiscriminatorPass> {
+        let (on_real, real) = self.discriminate(real, REAL)?;
+        let (pictures, tape) = self.generator.forward_train(z)?;
+        let (on_fake, fake) = self.discriminate(&pictures, FAKE)?;
+        let grads = on_real.iter().zip(&on_fake).map(|(a, b)| a + b).collect::<Result<_, _>>()?;
+        Ok(DiscriminatorPass { grads, real, fake, pictures, tape })
+    }
+
+    /// D's loss on pictures of one label and the gradients of its parameters.
+    fn discriminate(&mut self, pictures: &Tensor, label: f64) -> Result<(Vec<Tensor>, Loss)> {
+        let (logits, tape) = self.discriminator.forward_train(pictures)?;
+        let loss = binary_cross_entropy(&logits, label)?;
+        match self.discriminator.backward(tape, loss.grad.clone(), Wanted::Parameters)? {
+            Grads::Parameters(grads) => Ok((grads, loss)),
+            Grads::Input(_) => unreachable!("parameters were wanted"),
+        }
+    }
+
+    /// G's loss (D should call its pictures real) and the gradients of its parameters. `tape` is of the forward pass
+    /// that made `pictures`.
+    fn generator_gradients(&mut self, pictures: &Tensor, tape: Tape) -> Result<(Vec<Tensor>, Loss)> {
+        let (logits, through_d) = self.discriminator.forward_train(pictures)?;
+        let loss = binary_cross_entropy(&logits, REAL)?;
+        let at_pictures = match self.discriminator.backward(through_d, loss.grad.clone(), Wanted::Input)? {
+            Grads::Input(grad) => grad,
+            Grads::Parameters(_) => unreachable!("the input's gradient was wanted"),
+        };
+        match self.generator.backward(tape, at_pictures, Wanted::Parameters)? {
+            Grads::Parameters(grads) => Ok((grads, loss)),
+            Grads::Input(_) => unreachable!("parameters were wanted"),
+        }
+    }
+
+    /// The whole state: `G.NAME` and `D.NAME` (weights and buffers), `adam_g.m.NAME`, `adam_g.v.NAME`, `adam_g.t` and
+    /// the same for D, in PyTorch's names and layouts.
+    pub fn tensors(&self) -> Result<Vec<(String, Tensor)>> {
+        let parts = [
+            ("G", self.generator.tensors()?),
+            ("D", self.discriminator.tensors()?),
+            ("adam_g", self.adam_g.tensors(&self.generator)?),
+            ("adam_d", self.adam_d.tensors(&self.discriminator)?),
+        ];
+        let named = |(part, tensors): (&'static str, Vec<(String, Tensor)>)| {
+            tensors.into_iter().map(move |(name, tensor)| (format!("{part}.{name}"), tensor))
+        };
+        Ok(parts.into_iter().flat_map(named).collect())
+    }
+
+    /// Takes the state that [`Trainer::tensors`] gave. An error names the tensor that is missing or wrong.
+    pub fn load(&mut self, tensors: &HashMap<String, Tensor>) -> Result<()> {
+        let part = |prefix: &str| -> HashMap<String, Tensor> {
+            let of = |(k, v): (&String, &Tensor)| Some((k.strip_prefix(prefix)?.to_string(), v.clone()));
+            tensors.iter().filter_map(of).collect()
+        };
+        self.generator.load(&part("G."))?;
+        self.discriminator.load(&part("D."))?;
+        self.adam_g.load(&self.generator, &part("adam_g."))?;
+        self.adam_d.load(&self.discriminator, &part("adam_d."))
+    }
+}
