@@ -1,2 +1,168 @@
-//! (to be written)
-fn main() {}
+//! `prep`: pictures → one shard to train on.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::Parser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use gan::picture::{Filter, Fit};
+use gan::shard::{self, Dtype, Options, Shard};
+use gan::source::{Source, Split, Walk};
+use gantools::{Answer, Bar, Common, Usage, human};
+use serde_json::json;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Side of the pictures where none is asked for, in pixels.
+const SIZE: usize = 64;
+
+/// Turn pictures into one shard to train on, and print its path.
+///
+/// Pictures are brought to SIZE on their shorter side and the centred square is kept. Broken ones are skipped and named.
+/// A shard that is up to date is left as it is.
+#[derive(Parser)]
+#[command(name = "prep", version)]
+struct Args {
+    /// Folders (searched at any depth), zips, IDX files or pictures
+    #[arg(value_name = "INPUT")]
+    inputs: Vec<PathBuf>,
+    /// The shard to write [default: <INPUT>-<SIZE>.safetensors, here]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Side of the square pictures, in pixels [default: 64; of IDX, the native size]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    size: Option<u16>,
+    /// First cut the centred square of N pixels (108 and 178 are usual for CelebA)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    crop: Option<u16>,
+    /// How to resample, by Pillow's names [default: bilinear]
+    #[arg(long, value_name = "NAME", value_parser = named::<Filter>(Filter::NAMES))]
+    filter: Option<Filter>,
+    /// Leave out the first N pictures
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    skip: usize,
+    /// Take at most N pictures
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    /// Store bytes, or floats in [-1, 1]
+    #[arg(long, value_name = "TYPE", default_value_t, value_parser = named::<Dtype>(Dtype::NAMES))]
+    dtype: Dtype,
+    /// One channel instead of three (always so for IDX)
+    #[arg(long, visible_alias = "grey")]
+    gray: bool,
+    /// Keep one part of CelebA's split; needs list_eval_partition.txt in the folder, above it, or in Eval/
+    #[arg(long, value_name = "PART", value_parser = named::<Split>(Split::NAMES))]
+    split: Option<Split>,
+    /// Draw N faces instead of reading pictures
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    demo: Option<u32>,
+    /// Which faces to draw [default: 0]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// A broken picture is an error
+    #[arg(long)]
+    strict: bool,
+    /// Make the shard again, whatever is there
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Parses one of `names` into what it names.
+fn named<T>(names: impl Into<Vec<&'static str>>) -> impl TypedValueParser<Value = T>
+where
+    T: std::str::FromStr<Err = String> + Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(names.into()).try_map(|name: String| name.parse::<T>())
+}
+
+fn main() -> ExitCode {
+    gantools::main(|args: &Args| &args.common, run)
+}
+
+fn run(args: Args) -> Result<Answer> {
+    check(&args)?;
+    let bar = Bar::new("prep", &args.common);
+    let source = source(&args)?;
+    let options = options(&args, &source)?;
+    let path = output(&args, &source, &options)?;
+    if !args.force {
+        shard::may_replace(&path)?;
+        if shard::is_up_to_date(&path, &source, &options)? {
+            bar.say(&format!("{} is up to date (--force makes it again)", path.display()));
+            return answer(&path, true);
+        }
+    }
+    make(&path, &source, &options, &bar)?;
+    answer(&path, false)
+}
+
+/// Combinations that make no sense.
+fn check(args: &Args) -> Result<(), Usage> {
+    let wrong = |line: &str| Err(Usage(line.to_string()));
+    match args.demo {
+        None if args.inputs.is_empty() => wrong("name a folder, a zip, an IDX file or pictures, or --demo N"),
+        Some(_) if !args.inputs.is_empty() => wrong("--demo draws its pictures: leave out INPUT"),
+        Some(_) if args.split.is_some() => wrong("--split is for CelebA's pictures, not for --demo"),
+        None if args.seed.is_some() => wrong("--seed is for --demo; nothing else here is left to chance"),
+        _ => Ok(()),
+    }
+}
+
+fn source(args: &Args) -> Result<Source> {
+    let mut source = match args.demo {
+        Some(count) => Source::demo(count as usize, args.seed.unwrap_or(0)),
+        None => Source::open(&args.inputs, Walk::Recursive)?,
+    };
+    if let Some(split) = args.split {
+        source.keep_split(split)?;
+    }
+    let listed = source.len();
+    source.slice(args.skip, args.limit.map_or(usize::MAX, |n| n as usize));
+    if source.is_empty() {
+        anyhow::bail!("--skip {}: leaves none of {listed} pictures", args.skip);
+    }
+    Ok(source)
+}
+
+fn options(args: &Args, source: &Source) -> Result<Options> {
+    let idx = source.native().is_some();
+    let size = args.size.map(usize::from).or((!idx).then_some(SIZE));
+    if size.is_none() && args.filter.is_some() {
+        return Err(Usage("--filter needs --size: IDX pictures keep their native size".into()).into());
+    }
+    let fit = Fit { crop: args.crop.map(usize::from), size, filter: args.filter.unwrap_or_default() };
+    Ok(Options { fit, grey: args.gray || idx, dtype: args.dtype, split: args.split, strict: args.strict })
+}
+
+fn output(args: &Args, source: &Source, options: &Options) -> Result<PathBuf> {
+    match &args.output {
+        Some(path) => Ok(path.clone()),
+        None => Ok(format!("{}-{}.safetensors", source.title(), options.side(source)?).into()),
+    }
+}
+
+fn make(path: &Path, source: &Source, options: &Options, bar: &Bar) -> Result<()> {
+    static STOP: AtomicBool = AtomicBool::new(false);
+    ctrlc::set_handler(|| STOP.store(true, Ordering::Relaxed))?;
+    let start = Instant::now();
+    let made = shard::make(path, source, options, bar, &STOP);
+    bar.finish();
+    let made = made?;
+    let (n, [h, w, c], rejected) = (made.meta.count, made.shape, made.meta.rejected);
+    let skipped = if rejected > 0 { format!(", {rejected} skipped") } else { String::new() };
+    bar.say(&format!("{n} pictures of {h}×{w}×{c}{skipped}, {}", human(start.elapsed())));
+    Ok(())
+}
+
+fn answer(path: &Path, up_to_date: bool) -> Result<Answer> {
+    gantools::mapped("prep", path);
+    let (_, mut info) = Shard::open(path)?.header_info();
+    info["up_to_date"] = json!(up_to_date);
+    Ok(Answer::path(path, info))
+}

@@ -1,0 +1,52 @@
+//! One picture: decode it, crop and resize it, turn its bytes into [-1, 1] and back, write it as PNG, set many in a
+//! grid. Knows nothing of models, folders or shards.
+
+mod decode;
+mod encode;
+mod resize;
+#[cfg(test)]
+mod tests;
+
+pub use decode::{SixteenBit, decode, decode_as};
+pub use encode::{encode_png, grid};
+pub use resize::{Filter, Fit, resize_and_crop};
+
+/// An RGB picture of 8 bits a channel, rows from top to bottom, `[height, width, 3]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// `height · width · 3` bytes.
+    pub rgb: Vec<u8>,
+}
+
+impl Picture {
+    /// A picture whose three channels all are `grey` (`height · width` bytes).
+    pub fn from_grey(width: usize, height: usize, grey: &[u8]) -> Picture {
+        assert_eq!(grey.len(), width * height, "one byte a pixel");
+        Picture { width, height, rgb: grey.iter().flat_map(|&v| [v; 3]).collect() }
+    }
+
+    /// Luma, `height · width` bytes: ITU-R 601 in Pillow's fixed point, `(19595 R + 38470 G + 7471 B + 2¹⁵) >> 16`. The
+    /// weights add up to 2¹⁶, so a picture made by [`Picture::from_grey`] gives its bytes back exactly.
+    pub fn to_grey(&self) -> Vec<u8> {
+        let luma = |p: &[u8]| {
+            (19595 * u32::from(p[0]) + 38470 * u32::from(p[1]) + 7471 * u32::from(p[2]) + 0x8000) >> 16
+        };
+        self.rgb.chunks_exact(3).map(|p| luma(p) as u8).collect()
+    }
+}
+
+/// A byte as the networks see it: `x / 127.5 − 1`, in [-1, 1].
+#[inline]
+pub fn to_unit(x: u8) -> f32 {
+    f32::from(x) / 127.5 - 1.0
+}
+
+/// A network's output as a byte: `round((x + 1) · 127.5)`, clamped to 0..=255; the inverse of [`to_unit`]. NaN gives 0.
+#[inline]
+pub fn to_u8(x: f32) -> u8 {
+    ((x + 1.0) * 127.5).round() as u8 // `as` saturates
+}

@@ -1,0 +1,153 @@
+//! torchvision's `Resize(size)` and `CenterCrop(size)` on 8-bit RGB, in Pillow's arithmetic.
+
+use std::fmt;
+use std::str::FromStr;
+
+use fast_image_resize as fir;
+use fir::images::{Image, ImageRef};
+use fir::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+
+use super::Picture;
+
+/// The resampling filters of Pillow, by Pillow's names. All but `nearest` widen when they shrink (antialiasing).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Filter {
+    /// A triangle, as wide as 2 pixels; torchvision's default.
+    #[default]
+    Bilinear,
+    /// Catmull-Rom's cubic (a = −0.5), 4 pixels.
+    Bicubic,
+    /// Lanczos' windowed sinc, 6 pixels.
+    Lanczos,
+    /// The average of the pixels covered.
+    Box,
+    /// Hamming's windowed sinc, 2 pixels.
+    Hamming,
+    /// One pixel, the nearest.
+    Nearest,
+}
+
+impl Filter {
+    /// The names that [`Filter::from_str`] takes.
+    pub const NAMES: [&str; 6] = ["bilinear", "bicubic", "lanczos", "box", "hamming", "nearest"];
+    const ALL: [Filter; 6] =
+        [Filter::Bilinear, Filter::Bicubic, Filter::Lanczos, Filter::Box, Filter::Hamming, Filter::Nearest];
+
+    fn algorithm(self) -> ResizeAlg {
+        match self {
+            Filter::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
+            Filter::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
+            Filter::Lanczos => ResizeAlg::Convolution(FilterType::Lanczos3),
+            Filter::Box => ResizeAlg::Convolution(FilterType::Box),
+            Filter::Hamming => ResizeAlg::Convolution(FilterType::Hamming),
+            Filter::Nearest => ResizeAlg::Nearest,
+        }
+    }
+}
+
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(Filter::NAMES[*self as usize])
+    }
+}
+
+impl FromStr for Filter {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Filter, String> {
+        let at = Filter::NAMES.iter().position(|&n| n == name);
+        at.map(|i| Filter::ALL[i])
+            .ok_or_else(|| format!("{name}: no such filter; {}", Filter::NAMES.join(", ")))
+    }
+}
+
+/// How a picture is made to fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Fit {
+    /// First cut the centred square of this side, in pixels of the original (or of its shorter side where that is
+    /// less: nothing is padded).
+    pub crop: Option<usize>,
+    /// Then bring the shorter side to this many pixels and cut the centred square; `None` leaves the picture as it is.
+    pub size: Option<usize>,
+    /// With this filter.
+    pub filter: Filter,
+}
+
+/// torchvision's `Resize(size)` then `CenterCrop(size)` (the DCGAN tutorial's), after an optional centred square crop.
+///
+/// The result is `size × size`; without `size` it is what the crop left. Smaller pictures are enlarged, as torchvision
+/// does.
+///
+/// # Panics
+/// If a side of `picture`, `fit.crop` or `fit.size` is 0.
+pub fn resize_and_crop(picture: &Picture, fit: &Fit) -> Picture {
+    let cropped;
+    let mut picture = picture;
+    if let Some(side) = fit.crop {
+        let side = side.min(picture.width).min(picture.height);
+        cropped = center_crop(picture, side);
+        picture = &cropped;
+    }
+    match fit.size {
+        Some(size) => resize_shorter_side(picture, size, fit.filter),
+        None => picture.clone(),
+    }
+}
+
+/// Where a centred window of `inner` pixels begins: Python's `int(round((outer − inner) / 2.0))`, which rounds halves to
+/// even.
+fn centered(outer: usize, inner: usize) -> usize {
+    let twice = outer - inner;
+    let half = twice / 2;
+    half + usize::from(twice % 2 == 1 && half % 2 == 1)
+}
+
+fn center_crop(picture: &Picture, side: usize) -> Picture {
+    let (left, top) = (centered(picture.width, side), centered(picture.height, side));
+    let rows = picture.rgb.chunks_exact(picture.width * 3).skip(top).take(side);
+    let rgb = rows.flat_map(|row| &row[left * 3..(left + side) * 3]).copied().collect();
+    Picture { width: side, height: side, rgb }
+}
+
+fn resize_shorter_side(picture: &Picture, size: usize, filter: Filter) -> Picture {
+    let (w, h) = (picture.width, picture.height);
+    // torchvision's `int(size · long / short)`.
+    let (full_w, full_h) = if w <= h { (size, size * h / w) } else { (size * w / h, size) };
+    if (full_w, full_h) == (w, h) {
+        return center_crop(picture, size);
+    }
+    // Only the window that the centre crop keeps is computed: each of its pixels reads what it would read if the whole
+    // were resized, for the filter may reach beyond the window's edge.
+    let (left, top) = (centered(full_w, size), centered(full_h, size));
+    if filter == Filter::Nearest {
+        return nearest(picture, (full_w, full_h), (left, top), size);
+    }
+    let (scale_x, scale_y) = (w as f64 / full_w as f64, h as f64 / full_h as f64);
+    let span = |from: usize, scale: f64, len: usize| {
+        let start = from as f64 * scale;
+        (start, (size as f64 * scale).min(len as f64 - start))
+    };
+    let ((x, across), (y, down)) = (span(left, scale_x, w), span(top, scale_y, h));
+    let source = ImageRef::new(w as u32, h as u32, &picture.rgb, PixelType::U8x3).expect("w · h · 3 bytes");
+    let mut target = Image::new(size as u32, size as u32, PixelType::U8x3);
+    let options = ResizeOptions::new().resize_alg(filter.algorithm()).crop(x, y, across, down);
+    Resizer::new().resize(&source, &mut target, &options).expect("the window lies within the picture");
+    Picture { width: size, height: size, rgb: target.into_vec() }
+}
+
+/// Pillow's nearest: the pixel under the centre, `floor((x + ½) · scale)`.
+fn nearest(picture: &Picture, full: (usize, usize), corner: (usize, usize), size: usize) -> Picture {
+    let under = |i: usize, len: usize, full: usize| {
+        let at = (i as f64 + 0.5) * (len as f64 / full as f64);
+        (at as usize).min(len - 1)
+    };
+    let columns: Vec<usize> = (0..size).map(|x| under(corner.0 + x, picture.width, full.0)).collect();
+    let mut rgb = Vec::with_capacity(size * size * 3);
+    for y in 0..size {
+        let row = under(corner.1 + y, picture.height, full.1) * picture.width;
+        for &x in &columns {
+            rgb.extend_from_slice(&picture.rgb[(row + x) * 3..(row + x) * 3 + 3]);
+        }
+    }
+    Picture { width: size, height: size, rgb }
+}

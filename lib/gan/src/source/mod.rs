@@ -1,0 +1,283 @@
+//! What pictures there are: folders, zips, IDX files, single files and drawn faces, each opened as a [`Part`], and all of
+//! them together as one [`Source`] that gives picture `i` by its number, from any thread. Never resizes.
+
+mod demo;
+mod folder;
+mod idx;
+mod split;
+#[cfg(test)]
+mod tests;
+mod zip;
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use sha2::{Digest, Sha256};
+
+pub use self::split::Split;
+use self::{demo::Demo, folder::Folder, idx::Idx, zip::Zip};
+use crate::picture::{Picture, SixteenBit, decode_as};
+use crate::{Error, Result};
+
+/// How a folder is searched for pictures. (Zips are always searched whole.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Walk {
+    /// At any depth, by every extension of a format that is read, in any letter case; what begins with a dot and
+    /// `__MACOSX` is passed over.
+    Recursive,
+    /// As pytorch-fid does: the folder itself, bmp jpg jpeg pgm png ppm tif tiff webp in lower case.
+    OneLevel,
+}
+
+/// One picture as its source holds it.
+pub enum Raw {
+    /// An encoded file's bytes.
+    Encoded(Vec<u8>),
+    /// Pixels that need no decoding (IDX, drawn faces).
+    Pixels(Picture),
+}
+
+impl Raw {
+    /// The picture itself.
+    ///
+    /// # Errors
+    /// Those of [`crate::picture::decode`].
+    pub fn decode(self) -> Result<Picture, String> {
+        self.decode_as(SixteenBit::HighByte)
+    }
+
+    /// The picture itself, with a choice for 16-bit grey.
+    ///
+    /// # Errors
+    /// Those of [`crate::picture::decode`].
+    pub fn decode_as(self, sixteen: SixteenBit) -> Result<Picture, String> {
+        match self {
+            Raw::Encoded(bytes) => decode_as(&bytes, sixteen),
+            Raw::Pixels(picture) => Ok(picture),
+        }
+    }
+}
+
+/// One input: its pictures, ordered by name.
+trait Part: Send + Sync {
+    fn len(&self) -> usize;
+    /// Picture `i`'s name within the input, folders parted by `/`.
+    fn name(&self, i: usize) -> String;
+    /// The name with the input's before it, for messages.
+    fn full_name(&self, i: usize) -> String;
+    fn read(&self, i: usize) -> Result<Raw>;
+    /// What, besides its name, tells picture `i` from another version of it, and when its file last changed where what
+    /// it is told by may miss a change.
+    fn version(&self, i: usize) -> Result<(String, Option<SystemTime>)>;
+    /// Width and height, where all pictures have the same and are grey (IDX).
+    fn native(&self) -> Option<(usize, usize)> {
+        None
+    }
+    /// The folder to begin the search for a split's list in; `None` where there is nothing to split.
+    fn home(&self) -> Option<PathBuf>;
+}
+
+/// A listed set of pictures, in the order of the inputs and by name within each. Shared between threads freely.
+pub struct Source {
+    parts: Vec<Box<dyn Part>>,
+    /// Part and number within it.
+    order: Vec<(u32, u32)>,
+    title: String,
+    description: String,
+}
+
+/// What a [`Source`]'s pictures were when they were listed: see [`Source::fingerprint`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// SHA-256 in hexadecimal over names and versions, in order. Equal in copies of the same data.
+    pub digest: String,
+    /// When a file of the source last changed, where the digest might miss that.
+    pub changed: Option<SystemTime>,
+}
+
+impl Source {
+    /// Lists the pictures of `inputs`: each a folder, a zip (told by its content), an IDX file (gzipped or not) or a
+    /// picture. A folder without pictures but with IDX files, as MNIST is published, gives its training pictures.
+    ///
+    /// # Errors
+    /// An input that is missing, unreadable, none of these, or without pictures.
+    pub fn open(inputs: &[PathBuf], walk: Walk) -> Result<Source> {
+        let [first, ..] = inputs else {
+            return Err(Error::Invalid("no input: name a folder, a zip, an IDX file or pictures".into()));
+        };
+        let mut parts: Vec<Box<dyn Part>> = Vec::new();
+        for input in inputs {
+            parts.push(open_part(input, walk)?);
+        }
+        let title = title(first);
+        let names: Vec<String> = inputs.iter().take(3).map(|input| file_name(input)).collect();
+        let mut description = names.join(", ");
+        if inputs.len() > names.len() {
+            write!(description, " and {} more", inputs.len() - names.len())
+                .expect("a String takes every write");
+        }
+        Ok(Source::of(parts, title, description))
+    }
+
+    /// `count` faces drawn from `seed`, 178×218 with CelebA's framing. Face `i` depends on the seed and `i` alone.
+    pub fn demo(count: usize, seed: u64) -> Source {
+        Source::of(vec![Box::new(Demo { count, seed })], "demo".into(), format!("demo faces, seed {seed}"))
+    }
+
+    fn of(parts: Vec<Box<dyn Part>>, title: String, description: String) -> Source {
+        let numbered = parts.iter().enumerate();
+        let order =
+            numbered.flat_map(|(p, part)| (0..part.len()).map(move |i| (p as u32, i as u32))).collect();
+        Source { parts, order, title, description }
+    }
+
+    /// Number of pictures.
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    fn at(&self, i: usize) -> (&dyn Part, usize) {
+        let (part, item) = self.order[i];
+        (&*self.parts[part as usize], item as usize)
+    }
+
+    /// Picture `i`'s name with its input's, for messages: `celeba/000001.jpg`, `celeba.zip/000001.jpg`.
+    pub fn name(&self, i: usize) -> String {
+        let (part, item) = self.at(i);
+        part.full_name(item)
+    }
+
+    /// Picture `i`, not yet decoded.
+    ///
+    /// # Errors
+    /// What the file system or the archive says; names the picture.
+    pub fn read(&self, i: usize) -> Result<Raw> {
+        let (part, item) = self.at(i);
+        part.read(item)
+    }
+
+    /// A short name for files made of this source: the first input's, without its extension.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// What the source is, for people: the inputs' names without their folders, or the drawn faces' seed. Equal in
+    /// copies of the same data.
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+
+    /// Width and height where every picture has the same by its format and is grey (IDX).
+    pub fn native(&self) -> Option<(usize, usize)> {
+        let mut sizes = self.parts.iter().map(|part| part.native());
+        let first = sizes.next()??;
+        sizes.all(|size| size == Some(first)).then_some(first)
+    }
+
+    /// Keeps the pictures from number `skip` on, at most `limit` of them.
+    pub fn slice(&mut self, skip: usize, limit: usize) {
+        self.order.drain(..skip.min(self.order.len()));
+        self.order.truncate(limit);
+    }
+
+    /// Keeps the pictures that CelebA's `list_eval_partition.txt` gives to `split`; pictures that it does not name go.
+    ///
+    /// # Errors
+    /// No such list beside the pictures, one that is not as CelebA's is, or no picture left.
+    pub fn keep_split(&mut self, split: Split) -> Result<()> {
+        let mut keep = Vec::with_capacity(self.parts.len());
+        for part in &self.parts {
+            let home =
+                part.home().ok_or_else(|| Error::Invalid("--split is for CelebA's pictures".into()))?;
+            keep.push(split::read_list(&home, split)?);
+        }
+        self.order.retain(|&(part, item)| {
+            let name = self.parts[part as usize].name(item as usize);
+            keep[part as usize].contains(split::stem(&name))
+        });
+        if self.order.is_empty() {
+            let what = format!("none of its pictures is in the {split} split of {}", split::LIST);
+            return Err(Error::file(&self.description, what));
+        }
+        Ok(())
+    }
+
+    /// Tells this listing from any other: names, sizes and, of zips, checksums. A file in a folder may change without
+    /// changing its size, so the time when one last did is given beside the digest, as `make` would ask.
+    ///
+    /// # Errors
+    /// A file that has gone since it was listed.
+    pub fn fingerprint(&self) -> Result<Fingerprint> {
+        let (mut digest, mut changed) = (Sha256::new(), None);
+        for i in 0..self.len() {
+            let (part, item) = self.at(i);
+            let (version, time) = part.version(item)?;
+            digest.update(format!("{}\0{version}\n", part.name(item)));
+            changed = changed.max(time);
+        }
+        Ok(Fingerprint { digest: hex(&digest.finalize()), changed })
+    }
+}
+
+/// Bytes in hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a String takes every write");
+        text
+    })
+}
+
+fn open_part(input: &Path, walk: Walk) -> Result<Box<dyn Part>> {
+    if fs::metadata(input).map_err(Error::io(input))?.is_dir() {
+        let folder = Folder::walk(input, walk)?;
+        if folder.len() > 0 {
+            return Ok(Box::new(folder));
+        }
+        return match idx::training_pictures(input)? {
+            Some(file) => Ok(Box::new(Idx::open(&file)?)),
+            None => {
+                Err(Error::file(input, "no pictures in it (JPEG, PNG, BMP, WebP, TIFF, GIF, PNM, or IDX)"))
+            }
+        };
+    }
+    if zip::is_zip(input)? {
+        return Ok(Box::new(Zip::open(input)?));
+    }
+    if idx::is_idx(input)? {
+        return Ok(Box::new(Idx::open(input)?));
+    }
+    if folder::is_picture(input, Walk::Recursive) {
+        return Ok(Box::new(Folder::single(input)));
+    }
+    Err(Error::file(input, "not a folder, a zip, an IDX file or a picture"))
+}
+
+/// The last part of a path as it is known on disk: `.` has a name, too.
+fn file_name(input: &Path) -> String {
+    let named = match input.file_name() {
+        Some(name) => Some(name.to_os_string()),
+        None => fs::canonicalize(input).ok().and_then(|full| Some(full.file_name()?.to_os_string())),
+    };
+    named.map_or_else(|| "pictures".to_string(), |name| name.to_string_lossy().into_owned())
+}
+
+/// A folder's name; an archive's without its extension; of a picture, its folder's.
+fn title(input: &Path) -> String {
+    let name = file_name(input);
+    if input.is_dir() {
+        return name;
+    }
+    if folder::is_picture(input, Walk::Recursive) {
+        let parent = input.parent().filter(|parent| !parent.as_os_str().is_empty());
+        return file_name(parent.unwrap_or(Path::new(".")));
+    }
+    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    Path::new(name).file_stem().map_or(name.into(), |stem| stem.to_string_lossy().into_owned())
+}

@@ -1,0 +1,162 @@
+//! A zip of pictures, read in place by any number of threads.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use ::zip::ZipArchive;
+use ::zip::result::ZipError;
+
+use super::folder::{is_hidden, is_picture};
+use super::{Part, Raw, Walk};
+use crate::{Error, Result};
+
+/// The most that one packed picture may unpack to, in bytes: what [`crate::picture`] would take at most, too.
+const MAX_UNPACKED: u64 = 512 << 20;
+
+/// Whether a file begins as a zip does (an empty one included).
+pub(super) fn is_zip(path: &Path) -> Result<bool> {
+    let mut magic = [0; 4];
+    let mut file = File::open(path).map_err(Error::io(path))?;
+    match file.read_exact(&mut magic) {
+        Ok(()) => Ok(matches!(&magic, b"PK\x03\x04" | b"PK\x05\x06")),
+        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(e) => Err(Error::io(path)(e)),
+    }
+}
+
+pub(super) struct Zip {
+    path: PathBuf,
+    archive: ZipArchive<SharedFile>,
+    /// Names and numbers of the pictures, by name.
+    entries: Vec<(String, usize)>,
+}
+
+impl Zip {
+    /// Reads the zip's directory.
+    pub(super) fn open(path: &Path) -> Result<Zip> {
+        let file = SharedFile::open(path).map_err(Error::io(path))?;
+        let archive = ZipArchive::new(file).map_err(|e| match e {
+            ZipError::Io(e) => Error::io(path)(e),
+            other => Error::file(path, format!("a broken or incomplete zip ({other}): fetch it again")),
+        })?;
+        let mut entries = Vec::new();
+        for i in 0..archive.len() {
+            let broken = |e: ZipError| Error::file(path, format!("entry {i}: {e}"));
+            let entry = archive.by_index_data(i).map_err(broken)?;
+            let name = entry.name().map_err(broken)?.into_owned();
+            if !entry.is_dir()
+                && !name.split('/').any(is_hidden)
+                && is_picture(Path::new(&name), Walk::Recursive)
+            {
+                entries.push((name, i));
+            }
+        }
+        if entries.is_empty() {
+            return Err(Error::file(path, "no pictures in it (JPEG, PNG, BMP, WebP, TIFF, GIF or PNM)"));
+        }
+        entries.sort_unstable();
+        Ok(Zip { path: path.to_path_buf(), archive, entries })
+    }
+
+    fn unpack(&self, i: usize) -> Result<Vec<u8>, ZipError> {
+        // Cheap: the directory is shared, the reader's buffer begins empty.
+        let mut archive = self.archive.clone();
+        let entry = archive.by_index(self.entries[i].1)?;
+        let mut bytes = Vec::with_capacity(entry.size().min(1 << 24) as usize);
+        entry.take(MAX_UNPACKED + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > MAX_UNPACKED {
+            return Err(ZipError::UnsupportedArchive("it unpacks to more than 512 MiB"));
+        }
+        Ok(bytes)
+    }
+}
+
+impl Part for Zip {
+    fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    fn name(&self, i: usize) -> String {
+        self.entries[i].0.clone()
+    }
+
+    fn full_name(&self, i: usize) -> String {
+        format!("{}/{}", self.path.display(), self.entries[i].0)
+    }
+
+    fn read(&self, i: usize) -> Result<Raw> {
+        self.unpack(i).map(Raw::Encoded).map_err(|e| Error::file(self.full_name(i), e.to_string()))
+    }
+
+    fn version(&self, i: usize) -> Result<(String, Option<SystemTime>)> {
+        let entry = self.archive.by_index_data(self.entries[i].1);
+        let entry = entry.map_err(|e| Error::file(self.full_name(i), e.to_string()))?;
+        Ok((format!("{} {:08x}", entry.size(), entry.crc32()), None))
+    }
+
+    fn home(&self) -> Option<PathBuf> {
+        Some(self.path.parent().unwrap_or(Path::new("")).to_path_buf())
+    }
+}
+
+/// A file that many read at once, each from a place of its own, through a small buffer of its own.
+struct SharedFile {
+    file: Arc<File>,
+    len: u64,
+    at: u64,
+    buffer: Vec<u8>,
+    buffer_at: u64,
+}
+
+impl SharedFile {
+    const BUFFER: usize = 8192;
+
+    fn open(path: &Path) -> io::Result<SharedFile> {
+        let file = File::open(path)?;
+        let len = file.metadata()?.len();
+        Ok(SharedFile { file: Arc::new(file), len, at: 0, buffer: Vec::new(), buffer_at: 0 })
+    }
+}
+
+impl Clone for SharedFile {
+    fn clone(&self) -> SharedFile {
+        SharedFile { file: self.file.clone(), len: self.len, at: 0, buffer: Vec::new(), buffer_at: 0 }
+    }
+}
+
+impl Read for SharedFile {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let buffered = self.buffer_at..self.buffer_at + self.buffer.len() as u64;
+        let n = if buffered.contains(&self.at) {
+            (&self.buffer[(self.at - self.buffer_at) as usize..]).read(out)?
+        } else if out.len() >= SharedFile::BUFFER {
+            self.file.read_at(out, self.at)?
+        } else {
+            self.buffer.resize(SharedFile::BUFFER, 0);
+            let n = self.file.read_at(&mut self.buffer, self.at);
+            self.buffer.truncate(*n.as_ref().unwrap_or(&0));
+            self.buffer_at = self.at;
+            n?;
+            self.buffer.as_slice().read(out)?
+        };
+        self.at += n as u64;
+        Ok(n)
+    }
+}
+
+impl Seek for SharedFile {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::End(by) => self.len.checked_add_signed(by),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+        };
+        self.at =
+            at.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a place before the file's start"))?;
+        Ok(self.at)
+    }
+}
