@@ -178,10 +178,6 @@ pub fn check_dims(features: Features, dims: usize) -> Result<()> {
     Err(Error::Invalid(format!("--dims {dims}: {features} has {} features", choices.join(", "))))
 }
 
-/// Hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
 
 /// A hash of named tensors that does not depend on the file that they came in.
 #[derive(Default)]
@@ -196,6 +192,6 @@ impl WeightsHash {
     }
 
     pub(crate) fn finish(self) -> String {
-        hex(&self.0.finalize())
+        crate::source::hex(&self.0.finalize())
     }
 }

@@ -5,7 +5,8 @@ use faer::linalg::cholesky::llt::factor as llt;
 use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::linalg::svd::{ComputeSvdVectors, svd, svd_scratch};
-use faer::{Accum, Diag, Mat, MatMut, MatRef, Par};
+use faer::diag::Diag;
+use faer::{Accum, Mat, MatMut, MatRef, Par};
 
 use crate::{Error, Result};
 

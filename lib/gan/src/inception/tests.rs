@@ -50,7 +50,7 @@ impl Witness {
     fn see(&self, name: String, map: Map) -> Result<Map> {
         let (n, values) = (map.data.len() as f64, map.data.iter().map(|&v| f64::from(v)));
         let mean = values.clone().sum::<f64>() / n;
-        let variance = values.map(|v| (v - mean) * (v - mean)).sum::<f64>() / n;
+        let variance = values.map(|v| (v - mean) * (v - mean)).sum::<f64>() / (n - 1.0);
         self.seen.borrow_mut().insert(name, (mean, variance.sqrt()));
         Ok(map)
     }

@@ -40,7 +40,7 @@ pub fn is_published(path: &Path) -> Result<bool> {
             Err(e) => return Err(Error::io(path)(e)),
         }
     }
-    Ok(crate::features::hex(&hash.finalize()) == PUBLISHED.1)
+    Ok(crate::source::hex(&hash.finalize()) == PUBLISHED.1)
 }
 
 /// The Inception weights: the file `given` (a flag's), else that of the environment's `FID_WEIGHTS`, else the first
