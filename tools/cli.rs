@@ -15,6 +15,11 @@ use std::time::{Duration, Instant};
 use gan::progress::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+// Keeps freed pages: the large buffers of a training step are the same from step to step, and fresh pages cost a fault
+// and a clearing each.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Flags that mean the same in every tool.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Common {

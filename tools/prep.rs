@@ -14,9 +14,6 @@ use gan::source::{Source, Split, Walk};
 use gantools::{Answer, Bar, Common, Usage, human};
 use serde_json::json;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Side of the pictures where none is asked for, in pixels.
 const SIZE: usize = 64;
 

@@ -1,2 +1,185 @@
-//! (to be written)
-fn main() {}
+//! `train`: a shard of pictures → a trained generator.
+
+use std::path::{Path, PathBuf};
+use std::process::{self, ExitCode};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use gan::recipe::{self, Length, Overrides, Recipe};
+use gan::shard::Shard;
+use gan::train::{Run, folder};
+use gan::{Error, checkpoint, device};
+use gantools::{Answer, Bar, Common, human, mapped, operand};
+use serde_json::json;
+
+/// Train a GAN on the pictures of a shard, and print the path of its generator.
+///
+/// Everything that a run leaves is in its folder: G.safetensors, D.safetensors, state.safetensors, metrics.jsonl,
+/// loss.png, real.png, samples/ and recipe.toml. The link ./G.safetensors points at the newest run's generator. Ctrl-C
+/// finishes the step and saves; a second one leaves at once.
+#[derive(Parser)]
+#[command(name = "train", version)]
+struct Args {
+    /// The shard that `prep` made [default: one line from stdin, the path or a JSON object with `path`]
+    shard: Option<PathBuf>,
+    /// What to train and how: a name (see --list-recipes) or a FILE.toml
+    #[arg(long, value_name = "NAME|FILE.toml", default_value = recipe::DEFAULT)]
+    recipe: String,
+    /// The run folder; new or empty [default: runs/SHARD, then runs/SHARD-2, …]
+    #[arg(short, long, value_name = "RUN")]
+    out: Option<PathBuf>,
+    /// Times through all pictures
+    #[arg(long, value_name = "N")]
+    epochs: Option<u64>,
+    /// Steps, instead of whole epochs
+    #[arg(long, value_name = "N", conflicts_with = "epochs")]
+    steps: Option<u64>,
+    /// Pictures in a step
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+    /// The generator's learning rate
+    #[arg(long, value_name = "X")]
+    lr_g: Option<f64>,
+    /// The discriminator's learning rate
+    #[arg(long, value_name = "X")]
+    lr_d: Option<f64>,
+    /// Adam's decay of the first moment
+    #[arg(long, value_name = "X")]
+    beta1: Option<f64>,
+    /// Adam's decay of the second moment
+    #[arg(long, value_name = "X")]
+    beta2: Option<f64>,
+    /// Length of a latent vector
+    #[arg(long, value_name = "N")]
+    nz: Option<usize>,
+    /// The generator's width
+    #[arg(long, value_name = "N")]
+    ngf: Option<usize>,
+    /// The discriminator's width
+    #[arg(long, value_name = "N")]
+    ndf: Option<usize>,
+    /// Decides the weights, the noise and the order of the pictures
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Where to compute: cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    device: String,
+    /// List the built-in recipes
+    #[arg(long, exclusive = true)]
+    list_recipes: bool,
+    /// Tell what a shard, a generator or a run's state is
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["shard", "list_recipes"])]
+    info: Option<PathBuf>,
+    /// Print the resolved recipe, a TOML file, and train nothing; reads no stdin
+    #[arg(long)]
+    dry_run: bool,
+    /// Train over the run that is in -o RUN
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Set by Ctrl-C.
+static STOP: AtomicBool = AtomicBool::new(false);
+
+fn main() -> ExitCode {
+    gantools::main(|args: &Args| &args.common, run)
+}
+
+fn run(args: Args) -> Result<Answer> {
+    if args.list_recipes {
+        return Ok(list_recipes());
+    }
+    if let Some(file) = &args.info {
+        let info = checkpoint::info(file)?;
+        return Ok(Answer { text: info.text, json: info.json });
+    }
+    let recipe = Recipe::load(&args.recipe)?.with(&overrides(&args))?;
+    if args.dry_run {
+        return dry_run(&args, &recipe);
+    }
+    let device = device::parse(&args.device)?;
+    let path = operand(args.shard.clone(), "name a shard: train SHARD (`prep` makes one)")?;
+    let shard = open(&path)?;
+    train(&args, &recipe, &shard, Run::new(&recipe, &shard, &device)?)
+}
+
+fn overrides(args: &Args) -> Overrides {
+    let &Args { batch, lr_g, lr_d, beta1, beta2, nz, ngf, ndf, seed, .. } = args;
+    let length = args.steps.map(Length::Steps).or(args.epochs.map(Length::Epochs));
+    Overrides { batch, length, lr_g, lr_d, beta1, beta2, nz, ngf, ndf, seed }
+}
+
+fn open(path: &Path) -> Result<Shard> {
+    mapped("train", path);
+    Ok(Shard::open(path)?)
+}
+
+fn list_recipes() -> Answer {
+    let recipes = recipe::built_in();
+    let line = |r: &Recipe| format!("{:<8} {}", r.name, r.about);
+    let text = recipes.iter().map(line).collect::<Vec<_>>().join("\n");
+    Answer { text, json: json!({ "recipes": recipes }) }
+}
+
+fn dry_run(args: &Args, recipe: &Recipe) -> Result<Answer> {
+    let mut answer = Answer { text: recipe.to_toml(), json: json!({ "recipe": recipe }) };
+    if let Some(path) = &args.shard {
+        let shard = open(path)?;
+        let device = device::parse(&args.device)?;
+        let run = Run::new(recipe, &shard, &device)?;
+        answer.text += &format!("\n# {}: {} pictures, {} steps\n", path.display(), shard.len(), run.steps());
+        answer.json["steps"] = run.steps().into();
+    }
+    Ok(answer)
+}
+
+fn train(args: &Args, recipe: &Recipe, shard: &Shard, run: Run) -> Result<Answer> {
+    let bar = Bar::new("train", &args.common);
+    ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::Relaxed) {
+            process::exit(130);
+        }
+    })
+    .context("cannot catch Ctrl-C")?;
+    let out = args.out.as_deref();
+    folder::check(out, args.force)?;
+    let estimate = run.estimate()?;
+    let folder = folder::create(out, shard.path(), args.force)?;
+    bar.say(&format!(
+        "{}: {} of {} pictures in {}: about {}: {} steps of {} at {:.0} img/s",
+        recipe.name,
+        recipe.schedule.length,
+        shard.len(),
+        folder.display(),
+        human(estimate.duration),
+        estimate.steps,
+        recipe.schedule.batch,
+        estimate.images_per_second,
+    ));
+    let done = run.train(&folder, &STOP, &bar);
+    bar.finish();
+    let done = match done {
+        Err(Error::Stopped) => anyhow::bail!("stopped before the first step; nothing was saved"),
+        other => other?,
+    };
+    if let Some(warning) = folder::link_newest(&folder)? {
+        bar.say(&format!("warning: {warning}"));
+    }
+    let how = if done.stopped { "stopped; saved" } else { "done" };
+    let (time, speed) = (human(done.duration), done.images_per_second);
+    bar.say(&format!("{how} at step {} (epoch {}) after {time}, {speed:.0} img/s", done.step, done.epoch));
+    Ok(Answer::path(
+        &done.generator,
+        json!({
+            "run": folder,
+            "step": done.step,
+            "epoch": done.epoch,
+            "stopped": done.stopped,
+            "seconds": done.duration.as_secs_f64(),
+            "images_per_second": done.images_per_second,
+        }),
+    ))
+}

@@ -53,7 +53,8 @@ impl Adam {
     /// Moments of zero for the parameters of `network`.
     pub fn new(config: &AdamConfig, network: &Network) -> Result<Adam> {
         config.check()?;
-        let zeros = || network.parameters().into_iter().map(Tensor::zeros_like).collect::<Result<Vec<_>, _>>();
+        let zeros =
+            || network.parameters().into_iter().map(Tensor::zeros_like).collect::<Result<Vec<_>, _>>();
         Ok(Adam { config: config.clone(), t: 0, m: zeros()?, v: zeros()? })
     }
 
@@ -93,7 +94,8 @@ impl Adam {
             _ => return Err(Error::Invalid(format!("t: {t:?} is no number of steps"))),
         };
         for (kind, moments) in [("m", &mut self.m), ("v", &mut self.v)] {
-            *moments = network.from_pytorch(|name| tensors.get(&format!("{kind}.{name}")))?;
+            let get = |name: &str| tensors.get(&format!("{kind}.{name}"));
+            *moments = network.from_pytorch(get).map_err(|e| e.within(&format!("{kind}.")))?;
         }
         Ok(())
     }

@@ -39,6 +39,14 @@ impl Error {
         move |source| Error::Io { path: path.as_ref().to_path_buf(), source }
     }
 
+    /// An [`Error::Invalid`] whose value's name is completed by `prefix`; other errors as they are.
+    pub(crate) fn within(self, prefix: &str) -> Error {
+        match self {
+            Error::Invalid(what) => Error::Invalid(format!("{prefix}{what}")),
+            other => other,
+        }
+    }
+
     /// An [`Error::File`] about `path`.
     pub fn file(path: impl AsRef<Path>, what: impl Into<String>) -> Error {
         Error::File { path: path.as_ref().to_path_buf(), what: what.into() }

@@ -111,7 +111,9 @@ impl Layer {
     /// Evaluation mode: batch-norm uses its running statistics.
     fn evaluate(&self, backend: Backend, x: &Tensor) -> Result<Tensor> {
         match self {
-            Layer::Conv { geometry, weight, activation, .. } => backend.conv2d(*geometry, x, weight, *activation),
+            Layer::Conv { geometry, weight, activation, .. } => {
+                backend.conv2d(*geometry, x, weight, *activation)
+            }
             Layer::ConvTranspose { geometry, weight, activation, .. } => {
                 backend.conv_transpose2d(*geometry, x, weight, *activation)
             }
@@ -140,7 +142,8 @@ impl Layer {
             Layer::Conv { geometry, weight, activation, .. } => {
                 let dy = before(*activation, dy)?;
                 let grads = parameters.then(|| backend.weight_grad(*geometry, &saved.x, &dy)).transpose()?;
-                let dx = input.then(|| backend.conv_transpose2d(*geometry, &dy, weight, linear)).transpose()?;
+                let dx =
+                    input.then(|| backend.conv_transpose2d(*geometry, &dy, weight, linear)).transpose()?;
                 Ok((grads.into_iter().collect(), dx))
             }
             Layer::ConvTranspose { geometry, weight, activation, .. } => {

@@ -3,7 +3,9 @@
 //! It never prints to stdout, never exits and never reads argv. Errors are typed ([`Error`]) and carry the path.
 
 pub mod adam;
+mod atomic;
 pub mod checkpoint;
+pub mod device;
 mod error;
 pub mod features;
 pub mod frechet;

@@ -42,7 +42,8 @@ mod tests {
         for label in [0.0, 1.0] {
             let loss = binary_cross_entropy(&logits, label).unwrap();
             let softplus = |x: f64| x.max(0.0) + (-x.abs()).exp().ln_1p();
-            let exact: f64 = x.iter().map(|&x| softplus(x as f64) - label * x as f64).sum::<f64>() / x.len() as f64;
+            let exact: f64 =
+                x.iter().map(|&x| softplus(x as f64) - label * x as f64).sum::<f64>() / x.len() as f64;
             let value = loss.value.to_scalar::<f32>().unwrap() as f64;
             assert!((value - exact).abs() < 1e-6 * exact, "{value} {exact}");
             for (g, &x) in loss.grad.to_vec1::<f32>().unwrap().iter().zip(&x) {

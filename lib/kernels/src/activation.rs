@@ -62,7 +62,9 @@ mod tests {
     #[test]
     fn derivatives_are_those_of_finite_differences() {
         let x: Vec<f32> = (0..400).map(|i| (i as f32 - 199.7) * 0.02).collect();
-        for activation in [Activation::Identity, Activation::RELU, Activation::LeakyRelu(0.2), Activation::Tanh] {
+        for activation in
+            [Activation::Identity, Activation::RELU, Activation::LeakyRelu(0.2), Activation::Tanh]
+        {
             let at = |d: f32| {
                 let mut y: Vec<f32> = x.iter().map(|v| v + d).collect();
                 activation.apply(&mut y);

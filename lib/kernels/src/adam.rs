@@ -57,7 +57,13 @@ mod tests {
         let (mut m, mut v) = (vec![0.0; n], vec![0.0; n]);
         for t in 1..=3 {
             let grad: Vec<f32> = (0..n).map(|i| g(t, i)).collect();
-            adam(&AdamStep { beta1: 0.5, beta2: 0.999, eps: 1e-8, lr: 0.1, t }, &mut w, &mut m, &mut v, &grad);
+            adam(
+                &AdamStep { beta1: 0.5, beta2: 0.999, eps: 1e-8, lr: 0.1, t },
+                &mut w,
+                &mut m,
+                &mut v,
+                &grad,
+            );
             for ([w, m, v], &g) in exact.iter_mut().zip(&grad) {
                 let g = g as f64;
                 *m = 0.5 * *m + 0.5 * g;

@@ -200,7 +200,10 @@ pub fn conv_transpose2d(
                     || {
                         for (pixel, buffer) in buffer.chunks_exact(patch).enumerate() {
                             let add = |from: usize, to: usize, n: usize| {
-                                x[to..to + n].iter_mut().zip(&buffer[from..from + n]).for_each(|(x, v)| *x += v);
+                                x[to..to + n]
+                                    .iter_mut()
+                                    .zip(&buffer[from..from + n])
+                                    .for_each(|(x, v)| *x += v);
                             };
                             conv.patch(shape, small, pixel, 0..conv.kernel.0, add, |_, _| {});
                         }
@@ -293,7 +296,8 @@ mod tests {
     fn each(conv: &Conv, (b, h, w, c): Shape, s: usize, mut f: impl FnMut(usize, usize, usize)) {
         let (oh, ow) = conv.output(h, w);
         for (bi, oy, ox) in (0..b * oh * ow).map(|r| (r / (oh * ow), r / ow % oh, r % ow)) {
-            for (ky, kx) in (0..conv.kernel.0 * conv.kernel.1).map(|k| (k / conv.kernel.1, k % conv.kernel.1)) {
+            for (ky, kx) in (0..conv.kernel.0 * conv.kernel.1).map(|k| (k / conv.kernel.1, k % conv.kernel.1))
+            {
                 let (y, x) = (oy * conv.stride + ky, ox * conv.stride + kx);
                 let (py, px) = conv.padding;
                 if y < py || x < px || y - py >= h || x - px >= w {
@@ -343,7 +347,8 @@ mod tests {
             let bias = numbers(s, 4);
             let mut out = vec![f32::NAN; y.len()];
             conv2d(&conv, &x, shape, &k, s, Some(&bias), Activation::RELU, &mut out);
-            let ey: Vec<f64> = ey.iter().enumerate().map(|(i, v)| (v + bias[i % s] as f64).max(0.0)).collect();
+            let ey: Vec<f64> =
+                ey.iter().enumerate().map(|(i, v)| (v + bias[i % s] as f64).max(0.0)).collect();
             close(&out, &ey, &what);
         }
     }
@@ -355,7 +360,8 @@ mod tests {
             pool.install(|| {
                 let (conv, shape, s) = (conv((4, 4), 2, (1, 1)), (24, 32, 32, 20), 24);
                 let (x, k) = (numbers(24 * 32 * 32 * 20, 1), numbers(16 * 20 * s, 2));
-                let (mut y, mut dx, mut dk) = (vec![0.0; 24 * 256 * s], vec![0.0; x.len()], vec![0.0; k.len()]);
+                let (mut y, mut dx, mut dk) =
+                    (vec![0.0; 24 * 256 * s], vec![0.0; x.len()], vec![0.0; k.len()]);
                 conv2d(&conv, &x, shape, &k, s, None, Activation::LeakyRelu(0.2), &mut y);
                 conv_transpose2d(&conv, &y, &k, s, shape, Activation::Tanh, &mut dx);
                 weight_grad(&conv, &x, shape, &y, s, &mut dk);

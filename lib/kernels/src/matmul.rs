@@ -1,6 +1,5 @@
-//! Matrix products on the `gemm` crate, and a parallel one whose bytes do not depend on the number of threads.
-
-use rayon::prelude::*;
+//! Matrix products on the `gemm` crate, each on one thread: callers cut the work into pieces of a fixed size, so that the
+//! bytes do not depend on the number of threads.
 
 /// A matrix of `rows`×`cols` in a slice, element (i, j) at `i·row_stride + j·col_stride`.
 #[derive(Clone, Copy, Debug)]
@@ -25,18 +24,6 @@ impl<'a> Mat<'a> {
         Mat { data, rows: cols, cols: rows, row_stride: col_stride, col_stride: row_stride }
     }
 
-    /// Rows `start..start + count`.
-    pub fn rows(self, start: usize, count: usize) -> Mat<'a> {
-        assert!(start + count <= self.rows);
-        let data = if count == 0 { &[] } else { &self.data[start * self.row_stride..] };
-        Mat { data, rows: count, ..self }
-    }
-
-    /// Columns `start..start + count`.
-    pub fn cols(self, start: usize, count: usize) -> Mat<'a> {
-        self.t().rows(start, count).t()
-    }
-
     /// Whether every element lies inside the slice.
     fn fits(&self) -> bool {
         self.rows == 0
@@ -52,7 +39,10 @@ pub fn gemm(add: bool, a: Mat, b: Mat, c: &mut [f32], c_stride: usize) {
     if m == 0 || n == 0 {
         return;
     }
-    assert!(a.fits() && b.fits() && n <= c_stride && (m - 1) * c_stride + n <= c.len(), "matmul: out of bounds");
+    assert!(
+        a.fits() && b.fits() && n <= c_stride && (m - 1) * c_stride + n <= c.len(),
+        "matmul: out of bounds"
+    );
     // SAFETY: the assertions above keep every element of a, b and c inside its slice; c is borrowed mutably, so it
     // overlaps neither a nor b.
     unsafe {
@@ -80,36 +70,6 @@ pub fn gemm(add: bool, a: Mat, b: Mat, c: &mut [f32], c_stride: usize) {
     }
 }
 
-/// `c = a·b` in parallel: `c` row-major `[a.rows, b.cols]`, cut into tiles of a fixed size.
-pub fn matmul(a: Mat, b: Mat, c: &mut [f32]) {
-    let (m, n) = (a.rows, b.cols);
-    assert_eq!(c.len(), m * n, "matmul: c is not {m}×{n}");
-    if m >= n {
-        let rows = 128;
-        c.par_chunks_mut((rows * n).max(1)).enumerate().for_each(|(i, c)| {
-            gemm(false, a.rows(i * rows, c.len() / n), b, c, n);
-        });
-    } else {
-        // A wide product: tiles of columns, each made in a buffer of its own and copied into place.
-        let cols = 512;
-        let tiles: Vec<Vec<f32>> = (0..n.div_ceil(cols))
-            .into_par_iter()
-            .map(|j| {
-                let width = cols.min(n - j * cols);
-                let mut tile = vec![0.0; m * width];
-                gemm(false, a, b.cols(j * cols, width), &mut tile, width);
-                tile
-            })
-            .collect();
-        for (j, tile) in tiles.iter().enumerate() {
-            let width = cols.min(n - j * cols);
-            for (row, from) in c.chunks_exact_mut(n).zip(tile.chunks_exact(width)) {
-                row[j * cols..][..width].copy_from_slice(from);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,7 +85,9 @@ mod tests {
 
     #[test]
     fn products_of_odd_shapes_and_transposes_match_the_definition() {
-        for (m, n, k) in [(1, 1, 1), (3, 5, 7), (1, 33, 100), (129, 1, 64), (130, 70, 33), (17, 1030, 9), (0, 4, 2)] {
+        for (m, n, k) in
+            [(1, 1, 1), (3, 5, 7), (1, 33, 100), (129, 1, 64), (130, 70, 33), (17, 1030, 9), (0, 4, 2)]
+        {
             let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
             let exact = |i: usize, j: usize| -> f64 {
                 (0..k).map(|l| a[i * k + l] as f64 * b[l * n + j] as f64).sum()
@@ -135,11 +97,18 @@ mod tests {
                 let left = if ta { Mat::new(&at, k, m).t() } else { Mat::new(&a, m, k) };
                 let right = if tb { Mat::new(&bt, n, k).t() } else { Mat::new(&b, k, n) };
                 let mut c = vec![f32::NAN; m * n];
-                matmul(left, right, &mut c);
+                gemm(false, left, right, &mut c, n);
                 for i in 0..m {
                     for j in 0..n {
                         assert!((c[i * n + j] as f64 - exact(i, j)).abs() < 1e-5, "{m}×{n}×{k} {ta} {tb}");
                     }
+                }
+                gemm(true, left, right, &mut c, n);
+                for (i, c) in c.iter().enumerate() {
+                    assert!(
+                        (*c as f64 - 2.0 * exact(i / n, i % n)).abs() < 2e-5,
+                        "{m}×{n}×{k} {ta} {tb} twice"
+                    );
                 }
             }
         }

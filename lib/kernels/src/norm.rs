@@ -16,7 +16,11 @@ pub struct Moments {
 }
 
 /// Sums of two quantities per channel, over fixed pieces of rows in f32 and over the pieces in f64.
-fn sums(rows: usize, c: usize, piece: impl Fn(usize, usize, &mut [f32], &mut [f32]) + Sync) -> (Vec<f64>, Vec<f64>) {
+fn sums(
+    rows: usize,
+    c: usize,
+    piece: impl Fn(usize, usize, &mut [f32], &mut [f32]) + Sync,
+) -> (Vec<f64>, Vec<f64>) {
     let pieces: Vec<Vec<f32>> = (0..rows.div_ceil(ROWS))
         .into_par_iter()
         .map(|i| {
@@ -183,7 +187,9 @@ mod tests {
 
     /// R rows around a large mean, where a careless variance loses its digits.
     fn batch(rows: usize) -> Vec<f32> {
-        (0..rows * C).map(|i| 100.0 * (i % C) as f32 + (i as f32 * 0.7).sin() * (1.0 + (i % C) as f32)).collect()
+        (0..rows * C)
+            .map(|i| 100.0 * (i % C) as f32 + (i as f32 * 0.7).sin() * (1.0 + (i % C) as f32))
+            .collect()
     }
 
     #[test]

@@ -19,7 +19,9 @@ fn slice(tensor: &Tensor) -> Result<Slice<impl Deref<Target = Storage> + '_>> {
     let (storage, layout) = tensor.storage_and_layout();
     let contiguous = layout.contiguous_offsets();
     match (&*storage, contiguous) {
-        (Storage::Cpu(CpuStorage::F32(_)), Some((start, end))) => Ok(Slice { storage, start, len: end - start }),
+        (Storage::Cpu(CpuStorage::F32(_)), Some((start, end))) => {
+            Ok(Slice { storage, start, len: end - start })
+        }
         _ => Err(Error::Invalid(format!(
             "tensor: the CPU operations take contiguous f32 tensors on the CPU, not {:?} {:?}",
             tensor.dtype(),
@@ -81,21 +83,21 @@ pub(super) fn weight_grad(geometry: Geometry, large: &Tensor, small: &Tensor) ->
 
 pub(super) fn activation_backward(activation: Activation, y: &Tensor, dy: &Tensor) -> Result<Tensor> {
     let mut dx = vec![0.0; y.elem_count()];
-    gan_kernels::activation::backward(activation, &*slice(y)?, &*slice(dy)?, &mut dx);
+    gan_kernels::activation::backward(activation, &slice(y)?, &slice(dy)?, &mut dx);
     tensor(dx, y.shape())
 }
 
 pub(super) fn moments(x: &Tensor) -> Result<Moments> {
     let c = x.dim(candle_core::D::Minus1)?;
-    let norm_kernel::Moments { mean, var } = norm_kernel::moments(&*slice(x)?, c);
+    let norm_kernel::Moments { mean, var } = norm_kernel::moments(&slice(x)?, c);
     Ok(Moments { mean: tensor(mean, c)?, var: tensor(var, c)? })
 }
 
 pub(super) fn batch_norm(x: &Tensor, moments: &Moments, norm: &Norm) -> Result<Tensor> {
     let mut y = vec![0.0; x.elem_count()];
-    let inv_std = norm_kernel::inverse_std(&*slice(&moments.var)?, norm.eps);
+    let inv_std = norm_kernel::inverse_std(&slice(&moments.var)?, norm.eps);
     let (mean, gamma, beta) = (slice(&moments.mean)?, slice(norm.gamma)?, slice(norm.beta)?);
-    norm_kernel::normalize(&*slice(x)?, &mean, &inv_std, &gamma, &beta, norm.activation, &mut y);
+    norm_kernel::normalize(&slice(x)?, &mean, &inv_std, &gamma, &beta, norm.activation, &mut y);
     tensor(y, x.shape())
 }
 
@@ -107,11 +109,10 @@ pub(super) fn batch_norm_backward(
     norm: &Norm,
 ) -> Result<NormGrads> {
     let mut dx = vec![0.0; x.elem_count()];
-    let inv_std = norm_kernel::inverse_std(&*slice(&moments.var)?, norm.eps);
+    let inv_std = norm_kernel::inverse_std(&slice(&moments.var)?, norm.eps);
     let (xs, ys, dys) = (slice(x)?, slice(y)?, slice(dy)?);
     let (mean, gamma) = (slice(&moments.mean)?, slice(norm.gamma)?);
-    let grads =
-        norm_kernel::backward(&xs, &ys, &dys, &mean, &inv_std, &gamma, norm.activation, &mut dx);
+    let grads = norm_kernel::backward(&xs, &ys, &dys, &mean, &inv_std, &gamma, norm.activation, &mut dx);
     let c = inv_std.len();
     Ok(NormGrads { x: tensor(dx, x.shape())?, gamma: tensor(grads.gamma, c)?, beta: tensor(grads.beta, c)? })
 }
@@ -119,7 +120,7 @@ pub(super) fn batch_norm_backward(
 pub(super) fn adam(step: &AdamStep, weight: &Tensor, m: &Tensor, v: &Tensor, g: &Tensor) -> Result<Updated> {
     let mut weights = slice(weight)?.to_vec();
     let (mut ms, mut vs) = (slice(m)?.to_vec(), slice(v)?.to_vec());
-    adam_kernel::adam(step, &mut weights, &mut ms, &mut vs, &*slice(g)?);
+    adam_kernel::adam(step, &mut weights, &mut ms, &mut vs, &slice(g)?);
     let shape = weight.shape();
     Ok(Updated { weight: tensor(weights, shape)?, m: tensor(ms, shape)?, v: tensor(vs, shape)? })
 }

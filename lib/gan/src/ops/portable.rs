@@ -59,7 +59,9 @@ pub(super) fn conv2d(
     let (b, h, w, c) = x.dims4()?;
     let s = weight.dim(3)?;
     let y = match geometry {
-        Geometry::K4S2P1 => rows(&patches(x)?)?.matmul(&fold_weight(weight)?)?.reshape((b, h / 2, w / 2, s))?,
+        Geometry::K4S2P1 => {
+            rows(&patches(x)?)?.matmul(&fold_weight(weight)?)?.reshape((b, h / 2, w / 2, s))?
+        }
         Geometry::K4S1P0 => {
             x.reshape((b, 16 * c))?.matmul(&weight.reshape((16 * c, s))?)?.reshape((b, 1, 1, s))?
         }
@@ -93,9 +95,7 @@ pub(super) fn conv_transpose2d(
                         kernel.push(weight.get(3 - a - 2 * p)?.get(3 - e - 2 * q)?);
                     }
                     let kernel = Tensor::cat(&kernel, 1)?.t()?;
-                    line.push(
-                        rows(&Tensor::cat(&window, 3)?)?.matmul(&kernel)?.reshape((b, h, w, c))?,
-                    );
+                    line.push(rows(&Tensor::cat(&window, 3)?)?.matmul(&kernel)?.reshape((b, h, w, c))?);
                 }
                 lines.push(Tensor::stack(&line, 3)?.reshape((b, h, 2 * w, c))?);
             }
@@ -109,9 +109,7 @@ pub(super) fn weight_grad(geometry: Geometry, large: &Tensor, small: &Tensor) ->
     let (b, _, _, c) = large.dims4()?;
     let s = small.dim(3)?;
     match geometry {
-        Geometry::K4S2P1 => {
-            unfold_weight(&rows(&patches(large)?)?.t()?.matmul(&rows(small)?)?, c, s)
-        }
+        Geometry::K4S2P1 => unfold_weight(&rows(&patches(large)?)?.t()?.matmul(&rows(small)?)?, c, s),
         Geometry::K4S1P0 => {
             let large = large.reshape((b, 16 * c))?;
             Ok(large.t()?.matmul(&small.reshape((b, s))?)?.reshape((4, 4, c, s))?)
@@ -122,9 +120,7 @@ pub(super) fn weight_grad(geometry: Geometry, large: &Tensor, small: &Tensor) ->
 pub(super) fn activation_backward(activation: Activation, y: &Tensor, dy: &Tensor) -> Result<Tensor> {
     Ok(match activation {
         Activation::Identity => dy.clone(),
-        Activation::LeakyRelu(slope) => {
-            y.gt(&y.zeros_like()?)?.where_cond(dy, &(dy * slope as f64)?)?
-        }
+        Activation::LeakyRelu(slope) => y.gt(&y.zeros_like()?)?.where_cond(dy, &(dy * slope as f64)?)?,
         Activation::Tanh => (dy * (1.0 - y.sqr()?)?)?,
     })
 }

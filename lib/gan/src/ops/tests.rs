@@ -1,1 +1,200 @@
+//! Both backends against each other, against candle's autograd through its own convolutions, and against finite
+//! differences. PyTorch's numbers are in `tests/dcgan.rs`.
 
+use candle_core::{Device, Tensor, Var};
+
+use super::{Activation, AdamStep, Backend, Geometry, Norm};
+use crate::rng::{Stream, normals};
+
+const BACKENDS: [Backend; 2] = [Backend::Cpu, Backend::Portable];
+
+fn random(index: u64, shape: &[usize]) -> Tensor {
+    let mut data = vec![0.0; shape.iter().product()];
+    normals(11, Stream::Noise, index, &mut data);
+    Tensor::from_vec(data, shape, &Device::Cpu).unwrap()
+}
+
+fn dot(a: &Tensor, b: &Tensor) -> f64 {
+    let product = |(x, y): (&f32, &f32)| *x as f64 * *y as f64;
+    let numbers = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    numbers(a).iter().zip(&numbers(b)).map(product).sum()
+}
+
+#[track_caller]
+fn close(a: &Tensor, b: &Tensor, tolerance: f64, what: &str) {
+    assert_eq!(a.dims(), b.dims(), "{what}");
+    let largest = |t: Tensor| {
+        t.abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap() as f64
+    };
+    let (difference, scale) = (largest((a - b).unwrap()), largest(b.clone()).max(1.0));
+    assert!(difference <= tolerance * scale, "{what}: differ by {difference}, largest {scale}");
+}
+
+/// (geometry, large shape, S): DCGAN's shapes in small, one channel, one picture, a picture that is not square.
+fn shapes() -> Vec<(Geometry, [usize; 4], usize)> {
+    vec![
+        (Geometry::K4S2P1, [4, 16, 16, 6], 10),
+        (Geometry::K4S2P1, [1, 4, 8, 1], 3),
+        (Geometry::K4S2P1, [5, 8, 8, 40], 24),
+        (Geometry::K4S1P0, [4, 4, 4, 12], 1),
+        (Geometry::K4S1P0, [3, 4, 4, 5], 9),
+    ]
+}
+
+fn small_shape(geometry: Geometry, [b, h, w, _]: [usize; 4], s: usize) -> [usize; 4] {
+    let (h, w) = geometry.conv().output(h, w);
+    [b, h, w, s]
+}
+
+#[test]
+fn convolutions_agree_with_autograd_through_candles_own() {
+    for (geometry, large, s) in shapes() {
+        let weight = random(1, &[4, 4, large[3], s]);
+        let (x, y) = (random(2, &large), random(3, &small_shape(geometry, large, s)));
+        let conv = geometry.conv();
+        // candle's convolution is NCHW, its weight [S, C, 4, 4].
+        let nchw = |t: &Tensor| t.permute((0, 3, 1, 2)).unwrap().contiguous().unwrap();
+        let nhwc = |t: &Tensor| t.permute((0, 2, 3, 1)).unwrap().contiguous().unwrap();
+        let (vx, vk) = (Var::from_tensor(&x).unwrap(), Var::from_tensor(&weight).unwrap());
+        let kernel = vk.permute((3, 2, 0, 1)).unwrap().contiguous().unwrap();
+        let out = nchw(&vx).conv2d(&kernel, conv.padding.0, conv.stride, 1, 1).unwrap();
+        let grads = (&out * nchw(&y)).unwrap().sum_all().unwrap().backward().unwrap();
+        for backend in BACKENDS {
+            let what = format!("{backend:?} {geometry:?} {large:?} {s}");
+            let ours = backend.conv2d(geometry, &x, &weight, Activation::Identity).unwrap();
+            close(&ours, &nhwc(&out), 1e-5, &what);
+            let dx = backend.conv_transpose2d(geometry, &y, &weight, Activation::Identity).unwrap();
+            close(&dx, grads.get(&vx).unwrap(), 1e-5, &what);
+            let dw = backend.weight_grad(geometry, &x, &y).unwrap();
+            close(&dw, grads.get(&vk).unwrap(), 1e-5, &what);
+        }
+    }
+}
+
+#[test]
+fn the_transposed_convolution_is_the_adjoint() {
+    for (geometry, large, s) in shapes() {
+        let weight = random(4, &[4, 4, large[3], s]);
+        let (x, y) = (random(5, &large), random(6, &small_shape(geometry, large, s)));
+        for backend in BACKENDS {
+            let down = backend.conv2d(geometry, &x, &weight, Activation::Identity).unwrap();
+            let up = backend.conv_transpose2d(geometry, &y, &weight, Activation::Identity).unwrap();
+            let (a, b) = (dot(&down, &y), dot(&x, &up));
+            assert!((a - b).abs() < 1e-4 * (1.0 + a.abs()), "{backend:?} {geometry:?}: {a} {b}");
+        }
+    }
+}
+
+#[test]
+fn activations_and_their_gradients_agree_with_autograd() {
+    let (x, dy) = (random(7, &[3, 4, 4, 5]), random(8, &[3, 4, 4, 5]));
+    let weight = random(9, &[4, 4, 5, 2]);
+    for activation in [Activation::RELU, Activation::LeakyRelu(0.2), Activation::Tanh, Activation::Identity] {
+        let var = Var::from_tensor(&x).unwrap();
+        let y = match activation {
+            Activation::Identity => var.as_tensor().clone(),
+            Activation::Tanh => var.tanh().unwrap(),
+            Activation::LeakyRelu(slope) => {
+                let negative = (var.neg().unwrap().relu().unwrap() * slope as f64).unwrap();
+                (var.relu().unwrap() - negative).unwrap()
+            }
+        };
+        let grads = (&y * &dy).unwrap().sum_all().unwrap().backward().unwrap();
+        for backend in BACKENDS {
+            let what = format!("{backend:?} {activation:?}");
+            let dx = backend.activation_backward(activation, &y.detach(), &dy).unwrap();
+            close(&dx, grads.get(&var).unwrap(), 1e-6, &what);
+            let plain = backend.conv2d(Geometry::K4S2P1, &x, &weight, Activation::Identity).unwrap();
+            let fused = backend.conv2d(Geometry::K4S2P1, &x, &weight, activation).unwrap();
+            let expected = match activation {
+                Activation::Identity => plain.clone(),
+                Activation::Tanh => plain.tanh().unwrap(),
+                Activation::LeakyRelu(s) => plain.maximum(&(&plain * s as f64).unwrap()).unwrap(),
+            };
+            close(&fused, &expected, 1e-5, &what);
+        }
+    }
+}
+
+#[test]
+fn batch_norm_agrees_with_autograd_and_finite_differences() {
+    for (shape, activation) in [
+        ([4, 4, 4, 6], Activation::RELU),
+        ([6, 8, 8, 3], Activation::LeakyRelu(0.2)),
+        ([2, 1, 1, 5], Activation::Tanh),
+        ([3, 2, 2, 1], Activation::Identity),
+    ] {
+        let c = shape[3];
+        let (x, dy) = (random(10, &shape), random(11, &shape));
+        let x = (x + 3.0).unwrap();
+        let (gamma, beta) = ((random(12, &[c]) + 1.0).unwrap(), random(13, &[c]));
+        let [vx, vg, vb] = [&x, &gamma, &beta].map(|t| Var::from_tensor(t).unwrap());
+        let flat = vx.flatten_to(2).unwrap();
+        let mean = flat.mean(0).unwrap();
+        let centred = flat.broadcast_sub(&mean).unwrap();
+        let var = centred.sqr().unwrap().mean(0).unwrap();
+        let unit = centred.broadcast_div(&(&var + 1e-5).unwrap().sqrt().unwrap()).unwrap();
+        let z = unit.broadcast_mul(&vg).unwrap().broadcast_add(&vb).unwrap();
+        let y = match activation {
+            Activation::Identity => z,
+            Activation::Tanh => z.tanh().unwrap(),
+            Activation::LeakyRelu(s) => {
+                (z.relu().unwrap() - (z.neg().unwrap().relu().unwrap() * s as f64).unwrap()).unwrap()
+            }
+        };
+        let y = y.reshape(&shape).unwrap();
+        let grads = (&y * &dy).unwrap().sum_all().unwrap().backward().unwrap();
+        for backend in BACKENDS {
+            let what = format!("{backend:?} {shape:?} {activation:?}");
+            let moments = backend.moments(&x).unwrap();
+            close(&moments.mean, &mean.detach(), 1e-5, &what);
+            close(&moments.var, &var.detach(), 1e-5, &what);
+            let norm = Norm { gamma: &gamma, beta: &beta, eps: 1e-5, activation };
+            let ours = backend.batch_norm(&x, &moments, &norm).unwrap();
+            close(&ours, &y.detach(), 2e-5, &what);
+            let back = backend.batch_norm_backward(&x, &ours, &dy, &moments, &norm).unwrap();
+            close(&back.x, grads.get(&vx).unwrap(), 1e-4, &what);
+            close(&back.gamma, grads.get(&vg).unwrap(), 2e-5, &what);
+            close(&back.beta, grads.get(&vb).unwrap(), 2e-5, &what);
+
+            // Along one random direction of x, by a central difference that keeps clear of LeakyReLU's kink in effect:
+            // the direction is small, and the tolerance allows for the few elements that cross it.
+            let direction = random(14, &shape);
+            let loss = |step: f64| {
+                let x = (&x + (&direction * step).unwrap()).unwrap();
+                let m = backend.moments(&x).unwrap();
+                dot(&backend.batch_norm(&x, &m, &norm).unwrap(), &dy)
+            };
+            let numeric = (loss(1e-3) - loss(-1e-3)) / 2e-3;
+            let exact = dot(&back.x, &direction);
+            assert!((numeric - exact).abs() < 0.03 * (1.0 + exact.abs()), "{what}: {numeric} {exact}");
+        }
+    }
+}
+
+#[test]
+fn adam_is_the_same_on_both() {
+    let mut weights = BACKENDS.map(|_| random(15, &[7, 9]));
+    let mut moments = BACKENDS.map(|_| [0; 2].map(|_| random(15, &[7, 9]).zeros_like().unwrap()));
+    for t in 1..=4 {
+        let step = AdamStep { lr: 1e-2, beta1: 0.5, beta2: 0.999, eps: 1e-8, t };
+        for (i, backend) in BACKENDS.into_iter().enumerate() {
+            let g = random(20 + t, &[7, 9]);
+            let new = backend.adam(&step, &weights[i], &moments[i][0], &moments[i][1], &g).unwrap();
+            (weights[i], moments[i]) = (new.weight, [new.m, new.v]);
+        }
+        close(&weights[0], &weights[1], 1e-6, "weights");
+        close(&moments[0][1], &moments[1][1], 1e-6, "second moments");
+    }
+    close(&weights[0], &random(15, &[7, 9]), 0.2, "four steps of 0.01 move by at most about 0.04");
+    assert!(dot(&(&weights[0] - random(15, &[7, 9])).unwrap(), &weights[0].ones_like().unwrap()) != 0.0);
+}
+
+#[test]
+fn the_cpu_backend_refuses_what_it_cannot_read() {
+    let x = random(1, &[2, 4, 4, 3]);
+    let strided = x.permute((0, 2, 1, 3)).unwrap();
+    let weight = random(2, &[4, 4, 3, 2]);
+    let error = Backend::Cpu.conv2d(Geometry::K4S2P1, &strided, &weight, Activation::Identity).unwrap_err();
+    assert!(error.to_string().contains("contiguous f32"), "{error}");
+}

@@ -1,5 +1,11 @@
-//! Training: [`Trainer::step`] is one update of the discriminator and one of the generator.
+//! Training: [`Trainer::step`] is one update of the discriminator and one of the generator, [`Run`] the loop over them,
+//! [`folder`] where a run's files go.
 
+pub mod folder;
+mod run;
 mod step;
+#[cfg(test)]
+mod tests;
 
+pub use run::{Estimate, Outcome, Run};
 pub use step::{StepReport, Trainer};

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use candle_core::Tensor;
 
-use crate::Result;
 use crate::adam::{Adam, AdamConfig};
 use crate::layer::{Grads, Network, Tape, Wanted};
 use crate::loss::{Loss, binary_cross_entropy};
+use crate::{Error, Result};
 
 const REAL: f64 = 1.0;
 const FAKE: f64 = 0.0;
@@ -51,6 +51,9 @@ impl StepReport {
         [self.loss_d_real, self.loss_d_fake, self.loss_g].iter().all(|v| v.is_finite())
     }
 }
+
+/// Tensors with their names.
+type NamedTensors = Vec<(String, Tensor)>;
 
 /// D's gradients with what its two passes measured, and what G's update goes on with.
 struct DiscriminatorPass {
@@ -96,6 +99,15 @@ impl Trainer {
         })
     }
 
+    /// The gradients of a step from the present weights, D's and G's, in PyTorch's names and layouts; applies D's
+    /// before it computes G's, as [`Trainer::step`] does, but not G's. For tests and for a look inside.
+    pub fn gradients(&mut self, real: &Tensor, z: &Tensor) -> Result<(NamedTensors, NamedTensors)> {
+        let pass = self.discriminator_gradients(real, z)?;
+        self.adam_d.apply(&mut self.discriminator, &pass.grads)?;
+        let (grads, _) = self.generator_gradients(&pass.pictures, pass.tape)?;
+        Ok((self.discriminator.to_pytorch(&pass.grads)?, self.generator.to_pytorch(&grads)?))
+    }
+
     fn discriminator_gradients(&mut self, real: &Tensor, z: &Tensor) -> Result<DiscriminatorPass> {
         let (on_real, real) = self.discriminate(real, REAL)?;
         let (pictures, tape) = self.generator.forward_train(z)?;
@@ -131,14 +143,14 @@ impl Trainer {
 
     /// The whole state: `G.NAME` and `D.NAME` (weights and buffers), `adam_g.m.NAME`, `adam_g.v.NAME`, `adam_g.t` and
     /// the same for D, in PyTorch's names and layouts.
-    pub fn tensors(&self) -> Result<Vec<(String, Tensor)>> {
+    pub fn tensors(&self) -> Result<NamedTensors> {
         let parts = [
             ("G", self.generator.tensors()?),
             ("D", self.discriminator.tensors()?),
             ("adam_g", self.adam_g.tensors(&self.generator)?),
             ("adam_d", self.adam_d.tensors(&self.discriminator)?),
         ];
-        let named = |(part, tensors): (&'static str, Vec<(String, Tensor)>)| {
+        let named = |(part, tensors): (&'static str, NamedTensors)| {
             tensors.into_iter().map(move |(name, tensor)| (format!("{part}.{name}"), tensor))
         };
         Ok(parts.into_iter().flat_map(named).collect())
@@ -150,9 +162,10 @@ impl Trainer {
             let of = |(k, v): (&String, &Tensor)| Some((k.strip_prefix(prefix)?.to_string(), v.clone()));
             tensors.iter().filter_map(of).collect()
         };
-        self.generator.load(&part("G."))?;
-        self.discriminator.load(&part("D."))?;
-        self.adam_g.load(&self.generator, &part("adam_g."))?;
-        self.adam_d.load(&self.discriminator, &part("adam_d."))
+        let within = |prefix: &'static str| move |e: Error| e.within(prefix);
+        self.generator.load(&part("G.")).map_err(within("G."))?;
+        self.discriminator.load(&part("D.")).map_err(within("D."))?;
+        self.adam_g.load(&self.generator, &part("adam_g.")).map_err(within("adam_g."))?;
+        self.adam_d.load(&self.discriminator, &part("adam_d.")).map_err(within("adam_d."))
     }
 }

@@ -1,0 +1,164 @@
+//! A safetensors file of weights: written the same bytes every time, read only after every length was checked.
+//!
+//! The `safetensors` crate's own writer orders metadata at random, so the header is written here: one metadata key,
+//! `gantools`, then the tensors, integers first and then by name, then spaces up to a multiple of 64.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use candle_core::safetensors::Load;
+use candle_core::{DType, Device, Tensor};
+use safetensors::tensor::{Metadata, TensorView};
+use sha2::{Digest, Sha256};
+
+use crate::{Error, Result, atomic};
+
+/// The one key of our metadata.
+const KEY: &str = "gantools";
+/// The tensors' data starts at a multiple of this.
+const ALIGN: usize = 64;
+/// What the safetensors format allows for a header, in bytes.
+const MAX_HEADER: u64 = 100_000_000;
+
+/// Tensors in their order in a file: the wider numbers first, so that all are aligned (PyTorch's reader wants that).
+type Ordered<'a> = BTreeMap<(Reverse<usize>, &'a str), &'a Tensor>;
+
+/// Writes `tensors` (f32 or i64) and `metadata` (JSON) to `path`, whole or not at all.
+///
+/// # Errors
+/// What the operating system refuses.
+pub fn write(path: &Path, metadata: &str, tensors: &[(String, Tensor)]) -> Result<()> {
+    let key = |name, tensor: &Tensor| (Reverse(tensor.dtype().size_in_bytes()), name);
+    let tensors: Ordered = tensors.iter().map(|(name, t)| (key(name.as_str(), t), t)).collect();
+    let header = header(metadata, &tensors);
+    atomic::write(path, |out| {
+        out.write_all(&(header.len() as u64).to_le_bytes())?;
+        out.write_all(header.as_bytes())?;
+        tensors.values().try_for_each(|tensor| data(out, tensor))
+    })
+}
+
+fn header(metadata: &str, tensors: &Ordered) -> String {
+    let quote = |s: &str| serde_json::to_string(s).expect("a string is JSON");
+    let mut header = format!("{{\"__metadata__\":{{\"{KEY}\":{}}}", quote(metadata));
+    let mut start = 0;
+    for ((_, name), tensor) in tensors {
+        let end = start + tensor.elem_count() * tensor.dtype().size_in_bytes();
+        let dtype = if tensor.dtype() == DType::I64 { "I64" } else { "F32" };
+        let shape = serde_json::to_string(tensor.dims()).expect("numbers are JSON");
+        let name = quote(name);
+        header += &format!(",{name}:{{\"dtype\":\"{dtype}\",\"shape\":{shape},\"data_offsets\":[{start},{end}]}}");
+        start = end;
+    }
+    header.push('}');
+    let padded = (8 + header.len()).next_multiple_of(ALIGN) - 8;
+    header.extend(std::iter::repeat_n(' ', padded - header.len()));
+    header
+}
+
+/// Writes the elements of a tensor, row-major, little-endian.
+fn data(out: &mut dyn Write, tensor: &Tensor) -> io::Result<()> {
+    let flat = tensor.flatten_all().map_err(io::Error::other)?;
+    match flat.dtype() {
+        DType::I64 => {
+            let values = flat.to_vec1::<i64>().map_err(io::Error::other)?;
+            values.iter().try_for_each(|v| out.write_all(&v.to_le_bytes()))
+        }
+        _ => {
+            let values = flat.to_vec1::<f32>().map_err(io::Error::other)?;
+            values.iter().try_for_each(|v| out.write_all(&v.to_le_bytes()))
+        }
+    }
+}
+
+/// A safetensors file whose header and length were checked; its data is not read yet.
+pub struct Weights {
+    file: File,
+    header: Vec<u8>,
+    layout: Metadata,
+}
+
+impl Weights {
+    /// Opens a safetensors file, reads its header and compares the lengths.
+    ///
+    /// # Errors
+    /// One line for each way in which it is none: a folder, foreign, cut short, too long, a header that lies.
+    pub fn open(path: &Path) -> Result<Weights> {
+        let mut file = File::open(path).map_err(Error::io(path))?;
+        let stat = file.metadata().map_err(Error::io(path))?;
+        if stat.is_dir() {
+            return Err(Error::file(path, "is a folder, not a .safetensors file"));
+        }
+        let foreign = || Error::file(path, "is not a safetensors file");
+        let cut = || Error::file(path, format!("is cut short at {} bytes; make it again", stat.len()));
+        let mut start = [0; 9];
+        match file.read_exact(&mut start) {
+            Err(_) if stat.len() == 0 => return Err(Error::file(path, "is empty")),
+            other => other.map_err(|_| foreign())?,
+        }
+        let length = u64::from_le_bytes(start[..8].try_into().expect("8 bytes"));
+        if start[8] != b'{' || !(2..=MAX_HEADER).contains(&length) {
+            return Err(foreign());
+        }
+        if length > stat.len() - 8 {
+            return Err(cut());
+        }
+        let mut header = start.to_vec();
+        header.resize(8 + length as usize, 0);
+        file.read_exact(&mut header[9..]).map_err(Error::io(path))?;
+        let layout: Metadata = serde_json::from_slice(&header[8..])
+            .map_err(|e| Error::file(path, format!("its safetensors header is broken: {e}")))?;
+        let whole = (header.len() + layout.data_len()) as u64;
+        match stat.len() {
+            n if n < whole => Err(cut()),
+            n if n > whole => Err(Error::file(path, format!("has {} bytes too many at its end", n - whole))),
+            _ => Ok(Weights { file, header, layout }),
+        }
+    }
+
+    /// Our metadata, JSON; `None` in a file that is not ours.
+    pub fn metadata(&self) -> Option<&str> {
+        self.layout.metadata().as_ref()?.get(KEY).map(String::as_str)
+    }
+
+    /// The tensors' shapes by name.
+    pub fn shapes(&self) -> HashMap<String, Vec<usize>> {
+        self.layout.tensors().into_iter().map(|(name, info)| (name, info.shape.clone())).collect()
+    }
+
+    /// Reads the tensors to the CPU, floats of any width as f32, and the SHA-256 of the whole file in hexadecimal.
+    ///
+    /// # Errors
+    /// A read that fails, a type of numbers that there is no tensor for, or a NaN or infinity.
+    pub fn read(mut self, path: &Path) -> Result<(HashMap<String, Tensor>, String)> {
+        let mut bytes = vec![0; self.layout.data_len()];
+        self.file.read_exact(&mut bytes).map_err(Error::io(path))?;
+        let mut tensors = HashMap::new();
+        for (name, info) in self.layout.tensors() {
+            let about = |what: &dyn std::fmt::Display| {
+                let what = what.to_string();
+                Error::file(path, format!("{name}: {}", what.lines().next().unwrap_or_default()))
+            };
+            let (start, end) = info.data_offsets;
+            let view = TensorView::new(info.dtype, info.shape.clone(), &bytes[start..end]).map_err(|e| about(&e))?;
+            let mut tensor = view.load(&Device::Cpu).map_err(|e| about(&e))?;
+            if tensor.dtype().is_float() {
+                tensor = tensor.to_dtype(DType::F32)?;
+                if !is_finite(&tensor)? {
+                    return Err(about(&"holds a NaN or an infinity; its training diverged"));
+                }
+            }
+            tensors.insert(name, tensor);
+        }
+        let hash = Sha256::new().chain_update(&self.header).chain_update(&bytes).finalize();
+        Ok((tensors, hash.iter().map(|b| format!("{b:02x}")).collect()))
+    }
+}
+
+/// Whether an f32 tensor has neither NaN nor infinity.
+pub fn is_finite(tensor: &Tensor) -> Result<bool> {
+    Ok(tensor.flatten_all()?.to_vec1::<f32>()?.iter().all(|v| v.is_finite()))
+}

@@ -1,0 +1,147 @@
+//! `G.safetensors`, `D.safetensors` and `state.safetensors`: atomic, self-describing, the same bytes every time.
+//!
+//! Weights have PyTorch's names and layouts. The one metadata key, `gantools`, holds a [`Meta`] as JSON.
+
+mod file;
+mod info;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::layer::Network;
+use crate::model::ModelConfig;
+use crate::recipe::Recipe;
+use crate::{Error, Result};
+use file::Weights;
+pub use info::{Info, info};
+
+/// What a file of weights is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A generator's weights.
+    Generator,
+    /// A discriminator's weights.
+    Discriminator,
+    /// Both, with the optimisers' moments: all that a run is.
+    State,
+}
+
+impl Kind {
+    /// Its file's name in a run folder.
+    pub fn file_name(self) -> &'static str {
+        match self {
+            Kind::Generator => "G.safetensors",
+            Kind::Discriminator => "D.safetensors",
+            Kind::State => "state.safetensors",
+        }
+    }
+}
+
+/// What a file of ours says about itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Meta {
+    /// What it is.
+    pub kind: Kind,
+    /// The networks' architecture and sizes.
+    pub model: ModelConfig,
+    /// What it was trained with, the seed included.
+    pub recipe: Recipe,
+    /// The pictures that it was trained on.
+    pub shard: ShardId,
+    /// Steps that were taken.
+    pub step: u64,
+    /// The epoch of the last of them, from 1.
+    pub epoch: u64,
+    /// The version of gantools that wrote it.
+    pub tool: String,
+}
+
+/// Which pictures: enough to know them again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ShardId {
+    /// The shard's file name.
+    pub name: String,
+    /// The hash of its pictures, as its header has it.
+    pub hash: String,
+    /// How many pictures.
+    pub pictures: usize,
+}
+
+/// Writes `tensors` (f32 or i64) with `meta` to `path`, whole or not at all; the same content gives the same bytes.
+///
+/// # Errors
+/// What the operating system refuses.
+pub fn write(path: &Path, meta: &Meta, tensors: &[(String, Tensor)]) -> Result<()> {
+    // A `Value`'s keys are sorted.
+    let json = serde_json::to_value(meta).expect("a recipe's numbers are finite").to_string();
+    file::write(path, &json, tensors)
+}
+
+/// Whether every float among `tensors` is finite.
+///
+/// # Errors
+/// A tensor that cannot be read back.
+pub fn is_finite(tensors: &[(String, Tensor)]) -> Result<bool> {
+    for (_, tensor) in tensors {
+        if tensor.dtype().is_float() && !file::is_finite(tensor)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// A generator from a file, ready to sample from.
+pub struct Generator {
+    /// Its architecture.
+    pub model: ModelConfig,
+    /// The network with its weights.
+    pub network: Network,
+    /// What the file says about itself; `None` for a file that is not ours.
+    pub meta: Option<Meta>,
+    /// SHA-256 of the file, hexadecimal.
+    pub hash: String,
+}
+
+/// Reads the generator in `path` to `device`: one of ours, or any other whose names and shapes are those of a DCGAN's
+/// generator, such as the PyTorch tutorial's `state_dict` saved as safetensors.
+///
+/// # Errors
+/// One line for each way in which the file is no such generator.
+pub fn generator(path: &Path, device: &Device) -> Result<Generator> {
+    let weights = Weights::open(path)?;
+    let about = |e: Error| match e {
+        Error::Invalid(what) => Error::file(path, what),
+        other => other,
+    };
+    let meta = meta(path, &weights)?;
+    let model = match &meta {
+        Some(Meta { kind: Kind::Generator, model, .. }) => model.clone(),
+        Some(Meta { kind, .. }) => {
+            let is = if *kind == Kind::State { "a run's state" } else { "a discriminator" };
+            let what = format!("is {is}, not a generator; that is {} beside it", Kind::Generator.file_name());
+            return Err(Error::file(path, what));
+        }
+        None => ModelConfig::from_generator_weights(&weights.shapes()).map_err(about)?,
+    };
+    let (tensors, hash) = weights.read(path)?;
+    let mut network = model.generator(0, device).map_err(about)?;
+    network.load(&tensors).map_err(about)?;
+    Ok(Generator { model, network, meta, hash })
+}
+
+/// What `weights` say about themselves; an error if that is not understood or if they are a shard.
+fn meta(path: &Path, weights: &Weights) -> Result<Option<Meta>> {
+    if weights.shapes().contains_key("images") {
+        return Err(Error::file(path, "is a shard of pictures, not weights (`train` makes weights from it)"));
+    }
+    let parse = |json| {
+        serde_json::from_str(json)
+            .map_err(|e| Error::file(path, format!("its metadata is not understood ({e}); is it from another version?")))
+    };
+    weights.metadata().map(parse).transpose()
+}

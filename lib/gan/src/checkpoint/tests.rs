@@ -1,0 +1,174 @@
+use std::fs;
+use std::path::PathBuf;
+
+use candle_core::DType;
+use safetensors::SafeTensors;
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::*;
+use crate::model::DcganConfig;
+use crate::rng::{Stream, normals};
+use crate::train::Trainer;
+
+const CPU: Device = Device::Cpu;
+
+fn model() -> ModelConfig {
+    ModelConfig::Dcgan(DcganConfig { size: 32, channels: 3, nz: 5, ngf: 3, ndf: 2, leaky_slope: 0.2 })
+}
+
+fn meta(kind: Kind) -> Meta {
+    Meta {
+        kind,
+        model: model(),
+        recipe: Recipe::load("demo").unwrap(),
+        shard: ShardId { name: "faces-32.safetensors".into(), hash: "ab".into(), pictures: 40 },
+        step: 12,
+        epoch: 3,
+        tool: "0.0.0".into(),
+    }
+}
+
+fn noise(shape: &[usize], index: u64) -> Tensor {
+    let mut data = vec![0.0; shape.iter().product()];
+    normals(4, Stream::Noise, index, &mut data);
+    Tensor::from_vec(data, shape, &CPU).unwrap()
+}
+
+fn trainer() -> Trainer {
+    let optimiser = Recipe::load("demo").unwrap().optimiser;
+    let (g, d) = (model().generator(1, &CPU).unwrap(), model().discriminator(1, &CPU).unwrap());
+    Trainer::new(g, d, &optimiser.generator(), &optimiser.discriminator()).unwrap()
+}
+
+/// A folder with a generator of ours in it.
+fn written() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("G.safetensors");
+    write(&path, &meta(Kind::Generator), &model().generator(1, &CPU).unwrap().tensors().unwrap()).unwrap();
+    (folder, path)
+}
+
+/// The one line of error that reading `path` as a generator gives, without the path.
+fn refusal(path: &Path) -> String {
+    let line = generator(path, &CPU).err().expect("an error").to_string();
+    assert!(!line.contains('\n'), "{line}");
+    line.strip_prefix(&format!("{}: ", path.display())).expect("the path first").to_string()
+}
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+#[test]
+fn a_generator_comes_back_as_it_was() {
+    let (_folder, path) = written();
+    let back = generator(&path, &CPU).unwrap();
+    let z = noise(&[2, 5], 0);
+    let pictures = |n: &Network| n.forward(&z).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    assert_eq!(pictures(&back.network), pictures(&model().generator(1, &CPU).unwrap()));
+    assert_eq!(back.model, model());
+    assert_eq!(back.meta, Some(meta(Kind::Generator)));
+
+    let bytes = fs::read(&path).unwrap();
+    let hash = back.hash.clone();
+    write(&path, &meta(Kind::Generator), &back.network.tensors().unwrap()).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), bytes, "the same content, the same bytes");
+    assert_eq!(generator(&path, &CPU).unwrap().hash, hash);
+    // Other people's reader takes it, and finds one key of metadata and aligned data.
+    let (header, layout) = SafeTensors::read_metadata(&bytes).unwrap();
+    assert_eq!((8 + header) % 64, 0);
+    assert_eq!(layout.metadata().as_ref().unwrap().keys().collect::<Vec<_>>(), ["gantools"]);
+    let keys = layout.metadata().as_ref().unwrap()["gantools"].clone();
+    let sorted: serde_json::Value = serde_json::from_str(&keys).unwrap();
+    let names: Vec<_> = sorted.as_object().unwrap().keys().collect();
+    assert!(names.is_sorted() && keys == sorted.to_string());
+}
+
+#[test]
+fn a_state_goes_on_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.safetensors");
+    let step = |t: &mut Trainer, i: u64| t.step(&noise(&[4, 32, 32, 3], i), &noise(&[4, 5], 10 + i)).unwrap();
+    let mut through = trainer();
+    (0..3).for_each(|i| drop(step(&mut through, i)));
+    write(&path, &meta(Kind::State), &through.tensors().unwrap()).unwrap();
+    let expected = step(&mut through, 3);
+
+    let mut resumed = trainer();
+    resumed.load(&Weights::open(&path).unwrap().read(&path).unwrap().0).unwrap();
+    assert_eq!(step(&mut resumed, 3), expected);
+    for ((name, a), (_, b)) in resumed.tensors().unwrap().iter().zip(through.tensors().unwrap()) {
+        let bits = |t: &Tensor| t.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap();
+        assert_eq!(bits(a), bits(&b), "{name}");
+    }
+}
+
+#[test]
+fn pytorchs_generator_makes_pytorchs_pictures() {
+    let ours = generator(&golden("pytorch_generator.safetensors"), &CPU).unwrap();
+    assert!(ours.meta.is_none());
+    assert_eq!(ours.model.image_shape(), (64, 64, 3));
+    let expected = candle_core::safetensors::load(golden("pytorch_pictures.safetensors"), &CPU).unwrap();
+    let pictures = crate::latent::pictures(&ours.network, &expected["z"]).unwrap();
+    let theirs = expected["pictures"].flatten_all().unwrap().to_vec1::<u8>().unwrap();
+    assert_eq!(pictures.len(), theirs.len());
+    assert!(pictures.iter().zip(&theirs).all(|(a, b)| a.abs_diff(*b) <= 1));
+    // They are pictures, not one grey.
+    assert!(theirs.iter().min().unwrap() + 100 < *theirs.iter().max().unwrap());
+}
+
+#[test]
+fn every_wrong_byte_has_its_line() {
+    let (folder, path) = written();
+    let whole = fs::read(&path).unwrap();
+    let data = whole.len() - 100;
+    let mut nan = whole.clone();
+    nan[data..data + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    let mut shape = whole.clone();
+    let at = whole.windows(7).position(|w| w == b"\"shape\"").unwrap();
+    shape[at + 9] = b'9';
+    let cases: [(&[u8], &str); 9] = [
+        (b"", "is empty"),
+        (b"PK\x03\x04zip archive of PyTorch", "is not a safetensors file"),
+        (b"short", "is not a safetensors file"),
+        (&whole[..40], "is cut short at 40 bytes; make it again"),
+        (&whole[..data], &format!("is cut short at {data} bytes; make it again")),
+        (&[&whole[..], b"more"].concat(), "has 4 bytes too many at its end"),
+        (&nan, "main.9.weight: holds a NaN or an infinity; its training diverged"),
+        (&shape, "its safetensors header is broken: "),
+        (b"\x02\0\0\0\0\0\0\0{}", "not a DCGAN generator"),
+    ];
+    let path = folder.path().join("X.safetensors");
+    for (bytes, line) in cases {
+        fs::write(&path, bytes).unwrap();
+        assert!(refusal(&path).starts_with(line), "{} should be {line}", refusal(&path));
+    }
+    assert!(refusal(&folder.path().join("none")).contains("No such file"));
+    assert!(refusal(folder.path()).starts_with("is a folder"));
+}
+
+#[test]
+fn other_files_of_ours_are_told_apart() {
+    let (folder, path) = written();
+    let tensors = model().generator(1, &CPU).unwrap().tensors().unwrap();
+    let other = folder.path().join("other");
+    write(&other, &meta(Kind::State), &tensors).unwrap();
+    assert!(refusal(&other).starts_with("is a run's state, not a generator"));
+    write(&other, &meta(Kind::Discriminator), &tensors).unwrap();
+    assert!(refusal(&other).starts_with("is a discriminator, not a generator"));
+    write(&other, &meta(Kind::Generator), &tensors[1..]).unwrap();
+    assert_eq!(refusal(&other), format!("{}: is missing", tensors[0].0));
+    file::write(&other, "{\"kind\":\"generator\",\"later\":1}", &tensors).unwrap();
+    assert!(refusal(&other).starts_with("its metadata is not understood (missing field"));
+    let images = Tensor::zeros((1, 2, 2, 3), DType::F32, &CPU).unwrap();
+    file::write(&other, "{}", &[("images".into(), images)]).unwrap();
+    assert!(refusal(&other).starts_with("is a shard of pictures"));
+
+    let info = super::info(&path).unwrap();
+    assert!(info.text.contains("DCGAN 32×32×3, nz 5, ngf 3, ndf 2"), "{}", info.text);
+    assert_eq!(info.json["kind"], "generator");
+    assert_eq!(info.json["step"], 12);
+    let foreign = super::info(&golden("pytorch_generator.safetensors")).unwrap();
+    assert_eq!(foreign.json["model"]["nz"], json!(6));
+}

@@ -1,0 +1,258 @@
+//! Recipes: what a training run needs besides the pictures, as TOML turned into checked parts.
+//!
+//! The recipes in `pipelines/` are built in; a recipe may also be a file. Every key must be there and no other may be:
+//! a typo is an error that names the nearest key. The picture's size and channels come from the shard.
+
+use std::fmt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::adam::AdamConfig;
+use crate::model::{DcganConfig, ModelConfig};
+use crate::{Error, Result};
+
+mod parse;
+#[cfg(test)]
+mod tests;
+
+/// The recipe that is taken when none is named.
+pub const DEFAULT: &str = "celeba";
+
+/// The recipes that are built in: name and TOML.
+const BUILT_IN: [(&str, &str); 2] = [
+    ("celeba", include_str!("../../../../pipelines/celeba.toml")),
+    ("demo", include_str!("../../../../pipelines/demo.toml")),
+];
+
+/// A checked recipe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// Its name.
+    pub name: String,
+    /// One line about it.
+    pub about: String,
+    /// The seed of everything random in the run; at most 2^63 − 1, TOML's largest integer.
+    pub seed: u64,
+    /// The networks.
+    pub model: ModelPart,
+    /// How they are updated.
+    pub optimiser: Optimiser,
+    /// How long, in what portions.
+    pub schedule: Schedule,
+}
+
+/// The networks, up to what the shard decides (size and channels).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "arch", rename_all = "lowercase")]
+pub enum ModelPart {
+    /// The DCGAN of Radford et al. 2015.
+    Dcgan {
+        /// Length of a latent vector, 1 to 4,096.
+        nz: usize,
+        /// Width of the generator's last hidden layer, 1 to 4,096.
+        ngf: usize,
+        /// Width of the discriminator's first layer, 1 to 4,096.
+        ndf: usize,
+        /// Slope of the discriminator's LeakyReLU below zero, in [0, 1).
+        leaky_slope: f64,
+    },
+}
+
+/// Adam's settings for the two networks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Optimiser {
+    /// The generator's learning rate, in (0, 1].
+    pub lr_g: f64,
+    /// The discriminator's learning rate, in (0, 1].
+    pub lr_d: f64,
+    /// Decay of the first moment, in [0, 1).
+    pub beta1: f64,
+    /// Decay of the second moment, in [0, 1).
+    pub beta2: f64,
+    /// What is added to the root of the second moment, in (0, 1].
+    pub eps: f64,
+}
+
+/// How long a run takes and in what portions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Schedule {
+    /// Pictures in a step, 1 to 65,536; the last step of an epoch has what is left.
+    pub batch: usize,
+    /// How long.
+    #[serde(flatten)]
+    pub length: Length,
+}
+
+/// How long a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Length {
+    /// So many times through all pictures.
+    Epochs(u64),
+    /// So many steps, however many epochs that is.
+    Steps(u64),
+}
+
+/// Values that take the place of a recipe's own; `None` keeps the recipe's.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "each is the recipe's key of the same name")]
+pub struct Overrides {
+    pub batch: Option<usize>,
+    pub length: Option<Length>,
+    pub lr_g: Option<f64>,
+    pub lr_d: Option<f64>,
+    pub beta1: Option<f64>,
+    pub beta2: Option<f64>,
+    pub nz: Option<usize>,
+    pub ngf: Option<usize>,
+    pub ndf: Option<usize>,
+    pub seed: Option<u64>,
+}
+
+/// All built-in recipes.
+pub fn built_in() -> Vec<Recipe> {
+    let parse = |(name, text): &(&str, &str)| {
+        parse::recipe(text, Path::new(name)).expect("the tests parse every built-in recipe")
+    };
+    BUILT_IN.iter().map(parse).collect()
+}
+
+impl Recipe {
+    /// The recipe called `name`: a built-in one, or a file where `name` ends in `.toml` or has a `/` in it.
+    ///
+    /// # Errors
+    /// No such recipe (the nearest name is given), an unreadable file, or one that is not a whole and sound recipe.
+    pub fn load(name: &str) -> Result<Recipe> {
+        if name.ends_with(".toml") || name.contains('/') {
+            let text = std::fs::read_to_string(name).map_err(Error::io(name))?;
+            return parse::recipe(&text, Path::new(name));
+        }
+        let names = BUILT_IN.map(|(n, _)| n);
+        built_in().into_iter().find(|r| r.name == name).ok_or_else(|| {
+            Error::Invalid(format!(
+                "--recipe {name}: there is none of that name; did you mean `{}`? (there are {}, or name a FILE.toml)",
+                parse::nearest(name, &names),
+                names.join(", ")
+            ))
+        })
+    }
+
+    /// This recipe with the flags' values in place of its own.
+    ///
+    /// # Errors
+    /// A value out of its range, named by its flag.
+    pub fn with(mut self, flags: &Overrides) -> Result<Recipe> {
+        fn put<T: Copy>(value: &mut T, flag: Option<T>) {
+            *value = flag.unwrap_or(*value);
+        }
+        let ModelPart::Dcgan { nz, ngf, ndf, .. } = &mut self.model;
+        put(nz, flags.nz);
+        put(ngf, flags.ngf);
+        put(ndf, flags.ndf);
+        put(&mut self.optimiser.lr_g, flags.lr_g);
+        put(&mut self.optimiser.lr_d, flags.lr_d);
+        put(&mut self.optimiser.beta1, flags.beta1);
+        put(&mut self.optimiser.beta2, flags.beta2);
+        put(&mut self.schedule.batch, flags.batch);
+        put(&mut self.schedule.length, flags.length);
+        put(&mut self.seed, flags.seed);
+        // The recipe itself was in order: what is wrong now came with a flag.
+        self.check().map_err(|(key, wrong)| Error::Invalid(format!("--{}: {wrong}", key.replace('_', "-"))))?;
+        Ok(self)
+    }
+
+    /// The first value that is out of its range, as (key, what is wrong with it).
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        let ModelPart::Dcgan { nz, ngf, ndf, leaky_slope } = &self.model;
+        let (length, steps, most_steps) = match self.schedule.length {
+            Length::Epochs(n) => ("epochs", n, 1_000_000),
+            Length::Steps(n) => ("steps", n, 1_000_000_000),
+        };
+        let whole = [
+            ("seed", self.seed, 0, i64::MAX as u64),
+            ("nz", *nz as u64, 1, 4_096),
+            ("ngf", *ngf as u64, 1, 4_096),
+            ("ndf", *ndf as u64, 1, 4_096),
+            ("batch", self.schedule.batch as u64, 1, 65_536),
+            (length, steps, 1, most_steps),
+        ];
+        for (key, value, least, most) in whole {
+            if !(least..=most).contains(&value) {
+                return Err((key, format!("{value} is not in {least} to {most}")));
+            }
+        }
+        let o = &self.optimiser;
+        for (key, value) in [("lr_g", o.lr_g), ("lr_d", o.lr_d), ("eps", o.eps)] {
+            if !(value > 0.0 && value <= 1.0) {
+                return Err((key, format!("{value} is not above 0 and at most 1")));
+            }
+        }
+        for (key, value) in [("beta1", o.beta1), ("beta2", o.beta2), ("leaky_slope", *leaky_slope)] {
+            if !(0.0..1.0).contains(&value) {
+                return Err((key, format!("{value} is not at least 0 and below 1")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The recipe as a TOML file that [`Recipe::load`] takes; the same bytes for the same recipe.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("strings and numbers within TOML's range")
+    }
+}
+
+impl ModelPart {
+    /// The networks for pictures of `height` × `width` × `channels`.
+    ///
+    /// # Errors
+    /// Pictures that are not square, or of a size or channel count that the architecture does not have.
+    pub fn config(&self, height: usize, width: usize, channels: usize) -> Result<ModelConfig> {
+        if height != width {
+            return Err(Error::Invalid(format!(
+                "the pictures are {width}×{height}: a DCGAN needs square ones (`prep --size 64`)"
+            )));
+        }
+        let &ModelPart::Dcgan { nz, ngf, ndf, leaky_slope } = self;
+        let config = ModelConfig::Dcgan(DcganConfig { size: height, channels, nz, ngf, ndf, leaky_slope });
+        config.check()?;
+        Ok(config)
+    }
+}
+
+impl Optimiser {
+    /// Adam for the generator.
+    pub fn generator(&self) -> AdamConfig {
+        AdamConfig { lr: self.lr_g, beta1: self.beta1, beta2: self.beta2, eps: self.eps }
+    }
+
+    /// Adam for the discriminator.
+    pub fn discriminator(&self) -> AdamConfig {
+        AdamConfig { lr: self.lr_d, ..self.generator() }
+    }
+}
+
+impl Schedule {
+    /// Steps in an epoch of `pictures`: ⌈pictures / batch⌉.
+    pub fn epoch_steps(&self, pictures: usize) -> u64 {
+        pictures.div_ceil(self.batch) as u64
+    }
+
+    /// Steps in the whole run over `pictures`.
+    pub fn steps(&self, pictures: usize) -> u64 {
+        match self.length {
+            Length::Epochs(n) => n * self.epoch_steps(pictures),
+            Length::Steps(n) => n,
+        }
+    }
+}
+
+impl fmt::Display for Length {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let (n, unit) = match self {
+            Length::Epochs(n) => (n, "epoch"),
+            Length::Steps(n) => (n, "step"),
+        };
+        write!(f, "{n} {unit}{}", if *n == 1 { "" } else { "s" })
+    }
+}

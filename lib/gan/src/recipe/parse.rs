@@ -1,0 +1,185 @@
+//! TOML text to a [`Recipe`], with one-line errors that name the file, the line and the nearest key.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+
+use toml::de::{DeTable, DeValue};
+
+use super::{Length, ModelPart, Optimiser, Recipe, Schedule};
+use crate::{Error, Result};
+
+/// Every key that a recipe has, by table ("" is the top). Of `epochs` and `steps` there is exactly one.
+const KEYS: [(&str, &[&str]); 4] = [
+    ("", &["name", "about", "seed", "model", "optimiser", "schedule"]),
+    ("model", &["arch", "nz", "ngf", "ndf", "leaky_slope"]),
+    ("optimiser", &["lr_g", "lr_d", "beta1", "beta2", "eps"]),
+    ("schedule", &["batch", "epochs", "steps"]),
+];
+
+/// Parses and checks a recipe; `file` is for the errors.
+pub fn recipe(text: &str, file: &Path) -> Result<Recipe> {
+    let reader = Reader::new(text, file)?;
+    let arch = reader.text("arch")?;
+    if arch != "dcgan" {
+        return Err(reader.wrong("arch", format!("`{arch}` is no architecture; there is `dcgan`")));
+    }
+    let length = match (reader.has("epochs"), reader.has("steps")) {
+        (true, false) => Length::Epochs(reader.whole("epochs")?),
+        (false, true) => Length::Steps(reader.whole("steps")?),
+        (true, true) => return Err(reader.wrong("steps", "there is `epochs` too; keep one of them")),
+        (false, false) => return Err(reader.missing("epochs")),
+    };
+    let recipe = Recipe {
+        name: reader.text("name")?,
+        about: reader.text("about")?,
+        seed: reader.whole("seed")?,
+        model: ModelPart::Dcgan {
+            nz: reader.whole("nz")? as usize,
+            ngf: reader.whole("ngf")? as usize,
+            ndf: reader.whole("ndf")? as usize,
+            leaky_slope: reader.real("leaky_slope")?,
+        },
+        optimiser: Optimiser {
+            lr_g: reader.real("lr_g")?,
+            lr_d: reader.real("lr_d")?,
+            beta1: reader.real("beta1")?,
+            beta2: reader.real("beta2")?,
+            eps: reader.real("eps")?,
+        },
+        schedule: Schedule { batch: reader.whole("batch")? as usize, length },
+    };
+    recipe.check().map_err(|(key, wrong)| reader.wrong(key, wrong))?;
+    Ok(recipe)
+}
+
+/// The values of a file by key (no key is in two tables), each with its line.
+struct Reader<'a> {
+    file: &'a Path,
+    values: BTreeMap<&'static str, (usize, DeValue<'a>)>,
+}
+
+impl<'a> Reader<'a> {
+    /// Parses `text`; every key must be known and in its place.
+    fn new(text: &'a str, file: &'a Path) -> Result<Reader<'a>> {
+        let line = |span: Range<usize>| text[..span.start.min(text.len())].matches('\n').count() + 1;
+        let error = |at: usize, what: &str| Error::file(file, format!("line {at}: {what}"));
+        let top = DeTable::parse(text)
+            .map_err(|e| error(line(e.span().unwrap_or(0..0)), &e.message().replace('\n', ", ")))?;
+        let mut values = BTreeMap::new();
+        let mut tables = vec![("", top.into_inner())];
+        while let Some((table, content)) = tables.pop() {
+            for (key, value) in content {
+                let at = line(key.span());
+                let known = known_key(table, key.get_ref()).map_err(|what| error(at, &what))?;
+                let is_table = table.is_empty() && KEYS.iter().any(|(name, _)| *name == known);
+                match value.into_inner() {
+                    DeValue::Table(inner) if is_table => tables.push((known, inner)),
+                    other if is_table => {
+                        let what = format!("`{known}` is {}, not a table ([{known}])", kind(&other));
+                        return Err(error(at, &what));
+                    }
+                    other => {
+                        values.insert(known, (at, other));
+                    }
+                }
+            }
+        }
+        Ok(Reader { file, values })
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.values.contains_key(key)
+    }
+
+    /// An error about the value of `key`.
+    fn wrong(&self, key: &str, what: impl AsRef<str>) -> Error {
+        let line = self.values.get(key).map_or(1, |(line, _)| *line);
+        Error::file(self.file, format!("line {line}: {key}: {}", what.as_ref()))
+    }
+
+    fn missing(&self, key: &str) -> Error {
+        let (table, _) = KEYS.iter().find(|(_, keys)| keys.contains(&key)).expect("a key of KEYS");
+        let place = if table.is_empty() { "at the top".into() } else { format!("in [{table}]") };
+        Error::file(
+            self.file,
+            format!("`{key}` is missing {place} (`train --dry-run` prints a whole recipe to start from)"),
+        )
+    }
+
+    fn get(&self, key: &str) -> Result<&DeValue<'a>> {
+        self.values.get(key).map(|(_, value)| value).ok_or_else(|| self.missing(key))
+    }
+
+    /// The error of a value that is not `wanted`.
+    fn not_a(&self, key: &str, wanted: &str, value: &DeValue) -> Error {
+        self.wrong(key, format!("{} where {wanted} should be", kind(value)))
+    }
+
+    fn text(&self, key: &str) -> Result<String> {
+        match self.get(key)? {
+            DeValue::String(s) => Ok(s.to_string()),
+            other => Err(self.not_a(key, "a string", other)),
+        }
+    }
+
+    fn whole(&self, key: &str) -> Result<u64> {
+        match self.get(key)? {
+            DeValue::Integer(i) => u64::from_str_radix(i.as_str(), i.radix())
+                .map_err(|_| self.wrong(key, format!("{i} is not a whole number of at most 64 bits"))),
+            other => Err(self.not_a(key, "a whole number", other)),
+        }
+    }
+
+    fn real(&self, key: &str) -> Result<f64> {
+        let text = match self.get(key)? {
+            DeValue::Float(f) => f.as_str().to_string(),
+            DeValue::Integer(i) if i.radix() == 10 => i.as_str().to_string(),
+            other => return Err(self.not_a(key, "a number", other)),
+        };
+        text.parse().map_err(|_| self.wrong(key, format!("{text} is not a number")))
+    }
+}
+
+/// What sort of value it is, with its article.
+fn kind(value: &DeValue) -> String {
+    let name = value.type_str();
+    let article = if name.starts_with(['a', 'i']) { "an" } else { "a" };
+    format!("{article} {name}")
+}
+
+/// The key of [`KEYS`] that `key` in `table` is, or what is wrong with it.
+fn known_key(table: &str, key: &str) -> Result<&'static str, String> {
+    let place = |table: &str| match table {
+        "" => "at the top".to_string(),
+        _ => format!("in [{table}]"),
+    };
+    let (_, keys) = KEYS.iter().find(|(name, _)| *name == table).expect("a table of KEYS");
+    if let Some(known) = keys.iter().find(|known| **known == key) {
+        return Ok(known);
+    }
+    let unknown = format!("unknown key `{key}` {}", place(table));
+    if let Some((home, _)) = KEYS.iter().find(|(_, keys)| keys.contains(&key)) {
+        return Err(format!("{unknown}: it belongs {}", place(home)));
+    }
+    Err(format!("{unknown}; did you mean `{}`?", nearest(key, keys)))
+}
+
+/// The candidate that takes the fewest insertions, deletions and replacements (Levenshtein 1966); the first of equals.
+pub fn nearest<'a>(word: &str, candidates: &[&'a str]) -> &'a str {
+    let word: Vec<char> = word.chars().collect();
+    let distance = |other: &str| {
+        let mut row: Vec<usize> = (0..=word.len()).collect();
+        for (i, b) in other.chars().enumerate() {
+            let mut diagonal = row[0];
+            row[0] = i + 1;
+            for (j, &a) in word.iter().enumerate() {
+                let replaced = diagonal + usize::from(a != b);
+                diagonal = row[j + 1];
+                row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+            }
+        }
+        row[word.len()]
+    };
+    candidates.iter().min_by_key(|c| distance(c)).expect("at least one candidate")
+}

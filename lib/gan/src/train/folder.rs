@@ -1,0 +1,126 @@
+//! The folder of a run, and the link to the newest run's generator.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::checkpoint::Kind;
+use crate::{Error, Result, atomic};
+
+/// Where run folders are made when none is named.
+const RUNS: &str = "runs";
+/// What a run leaves in its folder, besides what [`Kind::file_name`] names.
+const FILES: [&str; 4] = ["recipe.toml", "metrics.jsonl", "loss.png", "real.png"];
+/// Where the pictures that show its progress are.
+pub const SAMPLES: &str = "samples";
+
+/// Whether [`create`] will take `given`; it is there to be asked before long work.
+///
+/// # Errors
+/// `given` is a file, or a folder that is not empty, and not `force`.
+pub fn check(given: Option<&Path>, force: bool) -> Result<()> {
+    let Some(folder) = given.filter(|folder| folder.exists()) else { return Ok(()) };
+    let empty = fs::read_dir(folder).map_err(Error::io(folder))?.next().is_none();
+    if empty || force {
+        return Ok(());
+    }
+    Err(Error::file(folder, "is not empty; name another folder, or --force to train over the run in it"))
+}
+
+/// Makes the folder of a run on `shard`: `given`, or else the first of `runs/STEM`, `runs/STEM-2`, … that is free.
+///
+/// # Errors
+/// `given` is there and not empty; with `force`, what a run leaves in it is removed, and nothing else.
+pub fn create(given: Option<&Path>, shard: &Path, force: bool) -> Result<PathBuf> {
+    let folder = match given {
+        Some(folder) => {
+            check(given, force)?;
+            fs::create_dir_all(folder).map_err(Error::io(folder))?;
+            remove_old_run(folder)?;
+            folder.to_path_buf()
+        }
+        None => next_free(shard)?,
+    };
+    let samples = folder.join(SAMPLES);
+    fs::create_dir_all(&samples).map_err(Error::io(&samples))?;
+    Ok(folder)
+}
+
+fn next_free(shard: &Path) -> Result<PathBuf> {
+    fs::create_dir_all(RUNS).map_err(Error::io(RUNS))?;
+    let stem = shard.file_stem().unwrap_or("run".as_ref()).to_string_lossy().into_owned();
+    let names = std::iter::once(stem.clone()).chain((2..).map(|i| format!("{stem}-{i}")));
+    for folder in names.map(|name| Path::new(RUNS).join(name)) {
+        // Whoever makes it has it: two runs that start at once get two folders.
+        match fs::create_dir(&folder) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            made => return made.map(|()| folder.clone()).map_err(Error::io(&folder)),
+        }
+    }
+    unreachable!("there is always a next number")
+}
+
+fn remove_old_run(folder: &Path) -> Result<()> {
+    let weights = [Kind::Generator, Kind::Discriminator, Kind::State].map(Kind::file_name);
+    for file in FILES.iter().chain(&weights).map(|name| folder.join(name)) {
+        match fs::remove_file(&file) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::io(&file)(e)),
+            _ => {}
+        }
+    }
+    let samples = folder.join(SAMPLES);
+    let old = fs::read_dir(&samples).into_iter().flatten().filter_map(|e| Some(e.ok()?.path()));
+    for picture in old.filter(|p| p.file_name().is_some_and(|n| is_progress_picture(&n.to_string_lossy()))) {
+        fs::remove_file(&picture).map_err(Error::io(&picture))?;
+    }
+    Ok(())
+}
+
+/// The picture that shows the progress at the end of `epoch`, from 1.
+pub fn progress_picture(run: &Path, epoch: u64) -> PathBuf {
+    run.join(SAMPLES).join(format!("epoch-{epoch:04}.png"))
+}
+
+fn is_progress_picture(name: &str) -> bool {
+    let number = name.strip_prefix("epoch-").and_then(|n| n.strip_suffix(".png"));
+    number.is_some_and(|n| n.parse::<u64>().is_ok())
+}
+
+/// Points the link `./G.safetensors` at the generator of `run`, replacing an older link at once. Returns a line of warning
+/// if something that is no link has that name, which is then left as it is.
+///
+/// # Errors
+/// The link cannot be made.
+#[cfg(unix)]
+pub fn link_newest(run: &Path) -> Result<Option<String>> {
+    let name = Kind::Generator.file_name();
+    let (link, target) = (Path::new(name), run.join(name));
+    match link.symlink_metadata() {
+        // The run is in this very folder, and its generator has the name already.
+        Ok(_) if is_here(run) => return Ok(None),
+        Ok(there) if !there.is_symlink() => {
+            return Ok(Some(format!("./{name} is no link and was left as it is; the new one is {}", target.display())));
+        }
+        _ => {}
+    }
+    let make = || {
+        let new = tempfile::Builder::new().prefix(".").suffix(".part").make_in(".", |path| {
+            std::os::unix::fs::symlink(&target, path)
+        })?;
+        new.into_temp_path().persist(link).map_err(|e| e.error)?;
+        atomic::sync_folder(Path::new("."))
+    };
+    make().map_err(Error::io(link))?;
+    Ok(None)
+}
+
+/// Elsewhere there is no such link; the path that `train` prints is all.
+#[cfg(not(unix))]
+pub fn link_newest(_: &Path) -> Result<Option<String>> {
+    Ok(None)
+}
+
+#[cfg(unix)]
+fn is_here(folder: &Path) -> bool {
+    matches!((folder.canonicalize(), Path::new(".").canonicalize()), (Ok(a), Ok(b)) if a == b)
+}

@@ -1,0 +1,316 @@
+//! The loop: batches in a random order, a step on each, and what a run leaves in its folder.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use candle_core::{Device, Tensor};
+
+use super::folder::progress_picture;
+use super::{StepReport, Trainer};
+use crate::checkpoint::{self, Kind, Meta, ShardId};
+use crate::latent::{latents, pictures};
+use crate::model::ModelConfig;
+use crate::picture::{encode_png, grid};
+use crate::progress::Progress;
+use crate::recipe::Recipe;
+use crate::report::{Metrics, Report};
+use crate::rng::{Stream, normals, permutation};
+use crate::shard::Shard;
+use crate::{Error, Result, atomic};
+
+/// Pictures in `real.png` and in each that shows the progress.
+const SHOWN: usize = 64;
+/// Pictures in a row of them.
+const COLUMNS: usize = 8;
+/// Measured steps are repeated until they have taken this long together, or there were [`MOST_MEASURED`].
+const MEASURE_FOR: Duration = Duration::from_secs(1);
+const MOST_MEASURED: u32 = 8;
+
+/// A training run that is ready to start.
+pub struct Run<'a> {
+    recipe: &'a Recipe,
+    model: ModelConfig,
+    shard: &'a Shard,
+    device: &'a Device,
+    trainer: Trainer,
+}
+
+/// How long a run will take.
+#[derive(Clone, Copy, Debug)]
+pub struct Estimate {
+    /// All steps of the run.
+    pub steps: u64,
+    /// Time of them all.
+    pub duration: Duration,
+    /// Pictures trained on per second.
+    pub images_per_second: f64,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The generator's file.
+    pub generator: PathBuf,
+    /// Steps that were taken.
+    pub step: u64,
+    /// The epoch of the last of them, from 1.
+    pub epoch: u64,
+    /// Whether it was stopped before its end.
+    pub stopped: bool,
+    /// Time from the first step to the last file.
+    pub duration: Duration,
+    /// Pictures trained on per second of that time.
+    pub images_per_second: f64,
+}
+
+/// What a step learns from.
+struct Batch {
+    /// `[B, H, W, C]` in [−1, 1].
+    real: Vec<f32>,
+    count: usize,
+}
+
+impl<'a> Run<'a> {
+    /// Prepares a run of `recipe` on the pictures of `shard`: fresh networks from the recipe's seed.
+    ///
+    /// # Errors
+    /// Pictures of a size or channel count that the architecture does not have, or a device without room.
+    pub fn new(recipe: &'a Recipe, shard: &'a Shard, device: &'a Device) -> Result<Run<'a>> {
+        let about = |e| match e {
+            Error::Invalid(what) => Error::file(shard.path(), what),
+            other => other,
+        };
+        let model = recipe.model.config(shard.height(), shard.width(), shard.channels()).map_err(about)?;
+        let generator = model.generator(recipe.seed, device)?;
+        let discriminator = model.discriminator(recipe.seed, device)?;
+        let optimiser = &recipe.optimiser;
+        let trainer =
+            Trainer::new(generator, discriminator, &optimiser.generator(), &optimiser.discriminator())?;
+        Ok(Run { recipe, model, shard, device, trainer })
+    }
+
+    /// All steps of the run.
+    pub fn steps(&self) -> u64 {
+        self.recipe.schedule.steps(self.shard.len())
+    }
+
+    /// Pictures in all steps of the run; the last batch of an epoch may be smaller.
+    fn pictures(&self) -> u64 {
+        let (n, batch) = (self.shard.len() as u64, self.recipe.schedule.batch as u64);
+        let per_epoch = self.recipe.schedule.epoch_steps(self.shard.len());
+        self.steps() / per_epoch * n + (self.steps() % per_epoch) * batch
+    }
+
+    /// Measures a few steps on a copy of the networks: the run itself is where it was.
+    ///
+    /// # Errors
+    /// A device without room.
+    pub fn estimate(&self) -> Result<Estimate> {
+        let mut copy = self.trainer.clone();
+        let order = permutation(self.recipe.seed, Stream::Shuffle, 0, self.shard.len());
+        let batch = gather(self.shard, &order[..self.recipe.schedule.batch.min(order.len())]);
+        let count = batch.count;
+        let (real, z) = self.tensors(batch, 0)?;
+        // The first step pays for fresh memory.
+        copy.step(&real, &z)?;
+        let (start, mut measured) = (Instant::now(), 0);
+        while measured == 0 || start.elapsed() < MEASURE_FOR && measured < MOST_MEASURED {
+            copy.step(&real, &z)?;
+            measured += 1;
+        }
+        let images_per_second = count as f64 * measured as f64 / start.elapsed().as_secs_f64();
+        let duration = Duration::from_secs_f64(self.pictures() as f64 / images_per_second);
+        Ok(Estimate { steps: self.steps(), duration, images_per_second })
+    }
+
+    /// Trains, and leaves in `folder` the resolved recipe, the metrics, and at the end of every epoch and of the run the
+    /// state, both networks, pictures and the loss plot. Once `stop` is set it finishes its step, saves and returns.
+    ///
+    /// The last batch of an epoch is what is left, down to one picture: as in PyTorch's loader without `drop_last`. Every
+    /// batch-norm of a DCGAN sees at least 4×4 values per picture, so even that has a variance.
+    ///
+    /// # Errors
+    /// A loss that is not finite (then the last good checkpoint stays), a file that cannot be written, or
+    /// [`Error::Stopped`] if `stop` was set before the first step.
+    pub fn train(mut self, folder: &Path, stop: &AtomicBool, progress: &dyn Progress) -> Result<Outcome> {
+        if stop.load(Ordering::Relaxed) {
+            return Err(Error::Stopped);
+        }
+        let toml = self.recipe.to_toml();
+        atomic::write(&folder.join("recipe.toml"), |out| out.write_all(toml.as_bytes()))?;
+        self.write_real(folder)?;
+        let mut report = Report::create(folder)?;
+        let total = self.steps();
+        let per_epoch = self.recipe.schedule.epoch_steps(self.shard.len());
+        let (start, mut seen, mut saved) = (Instant::now(), 0, None);
+        let shuffled = Shuffled { shard: self.shard, recipe: self.recipe, total };
+        thread::scope(|scope| {
+            // One batch waits while another is trained on.
+            let (sender, batches) = sync_channel(1);
+            scope.spawn(move || shuffled.send(&sender));
+            let mut clock = Instant::now();
+            for (step, batch) in (1..).zip(batches) {
+                let epoch = (step - 1) / per_epoch + 1;
+                let count = batch.count;
+                let (real, z) = self.tensors(batch, step - 1)?;
+                let losses = self.trainer.step(&real, &z)?;
+                if !losses.is_finite() {
+                    return Err(diverged(step, "the loss is not finite", folder, saved));
+                }
+                let metrics = metrics(step, epoch, &losses, count as f64 / clock.elapsed().as_secs_f64());
+                clock = Instant::now();
+                seen += count;
+                report.add(&metrics)?;
+                progress.at(step, total, &note(&metrics, seen as f64 / start.elapsed().as_secs_f64()));
+                let stopped = stop.load(Ordering::Relaxed) && step < total;
+                if step % per_epoch == 0 || step == total || stopped {
+                    self.save(folder, step, epoch, saved)?;
+                    saved = Some(step);
+                    self.write_progress(folder, step, epoch)?;
+                    report.plot()?;
+                    // Saving is not training: it counts for no step's speed.
+                    clock = Instant::now();
+                }
+                if step == total || stopped {
+                    let duration = start.elapsed();
+                    return Ok(Outcome {
+                        generator: folder.join(Kind::Generator.file_name()),
+                        step,
+                        epoch,
+                        stopped,
+                        duration,
+                        images_per_second: seen as f64 / duration.as_secs_f64(),
+                    });
+                }
+            }
+            unreachable!("there are as many batches as steps")
+        })
+    }
+
+    /// A batch and its latents on the device. `step` from 0.
+    fn tensors(&self, batch: Batch, step: u64) -> Result<(Tensor, Tensor)> {
+        let (h, w, c) = self.model.image_shape();
+        let nz = self.model.latent_size();
+        let mut z = vec![0.0; batch.count * nz];
+        normals(self.recipe.seed, Stream::Noise, step, &mut z);
+        let real = Tensor::from_vec(batch.real, (batch.count, h, w, c), self.device)?;
+        Ok((real, Tensor::from_vec(z, (batch.count, nz), self.device)?))
+    }
+
+    /// Writes state, generator and discriminator; `saved` is the step of the last time.
+    fn save(&self, folder: &Path, step: u64, epoch: u64, saved: Option<u64>) -> Result<()> {
+        let state = self.trainer.tensors()?;
+        if !checkpoint::is_finite(&state)? {
+            return Err(diverged(step, "a weight is not finite", folder, saved));
+        }
+        let name = self.shard.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let hash = self.shard.meta().content_hash.clone();
+        let mut meta = Meta {
+            kind: Kind::State,
+            model: self.model.clone(),
+            recipe: self.recipe.clone(),
+            shard: ShardId { name, hash, pictures: self.shard.len() },
+            step,
+            epoch,
+            tool: env!("CARGO_PKG_VERSION").into(),
+        };
+        checkpoint::write(&folder.join(meta.kind.file_name()), &meta, &state)?;
+        // In a step G runs once, and D on the real pictures, on the fakes, and on the fakes again for G.
+        let networks = [
+            (Kind::Generator, &self.trainer.generator, step),
+            (Kind::Discriminator, &self.trainer.discriminator, 3 * step),
+        ];
+        for (kind, network, batches) in networks {
+            meta.kind = kind;
+            let tensors = with_batches_tracked(network.tensors()?, batches)?;
+            checkpoint::write(&folder.join(kind.file_name()), &meta, &tensors)?;
+        }
+        Ok(())
+    }
+
+    /// The pictures that the generator now makes of the fixed noise.
+    fn write_progress(&self, folder: &Path, step: u64, epoch: u64) -> Result<()> {
+        let nz = self.model.latent_size();
+        let z = latents(self.recipe.seed, Stream::FixedNoise, 0, SHOWN, nz, self.device)?;
+        let bytes = pictures(&self.trainer.generator, &z)?;
+        self.write_grid(&progress_picture(folder, epoch), &bytes, &format!("step {step}, fixed noise"))
+    }
+
+    /// The first pictures of the first epoch, as the networks get them.
+    fn write_real(&self, folder: &Path) -> Result<()> {
+        let order = permutation(self.recipe.seed, Stream::Shuffle, 0, self.shard.len());
+        let (h, w, c) = self.model.image_shape();
+        let mut bytes = vec![0; SHOWN.min(order.len()) * h * w * c];
+        bytes.chunks_exact_mut(h * w * c).zip(order).for_each(|(out, i)| self.shard.pixels(i, out));
+        self.write_grid(&folder.join("real.png"), &bytes, "training pictures")
+    }
+
+    fn write_grid(&self, path: &Path, bytes: &[u8], text: &str) -> Result<()> {
+        let (h, w, c) = self.model.image_shape();
+        let cells: Vec<&[u8]> = bytes.chunks_exact(h * w * c).collect();
+        let (width, height, bytes) = grid(&cells, w, h, c, COLUMNS);
+        let png = encode_png(width, height, c, &bytes, &[("gantools", text)]);
+        atomic::write(path, |out| out.write_all(&png))
+    }
+}
+
+/// The batches of a run, in their order.
+struct Shuffled<'a> {
+    shard: &'a Shard,
+    recipe: &'a Recipe,
+    total: u64,
+}
+
+impl Shuffled<'_> {
+    /// Sends all batches, or as many as are taken: a run that stops drops the receiver.
+    fn send(&self, to: &SyncSender<Batch>) {
+        let mut left = self.total;
+        for epoch in 0.. {
+            let order = permutation(self.recipe.seed, Stream::Shuffle, epoch, self.shard.len());
+            for indices in order.chunks(self.recipe.schedule.batch) {
+                if left == 0 || to.send(gather(self.shard, indices)).is_err() {
+                    return;
+                }
+                left -= 1;
+            }
+        }
+    }
+}
+
+/// Adds what PyTorch counts in each batch-norm, so that a `state_dict` has the very same keys.
+fn with_batches_tracked(mut tensors: Vec<(String, Tensor)>, batches: u64) -> Result<Vec<(String, Tensor)>> {
+    let norm = |(name, _): &(String, Tensor)| name.strip_suffix("running_mean").map(String::from);
+    for norm in tensors.iter().filter_map(norm).collect::<Vec<_>>() {
+        tensors.push((format!("{norm}num_batches_tracked"), Tensor::new(batches as i64, &Device::Cpu)?));
+    }
+    Ok(tensors)
+}
+
+fn gather(shard: &Shard, indices: &[usize]) -> Batch {
+    let mut real = vec![0.0; indices.len() * shard.height() * shard.width() * shard.channels()];
+    shard.gather(indices, &mut real);
+    Batch { real, count: indices.len() }
+}
+
+fn metrics(step: u64, epoch: u64, losses: &StepReport, images_per_second: f64) -> Metrics {
+    let &StepReport { loss_d_real, loss_d_fake, loss_g, d_x, d_g_z1, d_g_z2 } = losses;
+    let loss_d = losses.loss_d();
+    Metrics { step, epoch, loss_d_real, loss_d_fake, loss_d, loss_g, d_x, d_g_z1, d_g_z2, images_per_second }
+}
+
+/// What stands beside the bar.
+fn note(m: &Metrics, images_per_second: f64) -> String {
+    format!("epoch {} loss D {:.3} G {:.3} {images_per_second:.0} img/s", m.epoch, m.loss_d, m.loss_g)
+}
+
+/// The error of a run that diverged at `step` and was last saved at `saved`.
+fn diverged(step: u64, what: &str, folder: &Path, saved: Option<u64>) -> Error {
+    let kept = match saved {
+        Some(step) => format!("{} is of step {step}", Kind::State.file_name()),
+        None => "nothing was saved yet".into(),
+    };
+    Error::file(folder, format!("step {step}: {what}; {kept}; lower --lr-g and --lr-d"))
+}

@@ -1,0 +1,160 @@
+//! Ten steps of DCGAN against PyTorch's numbers (`golden/dcgan`, made by `make.py` there), on both backends.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use gan::adam::AdamConfig;
+use gan::model::{DcganConfig, ModelConfig};
+use gan::ops::Backend;
+use gan::train::Trainer;
+
+type Tensors = HashMap<String, Tensor>;
+
+fn golden(name: &str) -> Tensors {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/dcgan").join(name);
+    candle_core::safetensors::load(path, &Device::Cpu).unwrap()
+}
+
+/// The tensors whose names begin with `prefix`, without it.
+fn part(tensors: &Tensors, prefix: &str) -> Tensors {
+    tensors.iter().filter_map(|(k, v)| Some((k.strip_prefix(prefix)?.to_string(), v.clone()))).collect()
+}
+
+/// PyTorch's NCHW to our channels-last.
+fn channels_last(x: &Tensor) -> Tensor {
+    x.permute((0, 2, 3, 1)).unwrap().contiguous().unwrap()
+}
+
+fn largest_difference(a: &Tensor, b: &Tensor) -> f64 {
+    assert_eq!(a.dims(), b.dims());
+    (a - b).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap() as f64
+}
+
+fn trainer(backend: Backend) -> Trainer {
+    let config = DcganConfig { size: 64, channels: 3, nz: 8, ngf: 8, ndf: 8, leaky_slope: 0.2 };
+    let model = ModelConfig::Dcgan(config);
+    let mut generator = model.generator(0, &Device::Cpu).unwrap().with_backend(backend);
+    let mut discriminator = model.discriminator(0, &Device::Cpu).unwrap().with_backend(backend);
+    let init = golden("init.safetensors");
+    generator.load(&part(&init, "G.")).unwrap();
+    discriminator.load(&part(&init, "D.")).unwrap();
+    let adam = AdamConfig { lr: 2e-4, beta1: 0.5, beta2: 0.999, eps: 1e-8 };
+    Trainer::new(generator, discriminator, &adam, &adam).unwrap()
+}
+
+fn noise(data: &Tensors, step: usize) -> Tensor {
+    data["noise"].get(step).unwrap().flatten_from(1).unwrap()
+}
+
+/// Losses and weights of ten steps within 1e-5 of PyTorch, whose own f32 and f64 differ by up to 5e-7 here.
+fn ten_steps(backend: Backend) {
+    let (data, steps, last) =
+        (golden("data.safetensors"), golden("steps.safetensors"), golden("final.safetensors"));
+    let mut trainer = trainer(backend);
+    let real = channels_last(&data["real"]);
+    let series = |name: &str| steps[name].to_vec1::<f32>().unwrap();
+    let names = ["errD_real", "errD_fake", "errG", "D_x", "D_G_z1", "D_G_z2"];
+    let expected = names.map(series);
+    #[allow(clippy::needless_range_loop)] // the step indexes six series at once
+    for step in 0..10 {
+        let r = trainer.step(&real, &noise(&data, step)).unwrap();
+        let ours = [r.loss_d_real, r.loss_d_fake, r.loss_g, r.d_x, r.d_g_z1, r.d_g_z2];
+        for ((name, ours), expected) in names.iter().zip(ours).zip(&expected) {
+            let theirs = expected[step] as f64;
+            assert!((ours - theirs).abs() < 1e-5, "{name} at step {step}: {ours} {theirs}");
+        }
+    }
+    for (network, prefix) in [(&trainer.generator, "G."), (&trainer.discriminator, "D.")] {
+        let theirs = part(&last, prefix);
+        let ours = network.tensors().unwrap();
+        assert_eq!(ours.len(), theirs.len());
+        for (name, tensor) in ours {
+            let d = largest_difference(&tensor, &theirs[&name]);
+            assert!(d < 1e-5, "{prefix}{name} after ten steps: differs by {d}");
+        }
+    }
+    let z = data["fixed_noise"].narrow(0, 0, 4).unwrap().flatten_from(1).unwrap();
+    let pictures = trainer.generator.forward(&z).unwrap();
+    let d = largest_difference(&pictures, &channels_last(&steps["sample_eval"]));
+    assert!(d < 1e-4, "pictures in evaluation mode differ by {d}");
+}
+
+#[test]
+fn ten_steps_match_pytorch_on_the_cpu_backend() {
+    ten_steps(Backend::Cpu);
+}
+
+#[test]
+fn ten_steps_match_pytorch_on_the_portable_backend() {
+    ten_steps(Backend::Portable);
+}
+
+/// Every gradient of the first step, relative to the largest of its tensor.
+fn first_gradients(backend: Backend) {
+    let (data, steps) = (golden("data.safetensors"), golden("steps.safetensors"));
+    let mut trainer = trainer(backend);
+    let real = channels_last(&data["real"]);
+    let (of_d, of_g) = trainer.gradients(&real, &noise(&data, 0)).unwrap();
+    for (grads, prefix) in [(of_d, "step0.gradD."), (of_g, "step0.gradG.")] {
+        let theirs = part(&steps, prefix);
+        assert_eq!(grads.len(), theirs.len());
+        for (name, grad) in grads {
+            let scale = largest_difference(&theirs[&name], &theirs[&name].zeros_like().unwrap());
+            let d = largest_difference(&grad, &theirs[&name]);
+            assert!(d < 1e-5 * scale.max(1e-2), "{prefix}{name}: differs by {d}, largest {scale}");
+        }
+    }
+}
+
+#[test]
+fn first_gradients_match_pytorch_on_the_cpu_backend() {
+    first_gradients(Backend::Cpu);
+}
+
+#[test]
+fn first_gradients_match_pytorch_on_the_portable_backend() {
+    first_gradients(Backend::Portable);
+}
+
+#[test]
+fn the_state_goes_out_and_comes_back() {
+    let data = golden("data.safetensors");
+    let real = channels_last(&data["real"]);
+    let mut straight = trainer(Backend::Cpu);
+    straight.step(&real, &noise(&data, 0)).unwrap();
+    let state: Tensors = straight.tensors().unwrap().into_iter().collect();
+    let mut resumed = trainer(Backend::Cpu);
+    resumed.load(&state).unwrap();
+    let reports = [&mut straight, &mut resumed].map(|t| t.step(&real, &noise(&data, 1)).unwrap());
+    assert_eq!(reports[0], reports[1]);
+    for ((name, a), (_, b)) in straight.tensors().unwrap().into_iter().zip(resumed.tensors().unwrap()) {
+        let bytes = |t: Tensor| {
+            format!(
+                "{:?}",
+                t.flatten_all().unwrap().to_dtype(candle_core::DType::F64).unwrap().to_vec1::<f64>()
+            )
+        };
+        assert_eq!(bytes(a), bytes(b), "{name}");
+    }
+    let mut wrong = state.clone();
+    wrong.remove("adam_d.v.main.5.weight");
+    assert_eq!(resumed.load(&wrong).unwrap_err().to_string(), "adam_d.v.main.5.weight: is missing");
+}
+
+#[test]
+fn a_generator_is_understood_from_its_shapes() {
+    for (size, channels) in [(32, 1), (64, 3), (128, 3)] {
+        let config = DcganConfig { size, channels, nz: 7, ngf: 4, ndf: 4, leaky_slope: 0.2 };
+        let model = ModelConfig::Dcgan(config);
+        let tensors = model.generator(3, &Device::Cpu).unwrap().tensors().unwrap();
+        let shapes = tensors.iter().map(|(name, t)| (name.clone(), t.dims().to_vec())).collect();
+        assert_eq!(ModelConfig::from_generator_weights(&shapes).unwrap(), model);
+        let pictures = model
+            .generator(3, &Device::Cpu)
+            .unwrap()
+            .forward(&Tensor::ones((2, 7), candle_core::DType::F32, &Device::Cpu).unwrap())
+            .unwrap();
+        assert_eq!(pictures.dims(), [2, size, size, channels]);
+    }
+}
