@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use gan::Error;
 use gan::checkpoint::{self, Generator};
 use gan::device::{self, Device};
 use gan::latent::{Job, sample};
-use gan::Error;
 use gantools::{Answer, Bar, Common, operand};
 use serde_json::json;
 

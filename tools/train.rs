@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use gan::recipe::{self, Length, Overrides, Recipe};
 use gan::shard::Shard;
-use gan::train::{Run, folder};
+use gan::train::{Estimate, Run, folder};
 use gan::{Error, checkpoint, device};
 use gantools::{Answer, Bar, Common, human, mapped, operand};
 use serde_json::json;
@@ -71,7 +71,7 @@ struct Args {
     /// Tell what a shard, a generator or a run's state is
     #[arg(long, value_name = "FILE", conflicts_with_all = ["shard", "list_recipes"])]
     info: Option<PathBuf>,
-    /// Print the resolved recipe, a TOML file, and train nothing; reads no stdin
+    /// Print the resolved recipe, a TOML file, and train nothing; of a SHARD named here, also tell how long it would take
     #[arg(long)]
     dry_run: bool,
     /// Train over the run that is in -o RUN
@@ -80,6 +80,9 @@ struct Args {
     #[command(flatten)]
     common: Common,
 }
+
+/// What is said when Ctrl-C came before there was anything to save.
+const STOPPED: &str = "stopped before the first step; nothing was saved";
 
 /// Set by Ctrl-C.
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -127,13 +130,30 @@ fn list_recipes() -> Answer {
 fn dry_run(args: &Args, recipe: &Recipe) -> Result<Answer> {
     let mut answer = Answer { text: recipe.to_toml(), json: json!({ "recipe": recipe }) };
     if let Some(path) = &args.shard {
-        let shard = open(path)?;
-        let device = device::parse(&args.device)?;
-        let run = Run::new(recipe, &shard, &device)?;
-        answer.text += &format!("\n# {}: {} pictures, {} steps\n", path.display(), shard.len(), run.steps());
-        answer.json["steps"] = run.steps().into();
+        let (shard, device) = (open(path)?, device::parse(&args.device)?);
+        folder::check(args.out.as_deref(), args.force)?;
+        let estimate = Run::new(recipe, &shard, &device)?.estimate()?;
+        Bar::new("train", &args.common).say(&plan(recipe, &shard, &estimate));
+        answer.json["steps"] = estimate.steps.into();
+        answer.json["seconds"] = estimate.duration.as_secs_f64().into();
+        answer.json["images_per_second"] = estimate.images_per_second.into();
     }
     Ok(answer)
+}
+
+/// How long a run will take, in one line.
+fn plan(recipe: &Recipe, shard: &Shard, estimate: &Estimate) -> String {
+    format!(
+        "{} on {} ({} pictures), {}: about {}: {} steps of {} at {:.0} img/s",
+        recipe.name,
+        shard.path().display(),
+        shard.len(),
+        recipe.schedule.length,
+        human(estimate.duration),
+        estimate.steps,
+        recipe.schedule.batch,
+        estimate.images_per_second,
+    )
 }
 
 fn train(args: &Args, recipe: &Recipe, shard: &Shard, run: Run) -> Result<Answer> {
@@ -146,23 +166,13 @@ fn train(args: &Args, recipe: &Recipe, shard: &Shard, run: Run) -> Result<Answer
     .context("cannot catch Ctrl-C")?;
     let out = args.out.as_deref();
     folder::check(out, args.force)?;
-    let estimate = run.estimate()?;
+    bar.say(&plan(recipe, shard, &run.estimate()?));
+    anyhow::ensure!(!STOP.load(Ordering::Relaxed), "{STOPPED}");
     let folder = folder::create(out, shard.path(), args.force)?;
-    bar.say(&format!(
-        "{}: {} of {} pictures in {}: about {}: {} steps of {} at {:.0} img/s",
-        recipe.name,
-        recipe.schedule.length,
-        shard.len(),
-        folder.display(),
-        human(estimate.duration),
-        estimate.steps,
-        recipe.schedule.batch,
-        estimate.images_per_second,
-    ));
     let done = run.train(&folder, &STOP, &bar);
     bar.finish();
     let done = match done {
-        Err(Error::Stopped) => anyhow::bail!("stopped before the first step; nothing was saved"),
+        Err(Error::Stopped) => anyhow::bail!(STOPPED),
         other => other?,
     };
     if let Some(warning) = folder::link_newest(&folder)? {

@@ -50,7 +50,8 @@ fn header(metadata: &str, tensors: &Ordered) -> String {
         let dtype = if tensor.dtype() == DType::I64 { "I64" } else { "F32" };
         let shape = serde_json::to_string(tensor.dims()).expect("numbers are JSON");
         let name = quote(name);
-        header += &format!(",{name}:{{\"dtype\":\"{dtype}\",\"shape\":{shape},\"data_offsets\":[{start},{end}]}}");
+        header +=
+            &format!(",{name}:{{\"dtype\":\"{dtype}\",\"shape\":{shape},\"data_offsets\":[{start},{end}]}}");
         start = end;
     }
     header.push('}');
@@ -143,7 +144,8 @@ impl Weights {
                 Error::file(path, format!("{name}: {}", what.lines().next().unwrap_or_default()))
             };
             let (start, end) = info.data_offsets;
-            let view = TensorView::new(info.dtype, info.shape.clone(), &bytes[start..end]).map_err(|e| about(&e))?;
+            let view =
+                TensorView::new(info.dtype, info.shape.clone(), &bytes[start..end]).map_err(|e| about(&e))?;
             let mut tensor = view.load(&Device::Cpu).map_err(|e| about(&e))?;
             if tensor.dtype().is_float() {
                 tensor = tensor.to_dtype(DType::F32)?;

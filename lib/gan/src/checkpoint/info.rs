@@ -35,7 +35,12 @@ pub fn info(path: &Path) -> Result<Info> {
         Some(meta) => ours(path, &meta, numbers),
         None => match ModelConfig::from_generator_weights(&shapes) {
             Ok(model) => foreign(path, &model, numbers),
-            Err(e) => return Err(Error::file(path, format!("neither a shard nor weights that gantools knows ({e})"))),
+            Err(e) => {
+                return Err(Error::file(
+                    path,
+                    format!("neither a shard nor weights that gantools knows ({e})"),
+                ));
+            }
         },
     };
     info.json["path"] = path.display().to_string().into();

@@ -140,8 +140,9 @@ fn meta(path: &Path, weights: &Weights) -> Result<Option<Meta>> {
         return Err(Error::file(path, "is a shard of pictures, not weights (`train` makes weights from it)"));
     }
     let parse = |json| {
-        serde_json::from_str(json)
-            .map_err(|e| Error::file(path, format!("its metadata is not understood ({e}); is it from another version?")))
+        serde_json::from_str(json).map_err(|e| {
+            Error::file(path, format!("its metadata is not understood ({e}); is it from another version?"))
+        })
     };
     weights.metadata().map(parse).transpose()
 }

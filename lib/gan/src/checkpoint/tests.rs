@@ -91,7 +91,9 @@ fn a_state_goes_on_where_it_was() {
     let path = folder.path().join("state.safetensors");
     let step = |t: &mut Trainer, i: u64| t.step(&noise(&[4, 32, 32, 3], i), &noise(&[4, 5], 10 + i)).unwrap();
     let mut through = trainer();
-    (0..3).for_each(|i| drop(step(&mut through, i)));
+    (0..3).for_each(|i| {
+        step(&mut through, i);
+    });
     write(&path, &meta(Kind::State), &through.tensors().unwrap()).unwrap();
     let expected = step(&mut through, 3);
 
@@ -99,7 +101,8 @@ fn a_state_goes_on_where_it_was() {
     resumed.load(&Weights::open(&path).unwrap().read(&path).unwrap().0).unwrap();
     assert_eq!(step(&mut resumed, 3), expected);
     for ((name, a), (_, b)) in resumed.tensors().unwrap().iter().zip(through.tensors().unwrap()) {
-        let bits = |t: &Tensor| t.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap();
+        let bits =
+            |t: &Tensor| t.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap();
         assert_eq!(bits(a), bits(&b), "{name}");
     }
 }

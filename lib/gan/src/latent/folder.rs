@@ -92,11 +92,15 @@ fn may_replace(out: &Path, place: &Path, force: bool) -> Result<()> {
     }
     let here = std::env::current_dir().and_then(|d| d.canonicalize()).map_err(Error::io("."))?;
     if here.starts_with(place) {
-        return Err(Error::file(out, "is the folder that you are in (or holds it); name one for the pictures alone"));
+        return Err(Error::file(
+            out,
+            "is the folder that you are in (or holds it); name one for the pictures alone",
+        ));
     }
     match foreign(place).map_err(Error::io(out))? {
         Some(what) if !force => {
-            let what = format!("{what}; it is not replaced (name another folder, or --force to lose what it holds)");
+            let what =
+                format!("{what}; it is not replaced (name another folder, or --force to lose what it holds)");
             Err(Error::file(out, what))
         }
         _ => Ok(()),
@@ -170,7 +174,8 @@ fn exchange_at_once(_: &Path, _: &Path) -> io::Result<()> {
 
 /// The same as three renames, for file systems that cannot exchange.
 pub(super) fn exchange_by_renames(new: &Path, old: &Path) -> io::Result<()> {
-    let aside = tempfile::Builder::new().prefix(".sample-").suffix(".old").tempdir_in(atomic::folder_of(old))?;
+    let aside =
+        tempfile::Builder::new().prefix(".sample-").suffix(".old").tempdir_in(atomic::folder_of(old))?;
     let parked = aside.path().join("old");
     fs::rename(old, &parked)?;
     if let Err(e) = fs::rename(new, old) {

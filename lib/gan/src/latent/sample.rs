@@ -65,7 +65,8 @@ pub fn sample(job: &Job, stop: &AtomicBool, progress: &dyn Progress) -> Result<(
         }
         bytes.truncate((end - start) * size);
         bytes.par_chunks_exact(size).zip(start..end).try_for_each(|(picture, index)| {
-            let text = json!({ "generator": job.generator.hash, "index": index, "seed": job.seed }).to_string();
+            let text =
+                json!({ "generator": job.generator.hash, "index": index, "seed": job.seed }).to_string();
             let png = encode_png(width, height, channels, picture, &[("gantools", &text)]);
             folder.add(&file_name(index), &png)
         })?;

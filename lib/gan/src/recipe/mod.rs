@@ -158,7 +158,8 @@ impl Recipe {
         put(&mut self.schedule.length, flags.length);
         put(&mut self.seed, flags.seed);
         // The recipe itself was in order: what is wrong now came with a flag.
-        self.check().map_err(|(key, wrong)| Error::Invalid(format!("--{}: {wrong}", key.replace('_', "-"))))?;
+        self.check()
+            .map_err(|(key, wrong)| Error::Invalid(format!("--{}: {wrong}", key.replace('_', "-"))))?;
         Ok(self)
     }
 

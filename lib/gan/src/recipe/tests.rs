@@ -37,8 +37,12 @@ fn celeba_is_the_tutorial() {
 #[test]
 fn what_is_written_reads_back() {
     for recipe in built_in() {
-        let flags =
-            Overrides { length: Some(Length::Steps(7)), lr_d: Some(1e-5), seed: Some(3), ..Default::default() };
+        let flags = Overrides {
+            length: Some(Length::Steps(7)),
+            lr_d: Some(1e-5),
+            seed: Some(3),
+            ..Default::default()
+        };
         let changed = recipe.clone().with(&flags).unwrap();
         assert_eq!(parse(&recipe.to_toml()).unwrap(), recipe);
         assert_eq!(parse(&changed.to_toml()).unwrap(), changed);
@@ -52,9 +56,12 @@ fn what_is_written_reads_back() {
 fn unknown_keys_name_the_nearest() {
     assert_eq!(
         error_after("batch = 128", "bacth = 128"),
-        "my.toml: line 26: unknown key `bacth` in [schedule]; did you mean `batch`?"
+        "my.toml: line 25: unknown key `bacth` in [schedule]; did you mean `batch`?"
     );
-    assert!(error_after("[optimiser]", "[optimizer]").contains("`optimizer` at the top; did you mean `optimiser`?"));
+    assert!(
+        error_after("[optimiser]", "[optimizer]")
+            .contains("`optimizer` at the top; did you mean `optimiser`?")
+    );
     assert!(error_after("[model]", "nz = 3\n[model]").contains("`nz` at the top: it belongs in [model]"));
     let e = Recipe::load("celba").unwrap_err().to_string();
     assert!(e.contains("did you mean `celeba`?"), "{e}");

@@ -92,7 +92,11 @@ fn columns(losses: &[[f32; 2]], which: usize, width: usize) -> Vec<Column> {
 /// The smallest of 1, 2, 5, 10, 20, … (and 0.5, 0.2, 0.1, …) that is at least `least`.
 fn tick(least: f64) -> f64 {
     let power = 10f64.powf(least.max(1e-9).log10().floor());
-    [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|&t| t >= least * 0.999_999).unwrap_or(10.0 * power)
+    [1.0, 2.0, 5.0, 10.0]
+        .map(|m| m * power)
+        .into_iter()
+        .find(|&t| t >= least * 0.999_999)
+        .unwrap_or(10.0 * power)
 }
 
 /// A tick's number, with as many decimals as `step` needs; thousands as `k`.
@@ -201,7 +205,8 @@ mod tests {
 
     #[test]
     fn ticks_are_round_and_few() {
-        for (least, wanted) in [(1.0, 1.0), (1.1, 2.0), (3.0, 5.0), (7.0, 10.0), (0.03, 0.05), (117.5, 200.0)] {
+        for (least, wanted) in [(1.0, 1.0), (1.1, 2.0), (3.0, 5.0), (7.0, 10.0), (0.03, 0.05), (117.5, 200.0)]
+        {
             assert!((tick(least) - wanted).abs() < 1e-9, "{least}: {}", tick(least));
         }
         assert_eq!(number(0.5, 0.5), "0.5");
@@ -226,7 +231,8 @@ mod tests {
         let mut reader = png::Decoder::new(std::io::Cursor::new(png(&losses))).read_info().unwrap();
         let mut rgb = vec![0; reader.output_buffer_size().unwrap()];
         reader.next_frame(&mut rgb).unwrap();
-        let pixel = |x: usize, y: usize| <[u8; 3]>::try_from(&rgb[3 * (y * SIZE.0 as usize + x)..][..3]).unwrap();
+        let pixel =
+            |x: usize, y: usize| <[u8; 3]>::try_from(&rgb[3 * (y * SIZE.0 as usize + x)..][..3]).unwrap();
         let middle = ((FRAME[1] + FRAME[3]) / 2.0) as usize;
         assert_eq!(pixel(500, middle), CURVES[0].1);
         assert_eq!(pixel(500, (FRAME[3] - 0.9 * (FRAME[3] - FRAME[1])) as usize), CURVES[1].1);

@@ -99,14 +99,18 @@ pub fn link_newest(run: &Path) -> Result<Option<String>> {
         // The run is in this very folder, and its generator has the name already.
         Ok(_) if is_here(run) => return Ok(None),
         Ok(there) if !there.is_symlink() => {
-            return Ok(Some(format!("./{name} is no link and was left as it is; the new one is {}", target.display())));
+            return Ok(Some(format!(
+                "./{name} is no link and was left as it is; the new one is {}",
+                target.display()
+            )));
         }
         _ => {}
     }
     let make = || {
-        let new = tempfile::Builder::new().prefix(".").suffix(".part").make_in(".", |path| {
-            std::os::unix::fs::symlink(&target, path)
-        })?;
+        let new = tempfile::Builder::new()
+            .prefix(".")
+            .suffix(".part")
+            .make_in(".", |path| std::os::unix::fs::symlink(&target, path))?;
         new.into_temp_path().persist(link).map_err(|e| e.error)?;
         atomic::sync_folder(Path::new("."))
     };

@@ -1,0 +1,327 @@
+//! `train`, the built binary, end to end.
+
+mod common;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use common::Place;
+use safetensors::SafeTensors;
+
+/// A model and a run so small that the tests are quick; 40 pictures in batches of 16 are 3 steps an epoch.
+const SMALL: &str = "--recipe demo --batch 16 --nz 6 --ngf 4 --ndf 3 --device cpu";
+
+#[test]
+fn a_run_prints_its_generator_and_links_the_newest() {
+    let place = Place::with_faces();
+    let first = place.run(&format!("train faces-32.safetensors {SMALL} --epochs 2"));
+    assert_eq!(first.line(), "runs/faces-32/G.safetensors");
+    let lines: Vec<&str> = first.stderr.lines().collect();
+    assert!(
+        lines[0].starts_with("train: demo on faces-32.safetensors (40 pictures), 2 epochs: about "),
+        "{lines:?}"
+    );
+    assert!(lines[0].contains(": 6 steps of 16 at "), "before the first step: {lines:?}");
+    assert!(lines.last().unwrap().starts_with("train: done at step 6 (epoch 2) after "), "{lines:?}");
+    assert_eq!(
+        place.names("runs/faces-32"),
+        [
+            "D.safetensors",
+            "G.safetensors",
+            "loss.png",
+            "metrics.jsonl",
+            "real.png",
+            "recipe.toml",
+            "samples",
+            "state.safetensors"
+        ]
+    );
+    assert_eq!(place.names("runs/faces-32/samples"), ["epoch-0001.png", "epoch-0002.png"]);
+    let link = || fs::read_link(place.path("G.safetensors")).unwrap().display().to_string();
+    assert_eq!(link(), "runs/faces-32/G.safetensors");
+
+    let second = place.run(&format!("train faces-32.safetensors {SMALL} --steps 1 -q"));
+    assert_eq!((second.line(), &*second.stderr), ("runs/faces-32-2/G.safetensors", ""));
+    assert_eq!(
+        place.run(&format!("train faces-32.safetensors {SMALL} --steps 1 -q")).line(),
+        "runs/faces-32-3/G.safetensors"
+    );
+    assert_eq!(link(), "runs/faces-32-3/G.safetensors");
+    assert_eq!(place.names("."), ["G.safetensors", "faces-32.safetensors", "runs"]);
+}
+
+#[test]
+fn a_file_of_the_users_is_not_taken_for_the_link() {
+    let place = Place::with_faces();
+    place.write("G.safetensors", "mine");
+    let done = place.run(&format!("train faces-32.safetensors {SMALL} --steps 1 -o here"));
+    assert_eq!(done.line(), "here/G.safetensors");
+    assert!(
+        done.stderr.contains("warning: ./G.safetensors is no link and was left as it is"),
+        "{}",
+        done.stderr
+    );
+    assert_eq!(place.read("G.safetensors"), b"mine");
+}
+
+#[test]
+fn metrics_pictures_and_the_plot_are_whole() {
+    let place = Place::with_faces();
+    place.run(&format!("train faces-32.safetensors {SMALL} --epochs 2 -o run -q")).line();
+    let text = String::from_utf8(place.read("run/metrics.jsonl")).unwrap();
+    let keys = [
+        "step",
+        "epoch",
+        "loss_d_real",
+        "loss_d_fake",
+        "loss_d",
+        "loss_g",
+        "d_x",
+        "d_g_z1",
+        "d_g_z2",
+        "images_per_second",
+    ];
+    for (i, line) in text.lines().enumerate() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(line.as_object().unwrap().len(), keys.len());
+        assert!(keys.iter().all(|k| line[k].as_f64().unwrap().is_finite()), "{line}");
+        assert_eq!(
+            (line["step"].as_u64(), line["epoch"].as_u64()),
+            (Some(i as u64 + 1), Some(i as u64 / 3 + 1))
+        );
+    }
+    assert_eq!(text.lines().count(), 6);
+    let size = |name: &str| image::image_dimensions(place.path(name)).unwrap();
+    // 8 × 8 pictures of 32, with 2 pixels around each; of the 40 real ones, 5 rows.
+    assert_eq!(size("run/samples/epoch-0002.png"), (8 * 34 + 2, 8 * 34 + 2));
+    assert_eq!(size("run/real.png"), (8 * 34 + 2, 5 * 34 + 2));
+    assert_eq!(size("run/loss.png"), (960, 540));
+}
+
+#[test]
+fn the_same_bytes_at_one_thread_and_at_two_and_another_seed_differs() {
+    let place = Place::with_faces();
+    for (out, flags) in [("one", "--threads 1"), ("two", "--threads 2"), ("other", "--seed 4")] {
+        place.run(&format!("train faces-32.safetensors {SMALL} --epochs 1 -o {out} -q {flags}")).line();
+    }
+    for name in ["G.safetensors", "D.safetensors", "state.safetensors", "samples/epoch-0001.png"] {
+        let [one, two, other] = ["one", "two", "other"].map(|run| place.read(format!("{run}/{name}")));
+        assert!(one == two, "{name}");
+        assert!(one != other, "{name}");
+    }
+}
+
+/// Keys and shapes are those of the PyTorch tutorial's networks at 32×32.
+#[test]
+fn weights_have_pytorchs_names_and_layouts() {
+    let place = Place::with_faces();
+    place.run(&format!("train faces-32.safetensors {SMALL} --steps 2 -o run -q")).line();
+    let shapes = |name: &str| -> Vec<(String, Vec<usize>)> {
+        let bytes = place.read(name);
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let mut all: Vec<_> = file.tensors().into_iter().map(|(n, t)| (n, t.shape().to_vec())).collect();
+        all.sort();
+        all
+    };
+    let norm = |i: usize, c: usize| {
+        let one = |name: &str, shape: &[usize]| (format!("main.{i}.{name}"), shape.to_vec());
+        vec![
+            one("bias", &[c]),
+            one("num_batches_tracked", &[]),
+            one("running_mean", &[c]),
+            one("running_var", &[c]),
+            one("weight", &[c]),
+        ]
+    };
+    let conv = |i: usize, a: usize, b: usize| vec![(format!("main.{i}.weight"), vec![a, b, 4, 4])];
+    let sorted = |parts: Vec<Vec<(String, Vec<usize>)>>| {
+        let mut all = parts.concat();
+        all.sort();
+        all
+    };
+    let g =
+        [conv(0, 6, 16), norm(1, 16), conv(3, 16, 8), norm(4, 8), conv(6, 8, 4), norm(7, 4), conv(9, 4, 3)];
+    assert_eq!(shapes("run/G.safetensors"), sorted(g.to_vec()));
+    let d = [conv(0, 3, 3), conv(2, 6, 3), norm(3, 6), conv(5, 12, 6), norm(6, 12), conv(8, 1, 12)];
+    assert_eq!(shapes("run/D.safetensors"), sorted(d.to_vec()));
+    let bytes = place.read("run/D.safetensors");
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let counted = file.tensor("main.3.num_batches_tracked").unwrap();
+    assert_eq!(counted.data(), 6i64.to_le_bytes(), "three batches a step");
+    let state = shapes("run/state.safetensors");
+    for name in
+        ["G.main.0.weight", "D.main.3.running_var", "adam_g.m.main.9.weight", "adam_d.v.main.0.weight"]
+    {
+        assert!(state.iter().any(|(n, _)| n == name), "{name}");
+    }
+}
+
+#[test]
+fn flags_override_the_recipe_and_the_resolved_one_is_saved() {
+    let place = Place::with_faces();
+    let flags = "--epochs 1 --lr-g 1e-3 --lr-d 0.0005 --beta1 0.4 --beta2 0.99 --seed 3";
+    let dry = place.run(&format!("train --dry-run {SMALL} {flags}"));
+    assert_eq!((dry.code, &*dry.stderr), (Some(0), ""));
+    for line in
+        ["batch = 16", "epochs = 1", "lr_g = 0.001", "lr_d = 0.0005", "beta1 = 0.4", "beta2 = 0.99", "nz = 6"]
+    {
+        assert!(dry.stdout.lines().any(|l| l == line), "{line} in {}", dry.stdout);
+    }
+    place.run(&format!("train faces-32.safetensors {SMALL} {flags} -o run -q")).line();
+    assert_eq!(String::from_utf8(place.read("run/recipe.toml")).unwrap(), dry.stdout);
+    // The saved recipe makes the same run again.
+    place.run("train faces-32.safetensors --recipe run/recipe.toml -o again -q").line();
+    assert!(place.read("run/G.safetensors") == place.read("again/G.safetensors"));
+    // With a shard, the time is told too; nothing is made.
+    let dry = place.run(&format!("train faces-32.safetensors --dry-run {SMALL} --steps 7"));
+    assert!(dry.stderr.contains("7 steps: about ") && dry.stdout.contains("steps = 7"), "{}", dry.stderr);
+    assert_eq!(place.names("."), ["G.safetensors", "again", "faces-32.safetensors", "run"]);
+}
+
+#[test]
+fn modes_that_need_no_shard_never_touch_stdin() {
+    let place = Place::with_faces();
+    place.run(&format!("train faces-32.safetensors {SMALL} --steps 1 -o run -q")).line();
+    for mode in [
+        "--list-recipes",
+        "--dry-run",
+        "--info run/G.safetensors",
+        "--info run/state.safetensors",
+        "--info faces-32.safetensors",
+        "--help",
+    ] {
+        // A pipe that never ends: whoever reads it waits for ever.
+        let mut child = place.command(&format!("train {mode}")).stdin(Stdio::piped()).spawn().unwrap();
+        let keep = child.stdin.take();
+        let start = Instant::now();
+        let status = loop {
+            match child.try_wait().unwrap() {
+                Some(status) => break status,
+                None if start.elapsed() > Duration::from_secs(60) => {
+                    child.kill().unwrap();
+                    panic!("train {mode} waits for stdin");
+                }
+                None => std::thread::sleep(Duration::from_millis(5)),
+            }
+        };
+        assert!(status.success(), "{mode}");
+        drop(keep);
+    }
+    let list = place.run("train --list-recipes").stdout;
+    assert!(list.contains("celeba ") && list.contains("demo "), "{list}");
+    let info = |file: &str| place.run(&format!("train --json --info {file}")).json()["kind"].clone();
+    assert_eq!(info("run/G.safetensors"), "generator");
+    assert_eq!(info("run/D.safetensors"), "discriminator");
+    assert_eq!(info("run/state.safetensors"), "state");
+    assert_eq!(info("faces-32.safetensors"), "shard");
+}
+
+#[test]
+fn the_shard_comes_through_the_pipe_as_a_path_or_as_json() {
+    let place = Place::with_faces();
+    let json = place
+        .run_with(
+            &format!("train {SMALL} --steps 2 --json -q"),
+            "{\"path\": \"faces-32.safetensors\", \"n\": 1}\n",
+        )
+        .json();
+    assert_eq!(json["path"], "runs/faces-32/G.safetensors");
+    assert_eq!((&json["step"], &json["epoch"], &json["stopped"]), (&2.into(), &1.into(), &false.into()));
+    assert_eq!(json["run"], "runs/faces-32");
+    let plain = place.run_with(&format!("train {SMALL} --steps 2 -q"), "faces-32.safetensors\n");
+    assert_eq!(plain.line(), "runs/faces-32-2/G.safetensors");
+    let chain = place.shell(&format!("prep --demo 20 --size 32 -q | train {SMALL} --steps 1 -q"));
+    assert!(chain.line().ends_with("/G.safetensors"));
+    let closed = place.shell(&format!(
+        "train faces-32.safetensors {SMALL} --steps 1 -q | true; echo \"${{PIPESTATUS[0]}}\""
+    ));
+    assert_eq!((closed.line(), &*closed.stderr), ("0", ""));
+    let help = place.shell("train --help | head -1");
+    assert_eq!((help.line().is_empty(), &*help.stderr), (false, ""));
+}
+
+#[test]
+fn errors_are_one_line_that_names_the_file_or_flag() {
+    let place = Place::with_faces();
+    let shard = place.read("faces-32.safetensors");
+    place.write("cut.safetensors", &shard[..shard.len() - 7]);
+    place.write("foreign.safetensors", "PK\x03\x04 not at all a shard");
+    place.run("prep --demo 3 --size 48 -o odd-48.safetensors -q").line();
+    place.run(&format!("train faces-32.safetensors {SMALL} --steps 1 -o run -q")).line();
+    let recipe = String::from_utf8(place.read("run/recipe.toml")).unwrap();
+    place.write("typo.toml", recipe.replace("lr_g", "lr_gg"));
+    let run =
+        |flags: &str| place.run(&format!("train {flags} {SMALL} --steps 1").replace(" --recipe demo", ""));
+    for (flags, wanted) in [
+        ("none.safetensors", "none.safetensors: No such file"),
+        ("cut.safetensors", "cut.safetensors: cut short"),
+        ("foreign.safetensors", "foreign.safetensors: not a shard"),
+        ("run", "run: a folder, not a shard"),
+        ("run/G.safetensors", "run/G.safetensors: no tensor `images` in it"),
+        ("odd-48.safetensors", "odd-48.safetensors: picture size 48: DCGAN takes 32, 64 or 128"),
+        ("faces-32.safetensors -o run", "run: is not empty; name another folder, or --force"),
+        (
+            "faces-32.safetensors --recipe dmo",
+            "--recipe dmo: there is none of that name; did you mean `demo`?",
+        ),
+        ("faces-32.safetensors --recipe none.toml", "none.toml: No such file"),
+        (
+            "faces-32.safetensors --recipe typo.toml",
+            "unknown key `lr_gg` in [optimiser]; did you mean `lr_g`?",
+        ),
+        ("faces-32.safetensors --lr-g 7", "--lr-g: 7 is not above 0 and at most 1"),
+        ("--info cut.safetensors", "cut.safetensors: is cut short"),
+        ("--info run/recipe.toml", "run/recipe.toml: is not a safetensors file"),
+        ("", "stdin is empty"),
+    ] {
+        let line = run(flags);
+        let line = line.failure(1);
+        assert!(line.contains(wanted), "{flags}: {line}");
+    }
+    if !cfg!(feature = "cuda") {
+        let line = place.run("train faces-32.safetensors --device cuda:0");
+        assert!(line.failure(1).starts_with("--device cuda:0: this build has no CUDA"));
+    }
+    for usage in ["--epochs 1 --steps 1", "--batch many", "--no-such-flag", "a b"] {
+        let done = place.run(&format!("train {usage}"));
+        assert_eq!((done.code, &*done.stdout), (Some(2), ""), "{usage}");
+        assert!(!done.stderr.is_empty());
+    }
+    assert!(!place.path("runs").exists(), "an error leaves no run folder");
+    let forced = place.run(&format!("train faces-32.safetensors {SMALL} --steps 2 -o run -q --force"));
+    assert_eq!(forced.line(), "run/G.safetensors");
+}
+
+/// Without a shard and with a terminal for stdin, `train` says what it wants and does not wait.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_terminal_is_not_read() {
+    let done = Place::new().run_on_terminal("train");
+    assert!(done.failure(2).starts_with("name a shard: train SHARD"), "{}", done.stderr);
+}
+
+#[test]
+fn ctrl_c_finishes_the_step_saves_and_says_so() {
+    let place = Place::with_faces();
+    let mut child =
+        place.command(&format!("train faces-32.safetensors {SMALL} --epochs 1000000")).spawn().unwrap();
+    let metrics = place.path("runs/faces-32/metrics.jsonl");
+    let start = Instant::now();
+    while fs::read_to_string(&metrics).unwrap_or_default().lines().count() < 5 {
+        assert!(start.elapsed() < Duration::from_secs(120) && child.try_wait().unwrap().is_none());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // SAFETY: kill has no memory to be unsound with; the process is ours and not yet waited for.
+    unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
+    let (mut out, mut err) = (String::new(), Vec::new());
+    child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    BufReader::new(child.stderr.take().unwrap()).lines().for_each(|line| err.push(line.unwrap()));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(out, "runs/faces-32/G.safetensors\n");
+    let steps = fs::read_to_string(&metrics).unwrap().lines().count();
+    assert!(err.last().unwrap().starts_with(&format!("train: stopped; saved at step {steps} ")), "{err:?}");
+    let info = place.run("train --json --info G.safetensors").json();
+    assert_eq!(info["step"], steps);
+}
