@@ -21,9 +21,12 @@ pub fn parse_device(name: &str) -> Result<Device> {
         Some(rest) => rest.strip_prefix(':').and_then(|n| n.parse().ok()),
         None => None,
     };
-    let index = index.ok_or_else(|| Error::Invalid(format!("--device {name}: cpu, cuda or cuda:N is meant")))?;
+    let index =
+        index.ok_or_else(|| Error::Invalid(format!("--device {name}: cpu, cuda or cuda:N is meant")))?;
     if !candle_core::utils::cuda_is_available() {
-        let what = format!("--device {name}: this build has no CUDA; build with --features cuda, or use --device cpu");
+        let what = format!(
+            "--device {name}: this build has no CUDA; build with --features cuda, or use --device cpu"
+        );
         return Err(Error::Invalid(what));
     }
     Device::new_cuda(index).map_err(|e| {
@@ -69,10 +72,13 @@ impl Net for DeviceNet {
         // candle pads both directions alike.
         let y = match ph == pw {
             true => x.conv2d(weight, ph, conv.stride, 1, 1)?,
-            false => x
-                .pad_with_zeros(2, ph, ph)?
-                .pad_with_zeros(3, pw, pw)?
-                .conv2d(weight, 0, conv.stride, 1, 1)?,
+            false => x.pad_with_zeros(2, ph, ph)?.pad_with_zeros(3, pw, pw)?.conv2d(
+                weight,
+                0,
+                conv.stride,
+                1,
+                1,
+            )?,
         };
         Ok(y.broadcast_add(bias)?.relu()?)
     }
@@ -90,7 +96,8 @@ impl Net for DeviceNet {
     }
 
     fn avg_pool(&self, x: &Tensor) -> Result<Tensor> {
-        let mean = |x: &Tensor| x.pad_with_zeros(2, 1, 1)?.pad_with_zeros(3, 1, 1)?.avg_pool2d_with_stride(3, 1);
+        let mean =
+            |x: &Tensor| x.pad_with_zeros(2, 1, 1)?.pad_with_zeros(3, 1, 1)?.avg_pool2d_with_stride(3, 1);
         let (_, _, h, w) = x.dims4()?;
         let inside = mean(&Tensor::ones((1, 1, h, w), DType::F32, &self.device)?)?;
         Ok(mean(x)?.broadcast_div(&inside)?)

@@ -113,7 +113,13 @@ impl Extractor {
         Extractor::new(Features::Squeezenet, squeezenet::DIMS, filters, hash, device)
     }
 
-    fn new(features: Features, dims: usize, filters: net::Filters, weights: String, device: &Device) -> Result<Self> {
+    fn new(
+        features: Features,
+        dims: usize,
+        filters: net::Filters,
+        weights: String,
+        device: &Device,
+    ) -> Result<Self> {
         let backend = match device {
             Device::Cpu => Backend::Cpu(cpu::Cpu::new(filters)),
             device => Backend::Device(device::DeviceNet::new(filters, device)?),
@@ -177,7 +183,6 @@ pub fn check_dims(features: Features, dims: usize) -> Result<()> {
     let choices: Vec<String> = features.choices().iter().map(usize::to_string).collect();
     Err(Error::Invalid(format!("--dims {dims}: {features} has {} features", choices.join(", "))))
 }
-
 
 /// A hash of named tensors that does not depend on the file that they came in.
 #[derive(Default)]

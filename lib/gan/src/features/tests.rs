@@ -69,10 +69,8 @@ pub(crate) fn assert_backends_agree(slices: &Extractor, filters: Filters, pictur
 fn pools_agree_on_both_backends() {
     let (h, w, c) = (9, 12, 3);
     let values: Vec<f32> = (0..2 * h * w * c).map(|i| hashed::uniform("pool", i as u64) as f32).collect();
-    let (cpu, device) = (
-        cpu::Cpu::new(Filters::new()),
-        DeviceNet::new(Filters::new(), &Device::Cpu).unwrap(),
-    );
+    let (cpu, device) =
+        (cpu::Cpu::new(Filters::new()), DeviceNet::new(Filters::new(), &Device::Cpu).unwrap());
     let map = Map { shape: (2, h, w, c), data: values.clone() };
     let tensor = Tensor::from_vec(values, (2, h, w, c), &Device::Cpu).unwrap().permute((0, 3, 1, 2)).unwrap();
     let tensor = tensor.contiguous().unwrap();

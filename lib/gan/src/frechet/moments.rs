@@ -1,8 +1,9 @@
 //! Running sums of features: what a mean and a covariance need, in memory that does not grow with the samples.
 
 use faer::{MatMut, MatRef};
+use gan_kernels::linalg;
 
-use super::{Gaussian, linalg};
+use super::Gaussian;
 use crate::{Error, Result};
 
 /// Samples that are taken into the sums in one matrix product. Fixed, so that sums do not depend on how the samples
@@ -88,8 +89,7 @@ impl Moments {
         for j in 0..d {
             for i in j..d {
                 let (s, e) = (&other.sum, &delta);
-                self.outer[j * d + i] +=
-                    other.outer[j * d + i] + s[i] * e[j] + e[i] * s[j] + n * e[i] * e[j];
+                self.outer[j * d + i] += other.outer[j * d + i] + s[i] * e[j] + e[i] * s[j] + n * e[i] * e[j];
             }
         }
         add(&mut self.sum, &other.sum, 1.0);

@@ -121,7 +121,11 @@ fn the_batch_size_is_only_noise() {
 
 #[test]
 fn other_weights_are_named() {
-    let squeezenet = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/squeezenet-v1.1-f16.safetensors");
+    let squeezenet =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/squeezenet-v1.1-f16.safetensors");
     let error = Extractor::inception(&squeezenet, 2048, &Device::Cpu).err().unwrap().to_string();
-    assert!(error.contains("squeezenet-v1.1-f16.safetensors") && error.contains("Conv2d_1a_3x3.conv.weight"), "{error}");
+    assert!(
+        error.contains("squeezenet-v1.1-f16.safetensors") && error.contains("Conv2d_1a_3x3.conv.weight"),
+        "{error}"
+    );
 }

@@ -57,7 +57,8 @@ impl Stats {
         let names = npz.names();
         if let Some(missing) = ["mu", "sigma"].iter().find(|&&key| !names.iter().any(|n| n == key)) {
             let held = if names.is_empty() { "nothing".to_string() } else { names.join(", ") };
-            let what = format!("no array `{missing}` (it holds {held}); statistics come from fid --save-stats");
+            let what =
+                format!("no array `{missing}` (it holds {held}); statistics come from fid --save-stats");
             return Err(Error::file(path, what));
         }
         let (mu, sigma) = (npz.vector("mu")?, npz.matrix("sigma")?);
@@ -124,9 +125,10 @@ impl Stats {
 
 /// What a covariance cannot be, as one line.
 fn check_values(mu: &ndarray::Array1<f64>, sigma: &ndarray::Array2<f64>) -> Result<(), String> {
-    if let Some(name) = [("mu", mu.iter().all(|v| v.is_finite())), ("sigma", sigma.iter().all(|v| v.is_finite()))]
-        .iter()
-        .find_map(|(name, sound)| (!sound).then_some(name))
+    if let Some(name) =
+        [("mu", mu.iter().all(|v| v.is_finite())), ("sigma", sigma.iter().all(|v| v.is_finite()))]
+            .iter()
+            .find_map(|(name, sound)| (!sound).then_some(name))
     {
         return Err(format!("`{name}` holds values that are not finite; make the statistics again"));
     }

@@ -75,14 +75,18 @@ impl<'a> Npz<'a> {
     pub(crate) fn vector(&mut self, name: &str) -> Result<Array1<f64>> {
         let array = self.array(name)?;
         let shape = array.shape().to_vec();
-        array.into_dimensionality::<Ix1>().map_err(|_| self.wrong(name, format!("{shape:?} is not one dimension")))
+        array
+            .into_dimensionality::<Ix1>()
+            .map_err(|_| self.wrong(name, format!("{shape:?} is not one dimension")))
     }
 
     /// A two-dimensional array of f64 or f32.
     pub(crate) fn matrix(&mut self, name: &str) -> Result<Array2<f64>> {
         let array = self.array(name)?;
         let shape = array.shape().to_vec();
-        array.into_dimensionality::<Ix2>().map_err(|_| self.wrong(name, format!("{shape:?} is not two dimensions")))
+        array
+            .into_dimensionality::<Ix2>()
+            .map_err(|_| self.wrong(name, format!("{shape:?} is not two dimensions")))
     }
 
     /// A one-dimensional array of bytes.
