@@ -66,7 +66,7 @@ struct Args {
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: String,
     /// List the built-in recipes
-    #[arg(long, exclusive = true)]
+    #[arg(long, conflicts_with_all = ["shard", "dry_run"])]
     list_recipes: bool,
     /// Tell what a shard, a generator or a run's state is
     #[arg(long, value_name = "FILE", conflicts_with_all = ["shard", "list_recipes"])]
