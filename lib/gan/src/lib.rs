@@ -7,6 +7,7 @@ mod atomic;
 pub mod checkpoint;
 pub mod device;
 mod error;
+pub mod features;
 pub mod frechet;
 pub mod inception;
 pub mod latent;

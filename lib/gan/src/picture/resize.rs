@@ -9,6 +9,9 @@ use fir::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
 use super::Picture;
 
+/// A picture more times longer than wide (or the reverse) is resized only where the crop keeps it.
+const MAX_ASPECT: usize = 4;
+
 /// The resampling filters of Pillow, by Pillow's names. All but `nearest` widen when they shrink (antialiasing).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Filter {
@@ -116,23 +119,33 @@ fn resize_shorter_side(picture: &Picture, size: usize, filter: Filter) -> Pictur
     if (full_w, full_h) == (w, h) {
         return center_crop(picture, size);
     }
-    // Only the window that the centre crop keeps is computed: each of its pixels reads what it would read if the whole
-    // were resized, for the filter may reach beyond the window's edge.
     let (left, top) = (centered(full_w, size), centered(full_h, size));
     if filter == Filter::Nearest {
         return nearest(picture, (full_w, full_h), (left, top), size);
     }
-    let (scale_x, scale_y) = (w as f64 / full_w as f64, h as f64 / full_h as f64);
-    let span = |from: usize, scale: f64, len: usize| {
+    // Of a strip, only the window that the centre crop keeps is computed, for the whole could be of any size. (Each pixel
+    // reads what it would read in the whole, but box's hard edge may fall to the other side of a pixel.)
+    let whole = full_w.max(full_h) <= MAX_ASPECT * size;
+    let (left, top) = if whole { (0, 0) } else { (left, top) };
+    let (keep_w, keep_h) = if whole { (full_w, full_h) } else { (size, size) };
+    let span = |from: usize, keep: usize, full: usize, len: usize| {
+        let scale = len as f64 / full as f64;
         let start = from as f64 * scale;
-        (start, (size as f64 * scale).min(len as f64 - start))
+        (start, if keep == full { len as f64 } else { (keep as f64 * scale).min(len as f64 - start) })
     };
-    let ((x, across), (y, down)) = (span(left, scale_x, w), span(top, scale_y, h));
+    let ((x, across), (y, down)) = (span(left, keep_w, full_w, w), span(top, keep_h, full_h, h));
+    // Across first, then down, rounded to bytes in between, as Pillow does. (In one go the resizer turns that round,
+    // which shows where a filter overshoots.)
+    let algorithm = ResizeOptions::new().resize_alg(filter.algorithm());
     let source = ImageRef::new(w as u32, h as u32, &picture.rgb, PixelType::U8x3).expect("w · h · 3 bytes");
-    let mut target = Image::new(size as u32, size as u32, PixelType::U8x3);
-    let options = ResizeOptions::new().resize_alg(filter.algorithm()).crop(x, y, across, down);
-    Resizer::new().resize(&source, &mut target, &options).expect("the window lies within the picture");
-    Picture { width: size, height: size, rgb: target.into_vec() }
+    let mut narrow = Image::new(keep_w as u32, h as u32, PixelType::U8x3);
+    let mut target = Image::new(keep_w as u32, keep_h as u32, PixelType::U8x3);
+    let mut resizer = Resizer::new();
+    resizer
+        .resize(&source, &mut narrow, &algorithm.crop(x, 0.0, across, h as f64))
+        .and_then(|()| resizer.resize(&narrow, &mut target, &algorithm.crop(0.0, y, keep_w as f64, down)))
+        .expect("the windows lie within the pictures");
+    center_crop(&Picture { width: keep_w, height: keep_h, rgb: target.into_vec() }, size)
 }
 
 /// Pillow's nearest: the pixel under the centre, `floor((x + ½) · scale)`.

@@ -1,0 +1,125 @@
+//! A network over f32 slices, channels last, parallel over pictures.
+
+use gan_kernels::Activation;
+use gan_kernels::conv::{Conv, conv2d};
+use rayon::prelude::*;
+
+use super::net::{Filters, MaxPool, Net};
+use crate::Result;
+
+/// A batch of maps, [b, h, w, c].
+pub(crate) struct Map {
+    pub shape: (usize, usize, usize, usize),
+    pub data: Vec<f32>,
+}
+
+impl Map {
+    fn zeros(b: usize, h: usize, w: usize, c: usize) -> Map {
+        Map { shape: (b, h, w, c), data: vec![0.0; b * h * w * c] }
+    }
+}
+
+/// The weights.
+pub(crate) struct Cpu {
+    filters: Filters,
+}
+
+impl Cpu {
+    pub(crate) fn new(filters: Filters) -> Cpu {
+        Cpu { filters }
+    }
+
+    /// A batch of square inputs, [n, side, side, 3].
+    pub(crate) fn input(&self, data: Vec<f32>, side: usize) -> Map {
+        Map { shape: (data.len() / (side * side * 3), side, side, 3), data }
+    }
+}
+
+impl Net for Cpu {
+    type Map = Map;
+
+    fn conv(&self, name: &str, conv: Conv, filters: usize, x: &Map) -> Result<Map> {
+        let filter = &self.filters[name];
+        let (oh, ow) = conv.output(x.shape.1, x.shape.2);
+        let mut y = Map::zeros(x.shape.0, oh, ow, filters);
+        let bias = Some(filter.bias.as_slice());
+        conv2d(&conv, &x.data, x.shape, &filter.weight, filters, bias, Activation::RELU, &mut y.data);
+        Ok(y)
+    }
+
+    fn max_pool(&self, pool: MaxPool, x: &Map) -> Result<Map> {
+        let (b, h, w, c) = x.shape;
+        let (oh, ow) = (pool.output(h), pool.output(w));
+        let mut y = Map::zeros(b, oh, ow, c);
+        // One output row at a time; windows are cut at the picture's edge.
+        let window = |o: usize, n: usize| {
+            let from = (o * pool.stride).saturating_sub(pool.padding);
+            from..(o * pool.stride + MaxPool::WINDOW - pool.padding).min(n)
+        };
+        y.data.par_chunks_mut(ow * c).enumerate().for_each(|(row, y)| {
+            let (picture, oy) = (row / oh, row % oh);
+            for (ox, y) in y.chunks_exact_mut(c).enumerate() {
+                y.fill(f32::NEG_INFINITY);
+                for iy in window(oy, h) {
+                    for ix in window(ox, w) {
+                        let x = &x.data[((picture * h + iy) * w + ix) * c..][..c];
+                        y.iter_mut().zip(x).for_each(|(y, &x)| *y = y.max(x));
+                    }
+                }
+            }
+        });
+        Ok(y)
+    }
+
+    fn avg_pool(&self, x: &Map) -> Result<Map> {
+        let (b, h, w, c) = x.shape;
+        let mut y = Map::zeros(b, h, w, c);
+        let window = |o: usize, n: usize| o.saturating_sub(1)..(o + 2).min(n);
+        y.data.par_chunks_mut(w * c).enumerate().for_each(|(row, y)| {
+            let (picture, oy) = (row / h, row % h);
+            for (ox, y) in y.chunks_exact_mut(c).enumerate() {
+                let (rows, columns) = (window(oy, h), window(ox, w));
+                let inside = (rows.len() * columns.len()) as f32;
+                for iy in rows {
+                    for ix in columns.clone() {
+                        let x = &x.data[((picture * h + iy) * w + ix) * c..][..c];
+                        y.iter_mut().zip(x).for_each(|(y, &x)| *y += x);
+                    }
+                }
+                y.iter_mut().for_each(|y| *y /= inside);
+            }
+        });
+        Ok(y)
+    }
+
+    fn concat(&self, parts: &[Map]) -> Result<Map> {
+        let (b, h, w, _) = parts[0].shape;
+        let c = parts.iter().map(|p| p.shape.3).sum();
+        let mut y = Map::zeros(b, h, w, c);
+        y.data.par_chunks_mut(w * c).enumerate().for_each(|(row, y)| {
+            let mut at = 0;
+            for part in parts {
+                let n = part.shape.3;
+                let x = &part.data[row * w * n..][..w * n];
+                for (y, x) in y.chunks_exact_mut(c).zip(x.chunks_exact(n)) {
+                    y[at..at + n].copy_from_slice(x);
+                }
+                at += n;
+            }
+        });
+        Ok(y)
+    }
+
+    fn mean(&self, x: &Map) -> Result<Vec<f32>> {
+        let (b, h, w, c) = x.shape;
+        let mut means = vec![0.0; b * c];
+        means.par_chunks_mut(c).zip(x.data.par_chunks(h * w * c)).for_each(|(means, x)| {
+            let mut sums = vec![0f64; c];
+            for pixel in x.chunks_exact(c) {
+                sums.iter_mut().zip(pixel).for_each(|(s, &v)| *s += f64::from(v));
+            }
+            means.iter_mut().zip(&sums).for_each(|(m, s)| *m = (s / (h * w) as f64) as f32);
+        });
+        Ok(means)
+    }
+}

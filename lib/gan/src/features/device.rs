@@ -1,0 +1,106 @@
+//! A network over candle's tensors, [batch, channels, height, width], for devices other than the CPU.
+
+use std::collections::HashMap;
+
+use candle_core::{DType, Device, Tensor};
+use gan_kernels::conv::Conv;
+
+use super::net::{Filters, MaxPool, Net};
+use crate::{Error, Result};
+
+/// `cpu`, `cuda` or `cuda:N`.
+///
+/// # Errors
+/// Another name; no such device; a build without CUDA.
+pub fn parse_device(name: &str) -> Result<Device> {
+    if name == "cpu" {
+        return Ok(Device::Cpu);
+    }
+    let index = match name.strip_prefix("cuda") {
+        Some("") => Some(0),
+        Some(rest) => rest.strip_prefix(':').and_then(|n| n.parse().ok()),
+        None => None,
+    };
+    let index = index.ok_or_else(|| Error::Invalid(format!("--device {name}: cpu, cuda or cuda:N is meant")))?;
+    if !candle_core::utils::cuda_is_available() {
+        let what = format!("--device {name}: this build has no CUDA; build with --features cuda, or use --device cpu");
+        return Err(Error::Invalid(what));
+    }
+    Device::new_cuda(index).map_err(|e| {
+        let why = e.to_string();
+        Error::Invalid(format!("--device {name}: {}", why.lines().next().unwrap_or("not there")))
+    })
+}
+
+/// The weights, on the device.
+pub(crate) struct DeviceNet {
+    device: Device,
+    /// Weight [out, in, kh, kw] and bias [1, out, 1, 1].
+    filters: HashMap<String, (Tensor, Tensor)>,
+}
+
+impl DeviceNet {
+    pub(crate) fn new(filters: Filters, device: &Device) -> Result<DeviceNet> {
+        let upload = |(name, filter): (String, super::net::Filter)| {
+            let [o, i, kh, kw] = filter.layer.oihw();
+            let weight = Tensor::from_vec(filter.weight, (kh, kw, i, o), &Device::Cpu)?;
+            let weight = weight.permute((3, 2, 0, 1))?.contiguous()?.to_device(device)?;
+            let bias = Tensor::from_vec(filter.bias, (1, o, 1, 1), device)?;
+            Ok((name, (weight, bias)))
+        };
+        let filters = filters.into_iter().map(upload).collect::<Result<_>>()?;
+        Ok(DeviceNet { device: device.clone(), filters })
+    }
+
+    /// A batch of square inputs, [n, side, side, 3].
+    pub(crate) fn input(&self, data: Vec<f32>, side: usize) -> Result<Tensor> {
+        let n = data.len() / (side * side * 3);
+        let x = Tensor::from_vec(data, (n, side, side, 3), &self.device)?;
+        Ok(x.permute((0, 3, 1, 2))?.contiguous()?)
+    }
+}
+
+impl Net for DeviceNet {
+    type Map = Tensor;
+
+    fn conv(&self, name: &str, conv: Conv, _: usize, x: &Tensor) -> Result<Tensor> {
+        let (weight, bias) = &self.filters[name];
+        let (ph, pw) = conv.padding;
+        // candle pads both directions alike.
+        let y = match ph == pw {
+            true => x.conv2d(weight, ph, conv.stride, 1, 1)?,
+            false => x
+                .pad_with_zeros(2, ph, ph)?
+                .pad_with_zeros(3, pw, pw)?
+                .conv2d(weight, 0, conv.stride, 1, 1)?,
+        };
+        Ok(y.broadcast_add(bias)?.relu()?)
+    }
+
+    fn max_pool(&self, pool: MaxPool, x: &Tensor) -> Result<Tensor> {
+        // Maps are at least zero after ReLU, so zeros outside are never above the maximum.
+        let mut x = x.clone();
+        for dim in [2, 3] {
+            let n = x.dim(dim)?;
+            let reached = (pool.output(n) - 1) * pool.stride + MaxPool::WINDOW;
+            let after = reached.saturating_sub(n + pool.padding);
+            x = x.pad_with_zeros(dim, pool.padding, after)?;
+        }
+        Ok(x.max_pool2d_with_stride(MaxPool::WINDOW, pool.stride)?)
+    }
+
+    fn avg_pool(&self, x: &Tensor) -> Result<Tensor> {
+        let mean = |x: &Tensor| x.pad_with_zeros(2, 1, 1)?.pad_with_zeros(3, 1, 1)?.avg_pool2d_with_stride(3, 1);
+        let (_, _, h, w) = x.dims4()?;
+        let inside = mean(&Tensor::ones((1, 1, h, w), DType::F32, &self.device)?)?;
+        Ok(mean(x)?.broadcast_div(&inside)?)
+    }
+
+    fn concat(&self, parts: &[Tensor]) -> Result<Tensor> {
+        Ok(Tensor::cat(parts, 1)?)
+    }
+
+    fn mean(&self, x: &Tensor) -> Result<Vec<f32>> {
+        Ok(x.flatten_from(2)?.mean(2)?.flatten_all()?.to_vec1()?)
+    }
+}

@@ -1,0 +1,197 @@
+//! Pictures to features: which networks there are, and one that is ready to run.
+
+pub(crate) mod cpu;
+mod device;
+pub(crate) mod net;
+mod pass;
+mod pictures;
+pub(crate) mod resize;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::path::Path;
+
+use candle_core::Device;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+pub use device::parse_device;
+pub use pass::{measure, seconds_per_picture};
+pub use pictures::Pictures;
+
+use crate::picture::Picture;
+use crate::weights::Tensors;
+use crate::{Error, Result, inception, squeezenet};
+
+/// The networks whose features we compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Features {
+    /// The FID's Inception-v3: 64, 192, 768 or 2048 features.
+    Inception,
+    /// SqueezeNet v1.1, embedded: 512 features.
+    Squeezenet,
+}
+
+impl Features {
+    /// The numbers of features that the network has, the usual one last.
+    pub fn choices(self) -> &'static [usize] {
+        match self {
+            Features::Inception => &inception::DIMS,
+            Features::Squeezenet => &[squeezenet::DIMS],
+        }
+    }
+
+    /// The usual number of features.
+    pub fn usual_dims(self) -> usize {
+        self.choices()[self.choices().len() - 1]
+    }
+
+    /// The network that has `dims` features.
+    ///
+    /// # Errors
+    /// None has.
+    pub fn of_dims(dims: usize) -> Result<Features> {
+        let all = [Features::Inception, Features::Squeezenet];
+        all.into_iter().find(|f| f.choices().contains(&dims)).ok_or_else(|| {
+            Error::Invalid(format!(
+                "statistics of {dims} features are of no network known here (64, 192, 768, 2048: Inception; 512: SqueezeNet)"
+            ))
+        })
+    }
+
+    /// How the distance of these features is called: only Inception's is the FID.
+    pub fn distance(self) -> &'static str {
+        match self {
+            Features::Inception => "FID",
+            Features::Squeezenet => "FD-SqueezeNet",
+        }
+    }
+}
+
+impl std::fmt::Display for Features {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(match self {
+            Features::Inception => "inception",
+            Features::Squeezenet => "squeezenet",
+        })
+    }
+}
+
+/// The same network on slices or on a device's tensors.
+enum Backend {
+    Cpu(cpu::Cpu),
+    Device(device::DeviceNet),
+}
+
+/// A network that is ready to run.
+pub struct Extractor {
+    features: Features,
+    dims: usize,
+    weights: String,
+    backend: Backend,
+}
+
+impl Extractor {
+    /// The FID's Inception-v3 with the weights in a file; `dims` is one of [`inception::DIMS`].
+    ///
+    /// # Errors
+    /// Another `dims`; weights that are not there, damaged or not Inception's.
+    pub fn inception(weights: &Path, dims: usize, device: &Device) -> Result<Extractor> {
+        check_dims(Features::Inception, dims)?;
+        let (filters, hash) = inception::load(&Tensors::read(weights)?)?;
+        Extractor::new(Features::Inception, dims, filters, hash, device)
+    }
+
+    /// SqueezeNet with its embedded weights.
+    ///
+    /// # Errors
+    /// The device is out of memory.
+    pub fn squeezenet(device: &Device) -> Result<Extractor> {
+        let (filters, hash) = squeezenet::load()?;
+        Extractor::new(Features::Squeezenet, squeezenet::DIMS, filters, hash, device)
+    }
+
+    fn new(features: Features, dims: usize, filters: net::Filters, weights: String, device: &Device) -> Result<Self> {
+        let backend = match device {
+            Device::Cpu => Backend::Cpu(cpu::Cpu::new(filters)),
+            device => Backend::Device(device::DeviceNet::new(filters, device)?),
+        };
+        Ok(Extractor { features, dims, weights, backend })
+    }
+
+    /// The network.
+    pub fn features(&self) -> Features {
+        self.features
+    }
+
+    /// The number of features.
+    pub fn dims(&self) -> usize {
+        self.dims
+    }
+
+    /// SHA-256 of the network's weights: of their names, shapes and values, whatever file they came in.
+    pub fn weights(&self) -> &str {
+        &self.weights
+    }
+
+    /// The features of pictures of any sizes, [n, dims]. The pictures are one batch.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn run(&self, pictures: &[Picture]) -> Result<Vec<f32>> {
+        if pictures.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (side, prepare): (usize, fn(&Picture, &mut [f32])) = match self.features {
+            Features::Inception => (inception::SIDE, inception::prepare),
+            Features::Squeezenet => (squeezenet::SIDE, squeezenet::prepare),
+        };
+        let mut input = vec![0.0; pictures.len() * side * side * 3];
+        input.par_chunks_mut(side * side * 3).zip(pictures).for_each(|(out, picture)| prepare(picture, out));
+        match &self.backend {
+            Backend::Cpu(net) => self.walk(net, net.input(input, side)),
+            Backend::Device(net) => self.walk(net, net.input(input, side)?),
+        }
+    }
+
+    /// Through the network and the global average.
+    fn walk<N: net::Net>(&self, net: &N, input: N::Map) -> Result<Vec<f32>> {
+        let last = match self.features {
+            Features::Inception => inception::walk(net, input, self.dims)?,
+            Features::Squeezenet => squeezenet::walk(net, input)?,
+        };
+        net.mean(&last)
+    }
+}
+
+/// Checks a number of features against a network.
+///
+/// # Errors
+/// The network has no such output.
+pub fn check_dims(features: Features, dims: usize) -> Result<()> {
+    if features.choices().contains(&dims) {
+        return Ok(());
+    }
+    let choices: Vec<String> = features.choices().iter().map(usize::to_string).collect();
+    Err(Error::Invalid(format!("--dims {dims}: {features} has {} features", choices.join(", "))))
+}
+
+
+/// A hash of named tensors that does not depend on the file that they came in.
+#[derive(Default)]
+pub(crate) struct WeightsHash(Sha256);
+
+impl WeightsHash {
+    pub(crate) fn add(&mut self, name: &str, shape: &[usize], values: &[f32]) {
+        self.0.update(format!("{name} {shape:?}\n"));
+        let mut bytes = Vec::with_capacity(values.len() * 4);
+        values.iter().for_each(|v| bytes.extend(v.to_le_bytes()));
+        self.0.update(&bytes);
+    }
+
+    pub(crate) fn finish(self) -> String {
+        crate::source::hex(&self.0.finalize())
+    }
+}

@@ -1,0 +1,120 @@
+//! The pictures of one side of a comparison: a folder, a zip or a shard.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::picture::{Picture, SixteenBit};
+use crate::shard::Shard;
+use crate::source::{Source, Walk};
+use crate::{Error, Result};
+
+/// A listed set of pictures, each read by its number from any thread.
+pub struct Pictures {
+    path: PathBuf,
+    kind: Kind,
+}
+
+enum Kind {
+    Source(Source),
+    Shard(Shard),
+}
+
+impl Pictures {
+    /// Lists the pictures of a folder (one level, the extensions that pytorch-fid reads), a zip, or a shard.
+    ///
+    /// # Errors
+    /// None of these; no pictures in it.
+    pub fn open(path: &Path) -> Result<Pictures> {
+        let kind = match is_safetensors(path)? {
+            true => Kind::Shard(Shard::open(path)?),
+            false => Kind::Source(Source::open(&[path.to_path_buf()], Walk::OneLevel)?),
+        };
+        let pictures = Pictures { path: path.to_path_buf(), kind };
+        match pictures.is_empty() {
+            true => Err(Error::file(path, "no pictures in it")),
+            false => Ok(pictures),
+        }
+    }
+
+    /// The number of pictures.
+    pub fn len(&self) -> usize {
+        match &self.kind {
+            Kind::Source(source) => source.len(),
+            Kind::Shard(shard) => shard.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The path that was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether it is a shard, which stays mapped while it is read.
+    pub fn is_shard(&self) -> bool {
+        matches!(self.kind, Kind::Shard(_))
+    }
+
+    /// Picture `i` in RGB; grey is replicated, and 16-bit grey is clipped as Pillow does.
+    ///
+    /// # Errors
+    /// It cannot be read or decoded: leaving it out would change the number, so that is an error and names it.
+    pub fn get(&self, i: usize) -> Result<Picture> {
+        match &self.kind {
+            Kind::Source(source) => source
+                .read(i)?
+                .decode_as(SixteenBit::ClipAsPillow)
+                .map_err(|why| Error::file(source.name(i), format!("{why}; mend or remove it"))),
+            Kind::Shard(shard) => {
+                let (width, height) = (shard.width(), shard.height());
+                let mut pixels = vec![0; height * width * shard.channels()];
+                shard.pixels(i, &mut pixels);
+                Ok(match shard.channels() {
+                    1 => Picture::from_grey(width, height, &pixels),
+                    _ => Picture { width, height, rgb: pixels },
+                })
+            }
+        }
+    }
+
+    /// What tells these pictures from others, and when a file last changed where that would miss it.
+    ///
+    /// # Errors
+    /// A file that has gone since it was listed.
+    pub fn content(&self) -> Result<(String, Option<SystemTime>)> {
+        match &self.kind {
+            Kind::Source(source) => {
+                let print = source.fingerprint()?;
+                Ok((format!("listing {}", print.digest), print.changed))
+            }
+            Kind::Shard(shard) => Ok((format!("shard {}", shard.meta().content_hash), None)),
+        }
+    }
+
+    /// What the pictures are, for people.
+    pub fn describe(&self) -> String {
+        match &self.kind {
+            Kind::Source(source) => source.description().to_string(),
+            Kind::Shard(_) => {
+                self.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+            }
+        }
+    }
+}
+
+/// Whether a file begins as safetensors do: the length of a JSON header, then the header.
+fn is_safetensors(path: &Path) -> Result<bool> {
+    let mut file = File::open(path).map_err(Error::io(path))?;
+    if file.metadata().map_err(Error::io(path))?.is_dir() {
+        return Ok(false);
+    }
+    let mut start = [0; 9];
+    // A file too short for it is none; what it is instead, the other reader tells.
+    Ok(file.read_exact(&mut start).is_ok() && start[8] == b'{')
+}

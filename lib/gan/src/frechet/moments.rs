@@ -1,0 +1,131 @@
+//! Running sums of features: what a mean and a covariance need, in memory that does not grow with the samples.
+
+use faer::{MatMut, MatRef};
+
+use super::{Gaussian, linalg};
+use crate::{Error, Result};
+
+/// Samples that are taken into the sums in one matrix product. Fixed, so that sums do not depend on how the samples
+/// arrive.
+const CHUNK: usize = 256;
+
+/// n, Σ(x−s) and Σ(x−s)(x−s)ᵀ in f64, s being the mean of the first chunk: without such a shift a covariance that is
+/// small beside the mean loses digits. Sums of parts add up with [`Moments::merge`].
+#[derive(Debug, Clone)]
+pub struct Moments {
+    dims: usize,
+    n: u64,
+    shift: Option<Vec<f64>>,
+    sum: Vec<f64>,
+    /// [d, d], the lower triangle only.
+    outer: Vec<f64>,
+    /// Fewer than `CHUNK` samples that are not yet in the sums, [n, d].
+    waiting: Vec<f64>,
+}
+
+impl Moments {
+    /// No samples yet, of `dims` features each.
+    pub fn new(dims: usize) -> Moments {
+        let outer = vec![0.0; dims * dims];
+        Moments { dims, n: 0, shift: None, sum: vec![0.0; dims], outer, waiting: Vec::new() }
+    }
+
+    /// The number of samples taken in.
+    pub fn n(&self) -> u64 {
+        self.n + (self.waiting.len() / self.dims) as u64
+    }
+
+    /// Takes in samples, [n, d].
+    ///
+    /// # Panics
+    /// Where the slice's length is no multiple of d.
+    pub fn push<T: Copy + Into<f64>>(&mut self, features: &[T]) {
+        assert_eq!(features.len() % self.dims, 0, "whole samples only");
+        for row in features.chunks_exact(self.dims) {
+            self.waiting.extend(row.iter().map(|&v| v.into()));
+            if self.waiting.len() == CHUNK * self.dims {
+                self.settle();
+            }
+        }
+    }
+
+    /// Moves the waiting samples into the sums.
+    fn settle(&mut self) {
+        let (d, n) = (self.dims, self.waiting.len() / self.dims);
+        if n == 0 {
+            return;
+        }
+        let shift = self.shift.get_or_insert_with(|| {
+            let mut mean = vec![0.0; d];
+            self.waiting.chunks_exact(d).for_each(|row| add(&mut mean, row, 1.0 / n as f64));
+            mean
+        });
+        for row in self.waiting.chunks_exact_mut(d) {
+            add(row, shift, -1.0);
+            add(&mut self.sum, row, 1.0);
+        }
+        let x = MatRef::from_column_major_slice(&self.waiting, d, n);
+        linalg::add_gram(MatMut::from_column_major_slice_mut(&mut self.outer, d, d), x);
+        self.n += n as u64;
+        self.waiting.clear();
+    }
+
+    /// Adds the sums of other samples.
+    ///
+    /// # Errors
+    /// Another number of features.
+    pub fn merge(&mut self, mut other: Moments) -> Result<()> {
+        if self.dims != other.dims {
+            return Err(Error::Invalid(format!("{} and {} features do not add up", self.dims, other.dims)));
+        }
+        self.settle();
+        other.settle();
+        let Some(theirs) = &other.shift else { return Ok(()) };
+        let ours = self.shift.get_or_insert_with(|| theirs.clone());
+        // With x−s = (x−t) + δ, δ = t−s: Σ(x−s)(x−s)ᵀ = Σ(x−t)(x−t)ᵀ + S·δᵀ + δ·Sᵀ + n·δ·δᵀ, S = Σ(x−t).
+        let delta: Vec<f64> = theirs.iter().zip(ours.iter()).map(|(t, s)| t - s).collect();
+        let (d, n) = (self.dims, other.n as f64);
+        for j in 0..d {
+            for i in j..d {
+                let (s, e) = (&other.sum, &delta);
+                self.outer[j * d + i] +=
+                    other.outer[j * d + i] + s[i] * e[j] + e[i] * s[j] + n * e[i] * e[j];
+            }
+        }
+        add(&mut self.sum, &other.sum, 1.0);
+        add(&mut self.sum, &delta, n);
+        self.n += other.n;
+        Ok(())
+    }
+
+    /// Mean and covariance (divisor n−1, as `numpy.cov`).
+    ///
+    /// # Errors
+    /// Fewer than two samples; features that are not finite.
+    pub fn gaussian(mut self) -> Result<Gaussian> {
+        self.settle();
+        let (d, n) = (self.dims, self.n as f64);
+        if self.n < 2 {
+            return Err(Error::Invalid("a covariance needs at least two pictures".to_string()));
+        }
+        let shift = self.shift.unwrap_or_default();
+        let mu: Vec<f64> = shift.iter().zip(&self.sum).map(|(s, sum)| s + sum / n).collect();
+        if mu.iter().any(|v| !v.is_finite()) {
+            return Err(Error::Invalid("features that are not finite: are the weights sound?".to_string()));
+        }
+        let mut sigma = vec![0.0; d * d];
+        for j in 0..d {
+            for i in j..d {
+                let value = (self.outer[j * d + i] - self.sum[i] * self.sum[j] / n) / (n - 1.0);
+                sigma[j * d + i] = value;
+                sigma[i * d + j] = value;
+            }
+        }
+        Ok(Gaussian { mu, sigma })
+    }
+}
+
+/// `acc += factor · x`.
+fn add(acc: &mut [f64], x: &[f64], factor: f64) {
+    acc.iter_mut().zip(x).for_each(|(a, x)| *a += factor * x);
+}

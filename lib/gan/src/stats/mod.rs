@@ -1,0 +1,152 @@
+//! Statistics of a set of pictures in a file: pytorch-fid's `.npz`, which it writes and reads, and so do we.
+//!
+//! `mu` [d] and `sigma` [d, d] in f64 (f32 is read, too). What we write also has `meta`, a JSON object as bytes, which
+//! tells the features that the statistics are of; numpy and pytorch-fid pass it over.
+
+pub(crate) mod npz;
+#[cfg(test)]
+mod tests;
+
+use std::io::BufWriter;
+use std::path::Path;
+
+use ndarray::{ArrayView1, ArrayView2};
+use serde::{Deserialize, Serialize};
+
+use crate::features::Features;
+use crate::frechet::Gaussian;
+use crate::{Error, Result};
+
+use npz::{Npz, NpzWriter};
+
+/// What statistics are of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Meta {
+    /// The network whose features they are.
+    pub features: Features,
+    /// The number of features.
+    pub dims: usize,
+    /// The number of pictures.
+    pub n: u64,
+    /// SHA-256 of the network's weights as we compute it (not of their file).
+    pub weights: String,
+    /// Identifies the pictures: a hash of their bytes in order.
+    pub content: String,
+    /// The pictures as they were named.
+    pub source: String,
+    /// The program that made the file.
+    pub tool: String,
+}
+
+/// Statistics and, where the file tells, what they are of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stats {
+    /// Mean and covariance.
+    pub gaussian: Gaussian,
+    /// `None` for files of other programs.
+    pub meta: Option<Meta>,
+}
+
+impl Stats {
+    /// Reads an `.npz`.
+    ///
+    /// # Errors
+    /// No such file; not an `.npz`; arrays `mu` and `sigma` missing or of other shapes; values that no features have.
+    pub fn read(path: &Path) -> Result<Stats> {
+        let mut npz = Npz::open(path)?;
+        let names = npz.names();
+        if let Some(missing) = ["mu", "sigma"].iter().find(|&&key| !names.iter().any(|n| n == key)) {
+            let held = if names.is_empty() { "nothing".to_string() } else { names.join(", ") };
+            let what = format!("no array `{missing}` (it holds {held}); statistics come from fid --save-stats");
+            return Err(Error::file(path, what));
+        }
+        let (mu, sigma) = (npz.vector("mu")?, npz.matrix("sigma")?);
+        let d = mu.len();
+        if d == 0 || sigma.shape() != [d, d] {
+            let what = format!("`mu` has {d} features but `sigma` is {:?}", sigma.shape());
+            return Err(Error::file(path, what));
+        }
+        check_values(&mu, &sigma).map_err(|what| Error::file(path, what))?;
+        let meta = match names.iter().any(|n| n == "meta") {
+            true => meta(&npz.bytes("meta")?, d).map_err(|what| Error::file(path, what))?,
+            false => None,
+        };
+        // Row-major or column-major is one for a symmetric matrix.
+        let sigma = sigma.iter().copied().collect();
+        Ok(Stats { gaussian: Gaussian { mu: mu.to_vec(), sigma }, meta })
+    }
+
+    /// Reads only what the statistics in an `.npz` are of; `None` where it does not tell.
+    ///
+    /// # Errors
+    /// No such file; not an `.npz`.
+    pub fn read_meta(path: &Path) -> Result<Option<Meta>> {
+        let mut npz = Npz::open(path)?;
+        if !npz.names().iter().any(|n| n == "meta") {
+            return Ok(None);
+        }
+        Ok(serde_json::from_slice(&npz.bytes("meta")?).ok())
+    }
+
+    /// Writes an `.npz`, compressed, in one piece; the same bytes for the same statistics.
+    ///
+    /// # Errors
+    /// The folder is not there or not writable.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let d = self.gaussian.dims();
+        let mu = ArrayView1::from(&self.gaussian.mu);
+        let sigma = ArrayView2::from_shape((d, d), &self.gaussian.sigma)
+            .map_err(|_| Error::Invalid("a covariance that is not square".to_string()))?;
+        npz::write_whole(path, |file| {
+            let mut out = NpzWriter::new(BufWriter::new(file));
+            out.add("mu", &mu)?;
+            out.add("sigma", &sigma)?;
+            if let Some(meta) = &self.meta {
+                let json = serde_json::to_vec(meta)?;
+                out.add("meta", &ArrayView1::from(&json))?;
+            }
+            out.finish()?.into_inner()?;
+            Ok(())
+        })
+    }
+
+    /// The features that the statistics are of: from `meta`, else from their number.
+    ///
+    /// # Errors
+    /// A number of features that none of our networks has.
+    pub fn features(&self) -> Result<Features> {
+        match &self.meta {
+            Some(meta) => Ok(meta.features),
+            None => Features::of_dims(self.gaussian.dims()),
+        }
+    }
+}
+
+/// What a covariance cannot be, as one line.
+fn check_values(mu: &ndarray::Array1<f64>, sigma: &ndarray::Array2<f64>) -> Result<(), String> {
+    if let Some(name) = [("mu", mu.iter().all(|v| v.is_finite())), ("sigma", sigma.iter().all(|v| v.is_finite()))]
+        .iter()
+        .find_map(|(name, sound)| (!sound).then_some(name))
+    {
+        return Err(format!("`{name}` holds values that are not finite; make the statistics again"));
+    }
+    let largest = sigma.iter().fold(0.0f64, |a, v| a.max(v.abs()));
+    for ((i, j), v) in sigma.indexed_iter() {
+        if (v - sigma[(j, i)]).abs() > 1e-6 * largest {
+            return Err(format!("`sigma` is not symmetric (row {i}, column {j}): not a covariance"));
+        }
+        if i == j && *v < -1e-6 * largest {
+            return Err(format!("`sigma` has the negative variance {v} in row {i}: not a covariance"));
+        }
+    }
+    Ok(())
+}
+
+/// Our `meta`; `None` for a foreign array of that name.
+fn meta(json: &[u8], d: usize) -> Result<Option<Meta>, String> {
+    let Ok(meta) = serde_json::from_slice::<Meta>(json) else { return Ok(None) };
+    if meta.dims != d {
+        return Err(format!("`mu` has {d} features but `meta` says {}", meta.dims));
+    }
+    Ok(Some(meta))
+}

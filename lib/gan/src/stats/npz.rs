@@ -1,0 +1,143 @@
+//! numpy's `.npz`: a zip whose entries are `.npy` arrays.
+
+use std::fs::{self, File};
+use std::io::{BufReader, Cursor, Read, Seek, Write};
+use std::path::Path;
+
+use ndarray::{Array1, Array2, ArrayD, Ix1, Ix2};
+use ndarray_npy::{ReadNpyExt, WriteNpyExt};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
+
+use crate::{Error, Result};
+
+/// The largest array that is read: a covariance of 16,384 features in f64.
+const LIMIT: u64 = (16_384 * 16_384) * 8 + 4096;
+
+/// An open `.npz`. Errors are one line that names the file and the array.
+pub(crate) struct Npz<'a> {
+    path: &'a Path,
+    zip: ZipArchive<BufReader<File>>,
+}
+
+impl<'a> Npz<'a> {
+    pub(crate) fn open(path: &'a Path) -> Result<Npz<'a>> {
+        let file = File::open(path).map_err(Error::io(path))?;
+        if file.metadata().map_err(Error::io(path))?.is_dir() {
+            return Err(Error::file(path, "a folder, not statistics (.npz)"));
+        }
+        let zip = ZipArchive::new(BufReader::new(file))
+            .map_err(|e| Error::file(path, format!("not an .npz file (a zip of arrays): {e}")))?;
+        Ok(Npz { path, zip })
+    }
+
+    /// The names of the arrays, without `.npy`.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let names = self.zip.file_names_raw().map(|n| String::from_utf8_lossy(n).into_owned());
+        names.map(|n| n.strip_suffix(".npy").map(str::to_string).unwrap_or(n)).collect()
+    }
+
+    fn wrong(&self, name: &str, what: impl std::fmt::Display) -> Error {
+        Error::file(self.path, format!("array `{name}`: {what}"))
+    }
+
+    /// The bytes of an array's `.npy` and the shape that its header tells, which the bytes are long enough for.
+    fn entry(&mut self, name: &str) -> Result<(Vec<u8>, Vec<usize>)> {
+        let path = self.path;
+        let wrong = |what: String| Error::file(path, format!("array `{name}`: {what}"));
+        let entry = self.zip.by_name(&format!("{name}.npy")).map_err(|e| wrong(e.to_string()))?;
+        let mut bytes = Vec::new();
+        entry.take(LIMIT + 1).read_to_end(&mut bytes).map_err(|e| wrong(e.to_string()))?;
+        if bytes.len() as u64 > LIMIT {
+            return Err(wrong("too large to be statistics".to_string()));
+        }
+        let shape = shape(&bytes).ok_or_else(|| wrong("not a .npy array".to_string()))?;
+        // ndarray-npy makes room for what the header claims before it reads: check the claim first.
+        match shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)) {
+            Some(n) if n <= bytes.len() => Ok((bytes, shape)),
+            _ => Err(wrong(format!("cut short: {} bytes for a shape of {shape:?}", bytes.len()))),
+        }
+    }
+
+    /// An array of f64 or f32 of any order as f64, row-major, and its shape.
+    fn array(&mut self, name: &str) -> Result<ArrayD<f64>> {
+        let (bytes, _) = self.entry(name)?;
+        let wide = match ArrayD::<f64>::read_npy(Cursor::new(&bytes)) {
+            Err(ndarray_npy::ReadNpyError::WrongDescriptor(_)) => {
+                ArrayD::<f32>::read_npy(Cursor::new(&bytes)).map(|a| a.mapv(f64::from))
+            }
+            other => other,
+        };
+        wide.map_err(|e| self.wrong(name, format!("not an array of f64 or f32: {e}")))
+    }
+
+    /// A one-dimensional array of f64 or f32.
+    pub(crate) fn vector(&mut self, name: &str) -> Result<Array1<f64>> {
+        let array = self.array(name)?;
+        let shape = array.shape().to_vec();
+        array.into_dimensionality::<Ix1>().map_err(|_| self.wrong(name, format!("{shape:?} is not one dimension")))
+    }
+
+    /// A two-dimensional array of f64 or f32.
+    pub(crate) fn matrix(&mut self, name: &str) -> Result<Array2<f64>> {
+        let array = self.array(name)?;
+        let shape = array.shape().to_vec();
+        array.into_dimensionality::<Ix2>().map_err(|_| self.wrong(name, format!("{shape:?} is not two dimensions")))
+    }
+
+    /// A one-dimensional array of bytes.
+    pub(crate) fn bytes(&mut self, name: &str) -> Result<Vec<u8>> {
+        let (bytes, _) = self.entry(name)?;
+        let array = Array1::<u8>::read_npy(Cursor::new(&bytes)).map_err(|e| self.wrong(name, e))?;
+        Ok(array.to_vec())
+    }
+}
+
+/// The shape in a `.npy` header (a Python dict): `'shape': (3, 4), `.
+fn shape(npy: &[u8]) -> Option<Vec<usize>> {
+    let after_magic = npy.strip_prefix(b"\x93NUMPY")?;
+    let header = String::from_utf8_lossy(&after_magic[..after_magic.len().min(4096)]).into_owned();
+    let shape = header.split_once("'shape':")?.1.split_once('(')?.1.split_once(')')?.0;
+    shape.split(',').map(str::trim).filter(|d| !d.is_empty()).map(|d| d.parse().ok()).collect()
+}
+
+/// Writes compressed arrays as numpy's `savez_compressed` does, the same bytes every time.
+pub(crate) struct NpzWriter<W: Write + Seek>(ZipWriter<W>);
+
+impl<W: Write + Seek> NpzWriter<W> {
+    pub(crate) fn new(file: W) -> NpzWriter<W> {
+        NpzWriter(ZipWriter::new(file))
+    }
+
+    pub(crate) fn add(&mut self, name: &str, array: &impl WriteNpyExt) -> std::io::Result<()> {
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Deflated)
+            .last_modified_time(DateTime::DEFAULT)
+            .large_file(true);
+        self.0.start_file(format!("{name}.npy"), options)?;
+        array.write_npy(std::io::BufWriter::new(&mut self.0)).map_err(std::io::Error::other)
+    }
+
+    pub(crate) fn finish(self) -> std::io::Result<W> {
+        Ok(self.0.finish()?)
+    }
+}
+
+/// Writes `path` in one piece: `fill` writes a temporary file beside it, which is synced and then renamed.
+pub(crate) fn write_whole(path: &Path, fill: impl FnOnce(&File) -> std::io::Result<()>) -> Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let write = || {
+        let mut builder = tempfile::Builder::new();
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let file = builder.prefix(".stats-").suffix(".part").tempfile_in(folder)?;
+        fill(file.as_file())?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        fs::File::open(folder)?.sync_all()
+    };
+    write().map_err(Error::io(path))
+}

@@ -1,0 +1,163 @@
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+
+use ndarray::{Array1, Array2, ShapeBuilder, array};
+
+use super::*;
+
+fn stats(d: usize) -> Stats {
+    let sigma = (0..d * d).map(|i| if i / d == i % d { 1.5 } else { 0.1 }).collect();
+    let mu = (0..d).map(|i| i as f64 / 3.0).collect();
+    let meta = Meta {
+        features: Features::Inception,
+        dims: d,
+        n: 10,
+        weights: "00ff".to_string(),
+        content: "listing 01".to_string(),
+        source: "celeba".to_string(),
+        tool: "test".to_string(),
+    };
+    Stats { gaussian: Gaussian { mu, sigma }, meta: Some(meta) }
+}
+
+/// Writes arrays as `fill` says and reads them as statistics.
+fn read(fill: impl FnOnce(&mut NpzWriter<fs::File>)) -> Result<Stats, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.npz");
+    let mut npz = NpzWriter::new(fs::File::create(&path).unwrap());
+    fill(&mut npz);
+    npz.finish().unwrap();
+    Stats::read(&path).map_err(|e| e.to_string())
+}
+
+fn fails(what: &str, fill: impl FnOnce(&mut NpzWriter<fs::File>)) {
+    let error = read(fill).unwrap_err();
+    assert!(error.contains("s.npz: ") && error.contains(what) && !error.contains('\n'), "{error}");
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, again) = (folder.path().join("a.npz"), folder.path().join("b.npz"));
+    let stats = stats(64);
+    stats.write(&path).unwrap();
+    stats.write(&again).unwrap();
+    assert_eq!(Stats::read(&path).unwrap(), stats);
+    assert_eq!(Stats::read_meta(&path).unwrap(), stats.meta);
+    assert_eq!(fs::read(&path).unwrap(), fs::read(again).unwrap());
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing but the files themselves is left");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let plain = folder.path().join("plain");
+        fs::write(&plain, b"").unwrap();
+        let mode = |path: &PathBuf| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&path), mode(&plain), "the permissions of any file");
+    }
+}
+
+#[test]
+fn numpys_files_are_read() {
+    let golden = |name: &str| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/npz").join(name);
+    let want = Stats::read(&golden("compressed.npz")).unwrap();
+    assert_eq!(want.gaussian.mu, [0.5, -0.25, 4.0]);
+    assert_eq!(want.gaussian.sigma, [2.0, 0.5, 0.25, 0.5, 3.0, 0.125, 0.25, 0.125, 1.0]);
+    assert_eq!(want.meta, None);
+    for name in ["stored.npz", "fortran.npz", "single.npz", "big_endian.npz"] {
+        assert_eq!(Stats::read(&golden(name)).unwrap(), want, "{name}");
+    }
+}
+
+#[test]
+fn without_meta_the_number_of_features_tells_the_network() {
+    for (d, features) in [(64, Features::Inception), (512, Features::Squeezenet)] {
+        let plain = Stats { meta: None, ..stats(d) };
+        assert_eq!(plain.features().unwrap(), features);
+    }
+    let other = Stats { meta: None, ..stats(10) };
+    assert!(other.features().unwrap_err().to_string().contains("10 features"));
+}
+
+#[test]
+fn column_major_and_single_precision_are_read() {
+    let sigma = Array2::from_shape_vec((2, 2).f(), vec![1f32, 0.5, 0.5, 2.0]).unwrap();
+    let stats = read(|npz| {
+        npz.add("mu", &array![1f32, 2.0]).unwrap();
+        npz.add("sigma", &sigma).unwrap();
+        npz.add("meta", &array![b'?']).unwrap();
+    });
+    let stats = stats.unwrap();
+    assert_eq!(stats.gaussian.sigma, [1.0, 0.5, 0.5, 2.0]);
+    assert_eq!(stats.meta, None, "a foreign `meta` is passed over");
+}
+
+#[test]
+fn wrong_statistics_are_one_line() {
+    let (mu, sigma) = (array![0.0, 1.0], array![[1.0, 0.0], [0.0, 1.0]]);
+    fails("no array `mu` (it holds arr_0)", |npz| npz.add("arr_0", &sigma).unwrap());
+    fails("no array `sigma` (it holds mu)", |npz| npz.add("mu", &mu).unwrap());
+    let both = |mu: Array1<f64>, sigma: Array2<f64>| {
+        move |npz: &mut NpzWriter<fs::File>| {
+            npz.add("mu", &mu).unwrap();
+            npz.add("sigma", &sigma).unwrap();
+        }
+    };
+    fails("3 features but `sigma` is [2, 2]", both(array![0.0, 1.0, 2.0], sigma.clone()));
+    fails("0 features", both(Array1::zeros(0), Array2::zeros((0, 0))));
+    fails("`mu` holds values that are not finite", both(array![0.0, f64::NAN], sigma.clone()));
+    fails("`sigma` holds values", both(mu.clone(), array![[1.0, 0.0], [0.0, f64::INFINITY]]));
+    fails("not symmetric", both(mu.clone(), array![[1.0, 0.5], [0.0, 1.0]]));
+    fails("negative variance", both(mu.clone(), array![[1.0, 0.0], [0.0, -1.0]]));
+    fails("not two dimensions", |npz| {
+        npz.add("mu", &mu).unwrap();
+        npz.add("sigma", &mu).unwrap();
+    });
+    fails("not an array of f64 or f32", |npz| {
+        npz.add("mu", &array![1i64, 2]).unwrap();
+        npz.add("sigma", &sigma).unwrap();
+    });
+    let meta = serde_json::to_vec(&stats(2).meta.map(|meta| Meta { dims: 3, ..meta })).unwrap();
+    fails("2 features but `meta` says 3", |npz| {
+        npz.add("mu", &mu).unwrap();
+        npz.add("sigma", &sigma).unwrap();
+        npz.add("meta", &Array1::from(meta)).unwrap();
+    });
+}
+
+/// A header that claims an array of terabytes must not be believed.
+#[test]
+fn a_claim_of_terabytes_is_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.npz");
+    let mut zip = zip::ZipWriter::new(fs::File::create(&path).unwrap());
+    for name in ["mu.npy", "sigma.npy"] {
+        let header = "{'descr': '<f8', 'fortran_order': False, 'shape': (4000000, 4000000), }\n";
+        zip.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+        zip.write_all(b"\x93NUMPY\x01\x00").unwrap();
+        zip.write_all(&(header.len() as u16).to_le_bytes()).unwrap();
+        zip.write_all(header.as_bytes()).unwrap();
+    }
+    zip.finish().unwrap();
+    let error = Stats::read(&path).unwrap_err().to_string();
+    assert!(error.contains("cut short"), "{error}");
+}
+
+#[test]
+fn what_is_no_npz_is_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.npz");
+    let error = || Stats::read(&path).unwrap_err().to_string();
+    assert!(error().contains("s.npz"));
+    fs::write(&path, b"PK not at all").unwrap();
+    assert!(error().contains("not an .npz"));
+    let whole = folder.path().join("w.npz");
+    stats(8).write(&whole).unwrap();
+    let whole = fs::read(whole).unwrap();
+    for cut in [10, whole.len() / 2, whole.len() - 1] {
+        fs::write(&path, &whole[..cut]).unwrap();
+        assert!(error().contains("s.npz") && !error().contains('\n'));
+    }
+    assert!(Stats::read(folder.path()).unwrap_err().to_string().contains("a folder"));
+    assert!(stats(2).write(&folder.path().join("no/where.npz")).is_err());
+}
