@@ -144,13 +144,13 @@ fn dry_run(args: &Args, recipe: &Recipe) -> Result<Answer> {
 /// How long a run will take, in one line.
 fn plan(recipe: &Recipe, shard: &Shard, estimate: &Estimate) -> String {
     format!(
-        "{} on {} ({} pictures), {}: about {}: {} steps of {} at {:.0} img/s",
+        "{} on {} ({} pictures), {}: about {}: {} of {} at {:.0} img/s",
         recipe.name,
         shard.path().display(),
         shard.len(),
         recipe.schedule.length,
         human(estimate.duration),
-        estimate.steps,
+        Length::Steps(estimate.steps),
         recipe.schedule.batch,
         estimate.images_per_second,
     )
