@@ -211,6 +211,8 @@ fn modes_that_need_no_shard_never_touch_stdin() {
     }
     let list = place.run("train --list-recipes").stdout;
     assert!(list.contains("celeba ") && list.contains("demo "), "{list}");
+    let json = place.run("train --list-recipes --json -q").json();
+    assert_eq!(json["recipes"][0]["optimiser"]["lr_g"], 2e-4);
     let info = |file: &str| place.run(&format!("train --json --info {file}")).json()["kind"].clone();
     assert_eq!(info("run/G.safetensors"), "generator");
     assert_eq!(info("run/D.safetensors"), "discriminator");

@@ -66,7 +66,7 @@ struct Args {
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: String,
     /// List the built-in recipes
-    #[arg(long, exclusive = true)]
+    #[arg(long, conflicts_with_all = ["shard", "dry_run"])]
     list_recipes: bool,
     /// Tell what a shard, a generator or a run's state is
     #[arg(long, value_name = "FILE", conflicts_with_all = ["shard", "list_recipes"])]
@@ -144,13 +144,13 @@ fn dry_run(args: &Args, recipe: &Recipe) -> Result<Answer> {
 /// How long a run will take, in one line.
 fn plan(recipe: &Recipe, shard: &Shard, estimate: &Estimate) -> String {
     format!(
-        "{} on {} ({} pictures), {}: about {}: {} steps of {} at {:.0} img/s",
+        "{} on {} ({} pictures), {}: about {}: {} of {} at {:.0} img/s",
         recipe.name,
         shard.path().display(),
         shard.len(),
         recipe.schedule.length,
         human(estimate.duration),
-        estimate.steps,
+        Length::Steps(estimate.steps),
         recipe.schedule.batch,
         estimate.images_per_second,
     )
