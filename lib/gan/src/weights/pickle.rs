@@ -273,7 +273,9 @@ impl<'a> Machine<'a> {
             b'b' => drop(self.pop()?),
             b'Q' => self.storage()?,
             other => {
-                return Err(format!("the pickle has the instruction 0x{other:02x}, which weights do not use"));
+                return Err(format!(
+                    "the pickle has the instruction 0x{other:02x}, which weights do not use"
+                ));
             }
         }
         Ok(false)
