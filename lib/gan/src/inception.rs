@@ -64,7 +64,8 @@ fn fold(tensors: &Tensors, layer: Layer, hash: &mut WeightsHash) -> Result<Filte
     for (i, weights) in weight.chunks_exact_mut(oihw[1] * oihw[2] * oihw[3]).enumerate() {
         weights.iter_mut().for_each(|w| *w = (f64::from(*w) * scale(i)) as f32);
     }
-    let bias = (0..layer.filters).map(|i| (f64::from(beta[i]) - f64::from(mean[i]) * scale(i)) as f32).collect();
+    let bias =
+        (0..layer.filters).map(|i| (f64::from(beta[i]) - f64::from(mean[i]) * scale(i)) as f32).collect();
     Ok(Filter { weight: layer.hwio(&weight), bias, layer })
 }
 
@@ -190,7 +191,8 @@ impl<N: Net> Block<'_, N> {
             self.net.concat(&[self.conv(branches[0], wide, 384, &x)?, self.conv(branches[1], tall, 384, &x)?])
         };
         let single = self.chain(&[("branch3x3_1", same(1, 1), 384)])?;
-        let double = self.chain(&[("branch3x3dbl_1", same(1, 1), 448), ("branch3x3dbl_2", same(3, 3), 384)])?;
+        let double =
+            self.chain(&[("branch3x3dbl_1", same(1, 1), 448), ("branch3x3dbl_2", same(3, 3), 384)])?;
         self.net.concat(&[
             self.chain(&[("branch1x1", same(1, 1), 320)])?,
             fork(["branch3x3_2a", "branch3x3_2b"], single)?,

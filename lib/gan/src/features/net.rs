@@ -110,7 +110,13 @@ impl Net for Plan {
     /// Height, width, channels.
     type Map = (usize, usize, usize);
 
-    fn conv(&self, name: &str, conv: Conv, filters: usize, &(h, w, channels): &Self::Map) -> Result<Self::Map> {
+    fn conv(
+        &self,
+        name: &str,
+        conv: Conv,
+        filters: usize,
+        &(h, w, channels): &Self::Map,
+    ) -> Result<Self::Map> {
         self.0.borrow_mut().push(Layer { name: name.to_string(), conv, channels, filters });
         let (h, w) = conv.output(h, w);
         Ok((h, w, filters))

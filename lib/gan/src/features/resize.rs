@@ -30,4 +30,3 @@ pub(crate) fn bilinear(picture: &Picture, side: usize, level: impl Fn(u8) -> f32
         }
     }
 }
-

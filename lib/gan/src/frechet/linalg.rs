@@ -1,11 +1,11 @@
 //! The few dense f64 factorisations that the Fréchet distance needs, over faer with a fixed split of the work.
 
+use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt::factor as llt;
 use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::linalg::svd::{ComputeSvdVectors, svd, svd_scratch};
-use faer::diag::Diag;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
 
 use crate::{Error, Result};
@@ -45,7 +45,8 @@ pub(super) fn cholesky(a: MatRef<f64>) -> Option<Mat<f64>> {
 /// The eigenvalues of the symmetric `a`, ascending. Reads the lower triangle.
 pub(super) fn eigenvalues(a: MatRef<f64>) -> Result<Vec<f64>> {
     let mut values = Diag::<f64>::zeros(a.nrows());
-    let scratch = self_adjoint_evd_scratch::<f64>(a.nrows(), ComputeEigenvectors::No, par(), Default::default());
+    let scratch =
+        self_adjoint_evd_scratch::<f64>(a.nrows(), ComputeEigenvectors::No, par(), Default::default());
     let mut memory = MemBuffer::new(scratch);
     self_adjoint_evd(a, values.as_mut(), None, par(), MemStack::new(&mut memory), Default::default())
         .map_err(|_| not_converged())?;

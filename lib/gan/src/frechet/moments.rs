@@ -88,8 +88,7 @@ impl Moments {
         for j in 0..d {
             for i in j..d {
                 let (s, e) = (&other.sum, &delta);
-                self.outer[j * d + i] +=
-                    other.outer[j * d + i] + s[i] * e[j] + e[i] * s[j] + n * e[i] * e[j];
+                self.outer[j * d + i] += other.outer[j * d + i] + s[i] * e[j] + e[i] * s[j] + n * e[i] * e[j];
             }
         }
         add(&mut self.sum, &other.sum, 1.0);

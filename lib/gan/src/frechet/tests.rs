@@ -31,7 +31,8 @@ fn distances_are_those_of_other_programs() {
         let (n, d) = (size("n"), size("d"));
         let [x1, x2] = samples(n, d);
         for (x, key) in [(&x1, "x1_first3"), (&x2, "x2_first3")] {
-            let first: Vec<f64> = vector[key].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
+            let first: Vec<f64> =
+                vector[key].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
             x.iter().zip(first).for_each(|(g, w)| close(*g, w, 1e-15));
         }
         let (a, b) = (gaussian(d, &x1), gaussian(d, &x2));

@@ -1,6 +1,6 @@
 //! numpy's `.npz`: a zip whose entries are `.npy` arrays.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufReader, Cursor, Read, Seek, Write};
 use std::path::Path;
 
@@ -75,14 +75,18 @@ impl<'a> Npz<'a> {
     pub(crate) fn vector(&mut self, name: &str) -> Result<Array1<f64>> {
         let array = self.array(name)?;
         let shape = array.shape().to_vec();
-        array.into_dimensionality::<Ix1>().map_err(|_| self.wrong(name, format!("{shape:?} is not one dimension")))
+        array
+            .into_dimensionality::<Ix1>()
+            .map_err(|_| self.wrong(name, format!("{shape:?} is not one dimension")))
     }
 
     /// A two-dimensional array of f64 or f32.
     pub(crate) fn matrix(&mut self, name: &str) -> Result<Array2<f64>> {
         let array = self.array(name)?;
         let shape = array.shape().to_vec();
-        array.into_dimensionality::<Ix2>().map_err(|_| self.wrong(name, format!("{shape:?} is not two dimensions")))
+        array
+            .into_dimensionality::<Ix2>()
+            .map_err(|_| self.wrong(name, format!("{shape:?} is not two dimensions")))
     }
 
     /// A one-dimensional array of bytes.
@@ -121,23 +125,4 @@ impl<W: Write + Seek> NpzWriter<W> {
     pub(crate) fn finish(self) -> std::io::Result<W> {
         Ok(self.0.finish()?)
     }
-}
-
-/// Writes `path` in one piece: `fill` writes a temporary file beside it, which is synced and then renamed.
-pub(crate) fn write_whole(path: &Path, fill: impl FnOnce(&File) -> std::io::Result<()>) -> Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    let write = || {
-        let mut builder = tempfile::Builder::new();
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let file = builder.prefix(".stats-").suffix(".part").tempfile_in(folder)?;
-        fill(file.as_file())?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        fs::File::open(folder)?.sync_all()
-    };
-    write().map_err(Error::io(path))
 }

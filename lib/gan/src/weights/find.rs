@@ -14,8 +14,7 @@ use crate::{Error, Result};
 pub const INCEPTION_FILE: &str = "pt_inception-2015-12-05-6726825d.pth";
 
 /// Where that file is published.
-pub const INCEPTION_URL: &str =
-    "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth";
+pub const INCEPTION_URL: &str = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth";
 
 /// Size in bytes and SHA-256 of the published file.
 const PUBLISHED: (u64, &str) =

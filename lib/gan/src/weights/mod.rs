@@ -72,7 +72,13 @@ struct View {
 
 impl View {
     /// A view whose every element lies within its bytes, which lie within a file of `len` bytes.
-    fn new(dtype: DType, shape: Vec<usize>, strides: Vec<usize>, bytes: Range<usize>, len: usize) -> Option<View> {
+    fn new(
+        dtype: DType,
+        shape: Vec<usize>,
+        strides: Vec<usize>,
+        bytes: Range<usize>,
+        len: usize,
+    ) -> Option<View> {
         let empty = shape.contains(&0);
         let last = (shape.iter().zip(&strides))
             .try_fold(0usize, |at, (&d, &s)| at.checked_add(d.saturating_sub(1).checked_mul(s)?))?;
@@ -144,7 +150,8 @@ impl Tensors {
     pub fn get(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let wrong = |what: String| Error::file(&self.path, what);
         let Some(view) = self.views.get(name) else {
-            let what = format!("no tensor `{name}` among its {}: other weights than expected", self.views.len());
+            let what =
+                format!("no tensor `{name}` among its {}: other weights than expected", self.views.len());
             return Err(wrong(what));
         };
         if view.shape != shape {
@@ -189,7 +196,9 @@ fn safetensors_views(bytes: &[u8]) -> Result<BTreeMap<String, View>, String> {
         };
         let (from, to) = info.data_offsets;
         let view = row_major(&info.shape)
-            .and_then(|strides| View::new(dtype, info.shape.clone(), strides, data + from..data + to, bytes.len()))
+            .and_then(|strides| {
+                View::new(dtype, info.shape.clone(), strides, data + from..data + to, bytes.len())
+            })
             .ok_or_else(|| format!("tensor `{name}` lies outside the file"))?;
         views.insert(name, view);
     }

@@ -24,8 +24,17 @@ pub(super) enum Value {
     List(Vec<Id>),
     Dict(Vec<(Id, Id)>),
     Global(Global),
-    Storage { dtype: DType, key: String, elements: usize },
-    Tensor { storage: Id, offset: usize, shape: Vec<usize>, strides: Vec<usize> },
+    Storage {
+        dtype: DType,
+        key: String,
+        elements: usize,
+    },
+    Tensor {
+        storage: Id,
+        offset: usize,
+        shape: Vec<usize>,
+        strides: Vec<usize>,
+    },
     /// `None`, a float, bytes, a huge number: nothing that names a tensor.
     Other,
 }
@@ -52,7 +61,11 @@ fn global(module: &str, name: &str) -> Result<Global, String> {
         ("torch", "IntStorage") => Global::Storage(DType::Int(4)),
         ("torch", "ShortStorage") => Global::Storage(DType::Int(2)),
         ("torch", "CharStorage" | "ByteStorage" | "BoolStorage") => Global::Storage(DType::Int(1)),
-        _ => return Err(format!("the pickle names {module}.{name}, which a file of tensors has no use for: refused")),
+        _ => {
+            return Err(format!(
+                "the pickle names {module}.{name}, which a file of tensors has no use for: refused"
+            ));
+        }
     })
 }
 
@@ -259,7 +272,11 @@ impl<'a> Machine<'a> {
             // The state of an OrderedDict: versions of the layers.
             b'b' => drop(self.pop()?),
             b'Q' => self.storage()?,
-            other => return Err(format!("the pickle has the instruction 0x{other:02x}, which weights do not use")),
+            other => {
+                return Err(format!(
+                    "the pickle has the instruction 0x{other:02x}, which weights do not use"
+                ));
+            }
         }
         Ok(false)
     }
@@ -290,7 +307,9 @@ impl<'a> Machine<'a> {
     fn set_items(&mut self, ids: Vec<Id>) -> Result<(), String> {
         let dict = self.top()?;
         match &mut self.values[dict] {
-            Value::Dict(items) if ids.len() % 2 == 0 => items.extend(ids.chunks_exact(2).map(|p| (p[0], p[1]))),
+            Value::Dict(items) if ids.len().is_multiple_of(2) => {
+                items.extend(ids.chunks_exact(2).map(|p| (p[0], p[1])))
+            }
             _ => return Err("the pickle is damaged: not a dictionary".to_string()),
         }
         Ok(())
@@ -316,11 +335,11 @@ impl<'a> Machine<'a> {
         let parts = self.tuple(id)?;
         let value = |i: usize| parts.get(i).map(|&id| &self.values[id]);
         let (dtype, key) = match (value(0), value(1), value(2)) {
-            (Some(Value::Text(kind)), Some(Value::Global(Global::Storage(dtype))), Some(Value::Text(key)))
-                if kind == "storage" && parts.len() >= 5 =>
-            {
-                (*dtype, key.clone())
-            }
+            (
+                Some(Value::Text(kind)),
+                Some(Value::Global(Global::Storage(dtype))),
+                Some(Value::Text(key)),
+            ) if kind == "storage" && parts.len() >= 5 => (*dtype, key.clone()),
             _ => return Err("the pickle names a storage in a way that is not known".to_string()),
         };
         if value(5).is_some_and(|view| *view != Value::Other) {
@@ -341,7 +360,8 @@ impl<'a> Machine<'a> {
         match (function, arguments.as_slice()) {
             (Global::OrderedDict, []) => self.push(Value::Dict(Vec::new())),
             (Global::RebuildTensor, [storage, offset, shape, strides, ..]) => {
-                let sizes = |id: Id| self.tuple(id)?.iter().map(|&i| self.size(i)).collect::<Result<Vec<_>, _>>();
+                let sizes =
+                    |id: Id| self.tuple(id)?.iter().map(|&i| self.size(i)).collect::<Result<Vec<_>, _>>();
                 let (offset, shape, strides) = (self.size(*offset)?, sizes(*shape)?, sizes(*strides)?);
                 if !matches!(self.values[*storage], Value::Storage { .. }) {
                     return Err("the pickle is damaged: a tensor without storage".to_string());

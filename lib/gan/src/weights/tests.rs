@@ -114,7 +114,9 @@ fn a_pickle_that_would_run_something_is_refused() {
 fn a_pickle_that_nests_deep_or_is_empty_is_an_error() {
     let deep = [&vec![b')'; 1][..], &vec![0x85; 4 << 20], b"."].concat();
     assert!(error(&legacy(&deep)).contains("cut short"));
-    for object in [&b"."[..], b"0.", b"(.", b"t.", b"(0.", b"h\x07.", b"}(K\x01u.", b"\x8a\xff", b"X\xff\xff\xff\xff"] {
+    for object in
+        [&b"."[..], b"0.", b"(.", b"t.", b"(0.", b"h\x07.", b"}(K\x01u.", b"\x8a\xff", b"X\xff\xff\xff\xff"]
+    {
         error(&legacy(object));
     }
 }
@@ -149,7 +151,11 @@ fn weights_are_looked_for_in_order() {
     let torch_home = env(&[("HOME", "home"), ("TORCH_HOME", "th")]);
     assert!(find::find(None, &torch_home).unwrap().starts_with(at("th")));
     make(&format!("xdg/torch/hub/checkpoints/{INCEPTION_FILE}"));
-    assert!(find::find(None, &env(&[("HOME", "home"), ("XDG_CACHE_HOME", "xdg")])).unwrap().starts_with(at("xdg")));
+    assert!(
+        find::find(None, &env(&[("HOME", "home"), ("XDG_CACHE_HOME", "xdg")]))
+            .unwrap()
+            .starts_with(at("xdg"))
+    );
 
     make("named.pth");
     let named = env(&[("HOME", "home"), ("FID_WEIGHTS", "named.pth")]);

@@ -66,8 +66,7 @@ pub(super) fn legacy_views(bytes: &[u8]) -> Result<BTreeMap<String, View>, Strin
 pub(super) fn zip_views(bytes: &[u8]) -> Result<BTreeMap<String, View>, String> {
     let damaged = |e: zip::result::ZipError| format!("a damaged zip; fetch it again: {e}");
     let mut zip = ZipArchive::new(Cursor::new(bytes)).map_err(damaged)?;
-    let names: Vec<String> =
-        zip.file_names_raw().map(|n| String::from_utf8_lossy(n).into_owned()).collect();
+    let names: Vec<String> = zip.file_names_raw().map(|n| String::from_utf8_lossy(n).into_owned()).collect();
     let root = names
         .iter()
         .find_map(|name| name.strip_suffix("data.pkl").filter(|root| root.matches('/').count() <= 1))
@@ -126,7 +125,8 @@ fn views(
     };
     let mut views = BTreeMap::new();
     for &(key, value) in items {
-        let (Some(name), Value::Tensor { storage, offset, shape, strides }) = (object.text(key), object.get(value))
+        let (Some(name), Value::Tensor { storage, offset, shape, strides }) =
+            (object.text(key), object.get(value))
         else {
             continue;
         };

@@ -47,7 +47,8 @@ pub fn inception_weights(folder: &Path) -> Vec<u8> {
         let bytes = (0..n as u64).flat_map(|i| (value(uniform(name, i)) as f32).to_le_bytes()).collect();
         tensors.insert(name.to_string(), (shape, bytes));
     }
-    let views =
-        tensors.iter().map(|(n, (shape, data))| (n, TensorView::new(Dtype::F32, shape.clone(), data).unwrap()));
+    let views = tensors
+        .iter()
+        .map(|(n, (shape, data))| (n, TensorView::new(Dtype::F32, shape.clone(), data).unwrap()));
     serialize(views, None).unwrap()
 }
