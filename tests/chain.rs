@@ -33,7 +33,11 @@ fn ok(folder: &Path, line: &str) -> String {
 fn fails(folder: &Path, line: &str) -> (i32, String) {
     let out = bash(folder, line);
     let text = String::from_utf8(out.stderr).unwrap();
-    assert!(!out.status.success() && out.stdout.is_empty(), "{line}: {:?}", String::from_utf8_lossy(&out.stdout));
+    assert!(
+        !out.status.success() && out.stdout.is_empty(),
+        "{line}: {:?}",
+        String::from_utf8_lossy(&out.stdout)
+    );
     assert_eq!(text.lines().count(), 1, "{line}: not one line: {text}");
     (out.status.code().unwrap(), text.trim_end().to_string())
 }
@@ -130,7 +134,8 @@ fn the_number_of_threads_changes_no_byte() {
 #[test]
 fn an_empty_pipe_is_one_line_and_exit_1() {
     let folder = TempDir::new().unwrap();
-    for (line, tool) in [("true | train", "train"), ("true | sample", "sample"), ("true | fid a.npz", "fid")] {
+    for (line, tool) in [("true | train", "train"), ("true | sample", "sample"), ("true | fid a.npz", "fid")]
+    {
         let (code, text) = fails(folder.path(), line);
         assert_eq!(code, 1, "{line}: {text}");
         assert!(text.starts_with(&format!("{tool}: stdin is empty")), "{text}");
@@ -147,7 +152,9 @@ fn an_empty_pipe_is_one_line_and_exit_1() {
 #[test]
 fn a_closed_pipe_ends_a_tool_quietly() {
     let folder = TempDir::new().unwrap();
-    for line in ["prep --help", "train --list-recipes", "sample --help", "fid --help", "prep --demo 3 -q --size 32"] {
+    for line in
+        ["prep --help", "train --list-recipes", "sample --help", "fid --help", "prep --demo 3 -q --size 32"]
+    {
         // The reader is gone before the tool writes.
         let out = bash(folder.path(), &format!("{{ sleep 0.2; {line}; }} | true"));
         assert_eq!(String::from_utf8_lossy(&out.stderr), "", "{line}");

@@ -7,9 +7,9 @@ use std::ffi::CString;
 use std::fmt;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::time::{Duration, Instant};
 
 use gan::progress::Progress;
@@ -137,6 +137,7 @@ pub struct Bar {
     tool: &'static str,
     quiet: bool,
     bar: Option<ProgressBar>,
+    start: Instant,
     plain: Mutex<Instant>,
 }
 
@@ -152,7 +153,8 @@ impl Bar {
             bar.set_style(ProgressStyle::with_template(style).expect("a constant template"));
             bar
         });
-        Bar { tool, quiet: common.quiet, bar, plain: Mutex::new(Instant::now()) }
+        let now = Instant::now();
+        Bar { tool, quiet: common.quiet, bar, start: now, plain: Mutex::new(now) }
     }
 
     /// Writes one line to stderr, above the bar; nothing when quiet.
@@ -188,7 +190,9 @@ impl Progress for Bar {
             if last.elapsed() >= Self::PLAIN_EVERY {
                 *last = Instant::now();
                 let note = if note.is_empty() { String::new() } else { format!("  {note}") };
-                let _ = writeln!(io::stderr(), "{}: {done}/{total}{note}", self.tool);
+                let left =
+                    self.start.elapsed().mul_f64(total.saturating_sub(done) as f64 / done.max(1) as f64);
+                let _ = writeln!(io::stderr(), "{}: {done}/{total}{note}  {} left", self.tool, human(left));
             }
         }
     }
@@ -206,6 +210,18 @@ pub fn human(duration: Duration) -> String {
         s if s < 5400.0 => format!("{:.0} min", s / 60.0),
         s => format!("{} h {:02} min", (s / 3600.0) as u64, (s / 60.0) as u64 % 60),
     }
+}
+
+/// A flag that Ctrl-C (and SIGTERM, SIGHUP) sets, for work that ends well when asked; a second time leaves at once.
+pub fn stop_flag() -> anyhow::Result<&'static AtomicBool> {
+    static STOP: AtomicBool = AtomicBool::new(false);
+    ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::Relaxed) {
+            process::exit(130);
+        }
+    })
+    .map_err(|e| anyhow::anyhow!("cannot catch Ctrl-C: {e}"))?;
+    Ok(&STOP)
 }
 
 /// The line that the SIGBUS handler writes, a leaked C string.

@@ -1,16 +1,15 @@
 //! `sample`: a generator → a folder of PNGs.
 
 use std::path::PathBuf;
-use std::process::{self, ExitCode};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
 use gan::Error;
 use gan::checkpoint::{self, Generator};
 use gan::device::{self, Device};
 use gan::latent::{Job, sample};
-use gantools::{Answer, Bar, Common, operand};
+use gantools::{Answer, Bar, Common, operand, stop_flag};
 use serde_json::json;
 
 /// Make pictures with a trained generator, and print their folder.
@@ -51,9 +50,6 @@ struct Args {
     common: Common,
 }
 
-/// Set by Ctrl-C.
-static STOP: AtomicBool = AtomicBool::new(false);
-
 fn main() -> ExitCode {
     gantools::main(|args: &Args| &args.common, run)
 }
@@ -74,12 +70,7 @@ fn run(args: Args) -> Result<Answer> {
 }
 
 fn make(args: &Args, generator: &Generator, device: &Device) -> Result<()> {
-    ctrlc::set_handler(|| {
-        if STOP.swap(true, Ordering::Relaxed) {
-            process::exit(130);
-        }
-    })
-    .context("cannot catch Ctrl-C")?;
+    let stop = stop_flag()?;
     let bar = Bar::new("sample", &args.common);
     let job = Job {
         generator,
@@ -91,7 +82,7 @@ fn make(args: &Args, generator: &Generator, device: &Device) -> Result<()> {
         grid: args.grid.as_deref(),
         force: args.force,
     };
-    let done = sample(&job, &STOP, &bar);
+    let done = sample(&job, stop, &bar);
     bar.finish();
     match done {
         Err(Error::Stopped) => anyhow::bail!("stopped; {} is as it was", args.out.display()),

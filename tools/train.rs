@@ -1,16 +1,16 @@
 //! `train`: a shard of pictures → a trained generator.
 
 use std::path::{Path, PathBuf};
-use std::process::{self, ExitCode};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::process::ExitCode;
+use std::sync::atomic::Ordering;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
 use gan::recipe::{self, Length, Overrides, Recipe};
 use gan::shard::Shard;
 use gan::train::{Estimate, Run, folder};
 use gan::{Error, checkpoint, device};
-use gantools::{Answer, Bar, Common, human, mapped, operand};
+use gantools::{Answer, Bar, Common, human, mapped, operand, stop_flag};
 use serde_json::json;
 
 /// Train a GAN on the pictures of a shard, and print the path of its generator.
@@ -84,9 +84,6 @@ struct Args {
 /// What is said when Ctrl-C came before there was anything to save.
 const STOPPED: &str = "stopped before the first step; nothing was saved";
 
-/// Set by Ctrl-C.
-static STOP: AtomicBool = AtomicBool::new(false);
-
 fn main() -> ExitCode {
     gantools::main(|args: &Args| &args.common, run)
 }
@@ -158,18 +155,13 @@ fn plan(recipe: &Recipe, shard: &Shard, estimate: &Estimate) -> String {
 
 fn train(args: &Args, recipe: &Recipe, shard: &Shard, run: Run) -> Result<Answer> {
     let bar = Bar::new("train", &args.common);
-    ctrlc::set_handler(|| {
-        if STOP.swap(true, Ordering::Relaxed) {
-            process::exit(130);
-        }
-    })
-    .context("cannot catch Ctrl-C")?;
+    let stop = stop_flag()?;
     let out = args.out.as_deref();
     folder::check(out, args.force)?;
     bar.say(&plan(recipe, shard, &run.estimate()?));
-    anyhow::ensure!(!STOP.load(Ordering::Relaxed), "{STOPPED}");
+    anyhow::ensure!(!stop.load(Ordering::Relaxed), "{STOPPED}");
     let folder = folder::create(out, shard.path(), args.force)?;
-    let done = run.train(&folder, &STOP, &bar);
+    let done = run.train(&folder, stop, &bar);
     bar.finish();
     let done = match done {
         Err(Error::Stopped) => anyhow::bail!(STOPPED),

@@ -3,16 +3,17 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// An error of the library. Its `Display` is one line that names the file or value and, where there is one, the mend.
+/// An error of the library. Its `Display` is one line that names the file or value and, where there is one, the mend. It
+/// says all: no error has a `source`, so that a chain of errors printed whole says nothing twice.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The operating system refused something about a file.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {reason}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
         /// What the operating system said.
-        source: io::Error,
+        reason: io::Error,
     },
     /// A file's content is not what it should be.
     #[error("{}: {what}", path.display())]
@@ -30,13 +31,13 @@ pub enum Error {
     Stopped,
     /// A tensor operation failed: a bug of ours, or a device out of memory.
     #[error("tensor: {0}")]
-    Tensor(#[from] candle_core::Error),
+    Tensor(candle_core::Error),
 }
 
 impl Error {
     /// An [`Error::Io`] about `path`; made for `map_err(Error::io(path))`.
     pub fn io(path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Error {
-        move |source| Error::Io { path: path.as_ref().to_path_buf(), source }
+        move |reason| Error::Io { path: path.as_ref().to_path_buf(), reason }
     }
 
     /// An [`Error::Invalid`] whose value's name is completed by `prefix`; other errors as they are.
@@ -50,6 +51,12 @@ impl Error {
     /// An [`Error::File`] about `path`.
     pub fn file(path: impl AsRef<Path>, what: impl Into<String>) -> Error {
         Error::File { path: path.as_ref().to_path_buf(), what: what.into() }
+    }
+}
+
+impl From<candle_core::Error> for Error {
+    fn from(e: candle_core::Error) -> Error {
+        Error::Tensor(e)
     }
 }
 

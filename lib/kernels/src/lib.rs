@@ -8,6 +8,7 @@
 pub mod activation;
 pub mod adam;
 pub mod conv;
+pub mod linalg;
 pub mod matmul;
 pub mod norm;
 

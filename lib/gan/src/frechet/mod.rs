@@ -4,12 +4,12 @@
 //! The trace of the root is never taken from a matrix square root: with Σ1 = F1·F1ᵀ and Σ2 = F2·F2ᵀ it is the sum
 //! of the singular values of F1ᵀ·F2, and also the sum of the roots of the eigenvalues of F1ᵀ·Σ2·F1.
 
-mod linalg;
 mod moments;
 #[cfg(test)]
 mod tests;
 
 use faer::{Mat, MatRef};
+use gan_kernels::linalg::{self, NotConverged};
 
 pub use moments::Moments;
 
@@ -55,13 +55,15 @@ pub fn distance(a: &Gaussian, b: &Gaussian) -> Result<f64> {
     if a.sigma == b.sigma {
         return Ok(means);
     }
-    let root = trace_of_root(a.covariance(), b.covariance())?;
+    let root = trace_of_root(a.covariance(), b.covariance()).map_err(|NotConverged| {
+        Error::Invalid("the covariances could not be factored: are the statistics sound?".to_string())
+    })?;
     // Rounding may leave a distance of nothing a hair below zero.
     Ok((means + (a.trace() + b.trace() - 2.0 * root)).max(0.0))
 }
 
 /// tr √(Σ1Σ2).
-fn trace_of_root(a: MatRef<f64>, b: MatRef<f64>) -> Result<f64> {
+fn trace_of_root(a: MatRef<f64>, b: MatRef<f64>) -> Result<f64, NotConverged> {
     match (regular_factor(a), regular_factor(b)) {
         (Some(l), Some(_)) => {
             let m = linalg::product(linalg::product(l.transpose(), b).as_ref(), l.as_ref());
@@ -90,7 +92,7 @@ fn regular_factor(sigma: MatRef<f64>) -> Option<Mat<f64>> {
 
 /// F [d, r] with F·Fᵀ = Σ from the eigenvalues above the noise. The most negative eigenvalue of what should have none
 /// tells how large the noise is where Σ was stored in f32.
-fn singular_factor(sigma: MatRef<f64>) -> Result<Mat<f64>> {
+fn singular_factor(sigma: MatRef<f64>) -> Result<Mat<f64>, NotConverged> {
     let (values, vectors) = linalg::eigen(sigma)?;
     let (Some(least), Some(largest)) = (values.first(), values.last()) else { return Ok(Mat::zeros(0, 0)) };
     let floor = (noise(values.len()) * largest).max(-least);

@@ -1,8 +1,9 @@
 //! Running sums of features: what a mean and a covariance need, in memory that does not grow with the samples.
 
 use faer::{MatMut, MatRef};
+use gan_kernels::linalg;
 
-use super::{Gaussian, linalg};
+use super::Gaussian;
 use crate::{Error, Result};
 
 /// Samples that are taken into the sums in one matrix product. Fixed, so that sums do not depend on how the samples
