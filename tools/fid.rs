@@ -1,2 +1,223 @@
-//! (to be written)
-fn main() {}
+//! `fid`: two sets of pictures → the distance between them.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Result;
+use clap::Parser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use gan::features::{self, Choice, Compared, Extractor, Features, Pictures, Side};
+use gan::stats::{self, Meta, Stats};
+use gan::{device, frechet, weights};
+use gantools::{Answer, Bar, Common, Usage, human, operand};
+use serde_json::json;
+
+/// Print the Fréchet Inception Distance between two sets of pictures.
+///
+/// Each side is .npz statistics, a folder of pictures, a zip or a shard. The number is pytorch-fid's. With --features
+/// squeezenet, whose weights are built in, it is not the FID and is printed as FD-SqueezeNet.
+#[derive(Parser)]
+#[command(name = "fid", version)]
+struct Args {
+    /// One side: .npz, a folder, a zip or a shard
+    #[arg(value_name = "A")]
+    a: Option<PathBuf>,
+    /// The other side [default: one line from stdin, the path or a JSON object with `path`]
+    #[arg(value_name = "B")]
+    b: Option<PathBuf>,
+    /// Save the statistics of the pictures A to the file B, which ends in .npz, and print its path
+    #[arg(long)]
+    save_stats: bool,
+    /// The network whose features are compared [default: what the .npz is of, else inception]
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Features::NAMES).try_map(|name| name.parse::<Features>()))]
+    features: Option<Features>,
+    /// The number of features: 64, 192, 768 or 2048 of Inception, 512 of SqueezeNet [default: what the .npz has, else 2048 or 512]
+    #[arg(long, value_name = "N", hide_possible_values = true, value_parser = PossibleValuesParser::new(["64", "192", "512", "768", "2048"]).try_map(|n| n.parse::<usize>()))]
+    dims: Option<usize>,
+    /// The Inception weights, .pth or .safetensors [default: FID_WEIGHTS, torch's hub cache, ~/.cache/gantools]
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// Pictures that go through the network at once; only memory and speed depend on it
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    batch_size: u32,
+    /// Where to compute: cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    device: String,
+    /// Check both sides and the weights, tell how long it would take, and compute no distance
+    #[arg(long)]
+    dry_run: bool,
+    /// Replace the file that --save-stats is to write
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+fn main() -> ExitCode {
+    gantools::main(|args: &Args| &args.common, run)
+}
+
+fn run(args: Args) -> Result<Answer> {
+    let bar = Bar::new("fid", &args.common);
+    let answer = if args.save_stats { save_stats(&args, &bar) } else { compare(&args, &bar) };
+    bar.finish();
+    answer
+}
+
+fn compare(args: &Args, bar: &Bar) -> Result<Answer> {
+    let usage = "name two sides: fid A B, each .npz statistics, a folder, a zip or a shard";
+    if args.force {
+        return Err(Usage("--force is for --save-stats".into()).into());
+    }
+    let Some(a) = &args.a else { return Err(Usage(usage.into()).into()) };
+    let sides = [open(a)?, open(&operand(args.b.clone(), usage)?)?];
+    let choice = features::choose(&[&sides[0], &sides[1]], args.features, args.dims)?;
+    let network = match sides.iter().any(|side| side.pictures().is_some()) {
+        true => Some(Network::load(args, choice)?),
+        false => None,
+    };
+    let extractor = network.as_ref().map(|network| &network.extractor);
+    for side in &sides {
+        extractor.map_or(Ok(()), |extractor| side.check_weights(extractor))?;
+    }
+    if args.dry_run {
+        return plan(args, &sides.each_ref().map(Side::pictures), extractor);
+    }
+    let paths = sides.each_ref().map(|side| side.path().to_path_buf());
+    let [a, b] = sides.map(|side| move || features::compared(side, extractor, args.batch_size as usize, bar));
+    let sides = [a()?, b()?];
+    let distance = frechet::distance(&sides[0].gaussian, &sides[1].gaussian)?;
+    bar.finish();
+    table(bar, &paths, &sides, choice, network.as_ref());
+    Ok(number(distance, choice, &sides))
+}
+
+fn save_stats(args: &Args, bar: &Bar) -> Result<Answer> {
+    let (Some(input), Some(out)) = (&args.a, &args.b) else {
+        return Err(Usage("name the pictures and the file: fid --save-stats IN OUT.npz".into()).into());
+    };
+    if out.extension().is_none_or(|e| e != "npz") {
+        return Err(
+            Usage(format!("{}: statistics are .npz: fid --save-stats IN OUT.npz", out.display())).into()
+        );
+    }
+    let listed = SystemTime::now();
+    let side = open(input)?;
+    let choice = features::choose(&[&side], args.features, args.dims)?;
+    let Some(pictures) = side.pictures() else {
+        anyhow::bail!("{}: statistics already: name pictures to make some of", input.display());
+    };
+    let (content, changed) = pictures.content()?;
+    let network = Network::load(args, choice)?;
+    let meta = Meta {
+        features: choice.features,
+        dims: choice.dims,
+        n: pictures.len() as u64,
+        weights: network.extractor.weights().to_string(),
+        content,
+        source: pictures.describe(),
+        tool: concat!("gantools ", env!("CARGO_PKG_VERSION")).to_string(),
+    };
+    let answer =
+        json!({ "n": meta.n, "dims": meta.dims, "features": meta.features, "weights": meta.weights });
+    if !args.force && stats::is_up_to_date(out, &meta, changed)? {
+        bar.say(&format!("{} is up to date (--force makes it again)", out.display()));
+        return Ok(Answer::path(out, answer));
+    }
+    if args.dry_run {
+        return plan(args, &[Some(pictures)], Some(&network.extractor));
+    }
+    stats::check_place(out)?;
+    few(bar, Some(meta.n), choice, input);
+    let compared = features::compared(side, Some(&network.extractor), args.batch_size as usize, bar)?;
+    Stats { gaussian: compared.gaussian, meta: Some(meta) }.write(out, listed)?;
+    Ok(Answer::path(out, answer))
+}
+
+/// Opens a side; the line that is written should a shard shrink names it.
+fn open(path: &Path) -> Result<Side> {
+    let side = Side::open(path)?;
+    if side.pictures().is_some_and(Pictures::is_shard) {
+        gantools::mapped("fid", path);
+    }
+    Ok(side)
+}
+
+/// The network, and where its weights come from, for people.
+struct Network {
+    extractor: Extractor,
+    origin: String,
+}
+
+impl Network {
+    fn load(args: &Args, choice: Choice) -> Result<Network> {
+        let device = device::parse(&args.device)?;
+        if choice.features == Features::Squeezenet {
+            if let Some(file) = &args.weights {
+                anyhow::bail!("--weights {}: SqueezeNet's weights are built in", file.display());
+            }
+            return Ok(Network { extractor: Extractor::squeezenet(&device)?, origin: "built in".into() });
+        }
+        let file = weights::find_inception(args.weights.as_deref())?;
+        let published = if weights::is_published(&file)? { "" } else { ", not the published file" };
+        let origin = format!("{}{published}", file.display());
+        Ok(Network { extractor: Extractor::inception(&file, choice.dims, &device)?, origin })
+    }
+}
+
+/// What `--dry-run` tells: how many pictures and about how long.
+fn plan(args: &Args, sides: &[Option<&Pictures>], extractor: Option<&Extractor>) -> Result<Answer> {
+    let (mut seconds, mut n) = (0.0, 0);
+    for pictures in sides.iter().copied().flatten() {
+        n += pictures.len();
+        if let Some(extractor) = extractor {
+            let one = features::seconds_per_picture(pictures, extractor, args.batch_size as usize)?;
+            seconds += one * pictures.len() as f64;
+        }
+    }
+    let text = format!("{n} pictures to measure, about {}", human(Duration::from_secs_f64(seconds)));
+    Ok(Answer { text, json: json!({ "dry_run": true, "pictures": n, "seconds": seconds }) })
+}
+
+/// Tells on stderr what was compared.
+fn table(bar: &Bar, paths: &[PathBuf; 2], sides: &[Compared; 2], choice: Choice, network: Option<&Network>) {
+    let width = paths.iter().map(|path| path.display().to_string().chars().count()).max().unwrap_or(0);
+    for (path, side) in paths.iter().zip(sides) {
+        let n = side.n.map_or("statistics".to_string(), |n| format!("{n} pictures"));
+        bar.say(&format!("{:width$}  {n}", path.display().to_string()));
+    }
+    let origin = network.map_or(String::new(), |network| format!(", weights {}", network.origin));
+    bar.say(&format!("{:width$}  {choice}{origin}", "features"));
+    for (path, side) in paths.iter().zip(sides) {
+        few(bar, side.n, choice, path);
+    }
+}
+
+/// Warns where a covariance is of fewer pictures than features.
+fn few(bar: &Bar, n: Option<u64>, choice: Choice, path: &Path) {
+    if let Some(n) = n.filter(|&n| n <= choice.dims as u64) {
+        bar.say(&format!(
+            "warning: {}: {n} pictures are few for {} features: the number is higher than that of more pictures",
+            path.display(),
+            choice.dims
+        ));
+    }
+}
+
+fn number(distance: f64, choice: Choice, sides: &[Compared; 2]) -> Answer {
+    let (text, key) = match choice.features {
+        Features::Inception => (format!("{distance:.6}"), "fid"),
+        Features::Squeezenet => (format!("{} {distance:.6}", choice.features.distance()), "fd_squeezenet"),
+    };
+    let weights = sides.iter().find_map(|side| side.weights.clone());
+    let json = json!({
+        key: distance,
+        "n": [sides[0].n, sides[1].n],
+        "dims": choice.dims,
+        "features": choice.features,
+        "weights": weights,
+        "precision": "f32",
+    });
+    Answer { text, json }
+}

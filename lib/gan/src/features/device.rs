@@ -6,34 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use gan_kernels::conv::Conv;
 
 use super::net::{Filters, MaxPool, Net};
-use crate::{Error, Result};
-
-/// `cpu`, `cuda` or `cuda:N`.
-///
-/// # Errors
-/// Another name; no such device; a build without CUDA.
-pub fn parse_device(name: &str) -> Result<Device> {
-    if name == "cpu" {
-        return Ok(Device::Cpu);
-    }
-    let index = match name.strip_prefix("cuda") {
-        Some("") => Some(0),
-        Some(rest) => rest.strip_prefix(':').and_then(|n| n.parse().ok()),
-        None => None,
-    };
-    let index =
-        index.ok_or_else(|| Error::Invalid(format!("--device {name}: cpu, cuda or cuda:N is meant")))?;
-    if !candle_core::utils::cuda_is_available() {
-        let what = format!(
-            "--device {name}: this build has no CUDA; build with --features cuda, or use --device cpu"
-        );
-        return Err(Error::Invalid(what));
-    }
-    Device::new_cuda(index).map_err(|e| {
-        let why = e.to_string();
-        Error::Invalid(format!("--device {name}: {}", why.lines().next().unwrap_or("not there")))
-    })
-}
+use crate::Result;
 
 /// The weights, on the device.
 pub(crate) struct DeviceNet {

@@ -6,6 +6,7 @@ pub(crate) mod net;
 mod pass;
 mod pictures;
 pub(crate) mod resize;
+mod side;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -16,9 +17,9 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use device::parse_device;
 pub use pass::{measure, seconds_per_picture};
 pub use pictures::Pictures;
+pub use side::{Choice, Compared, Side, choose, compared};
 
 use crate::picture::Picture;
 use crate::weights::Tensors;
@@ -35,6 +36,9 @@ pub enum Features {
 }
 
 impl Features {
+    /// What [`str::parse`] takes.
+    pub const NAMES: [&'static str; 2] = ["inception", "squeezenet"];
+
     /// The numbers of features that the network has, the usual one last.
     pub fn choices(self) -> &'static [usize] {
         match self {
@@ -70,6 +74,15 @@ impl Features {
     }
 }
 
+impl std::str::FromStr for Features {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Features, String> {
+        let all = [Features::Inception, Features::Squeezenet];
+        all.into_iter().find(|f| f.to_string() == name).ok_or_else(|| format!("{name}: no such features"))
+    }
+}
+
 impl std::fmt::Display for Features {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         f.write_str(match self {
@@ -99,8 +112,12 @@ impl Extractor {
     /// # Errors
     /// Another `dims`; weights that are not there, damaged or not Inception's.
     pub fn inception(weights: &Path, dims: usize, device: &Device) -> Result<Extractor> {
+        Extractor::of_inception(&Tensors::read(weights)?, dims, device)
+    }
+
+    pub(crate) fn of_inception(weights: &Tensors, dims: usize, device: &Device) -> Result<Extractor> {
         check_dims(Features::Inception, dims)?;
-        let (filters, hash) = inception::load(&Tensors::read(weights)?)?;
+        let (filters, hash) = inception::load(weights)?;
         Extractor::new(Features::Inception, dims, filters, hash, device)
     }
 

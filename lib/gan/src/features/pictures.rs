@@ -18,7 +18,7 @@ pub struct Pictures {
 
 enum Kind {
     Source(Source),
-    Shard(Shard),
+    Shard(Box<Shard>),
 }
 
 impl Pictures {
@@ -28,7 +28,7 @@ impl Pictures {
     /// None of these; no pictures in it.
     pub fn open(path: &Path) -> Result<Pictures> {
         let kind = match is_safetensors(path)? {
-            true => Kind::Shard(Shard::open(path)?),
+            true => Kind::Shard(Box::new(Shard::open(path)?)),
             false => Kind::Source(Source::open(&[path.to_path_buf()], Walk::OneLevel)?),
         };
         let pictures = Pictures { path: path.to_path_buf(), kind };

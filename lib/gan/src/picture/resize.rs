@@ -134,8 +134,9 @@ fn resize_shorter_side(picture: &Picture, size: usize, filter: Filter) -> Pictur
         (start, if keep == full { len as f64 } else { (keep as f64 * scale).min(len as f64 - start) })
     };
     let ((x, across), (y, down)) = (span(left, keep_w, full_w, w), span(top, keep_h, full_h, h));
-    // Across first, then down, rounded to bytes in between, as Pillow does. (In one go the resizer turns that round,
-    // which shows where a filter overshoots.)
+    // Across first, then down, rounded to bytes in between, as Pillow does (from version 13 on it turns that round for tall
+    // pictures, which differs by 1 in 255 here and there). In one go the resizer goes down first,
+    // which shows where a filter overshoots.
     let algorithm = ResizeOptions::new().resize_alg(filter.algorithm());
     let source = ImageRef::new(w as u32, h as u32, &picture.rgb, PixelType::U8x3).expect("w · h · 3 bytes");
     let mut narrow = Image::new(keep_w as u32, h as u32, PixelType::U8x3);

@@ -112,7 +112,9 @@ fn resizing_agrees_with_torchvision() {
         println!("{name}: mean {mean:.4} max {max}");
         // The resizer's weights have 16 bits, Pillow's 22; where nothing or whole pixels are weighed nothing may differ.
         let exact = matches!(fit.filter, Filter::Nearest | Filter::Box) || name == "same";
-        assert!(max <= if exact { 0 } else { 1 } && mean <= 0.06, "{name}: mean {mean}, max {max}");
+        // Pillow 13 resizes tall pictures down first, and rounds to bytes in between.
+        let bound = if name == "tall" { 0.25 } else { 0.05 };
+        assert!(max <= if exact { 0 } else { 1 } && mean <= bound, "{name}: mean {mean}, max {max}");
     }
 }
 

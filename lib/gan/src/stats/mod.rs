@@ -7,15 +7,17 @@ pub(crate) mod npz;
 #[cfg(test)]
 mod tests;
 
-use std::io::BufWriter;
+use std::fs::File;
+use std::io::{self, Cursor};
 use std::path::Path;
+use std::time::SystemTime;
 
 use ndarray::{ArrayView1, ArrayView2};
 use serde::{Deserialize, Serialize};
 
 use crate::features::Features;
 use crate::frechet::Gaussian;
-use crate::{Error, Result};
+use crate::{Error, Result, atomic};
 
 use npz::{Npz, NpzWriter};
 
@@ -77,38 +79,29 @@ impl Stats {
         Ok(Stats { gaussian: Gaussian { mu: mu.to_vec(), sigma }, meta })
     }
 
-    /// Reads only what the statistics in an `.npz` are of; `None` where it does not tell.
-    ///
-    /// # Errors
-    /// No such file; not an `.npz`.
-    pub fn read_meta(path: &Path) -> Result<Option<Meta>> {
-        let mut npz = Npz::open(path)?;
-        if !npz.names().iter().any(|n| n == "meta") {
-            return Ok(None);
-        }
-        Ok(serde_json::from_slice(&npz.bytes("meta")?).ok())
-    }
-
-    /// Writes an `.npz`, compressed, in one piece; the same bytes for the same statistics.
+    /// Writes an `.npz`, compressed, in one piece; the same bytes for the same statistics. The file gets the time at which
+    /// the pictures were `listed`, so that a picture that changes later makes it out of date.
     ///
     /// # Errors
     /// The folder is not there or not writable.
-    pub fn write(&self, path: &Path) -> Result<()> {
+    pub fn write(&self, path: &Path, listed: SystemTime) -> Result<()> {
+        let bytes = self.bytes().map_err(Error::io(path))?;
+        atomic::write(path, |out| out.write_all(&bytes))?;
+        let file = File::options().write(true).open(path).map_err(Error::io(path))?;
+        file.set_modified(listed).map_err(Error::io(path))
+    }
+
+    /// The `.npz`.
+    fn bytes(&self) -> io::Result<Vec<u8>> {
         let d = self.gaussian.dims();
-        let mu = ArrayView1::from(&self.gaussian.mu);
-        let sigma = ArrayView2::from_shape((d, d), &self.gaussian.sigma)
-            .map_err(|_| Error::Invalid("a covariance that is not square".to_string()))?;
-        npz::write_whole(path, |file| {
-            let mut out = NpzWriter::new(BufWriter::new(file));
-            out.add("mu", &mu)?;
-            out.add("sigma", &sigma)?;
-            if let Some(meta) = &self.meta {
-                let json = serde_json::to_vec(meta)?;
-                out.add("meta", &ArrayView1::from(&json))?;
-            }
-            out.finish()?.into_inner()?;
-            Ok(())
-        })
+        let sigma = ArrayView2::from_shape((d, d), &self.gaussian.sigma).map_err(io::Error::other)?;
+        let mut npz = NpzWriter::new(Cursor::new(Vec::new()));
+        npz.add("mu", &ArrayView1::from(&self.gaussian.mu))?;
+        npz.add("sigma", &sigma)?;
+        if let Some(meta) = &self.meta {
+            npz.add("meta", &ArrayView1::from(&serde_json::to_vec(meta)?))?;
+        }
+        Ok(npz.finish()?.into_inner())
     }
 
     /// The features that the statistics are of: from `meta`, else from their number.
@@ -121,6 +114,42 @@ impl Stats {
             None => Features::of_dims(self.gaussian.dims()),
         }
     }
+}
+
+/// Whether statistics may be written to `path`, and are not there already: `true` if what is there is what would be
+/// made now, of the same pictures, by `wanted` (whose `source` and `tool` do not matter); `changed` is when a picture last
+/// changed.
+///
+/// # Errors
+/// Something else is there; the folder is not.
+pub fn is_up_to_date(path: &Path, wanted: &Meta, changed: Option<SystemTime>) -> Result<bool> {
+    let modified = match std::fs::metadata(path).and_then(|there| there.modified()) {
+        Ok(modified) => modified,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(e) => return Err(Error::io(path)(e)),
+    };
+    let same = |there: &Meta| {
+        *there == Meta { source: there.source.clone(), tool: there.tool.clone(), ..wanted.clone() }
+    };
+    match Stats::read(path) {
+        Ok(Stats { meta: Some(meta), .. })
+            if same(&meta) && changed.is_none_or(|changed| changed <= modified) =>
+        {
+            Ok(true)
+        }
+        _ => Err(Error::file(
+            path,
+            "is there and is of other pictures or features: name another file, or --force",
+        )),
+    }
+}
+
+/// Checks that a file can be written to `path`, before hours of work are done for it.
+///
+/// # Errors
+/// Its folder is not there or not writable.
+pub fn check_place(path: &Path) -> Result<()> {
+    tempfile::tempfile_in(atomic::folder_of(path)).map(drop).map_err(Error::io(path))
 }
 
 /// What a covariance cannot be, as one line.

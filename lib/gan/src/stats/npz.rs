@@ -1,6 +1,6 @@
 //! numpy's `.npz`: a zip whose entries are `.npy` arrays.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufReader, Cursor, Read, Seek, Write};
 use std::path::Path;
 
@@ -125,23 +125,4 @@ impl<W: Write + Seek> NpzWriter<W> {
     pub(crate) fn finish(self) -> std::io::Result<W> {
         Ok(self.0.finish()?)
     }
-}
-
-/// Writes `path` in one piece: `fill` writes a temporary file beside it, which is synced and then renamed.
-pub(crate) fn write_whole(path: &Path, fill: impl FnOnce(&File) -> std::io::Result<()>) -> Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    let write = || {
-        let mut builder = tempfile::Builder::new();
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let file = builder.prefix(".stats-").suffix(".part").tempfile_in(folder)?;
-        fill(file.as_file())?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        fs::File::open(folder)?.sync_all()
-    };
-    write().map_err(Error::io(path))
 }

@@ -41,20 +41,34 @@ fn what_is_written_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let (path, again) = (folder.path().join("a.npz"), folder.path().join("b.npz"));
     let stats = stats(64);
-    stats.write(&path).unwrap();
-    stats.write(&again).unwrap();
+    stats.write(&path, SystemTime::now()).unwrap();
+    stats.write(&again, SystemTime::now()).unwrap();
     assert_eq!(Stats::read(&path).unwrap(), stats);
-    assert_eq!(Stats::read_meta(&path).unwrap(), stats.meta);
     assert_eq!(fs::read(&path).unwrap(), fs::read(again).unwrap());
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing but the files themselves is left");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let plain = folder.path().join("plain");
-        fs::write(&plain, b"").unwrap();
-        let mode = |path: &PathBuf| fs::metadata(path).unwrap().permissions().mode();
-        assert_eq!(mode(&path), mode(&plain), "the permissions of any file");
-    }
+}
+
+#[test]
+fn statistics_are_up_to_date_until_pictures_or_features_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.npz");
+    let (listed, stats) = (SystemTime::now(), stats(4));
+    let wanted = stats.meta.clone().unwrap();
+    assert!(!is_up_to_date(&path, &wanted, None).unwrap());
+    stats.write(&path, listed).unwrap();
+    let elsewhere = Meta { source: "a copy".to_string(), tool: "later".to_string(), ..wanted.clone() };
+    assert!(is_up_to_date(&path, &elsewhere, Some(listed)).unwrap());
+    let later = listed + std::time::Duration::from_secs(1);
+    let refused = |wanted: &Meta, changed| {
+        let error = is_up_to_date(&path, wanted, changed).unwrap_err().to_string();
+        assert!(error.contains("s.npz: is there") && error.contains("--force"), "{error}");
+    };
+    refused(&wanted, Some(later));
+    refused(&Meta { content: "listing 02".to_string(), ..wanted.clone() }, None);
+    refused(&Meta { weights: "11".to_string(), ..wanted.clone() }, None);
+    refused(&Meta { features: Features::Squeezenet, ..wanted.clone() }, None);
+    fs::write(&path, b"something else").unwrap();
+    refused(&wanted, None);
 }
 
 #[test]
@@ -152,12 +166,12 @@ fn what_is_no_npz_is_one_line() {
     fs::write(&path, b"PK not at all").unwrap();
     assert!(error().contains("not an .npz"));
     let whole = folder.path().join("w.npz");
-    stats(8).write(&whole).unwrap();
+    stats(8).write(&whole, SystemTime::now()).unwrap();
     let whole = fs::read(whole).unwrap();
     for cut in [10, whole.len() / 2, whole.len() - 1] {
         fs::write(&path, &whole[..cut]).unwrap();
         assert!(error().contains("s.npz") && !error().contains('\n'));
     }
     assert!(Stats::read(folder.path()).unwrap_err().to_string().contains("a folder"));
-    assert!(stats(2).write(&folder.path().join("no/where.npz")).is_err());
+    assert!(stats(2).write(&folder.path().join("no/where.npz"), SystemTime::now()).is_err());
 }

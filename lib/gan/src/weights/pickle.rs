@@ -307,7 +307,7 @@ impl<'a> Machine<'a> {
     fn set_items(&mut self, ids: Vec<Id>) -> Result<(), String> {
         let dict = self.top()?;
         match &mut self.values[dict] {
-            Value::Dict(items) if ids.len() % 2 == 0 => {
+            Value::Dict(items) if ids.len().is_multiple_of(2) => {
                 items.extend(ids.chunks_exact(2).map(|p| (p[0], p[1])))
             }
             _ => return Err("the pickle is damaged: not a dictionary".to_string()),

@@ -1,0 +1,309 @@
+//! `fid`, the built binary, end to end.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::OnceLock;
+
+use common::{Done, Place};
+
+#[path = "../lib/gan/tests/golden/fid/hashed.rs"]
+mod hashed;
+
+/// A file or folder of the goldens of other programs.
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("lib/gan/tests/golden/fid").join(name)
+}
+
+/// The hashed Inception weights in a file, the same one in every run.
+fn weights() -> &'static str {
+    static FILE: OnceLock<String> = OnceLock::new();
+    FILE.get_or_init(|| {
+        let folder = env!("CARGO_TARGET_TMPDIR");
+        let file = tempfile::NamedTempFile::new_in(folder).unwrap();
+        fs::write(&file, hashed::inception_weights(&golden(""))).unwrap();
+        let path = format!("{folder}/hashed-inception.safetensors");
+        file.persist(&path).unwrap();
+        path
+    })
+}
+
+/// 40 demo faces of 32×32 as a shard, and some pictures as a folder.
+fn place() -> Place {
+    let place = Place::with_faces();
+    copy(&golden("a"), &place.path("real"), 0..30);
+    place
+}
+
+fn copy(from: &Path, to: &Path, range: std::ops::Range<usize>) {
+    fs::create_dir(to).unwrap();
+    for i in range {
+        fs::copy(from.join(format!("{i:04}.png")), to.join(format!("{i:04}.png"))).unwrap();
+    }
+}
+
+fn value(done: &Done) -> f64 {
+    done.line().strip_prefix("FD-SqueezeNet ").expect("the label").parse().expect("a number")
+}
+
+#[test]
+fn the_number_is_pytorch_fids() {
+    let place = Place::new();
+    let (a, b) = (golden("a"), golden("stats_b_64.npz"));
+    // What the statistics are of is told by their number of features.
+    let line = format!("fid {} {} --weights {}", b.display(), a.display(), weights());
+    let done = place.run(&line);
+    assert_eq!(done.line(), "1.019689");
+    for row in ["stats_b_64.npz", "120 pictures", "inception 64", "not the published file"] {
+        assert!(done.stderr.contains(row), "{}", done.stderr);
+    }
+    let json = place.run(&format!("{line} --json -q --batch-size 7 --threads 1")).json();
+    assert!((json["fid"].as_f64().unwrap() / 1.0196893278 - 1.0).abs() < 1e-6, "{json}");
+    assert_eq!((json["n"][1].as_u64(), json["dims"].as_u64()), (Some(120), Some(64)));
+    assert_eq!((json["features"].as_str(), json["precision"].as_str()), (Some("inception"), Some("f32")));
+    assert_eq!(json["weights"].as_str().unwrap().len(), 64);
+}
+
+#[test]
+fn the_weights_are_also_those_of_the_environment() {
+    let place = Place::new();
+    let line = format!("fid {} {} -q", golden("stats_b_64.npz").display(), golden("a").display());
+    let done: Done = place.command(&line).env("FID_WEIGHTS", weights()).output().unwrap().into();
+    assert_eq!(done.line(), "1.019689");
+    let none = |variable: &str| -> Done {
+        let mut command = place.command(&line);
+        command.env_remove("FID_WEIGHTS").env_remove("TORCH_HOME").env_remove("XDG_CACHE_HOME");
+        command.env("HOME", place.path("")).env(variable, place.path("")).output().unwrap().into()
+    };
+    let failed = none("HOME");
+    let line = failed.failure(1);
+    for part in ["no Inception weights", "https://", ".cache/gantools/pt_inception", "--weights"] {
+        assert!(line.contains(part), "{line}");
+    }
+    assert!(none("FID_WEIGHTS").failure(1).contains("FID_WEIGHTS"));
+}
+
+#[test]
+fn statistics_are_saved_once_and_give_what_the_pictures_give() {
+    let place = place();
+    let save = "fid --save-stats real real.npz --features squeezenet";
+    assert_eq!(place.run(save).line(), "real.npz");
+    let first = place.read("real.npz");
+    let again = place.run(save);
+    assert_eq!(again.line(), "real.npz");
+    assert!(again.stderr.contains("up to date"), "{}", again.stderr);
+    assert_eq!(place.run(&format!("{save} --force --threads 1")).line(), "real.npz");
+    assert!(place.read("real.npz") == first, "the same bytes");
+
+    let direct = value(&place.run("fid real faces-32.safetensors --features squeezenet -q"));
+    assert!(direct > 1.0);
+    assert_eq!(value(&place.run("fid real.npz faces-32.safetensors -q")), direct);
+    assert!(value(&place.run("fid real.npz real -q")) < 1e-6);
+    assert_eq!(value(&place.run("fid real.npz real.npz -q")), 0.0);
+    let json = place.run("fid real.npz faces-32.safetensors -q --json").json();
+    assert!((json["fd_squeezenet"].as_f64().unwrap() - direct).abs() < 1e-5 && json["fid"].is_null());
+    assert_eq!((json["n"][0].as_u64(), json["n"][1].as_u64()), (Some(30), Some(40)));
+
+    // One picture more, and the statistics are of other pictures.
+    fs::copy(golden("a/0030.png"), place.path("real/0030.png")).unwrap();
+    assert!(place.run(save).failure(1).contains("real.npz: is there and is of other pictures"));
+    assert_eq!(place.run(&format!("{save} --force -q --json")).json()["n"], 31);
+    assert!(place.read("real.npz") != first);
+    assert_eq!(place.names("."), ["faces-32.safetensors", "real", "real.npz"]);
+}
+
+#[test]
+fn threads_change_nothing_and_batches_only_noise() {
+    let place = place();
+    let line = "fid real faces-32.safetensors --features squeezenet --json";
+    let one = place.run(&format!("{line} --threads 1 -q"));
+    let two = place.run(&format!("{line} --threads 2"));
+    assert_eq!(one.line(), two.line());
+    assert_eq!(one.stderr, "");
+    assert!(two.stderr.contains("are few for 512 features"), "{}", two.stderr);
+    let (one, odd) = (one.json(), place.run(&format!("{line} --batch-size 3")).json());
+    let (one, odd) = (one["fd_squeezenet"].as_f64().unwrap(), odd["fd_squeezenet"].as_f64().unwrap());
+    assert!((one / odd - 1.0).abs() < 1e-5, "{one} and {odd}");
+}
+
+#[test]
+fn a_zip_and_a_shard_are_their_pictures() {
+    let place = place();
+    let mut zip = b"".to_vec();
+    store(&mut zip, &place, "real");
+    place.write("real.zip", zip);
+    assert_eq!(value(&place.run("fid real real.zip --features squeezenet -q")), 0.0);
+    // The golden pictures are 64×64 already, so that a shard of them holds the same pixels.
+    assert_eq!(place.run("prep real -o real.safetensors -q").line(), "real.safetensors");
+    assert_eq!(value(&place.run("fid real real.safetensors --features squeezenet -q")), 0.0);
+    assert_eq!(place.run("prep real -o f32.safetensors --dtype f32 -q").line(), "f32.safetensors");
+    assert_eq!(value(&place.run("fid real f32.safetensors --features squeezenet -q")), 0.0);
+    assert_eq!(place.run("prep real -o grey.safetensors --gray -q").line(), "grey.safetensors");
+    assert!(value(&place.run("fid real grey.safetensors --features squeezenet -q")) > 1.0);
+}
+
+/// Appends a zip of a folder's files, stored.
+fn store(zip: &mut Vec<u8>, place: &Place, folder: &str) {
+    let mut directory = Vec::new();
+    let names = place.names(folder);
+    for name in &names {
+        let data = place.read(format!("{folder}/{name}"));
+        let size = (data.len() as u32).to_le_bytes();
+        let mut common = vec![20, 0, 0, 0, 0, 0, 0, 0, 0x21, 0];
+        common.extend(crc32(&data).to_le_bytes());
+        common.extend(size.iter().chain(&size));
+        common.extend((name.len() as u16).to_le_bytes());
+        common.extend([0, 0]);
+        directory.extend(b"PK\x01\x02\x14\x00");
+        directory.extend(&common);
+        directory.extend([0; 10]);
+        directory.extend((zip.len() as u32).to_le_bytes());
+        directory.extend(name.as_bytes());
+        zip.extend(b"PK\x03\x04");
+        zip.extend(common);
+        zip.extend(name.as_bytes());
+        zip.extend(data);
+    }
+    let (start, count) = (zip.len() as u32, (names.len() as u16).to_le_bytes());
+    zip.extend(&directory);
+    zip.extend(b"PK\x05\x06\0\0\0\0");
+    zip.extend(count.iter().chain(&count));
+    zip.extend((directory.len() as u32).to_le_bytes());
+    zip.extend(start.to_le_bytes());
+    zip.extend([0, 0]);
+}
+
+fn crc32(data: &[u8]) -> u32 {
+    !data.iter().fold(!0, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0xEDB8_8320 * (crc & 1)))
+    })
+}
+
+#[test]
+fn the_other_side_may_come_from_a_pipe() {
+    let place = place();
+    place.run("fid --save-stats real real.npz --features squeezenet -q").line();
+    let want = place.run("fid real.npz faces-32.safetensors -q").line().to_string();
+    assert_eq!(place.run_with("fid real.npz -q", "faces-32.safetensors\n").line(), want);
+    assert_eq!(place.run_with("fid real.npz -q", "{\"path\":\"faces-32.safetensors\"}\n").line(), want);
+    assert_eq!(
+        place.shell("prep --demo 40 --size 32 -o faces-32.safetensors -q | fid real.npz -q").line(),
+        want
+    );
+    assert!(place.run("fid real.npz -q").failure(1).contains("stdin is empty"));
+    #[cfg(target_os = "linux")]
+    assert!(place.run_on_terminal("fid real.npz").failure(2).contains("fid A B"));
+}
+
+#[test]
+fn a_dry_run_measures_and_makes_nothing() {
+    let place = place();
+    let done = place.run("fid real faces-32.safetensors --features squeezenet --dry-run");
+    assert!(done.line().starts_with("70 pictures to measure, about "), "{}", done.line());
+    let json = place.run("fid --save-stats real r.npz --features squeezenet --dry-run --json").json();
+    assert_eq!(json["pictures"], 30);
+    assert!(json["seconds"].as_f64().unwrap() > 0.0);
+    assert_eq!(place.names("."), ["faces-32.safetensors", "real"]);
+}
+
+#[test]
+fn sides_that_do_not_match_are_one_line() {
+    let place = place();
+    place.run("fid --save-stats real s.npz --features squeezenet -q").line();
+    fs::copy(golden("stats_b_64.npz"), place.path("i.npz")).unwrap();
+    let fails = |line: &str, what: &str| {
+        let done = place.run(line);
+        assert!(done.failure(1).contains(what), "{line}: {}", done.stderr);
+    };
+    fails("fid s.npz i.npz", "i.npz: statistics of inception 64, but s.npz is of squeezenet 512");
+    fails("fid s.npz real --features inception", "s.npz: statistics of squeezenet 512");
+    fails("fid i.npz real --dims 2048", "i.npz: statistics of inception 64");
+    fails("fid real real --features squeezenet --dims 64", "--dims 64: squeezenet has 512 features");
+    fails("fid real real --dims 512", "--dims 512: inception has 64, 192, 768, 2048 features");
+    fails(
+        "fid real real --features squeezenet --weights w.pth",
+        "--weights w.pth: SqueezeNet's weights are built in",
+    );
+    fails("fid real real --weights w.pth", "w.pth: no such file of weights");
+    fails("fid i.npz real --weights s.npz", "s.npz: a zip, but not one of torch.save");
+    fails("fid i.npz real --weights faces-32.safetensors", "no tensor `Conv2d_1a_3x3.conv.weight`");
+    fails("fid nowhere real", "nowhere: ");
+    fails("fid --save-stats s.npz t.npz", "s.npz: statistics already");
+    fails("fid --save-stats real no/t.npz --features squeezenet", "no/t.npz: ");
+    place.write("empty.npz", "");
+    fails("fid empty.npz real", "empty.npz: not an .npz file");
+    fs::create_dir(place.path("none")).unwrap();
+    fails("fid s.npz none", "none: ");
+    place.write("real/broken.png", "\u{89}PNG");
+    fails("fid s.npz real", "broken.png: ");
+    copy(&golden("a"), &place.path("one"), 0..1);
+    fails("fid s.npz one", "one: a covariance needs at least two pictures");
+    if cfg!(not(feature = "cuda")) {
+        fails("fid s.npz one --device cuda", "--device cuda: this build has no CUDA");
+    }
+    assert_eq!(
+        place.names("."),
+        ["empty.npz", "faces-32.safetensors", "i.npz", "none", "one", "real", "s.npz"]
+    );
+}
+
+#[test]
+fn other_weights_do_not_compare() {
+    let place = place();
+    let save = format!("fid --save-stats real i.npz --dims 64 -q --weights {}", weights());
+    assert_eq!(place.run(&save).line(), "i.npz");
+    // The same weights but for one value.
+    let mut other = fs::read(weights()).unwrap();
+    let header = 8 + u64::from_le_bytes(other[..8].try_into().unwrap()) as usize;
+    other[header + 1] ^= 1;
+    place.write("other.safetensors", other);
+    let done = place.run("fid i.npz real --weights other.safetensors");
+    assert!(done.failure(1).contains("i.npz: of other weights"), "{}", done.stderr);
+    place.run("fid --save-stats real j.npz --dims 64 -q --weights other.safetensors").line();
+    assert!(place.run("fid i.npz j.npz").failure(1).contains("j.npz: of other inception weights than i.npz"));
+}
+
+#[test]
+fn wrong_usage_is_exit_2() {
+    let place = place();
+    for line in [
+        "fid",
+        "fid --save-stats real",
+        "fid --save-stats real out",
+        "fid real real --force",
+        "fid real real --dims 100",
+        "fid real real --features vgg",
+        "fid real real --batch-size 0",
+        "fid a b c",
+    ] {
+        let done = place.run(line);
+        assert_eq!((done.code, done.stdout.as_str()), (Some(2), ""), "{line}: {}", done.stderr);
+    }
+    assert!(place.run("fid").failure(2).contains("fid A B"));
+    let help = place.run("fid --help");
+    assert_eq!(help.code, Some(0));
+    for flag in [
+        "--save-stats",
+        "--batch-size",
+        "--dims",
+        "--device",
+        "--features",
+        "--weights",
+        "--dry-run",
+        "--threads",
+    ] {
+        assert!(help.stdout.contains(flag), "{flag}");
+    }
+}
+
+#[test]
+fn a_closed_pipe_ends_it_quietly() {
+    let place = place();
+    let mut child =
+        place.command("fid real real --features squeezenet -q").stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let done = child.wait_with_output().unwrap();
+    assert_eq!((done.status.code(), done.stderr.as_slice()), (Some(0), &b""[..]));
+}
