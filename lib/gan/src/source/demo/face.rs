@@ -55,11 +55,7 @@ fn paint_backdrop(pen: &mut Pen, t: &Traits) {
     let [a, b] = t.backdrop;
     let (w, h) = (WIDTH as f32, HEIGHT as f32);
     let across = t.light * w * 0.5;
-    pen.backdrop(Ink::Fade(
-        (w / 2.0 - across, 0.0),
-        (w / 2.0 + across, h),
-        [a.lit(1.06), a.mix(b, 0.5), b.lit(0.82)],
-    ));
+    pen.backdrop(Ink::Wash((w / 2.0 - across, 0.0), (w / 2.0 + across, h), [a.lit(1.06), b.lit(0.82)]));
     for (i, &(x, y)) in t.lights.iter().enumerate() {
         let color = if i == 0 { Rgb::WHITE } else { b.lit(0.6) };
         pen.spot((x * w, y * h * 0.8), 70.0, 80.0, color, 0.22);

@@ -1,8 +1,8 @@
 //! A few drawing words over tiny-skia: smooth shapes through points, soft spots, gradients.
 
 use tiny_skia::{
-    Color, FillRule, GradientStop, LinearGradient, Paint, Path, PathBuilder, Pixmap, Point, RadialGradient,
-    Rect, Shader, SpreadMode, Stroke, Transform,
+    Color, FillRule, GradientStop, LinearGradient, Paint, Path, PathBuilder, Pixmap, Point, Rect, Shader,
+    SpreadMode, Stroke, Transform,
 };
 
 /// A point, in pixels.
@@ -49,6 +49,8 @@ pub(super) enum Ink {
     Flat(Rgb, f32),
     /// From one point's colour to another's, by way of a third in the middle.
     Fade(Xy, Xy, [Rgb; 3]),
+    /// From one point's colour straight to another's: the fast one, for large areas.
+    Wash(Xy, Xy, [Rgb; 2]),
 }
 
 impl From<Rgb> for Ink {
@@ -75,21 +77,10 @@ impl Pen {
     }
 
     fn paint<'a>(ink: impl Into<Ink>) -> Paint<'a> {
-        let point = |(x, y): Xy| Point::from_xy(x, y);
         let shader = match ink.into() {
             Ink::Flat(color, alpha) => Shader::SolidColor(color.alpha(alpha)),
-            Ink::Fade(from, to, [a, b, c]) => {
-                let stops =
-                    [(0.0, a), (0.5, b), (1.0, c)].map(|(at, color)| GradientStop::new(at, color.alpha(1.0)));
-                let gradient = LinearGradient::new(
-                    point(from),
-                    point(to),
-                    stops.to_vec(),
-                    SpreadMode::Pad,
-                    Transform::identity(),
-                );
-                gradient.expect("two different points")
-            }
+            Ink::Fade(from, to, [a, b, c]) => gradient(from, to, &[(0.0, a), (0.5, b), (1.0, c)]),
+            Ink::Wash(from, to, [a, b]) => gradient(from, to, &[(0.0, a), (1.0, b)]),
         };
         Paint { shader, anti_alias: true, ..Paint::default() }
     }
@@ -179,6 +170,13 @@ impl Pen {
             }
         }
     }
+}
+
+fn gradient<'a>(from: Xy, to: Xy, stops: &[(f32, Rgb)]) -> Shader<'a> {
+    let stops = stops.iter().map(|&(at, color)| GradientStop::new(at, color.alpha(1.0))).collect();
+    let (from, to) = (Point::from_xy(from.0, from.1), Point::from_xy(to.0, to.1));
+    LinearGradient::new(from, to, stops, SpreadMode::Pad, Transform::identity())
+        .expect("two different points")
 }
 
 /// A Catmull-Rom spline through `points` as cubic Béziers.
