@@ -1,5 +1,6 @@
 //! `fid`: two sets of pictures → the distance between them.
 
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
@@ -71,7 +72,8 @@ fn compare(args: &Args, bar: &Bar) -> Result<Answer> {
         return Err(Usage("--force is for --save-stats".into()).into());
     }
     let Some(a) = &args.a else { return Err(Usage(usage.into()).into()) };
-    let sides = [open(a)?, open(&operand(args.b.clone(), usage)?)?];
+    let b = second(args, a, bar, usage)?;
+    let sides = [open(a)?, open(&b)?];
     let choice = features::choose(&[&sides[0], &sides[1]], args.features, args.dims)?;
     let network = match sides.iter().any(|side| side.pictures().is_some()) {
         true => Some(Network::load(args, choice)?),
@@ -91,6 +93,18 @@ fn compare(args: &Args, bar: &Bar) -> Result<Answer> {
     bar.finish();
     table(bar, &paths, &sides, choice, network.as_ref());
     Ok(number(distance, choice, &sides))
+}
+
+/// The second side's path. Where the pipe brings it, that may take hours: what is wrong with the first side is said
+/// before, unless the pipe is still to make that, too.
+fn second(args: &Args, first: &Path, bar: &Bar, usage: &str) -> Result<PathBuf> {
+    if args.b.is_none() && !io::stdin().is_terminal() {
+        match first.exists() {
+            true => drop(open(first)?),
+            false => bar.say(&format!("{}: is not there yet; waiting for the other side", first.display())),
+        }
+    }
+    operand(args.b.clone(), usage)
 }
 
 fn save_stats(args: &Args, bar: &Bar) -> Result<Answer> {

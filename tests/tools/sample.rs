@@ -1,11 +1,9 @@
 //! `sample`, the built binary, end to end.
 
-mod common;
-
 use std::fs;
 use std::io::Cursor;
 
-use common::Place;
+use crate::common::Place;
 
 /// A folder with a generator of 32×32 in it, `G.safetensors`.
 fn place() -> Place {

@@ -1,15 +1,13 @@
 //! `fid`, the built binary, end to end.
 
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::OnceLock;
 
-use common::{Done, Place};
+use crate::common::{Done, Place};
 
-#[path = "../lib/gan/tests/golden/fid/hashed.rs"]
+#[path = "../../lib/gan/tests/golden/fid/hashed.rs"]
 mod hashed;
 
 /// A file or folder of the goldens of other programs.

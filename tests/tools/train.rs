@@ -1,13 +1,11 @@
 //! `train`, the built binary, end to end.
 
-mod common;
-
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use common::Place;
+use crate::common::Place;
 use safetensors::SafeTensors;
 
 /// A model and a run so small that the tests are quick; 40 pictures in batches of 16 are 3 steps an epoch.
