@@ -1,5 +1,5 @@
 //! The shard: all pictures of a training run, ready to feed, in one safetensors file. The only place that knows its
-//! bytes ([`header`](self), written in `write`); `make` fills one from a [`Source`](crate::source::Source).
+//! bytes (`header` and `write` have them); `make` fills one from a [`Source`](crate::source::Source).
 //!
 //! One tensor, `images`, U8 or F32, `[N, H, W, C]` with C = 1 or 3. Bytes stand for `x / 127.5 − 1`; floats are stored
 //! so. The metadata has one key, `gantools`: the JSON of a [`Meta`] with sorted keys. Nothing else is in the file, and the

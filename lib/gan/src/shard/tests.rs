@@ -102,8 +102,6 @@ fn others_can_read_it_and_the_layout_is_as_promised() {
         let json: serde_json::Value = serde_json::from_str(header).unwrap();
         assert_eq!(json["__metadata__"].as_object().unwrap().len(), 1);
         let meta = json["__metadata__"]["gantools"].as_str().unwrap();
-        let fields: Vec<&str> = meta.split("\"").skip(1).step_by(2).filter(|f| f.len() < 13).collect();
-        assert!(meta.find("\"content_hash\"") < meta.find("\"count\"") && !fields.is_empty(), "{meta}");
         let keys: Vec<String> =
             serde_json::from_str::<serde_json::Map<_, _>>(meta).unwrap().keys().cloned().collect();
         let positions: Vec<usize> = keys.iter().map(|k| meta.find(&format!("\"{k}\":")).unwrap()).collect();
@@ -211,7 +209,7 @@ fn every_wrong_byte_has_its_own_line() {
     says(&edited("\\\"count\\\":2", "\\\"count\\\":3"), "metadata of 3 pictures for 2");
     says(&edited("\\\"count\\\":2,", ""), "broken metadata");
     let huge = "[9223372036854775807,8,8,3]";
-    says(&edited(&format!("[2,8,8,3]"), huge), "can't lie");
+    says(&edited("[2,8,8,3]", huge), "can't lie");
     let error = Shard::open(dir.path()).err().unwrap().to_string();
     assert!(error.contains("a folder"), "{error}");
     let missing = Shard::open(&dir.path().join("nope")).err().unwrap().to_string();
