@@ -1,6 +1,7 @@
 //! A folder of pictures, or one picture.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -129,14 +130,6 @@ impl Part for Folder {
 /// When a file's content last changed at the latest. The system sets the change time (ctime) itself, so a file that was
 /// replaced by one with an older modification time (`mv`, `cp -p`) shows, too.
 pub(super) fn last_change(metadata: &fs::Metadata) -> SystemTime {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        let (s, ns) = (metadata.ctime().max(0) as u64, metadata.ctime_nsec().max(0) as u32);
-        SystemTime::UNIX_EPOCH + Duration::new(s, ns)
-    }
-    #[cfg(not(unix))]
-    {
-        metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH + Duration::from_secs(u32::MAX.into()))
-    }
+    let (s, ns) = (metadata.ctime().max(0) as u64, metadata.ctime_nsec().max(0) as u32);
+    SystemTime::UNIX_EPOCH + Duration::new(s, ns)
 }
