@@ -4,6 +4,8 @@ use std::fs::{File, Permissions};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+use tempfile::NamedTempFile;
+
 use crate::{Error, Result};
 
 /// Writes `path` through `fill`, replacing a file of that name. Under `path` there is the old file or the whole new one,
@@ -13,25 +15,34 @@ use crate::{Error, Result};
 /// Whatever the operating system refuses, or `fill` returns, about `path`.
 pub fn write(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
     let write = || {
-        let folder = folder_of(path);
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".").suffix(".part");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            // What `File::create` asks for; the umask takes from it.
-            builder.permissions(Permissions::from_mode(0o666));
-        }
-        let temporary = builder.tempfile_in(folder)?;
+        let temporary = begin(path)?;
         let mut out = BufWriter::with_capacity(1 << 20, temporary.as_file());
         fill(&mut out)?;
         out.flush()?;
         drop(out);
-        temporary.as_file().sync_all()?;
-        temporary.persist(path).map_err(|e| e.error)?;
-        sync_folder(folder)
+        finish(temporary, path)
     };
     write().map_err(Error::io(path))
+}
+
+/// A temporary file beside `path`, with the permissions of any new file; dropped, it is removed.
+pub fn begin(path: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".").suffix(".part");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // What `File::create` asks for; the umask takes from it.
+        builder.permissions(Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder_of(path))
+}
+
+/// Gives a temporary file its final name, on the disk and not in a buffer only.
+pub fn finish(temporary: NamedTempFile, path: &Path) -> io::Result<()> {
+    temporary.as_file().sync_all()?;
+    temporary.persist(path).map_err(|e| e.error)?;
+    sync_folder(folder_of(path))
 }
 
 /// The folder that holds `path`.

@@ -36,6 +36,16 @@ mod tests {
     use candle_core::Device;
 
     #[test]
+    fn moderate_logits_agree_with_candle_nn() {
+        let logits = Tensor::new(&[-3.0f32, -0.5, 0.0, 1.0, 4.0], &Device::Cpu).unwrap();
+        let labels = logits.ones_like().unwrap();
+        let theirs = candle_nn::loss::binary_cross_entropy_with_logit(&logits, &labels).unwrap();
+        let ours = binary_cross_entropy(&logits, 1.0).unwrap().value;
+        let [a, b] = [ours, theirs].map(|t| t.to_scalar::<f32>().unwrap());
+        assert!((a - b).abs() < 1e-6, "{a} {b}");
+    }
+
+    #[test]
     fn values_and_gradients_match_f64_even_where_the_sigmoid_saturates() {
         let x = [-200.0f32, -20.0, -1.5, -1e-4, 0.0, 0.3, 4.0, 30.0, 120.0];
         let logits = Tensor::new(&x, &Device::Cpu).unwrap();

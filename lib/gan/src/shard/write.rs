@@ -1,6 +1,5 @@
 //! Writes a shard picture by picture, and shows it under its name only when it is whole.
 
-use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -12,7 +11,7 @@ use super::header::Header;
 use super::{Dtype, Meta};
 use crate::picture::to_unit;
 use crate::source::hex;
-use crate::{Error, Result};
+use crate::{Error, Result, atomic};
 
 /// A shard that is being written, in a temporary file beside its final name. Dropped unfinished, it leaves nothing.
 pub(super) struct Writer {
@@ -40,15 +39,7 @@ impl Writer {
         header.meta.rejected = most as u64;
         header.meta.content_hash = "0".repeat(64);
         header.reserve();
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".prep-").suffix(".tmp");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            // Less the umask, like any file; tempfile's own default would be for the owner alone.
-            builder.permissions(std::fs::Permissions::from_mode(0o666));
-        }
-        let temporary = builder.tempfile_in(folder_of(path)).map_err(Error::io(path))?;
+        let temporary = atomic::begin(path).map_err(Error::io(path))?;
         let mut file = BufWriter::with_capacity(1 << 20, temporary);
         file.write_all(&vec![b' '; header.data_start]).map_err(Error::io(path))?;
         Ok(Writer {
@@ -91,18 +82,7 @@ impl Writer {
         file.seek(SeekFrom::Start(0)).map_err(Error::io(&path))?;
         file.write_all(&self.header.to_bytes()).map_err(Error::io(&path))?;
         file.as_file().set_modified(listed).map_err(Error::io(&path))?;
-        file.as_file().sync_all().map_err(Error::io(&path))?;
-        file.persist(&path).map_err(|e| Error::io(&path)(e.error))?;
-        // The rename itself must survive a power cut, too.
-        let folder = folder_of(&path);
-        File::open(&folder).and_then(|folder| folder.sync_all()).map_err(Error::io(folder))?;
+        atomic::finish(file, &path).map_err(Error::io(&path))?;
         Ok(self.header.meta)
-    }
-}
-
-fn folder_of(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
-        _ => PathBuf::from("."),
     }
 }
