@@ -82,7 +82,8 @@ fn a_generator_comes_back_as_it_was() {
     let keys = layout.metadata().as_ref().unwrap()["gantools"].clone();
     let sorted: serde_json::Value = serde_json::from_str(&keys).unwrap();
     let names: Vec<_> = sorted.as_object().unwrap().keys().collect();
-    assert!(names.is_sorted() && keys == sorted.to_string());
+    let sorted = sorted.to_string();
+    assert!(names.is_sorted() && keys == sorted);
 }
 
 #[test]
