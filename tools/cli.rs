@@ -137,8 +137,17 @@ pub struct Bar {
     tool: &'static str,
     quiet: bool,
     bar: Option<ProgressBar>,
+    plain: Mutex<Plain>,
+}
+
+/// What the plain lines need to know.
+struct Plain {
+    /// When this piece of work began.
     start: Instant,
-    plain: Mutex<Instant>,
+    /// When the last line was written.
+    last: Instant,
+    /// How much was done at the last call.
+    done: u64,
 }
 
 impl Bar {
@@ -154,7 +163,7 @@ impl Bar {
             bar
         });
         let now = Instant::now();
-        Bar { tool, quiet: common.quiet, bar, start: now, plain: Mutex::new(now) }
+        Bar { tool, quiet: common.quiet, bar, plain: Mutex::new(Plain { start: now, last: now, done: 0 }) }
     }
 
     /// Writes one line to stderr, above the bar; nothing when quiet.
@@ -182,16 +191,25 @@ impl Bar {
 impl Progress for Bar {
     fn at(&self, done: u64, total: u64, note: &str) {
         if let Some(bar) = &self.bar {
+            if done < bar.position() {
+                bar.reset();
+            }
             bar.set_length(total);
             bar.set_position(done);
             bar.set_message(note.to_string());
         } else if !self.quiet {
-            let mut last = self.plain.lock().expect("no panic while held");
-            if last.elapsed() >= Self::PLAIN_EVERY {
-                *last = Instant::now();
+            let now = Instant::now();
+            let mut plain = self.plain.lock().expect("no panic while held");
+            if done < plain.done {
+                // Another piece of work: its time left is its own.
+                plain.start = now;
+            }
+            plain.done = done;
+            if now - plain.last >= Self::PLAIN_EVERY {
+                plain.last = now;
+                let spent = now - plain.start;
+                let left = spent.mul_f64(total.saturating_sub(done) as f64 / done.max(1) as f64);
                 let note = if note.is_empty() { String::new() } else { format!("  {note}") };
-                let left =
-                    self.start.elapsed().mul_f64(total.saturating_sub(done) as f64 / done.max(1) as f64);
                 let _ = writeln!(io::stderr(), "{}: {done}/{total}{note}  {} left", self.tool, human(left));
             }
         }
