@@ -8,11 +8,27 @@
 pub mod activation;
 pub mod adam;
 pub mod conv;
+pub mod element;
 pub mod linalg;
 pub mod matmul;
 pub mod norm;
 
 pub use activation::Activation;
+pub use element::{Element, bf16};
+pub use matmul::Isa;
 
 /// Rows that one piece of row-wise work covers; part of what a result's bytes depend on, hence a constant.
 const ROWS: usize = 256;
+
+#[cfg(test)]
+mod testing {
+    /// Numbers in [−0.5, 0.5) that depend on `seed`.
+    pub fn numbers(n: usize, seed: u32) -> Vec<f32> {
+        let mut s = seed.wrapping_mul(747_796_405).wrapping_add(1);
+        let mut next = || {
+            s = s.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (s >> 8) as f32 / (1 << 24) as f32 - 0.5
+        };
+        (0..n).map(|_| next()).collect()
+    }
+}

@@ -1,0 +1,52 @@
+//! The convolution.
+
+use rayon::prelude::*;
+
+use super::windows::Windows;
+use super::{Conv, Scratch, Shape, finish, rows_per_piece, with_kept};
+use crate::Activation;
+use crate::element::Element;
+use crate::matmul::{Isa, Packed, Source, padded};
+
+/// The weight `[kh, kw, C, S]` of a convolution, ready for [`conv2d`] with pictures of T.
+pub fn pack<T: Element>(isa: Isa, conv: &Conv, weight: &[f32], c: usize, s: usize) -> Packed<T> {
+    assert_eq!(weight.len(), conv.taps() * c * s, "convolution: the weight is not {:?}×{c}×{s}", conv.kernel);
+    Packed::new(isa, &[Source::Rows { data: weight, stride: s }], conv.taps() * c, s)
+}
+
+/// `y = activation(conv(x) + bias)`.
+///
+/// `x` `[B, H, W, C]` with `shape` = (B, H, W, C), `weight` `[kh, kw, C, S]` packed by [`pack`], `bias` `[S]`, `y` `[B, OH, OW, S]`.
+pub fn conv2d<T: Element, O: Element>(
+    conv: &Conv,
+    x: &[T],
+    shape: Shape,
+    weight: &Packed<T>,
+    bias: Option<&[f32]>,
+    activation: Activation,
+    y: &mut [O],
+) {
+    let windows = Windows::of(conv, shape);
+    let (s, (oh, ow)) = (weight.n(), windows.count);
+    assert_eq!(x.len(), shape.0 * shape.1 * shape.2 * shape.3, "convolution: the input is not {shape:?}");
+    assert_eq!(weight.k(), windows.patch(), "convolution: wrong weight");
+    assert_eq!(y.len(), shape.0 * oh * ow * s, "convolution: the output is not {}×{oh}×{ow}×{s}", shape.0);
+    assert!(bias.is_none_or(|b| b.len() == s), "convolution: wrong bias");
+    let rows = rows_per_piece(shape.0 * oh * ow);
+    y.par_chunks_mut(rows * s).enumerate().for_each(|(i, y)| {
+        let first = i * rows;
+        with_kept(|scratch: &mut Scratch<T>| {
+            windows.multiply(x, first..first + y.len() / s, weight, scratch, |columns, sums, _| {
+                let bias = bias.map(|b| &b[columns.clone()]);
+                pulp::Arch::new().dispatch(
+                    #[inline(always)]
+                    || {
+                        for (y, sums) in y.chunks_exact_mut(s).zip(sums.chunks_exact(padded(columns.len()))) {
+                            finish(&sums[..columns.len()], bias, activation, &mut y[columns.clone()]);
+                        }
+                    },
+                );
+            });
+        });
+    });
+}

@@ -1,0 +1,204 @@
+//! The gradient of a convolution's weights.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::windows::Windows;
+use super::{Conv, Scratch, Shape, portions, with_kept};
+use crate::element::Element;
+use crate::matmul::{A_STRIDE, Block, Buffer, Isa, Right, padded, product};
+
+/// Pieces of work that there are at least, if the shape allows: the sum over output pixels is cut into parts, each
+/// summed on its own. A constant, so that the bytes do not depend on the number of threads.
+const PIECES: usize = 8;
+
+/// Portions of the patch in a piece of work: while they take their turns, their pictures stay in the cache.
+const PORTIONS: usize = 4;
+
+/// Words between the rows of patches, beyond their width: rows then lie in different cache sets.
+const GAP: usize = 16;
+
+/// The buffers of a whole gradient.
+#[derive(Default)]
+struct Whole<T> {
+    /// The left operands of all blocks.
+    turned: Buffer<T>,
+    /// The sums of all pieces of work.
+    sums: Buffer<f32>,
+}
+
+/// The gradient of the weights: `dw = patches(x)ᵀ·y`.
+///
+/// `x` `[B, H, W, C]` with `shape` = (B, H, W, C), `y` `[B, OH, OW, S]`, `dw` `[kh, kw, C, S]`. For a convolution x is its input
+/// and y its output's gradient; for a transposed one x is its output's gradient and y its input.
+///
+/// It is computed as its transpose, `[S, kh·kw·C]`: y, which is small, is transposed block by block, and patches are the right
+/// operand as they are gathered.
+pub fn weight_grad<T: Element>(
+    isa: Isa,
+    conv: &Conv,
+    x: &[T],
+    shape: Shape,
+    y: &[T],
+    s: usize,
+    dw: &mut [f32],
+) {
+    let windows = Windows::of(conv, shape);
+    let (patch, total) = (windows.patch(), shape.0 * windows.count.0 * windows.count.1);
+    assert_eq!(x.len(), shape.0 * shape.1 * shape.2 * shape.3, "weight gradient: the input is not {shape:?}");
+    assert_eq!(y.len(), total * s, "weight gradient: the output is not of {total}×{s}");
+    assert_eq!(dw.len(), patch * s, "weight gradient: wrong weight");
+    if patch * s == 0 {
+        return;
+    }
+    let blocks: Vec<Block> = isa.blocks::<T>(total).collect();
+    let portions: Vec<Range<usize>> = portions(patch).collect();
+    let groups: Vec<&[Range<usize>]> = portions.chunks(PORTIONS).collect();
+    let parts = PIECES.div_ceil(groups.len()).min(blocks.len().max(1));
+    // Sums of a portion, and of a piece of work.
+    let each = isa.room(s) * portions.iter().map(|c| padded(c.len())).max().unwrap_or(0);
+    let size = each * groups[0].len();
+
+    with_kept(|whole: &mut Whole<T>| {
+        let left = isa.room(s) * A_STRIDE * T::PER_WORD;
+        let turned = whole.turned.get(blocks.len() * left);
+        turned.par_chunks_mut(left).zip(&blocks).for_each(|(a, block)| {
+            pulp::Arch::new().dispatch(
+                #[inline(always)]
+                || channels(y, s, block, a),
+            );
+        });
+
+        // A piece of work is a group of portions of the patch and a part of the blocks.
+        let pieces = whole.sums.get(groups.len() * parts * size);
+        pieces.par_chunks_mut(size).enumerate().for_each(|(piece, sums)| {
+            let (group, part) = (groups[piece / parts], piece % parts);
+            let part = part * blocks.len() / parts..(part + 1) * blocks.len() / parts;
+            with_kept(|Scratch { b, rows, .. }: &mut Scratch<T>| {
+                for i in part.clone() {
+                    for (columns, sums) in group.iter().zip(sums.chunks_exact_mut(each)) {
+                        let (block, width) = (&blocks[i], padded(columns.len()));
+                        let pitch = width + GAP;
+                        let (rows, b) = (rows.get(2 * width), b.get(block.words * pitch * T::PER_WORD));
+                        pulp::Arch::new().dispatch(
+                            #[inline(always)]
+                            || patches(&windows, x, block, columns, rows, b, pitch),
+                        );
+                        let (a, b) = (&turned[i * left..][..left], Right::Rows(b, pitch));
+                        product(isa, a, s, block.words, b, width, sums, i > part.start);
+                    }
+                }
+            });
+        });
+        turn_back(pieces, &portions, parts, (each, size), s, dw);
+    });
+}
+
+/// `dw` from the sums of all pieces, which are `size` apart, and in them those of portions, `each` apart.
+fn turn_back(
+    pieces: &[f32],
+    columns: &[Range<usize>],
+    parts: usize,
+    (each, size): (usize, usize),
+    s: usize,
+    dw: &mut [f32],
+) {
+    dw.par_chunks_mut(TURN * s).enumerate().for_each(|(chunk, dw)| {
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                let first = chunk * TURN;
+                // Portions are multiples of TURN: none ends within a chunk.
+                let portion = columns.partition_point(|c| c.end <= first);
+                let (column, width) = (first - columns[portion].start, padded(columns[portion].len()));
+                for part in 0..parts {
+                    let piece = portion / PORTIONS * parts + part;
+                    let sums = &pieces[piece * size + portion % PORTIONS * each..][..s * width];
+                    for channel in (0..s).step_by(TURN) {
+                        let n = TURN.min(s - channel);
+                        let turned = turn(&sums[channel * width + column..], width, n);
+                        for (dw, turned) in dw.chunks_exact_mut(s).zip(&turned) {
+                            let dw = dw[channel..channel + n].iter_mut().zip(turned);
+                            if part == 0 {
+                                dw.for_each(|(d, &v)| *d = v)
+                            } else {
+                                dw.for_each(|(d, &v)| *d += v)
+                            }
+                        }
+                    }
+                }
+            },
+        );
+    });
+}
+
+/// Numbers in a row and a column of what is transposed at once.
+const TURN: usize = 16;
+
+/// The transpose of the [`TURN`] columns of `rows` ≤ [`TURN`] rows, `stride` apart.
+#[inline(always)]
+fn turn<T: Element>(from: &[T], stride: usize, rows: usize) -> [[T; TURN]; TURN] {
+    let mut turned = [[T::default(); TURN]; TURN];
+    for i in 0..rows {
+        let row = &from[i * stride..][..TURN];
+        for j in 0..TURN {
+            turned[j][i] = row[j];
+        }
+    }
+    turned
+}
+
+/// The left operand of a block: of `y` `[pixels, S]` the block's pixels of each channel, [`A_STRIDE`] words apart.
+#[inline(always)]
+fn channels<T: Element>(y: &[T], s: usize, block: &Block, a: &mut [T]) {
+    let stride = A_STRIDE * T::PER_WORD;
+    let full = block.words * T::PER_WORD;
+    let y = &y[block.elements.start * s..block.elements.end * s];
+    let wide = s - s % TURN;
+    for (group, y) in y.chunks(TURN * s).enumerate() {
+        let (at, n) = (group * TURN, y.len() / s);
+        for channel in (0..wide).step_by(TURN) {
+            for (i, row) in turn(&y[channel..], s, n).iter().enumerate() {
+                let a = &mut a[(channel + i) * stride + at..];
+                // A copy of a fixed length is one instruction.
+                if n == TURN { a[..TURN].copy_from_slice(row) } else { a[..n].copy_from_slice(&row[..n]) }
+            }
+        }
+        for channel in wide..s {
+            let row = a[channel * stride + at..][..n].iter_mut();
+            row.zip(y[channel..].iter().step_by(s)).for_each(|(a, &y)| *a = y);
+        }
+    }
+    for a in a.chunks_exact_mut(stride).take(s) {
+        a[block.elements.len()..full].fill(T::default());
+    }
+}
+
+/// The right operand of a block: the numbers `columns` of the patches of its pixels, rows `pitch` words apart.
+#[inline(always)]
+fn patches<T: Element>(
+    windows: &Windows,
+    x: &[T],
+    block: &Block,
+    columns: &Range<usize>,
+    rows: &mut [T],
+    b: &mut [T],
+    pitch: usize,
+) {
+    let width = padded(columns.len());
+    if T::PER_WORD == 1 {
+        windows.gather(x, block.elements.clone(), columns.clone(), b, pitch, width);
+        b[block.elements.len() * pitch..].fill(T::default());
+        return;
+    }
+    for (word, b) in b.chunks_exact_mut(pitch * T::PER_WORD).enumerate() {
+        let first = (block.elements.start + word * T::PER_WORD).min(block.elements.end);
+        let pair = first..block.elements.end.min(first + T::PER_WORD);
+        let missing = pair.len() * width;
+        windows.gather(x, pair, columns.clone(), rows, width, width);
+        rows[missing..].fill(T::default());
+        let (even, odd) = rows.split_at(width);
+        T::words(even, odd, &mut b[..width * T::PER_WORD]);
+    }
+}

@@ -1,0 +1,139 @@
+//! The windows of a convolution over a batch of pictures, and the rows of numbers that lie under them.
+
+use std::ops::Range;
+
+use super::{Conv, Scratch, Shape, portions};
+use crate::element::Element;
+use crate::matmul::{A_STRIDE, Packed, Right, padded, product};
+
+/// Windows over pictures `[B, H, W, C]`, in rows and columns: the patch of one is `[kh, kw, C]`, zero outside of the
+/// picture.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Windows {
+    pub shape: Shape,
+    pub kernel: (usize, usize),
+    pub stride: usize,
+    /// How far above and left of the picture the first window begins.
+    pub before: (isize, isize),
+    /// Windows in a column and in a row of one picture.
+    pub count: (usize, usize),
+}
+
+/// Lines of a patch of at most so many numbers are copied as if they had as many.
+const SHORT: usize = 16;
+
+impl Windows {
+    /// Those of a convolution.
+    pub fn of(conv: &Conv, shape: Shape) -> Windows {
+        let before = (conv.padding.0 as isize, conv.padding.1 as isize);
+        let count = conv.output(shape.1, shape.2);
+        Windows { shape, kernel: conv.kernel, stride: conv.stride, before, count }
+    }
+
+    /// Single pixels: the patches are the picture.
+    pub fn pixels(shape: Shape) -> Windows {
+        Windows { shape, kernel: (1, 1), stride: 1, before: (0, 0), count: (shape.1, shape.2) }
+    }
+
+    /// Numbers in a patch.
+    pub fn patch(&self) -> usize {
+        self.kernel.0 * self.kernel.1 * self.shape.3
+    }
+
+    /// Copies the numbers `elements` of the patches of `windows` to rows of `out`, `stride` apart, and fills these up
+    /// to `width` with zeros.
+    pub fn gather<T: Element>(
+        &self,
+        x: &[T],
+        windows: Range<usize>,
+        elements: Range<usize>,
+        out: &mut [T],
+        stride: usize,
+        width: usize,
+    ) {
+        let (_, h, w, c) = self.shape;
+        let line = self.kernel.1 * c;
+        let lines = elements.start / line..elements.end.div_ceil(line);
+        let (rows, columns) = self.count;
+        let (mut image, mut oy, mut ox) =
+            (windows.start / (rows * columns), windows.start / columns % rows, windows.start % columns);
+        for out in out.chunks_mut(stride).take(windows.len()) {
+            let left = (ox * self.stride) as isize - self.before.1;
+            // The part of each line of the patch that lies inside of the picture.
+            let inside = |x: isize| (x.clamp(0, w as isize) - left) as usize * c;
+            let (low, high) = (inside(left), inside(left + self.kernel.1 as isize));
+            let mut at = 0;
+            for ky in lines.clone() {
+                let from = elements.start.max(ky * line) - ky * line;
+                let to = elements.end.min((ky + 1) * line) - ky * line;
+                let start_of_part = at;
+                at += to - from;
+                let room = out.len() >= start_of_part + SHORT;
+                let part = &mut out[start_of_part..at];
+                let y = (oy * self.stride + ky) as isize - self.before.0;
+                if y < 0 || y >= h as isize {
+                    part.fill(T::default());
+                    continue;
+                }
+                let first = low.clamp(from, to);
+                let end = high.clamp(first, to);
+                if end == first {
+                    part.fill(T::default());
+                    continue;
+                }
+                let start = ((image * h + y as usize) * w * c) as isize + left * c as isize;
+                let start = (start + first as isize) as usize;
+                if end - first < to - from {
+                    part[..first - from].fill(T::default());
+                    part[end - from..].fill(T::default());
+                    part[first - from..end - from].copy_from_slice(&x[start..start + end - first]);
+                } else if part.len() <= SHORT && room && x.len() >= start + SHORT {
+                    // A copy of a fixed length is a few instructions; what is too much of it is written over.
+                    out[start_of_part..][..SHORT].copy_from_slice(&x[start..start + SHORT]);
+                } else {
+                    part.copy_from_slice(&x[start..start + end - first]);
+                }
+            }
+            if at < width {
+                out[at..width].fill(T::default());
+            }
+            ox += 1;
+            if ox == columns {
+                (oy, ox) = (oy + 1, 0);
+                if oy == rows {
+                    (image, oy) = (image + 1, 0);
+                }
+            }
+        }
+    }
+
+    /// The product of the patches of `windows` with a packed matrix: calls `done(columns, sums)` for portions of its
+    /// columns; row i of `sums` begins at i times the padded number of columns.
+    pub fn multiply<T: Element>(
+        &self,
+        x: &[T],
+        windows: Range<usize>,
+        weight: &Packed<T>,
+        scratch: &mut Scratch<T>,
+        mut done: impl FnMut(Range<usize>, &[f32], &mut [f32]),
+    ) {
+        debug_assert_eq!(self.patch(), weight.k());
+        let isa = weight.isa();
+        let (rows, room) = (windows.len(), isa.room(windows.len()));
+        let Scratch { a, c, picture, .. } = scratch;
+        let a = a.get(room * A_STRIDE * T::PER_WORD);
+        for columns in portions(weight.n()) {
+            let width = padded(columns.len());
+            let c = c.get(room * width);
+            if weight.k() == 0 {
+                c.fill(0.0);
+            }
+            weight.blocks(columns.clone(), |block, panels| {
+                let (first, full) = (block.elements.start, block.words * T::PER_WORD);
+                self.gather(x, windows.clone(), block.elements, a, A_STRIDE * T::PER_WORD, full);
+                product(isa, a, rows, block.words, Right::Panels(panels), width, c, first > 0);
+            });
+            done(columns, c, picture.as_mut_slice());
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! Matrix products of f32 or bf16 with f32 sums, on one thread: callers cut the work into pieces.
+//!
+//! The plan is Goto and van de Geijn's ("Anatomy of High-Performance Matrix Multiplication", 2008): the inner dimension is cut
+//! into blocks of at most [`K_WORDS`] words; of each, a block of `a` and the panels of `b` lie in the second-level cache
+//! while tiles of a few rows by 32 columns run over them. `a` needs no panels: its rows are broadcast word by word.
+//!
+//! Every sum runs over the inner dimension in order, block after block. How rows and columns are cut changes no byte of a
+//! result, hence neither does the number of threads; the instruction set does.
+
+#[cfg(target_arch = "x86_64")]
+mod amx;
+mod buffer;
+#[cfg(test)]
+mod tests;
+mod tile;
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+pub(crate) use buffer::Buffer;
+pub(crate) use tile::A_STRIDE;
+
+use crate::element::Element;
+use tile::Tile;
+
+/// The most words along the inner dimension in one block: 14 rows of `a` then take half of a first-level cache.
+pub(crate) const K_WORDS: usize = 256;
+
+/// Rows of blocks are padded to this for AMX, whose tiles have no other height.
+const AMX_ROWS: usize = 32;
+
+/// Columns of a panel of `b`; the last panel may have 16.
+pub(crate) const PANEL: usize = 32;
+
+/// The instruction sets that there is a tile for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Isa {
+    /// None in particular: any processor.
+    Plain,
+    /// AVX2 with FMA.
+    Avx2,
+    /// AVX-512F.
+    Avx512,
+    /// AVX-512F with the products of bf16 pairs.
+    Avx512Bf16,
+    /// AMX with bf16.
+    Amx,
+}
+
+impl Isa {
+    /// The fastest that this processor has for T.
+    pub fn best<T: Element>() -> Isa {
+        T::ISAS.iter().copied().find(|isa| isa.supported()).unwrap_or(Isa::Plain)
+    }
+
+    /// Whether this processor (and system) has it.
+    pub fn supported(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return match self {
+            Isa::Plain => true,
+            Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            Isa::Avx512 => is_x86_feature_detected!("avx512f"),
+            Isa::Avx512Bf16 => is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16"),
+            Isa::Amx => amx::supported(),
+        };
+        #[cfg(not(target_arch = "x86_64"))]
+        return self == Isa::Plain;
+    }
+
+    /// The most rows of a tile of T.
+    fn rows<T: Element>(self) -> usize {
+        match self {
+            Isa::Plain => tile::PLAIN_ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => tile::AVX2_ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Amx => AMX_ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 if T::PER_WORD == 2 => tile::AVX512_PAIR_ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 | Isa::Avx512Bf16 => tile::AVX512_ROWS,
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => unreachable!("not supported"),
+        }
+    }
+
+    /// Rows that blocks of `a` and of sums must have room for, for `rows` of them.
+    pub(crate) fn room(self, rows: usize) -> usize {
+        if self == Isa::Amx { rows.next_multiple_of(AMX_ROWS) } else { rows }
+    }
+
+    /// What the words of a block are padded to with zeros.
+    pub(crate) fn step(self) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Amx => amx::STEP,
+            _ => 1,
+        }
+    }
+
+    /// The blocks that `k` elements of T along the inner dimension are cut into, each with its number of words.
+    pub(crate) fn blocks<T: Element>(self, k: usize) -> impl Iterator<Item = Block> + Clone {
+        let words = k.div_ceil(T::PER_WORD);
+        let count = words.div_ceil(K_WORDS).max(1);
+        let size = words.div_ceil(count).next_multiple_of(self.step());
+        (0..words.div_ceil(size.max(1))).map(move |i| {
+            let end = words.min((i + 1) * size);
+            Block {
+                elements: i * size * T::PER_WORD..k.min(end * T::PER_WORD),
+                words: (end - i * size).next_multiple_of(self.step()),
+            }
+        })
+    }
+}
+
+/// A block of the inner dimension.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Block {
+    /// Its elements.
+    pub elements: Range<usize>,
+    /// Its words, zeros at the end included.
+    pub words: usize,
+}
+
+/// Columns as panels hold them.
+pub(crate) fn padded(columns: usize) -> usize {
+    columns.next_multiple_of(PANEL / 2)
+}
+
+/// The right operand of a product: `words` rows of `columns` words.
+#[derive(Clone, Copy)]
+pub(crate) enum Right<'a, T> {
+    /// Panels of [`PANEL`] columns, the last one of 16 if need be, each `[words, columns]`.
+    Panels(&'a [T]),
+    /// Rows, so many words apart.
+    Rows(&'a [T], usize),
+}
+
+/// `c (+)= a·b` for one block of the inner dimension of `words` words.
+///
+/// `a`: `rows` rows (and room for [`Isa::room`] of them), [`A_STRIDE`] words apart. `columns` is a multiple of 16. `c`: rows
+/// `columns` apart, room as in `a`; what lies beyond `rows` is anything.
+pub(crate) fn product<T: Element>(
+    isa: Isa,
+    a: &[T],
+    rows: usize,
+    words: usize,
+    b: Right<T>,
+    columns: usize,
+    c: &mut [f32],
+    add: bool,
+) {
+    assert!(
+        isa.supported() && T::ISAS.contains(&isa),
+        "matrix product: {isa:?} is not for this machine or type"
+    );
+    assert!(
+        words <= A_STRIDE && words.is_multiple_of(isa.step()),
+        "matrix product: {words} words in a block"
+    );
+    assert!(columns.is_multiple_of(PANEL / 2), "matrix product: {columns} columns");
+    let room = isa.room(rows);
+    assert!(a.len() >= room * A_STRIDE * T::PER_WORD, "matrix product: a block of {room} rows expected");
+    let (b, pitch) = match b {
+        Right::Panels(b) => (b, None),
+        Right::Rows(b, pitch) => (b, Some(pitch)),
+    };
+    let extent = pitch.map_or(words * columns, |pitch| words * pitch);
+    assert!(
+        b.len() >= extent * T::PER_WORD && pitch.is_none_or(|p| p >= columns),
+        "matrix product: {extent} words expected"
+    );
+    assert!(c.len() >= room * columns, "matrix product: room for {room}×{columns} sums expected");
+    let run = runner::<T>(isa);
+    let tiles = rows.div_ceil(isa.rows::<T>());
+    #[cfg(target_arch = "x86_64")]
+    if isa == Isa::Amx {
+        // SAFETY: the instruction set is supported, see above.
+        unsafe { amx::configure() };
+    }
+    for i in 0..tiles {
+        // Tiles of even heights, rather than full ones and a low one at the end.
+        let (first, end) = if isa == Isa::Amx {
+            (i * isa.rows::<T>(), room.min((i + 1) * isa.rows::<T>()))
+        } else {
+            (i * rows / tiles, (i + 1) * rows / tiles)
+        };
+        for panel in (0..columns).step_by(PANEL) {
+            let width = PANEL.min(columns - panel);
+            let (b_start, b_stride) = pitch.map_or((panel * words, width), |pitch| (panel, pitch));
+            let tile = Tile {
+                rows: end - first,
+                columns: width,
+                k: words,
+                a: a[first * A_STRIDE * T::PER_WORD..].as_ptr().cast(),
+                b: b[b_start * T::PER_WORD..].as_ptr().cast(),
+                b_stride,
+                c: c[first * columns + panel..].as_mut_ptr(),
+                stride: columns,
+                add,
+            };
+            // SAFETY: the instruction set is supported; rows first..end of a (A_STRIDE ≥ words apart) and of c, and this
+            // panel of b, lie within the slices by the assertions above; c is borrowed mutably.
+            unsafe { run(&tile) };
+        }
+    }
+    #[cfg(target_arch = "x86_64")]
+    if isa == Isa::Amx {
+        // SAFETY: the instruction set is supported.
+        unsafe { amx::release() };
+    }
+}
+
+/// The tile function for T.
+fn runner<T: Element>(isa: Isa) -> unsafe fn(&Tile) {
+    match (isa, T::PER_WORD) {
+        (Isa::Plain, 1) => tile::plain_f32,
+        (Isa::Plain, _) => tile::plain_bf16,
+        #[cfg(target_arch = "x86_64")]
+        (Isa::Avx2, 1) => tile::avx2_f32,
+        #[cfg(target_arch = "x86_64")]
+        (Isa::Avx2, _) => tile::avx2_bf16,
+        #[cfg(target_arch = "x86_64")]
+        (Isa::Avx512, 1) => tile::avx512_f32,
+        #[cfg(target_arch = "x86_64")]
+        (Isa::Avx512, _) => tile::avx512_bf16,
+        #[cfg(target_arch = "x86_64")]
+        (Isa::Avx512Bf16, 2) => tile::dot_bf16,
+        #[cfg(target_arch = "x86_64")]
+        (Isa::Amx, 2) => amx::bf16,
+        _ => unreachable!("the instruction set is supported and multiplies this type"),
+    }
+}
+
+/// A matrix `[k, n]` as panels, ready to be the right operand of any number of products.
+#[derive(Clone, Debug)]
+pub struct Packed<T> {
+    isa: Isa,
+    k: usize,
+    n: usize,
+    /// `[block][panel][words, columns]`.
+    panels: Buffer<T>,
+}
+
+/// Where a matrix comes from: rows of f32, or columns of them.
+#[derive(Clone, Copy)]
+pub(crate) enum Source<'a> {
+    /// Row k is `n` numbers from `k·stride`.
+    Rows { data: &'a [f32], stride: usize },
+    /// Column j is numbers from `j·stride`, one per row.
+    Columns { data: &'a [f32], stride: usize },
+}
+
+/// Rows of words that are packed at once.
+const GROUP: usize = 16;
+
+/// Rows `group` and columns `wanted` of a stack of matrices, as up to [`GROUP`] rows of `width` words.
+#[inline(always)]
+fn pack_group<T: Element>(
+    parts: &[Source],
+    rows: usize,
+    group: Range<usize>,
+    wanted: Range<usize>,
+    width: usize,
+    out: &mut [T],
+) {
+    // Two rows for every row of words, though f32 needs one; what is not there is zero.
+    let mut lines = [[T::default(); PANEL]; 2 * GROUP];
+    let mut k = group.start;
+    while k < group.end {
+        let (part, row) = (k / rows, k % rows);
+        let n = (rows - row).min(group.end - k);
+        let lines = &mut lines[k - group.start..][..n];
+        match parts[part] {
+            Source::Rows { data, stride } => {
+                for (i, line) in lines.iter_mut().enumerate() {
+                    let from = &data[(row + i) * stride..][wanted.clone()];
+                    line.iter_mut().zip(from).for_each(|(to, &v)| *to = T::from_f32(v));
+                }
+            }
+            Source::Columns { data, stride } => {
+                for (j, column) in wanted.clone().enumerate() {
+                    let from = &data[column * stride + row..][..n];
+                    lines.iter_mut().zip(from).for_each(|(line, &v)| line[j] = T::from_f32(v));
+                }
+            }
+        }
+        k += n;
+    }
+    for (i, out) in out.chunks_exact_mut(width * T::PER_WORD).enumerate() {
+        let (even, odd) = (&lines[i * T::PER_WORD], &lines[i * T::PER_WORD + T::PER_WORD - 1]);
+        T::words(&even[..width], &odd[..width], out);
+    }
+}
+
+impl<T: Element> Packed<T> {
+    /// Packs a matrix that is a stack of `parts` of `rows`×`n` each.
+    pub(crate) fn new(isa: Isa, parts: &[Source], rows: usize, n: usize) -> Packed<T> {
+        let k = parts.len() * rows;
+        let columns = padded(n);
+        let blocks: Vec<Block> = isa.blocks::<T>(k).collect();
+        let words: usize = blocks.iter().map(|b| b.words).sum();
+        let mut panels = Buffer::new();
+        let mut rest = panels.get(words * columns * T::PER_WORD);
+        let mut work = Vec::new();
+        for block in &blocks {
+            for first in (0..columns).step_by(PANEL) {
+                let width = PANEL.min(columns - first);
+                let (panel, after) = rest.split_at_mut(block.words * width * T::PER_WORD);
+                rest = after;
+                work.push((block, first..(first + width).min(n), width, panel));
+            }
+        }
+        work.into_par_iter().for_each(|(block, wanted, width, panel)| {
+            pulp::Arch::new().dispatch(
+                #[inline(always)]
+                || {
+                    for (i, out) in panel.chunks_mut(GROUP * width * T::PER_WORD).enumerate() {
+                        let first = block.elements.start + i * GROUP * T::PER_WORD;
+                        let group = first..block.elements.end.min(first + GROUP * T::PER_WORD);
+                        pack_group(parts, rows, group, wanted.clone(), width, out);
+                    }
+                },
+            );
+        });
+        Packed { isa, k, n, panels }
+    }
+
+    /// The number of rows.
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
+    /// The number of columns.
+    pub fn n(&self) -> usize {
+        self.n
+    }
+
+    /// The instruction set that it is packed for.
+    pub(crate) fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// Calls `run(block, panels)` for each block of the inner dimension with its panels of `columns`, a range that
+    /// begins at a multiple of [`PANEL`] and ends at one or at the last column.
+    pub(crate) fn blocks(&self, columns: Range<usize>, mut run: impl FnMut(Block, &[T])) {
+        let (all, mut before) = (padded(self.n), 0);
+        for block in self.isa.blocks::<T>(self.k) {
+            let words = block.words;
+            let panels = &self.panels.as_slice()[(before + columns.start * words) * T::PER_WORD..];
+            run(block, &panels[..padded(columns.len()) * words * T::PER_WORD]);
+            before += all * words;
+        }
+    }
+}
