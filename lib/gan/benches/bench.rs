@@ -145,13 +145,13 @@ fn main() {
         let real =
             Tensor::from_vec(real, (batch, config.size, config.size, config.channels), &Device::Cpu).unwrap();
         let z = Tensor::from_vec(z, (batch, config.nz), &Device::Cpu).unwrap();
-        trainer.step(&real, &z).unwrap();
+        trainer.step(&real, &z, None).unwrap();
         let mut shares = Vec::new();
         let mut speeds = Vec::new();
         for _ in 0..steps {
             let before = peak_flops(Duration::from_millis(200));
             let start = Instant::now();
-            trainer.step(&real, &z).unwrap();
+            trainer.step(&real, &z, None).unwrap();
             let seconds = start.elapsed().as_secs_f64();
             let peak = (before + peak_flops(Duration::from_millis(200))) / 2.0;
             shares.push(work / seconds / peak * 100.0);

@@ -41,7 +41,7 @@ impl AdamConfig {
 }
 
 /// An optimiser for one network: settings, moments and the number of steps taken.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Adam {
     config: AdamConfig,
     t: u64,
@@ -58,6 +58,12 @@ impl Adam {
         Ok(Adam { config: config.clone(), t: 0, m: zeros()?, v: zeros()? })
     }
 
+    /// An optimiser in the same state that shares nothing with this one.
+    pub fn copy(&self) -> Result<Adam> {
+        let copy = |moments: &[Tensor]| moments.iter().map(Tensor::copy).collect::<Result<Vec<_>, _>>();
+        Ok(Adam { config: self.config.clone(), t: self.t, m: copy(&self.m)?, v: copy(&self.v)? })
+    }
+
     /// One step on `network` from its gradients, in the order of [`Network::parameters`].
     pub fn apply(&mut self, network: &mut Network, grads: &[Tensor]) -> Result<()> {
         self.t += 1;
@@ -66,9 +72,9 @@ impl Adam {
         let backend = network.backend();
         let parameters = network.parameters_mut();
         assert_eq!(parameters.len(), grads.len(), "one gradient per parameter");
-        for (i, (parameter, grad)) in parameters.into_iter().zip(grads).enumerate() {
-            let updated = backend.adam(&step, parameter, &self.m[i], &self.v[i], grad)?;
-            (*parameter, self.m[i], self.v[i]) = (updated.weight, updated.m, updated.v);
+        for (((parameter, m), v), grad) in parameters.into_iter().zip(&mut self.m).zip(&mut self.v).zip(grads)
+        {
+            backend.adam(&step, parameter, m, v, grad)?;
         }
         Ok(())
     }

@@ -18,24 +18,26 @@ const BN_MOMENTUM: f64 = 0.1;
 /// A layer, with the activation that follows it.
 #[derive(Clone, Debug)]
 pub enum Layer {
-    /// A convolution; weight `[4, 4, in, out]`.
+    /// A convolution, or a linear layer, which is one of [`Geometry::K1S1P0`].
     Conv {
         /// The name in PyTorch's `state_dict`, such as `main.0`.
         name: String,
         /// Its shape.
         geometry: Geometry,
-        /// `[4, 4, C, S]`.
+        /// `[kh, kw, in, out]`.
         weight: Tensor,
+        /// Added to its output, `[out]`.
+        bias: Option<Tensor>,
         /// Applied to its output.
         activation: Activation,
     },
-    /// A transposed convolution; weight `[4, 4, out, in]`.
+    /// A transposed convolution.
     ConvTranspose {
         /// The name in PyTorch's `state_dict`.
         name: String,
         /// Its shape.
         geometry: Geometry,
-        /// `[4, 4, C, S]`.
+        /// `[4, 4, out, in]`.
         weight: Tensor,
         /// Applied to its output.
         activation: Activation,
@@ -53,6 +55,8 @@ pub enum Layer {
         /// Applied to its output.
         activation: Activation,
     },
+    /// Pictures of another shape with the same numbers, row by row.
+    Reshape([usize; 3]),
 }
 
 /// What a layer's backward needs of its forward.
@@ -111,8 +115,8 @@ impl Layer {
     /// Evaluation mode: batch-norm uses its running statistics.
     fn evaluate(&self, backend: Backend, x: &Tensor) -> Result<Tensor> {
         match self {
-            Layer::Conv { geometry, weight, activation, .. } => {
-                backend.conv2d(*geometry, x, weight, *activation)
+            Layer::Conv { geometry, weight, bias, activation, .. } => {
+                backend.conv2d(*geometry, x, weight, bias.as_ref(), *activation)
             }
             Layer::ConvTranspose { geometry, weight, activation, .. } => {
                 backend.conv_transpose2d(*geometry, x, weight, *activation)
@@ -120,6 +124,7 @@ impl Layer {
             Layer::BatchNorm { gamma, beta, running, activation, .. } => {
                 backend.batch_norm(x, running, &Norm { gamma, beta, eps: BN_EPS, activation: *activation })
             }
+            &Layer::Reshape([h, w, c]) => Ok(x.reshape((x.dim(0)?, h, w, c))?),
         }
     }
 
@@ -139,17 +144,23 @@ impl Layer {
             _ => backend.activation_backward(activation, &saved.y, &dy),
         };
         match self {
-            Layer::Conv { geometry, weight, activation, .. } => {
+            Layer::Conv { geometry, weight, bias, activation, .. } => {
                 let dy = before(*activation, dy)?;
-                let grads = parameters.then(|| backend.weight_grad(*geometry, &saved.x, &dy)).transpose()?;
+                let mut grads = Vec::new();
+                if parameters {
+                    grads.push(backend.weight_grad(*geometry, &saved.x, &dy)?);
+                    if bias.is_some() {
+                        grads.push(backend.bias_grad(&dy)?);
+                    }
+                }
                 let dx =
                     input.then(|| backend.conv_transpose2d(*geometry, &dy, weight, linear)).transpose()?;
-                Ok((grads.into_iter().collect(), dx))
+                Ok((grads, dx))
             }
             Layer::ConvTranspose { geometry, weight, activation, .. } => {
                 let dy = before(*activation, dy)?;
                 let grads = parameters.then(|| backend.weight_grad(*geometry, &dy, &saved.x)).transpose()?;
-                let dx = input.then(|| backend.conv2d(*geometry, &dy, weight, linear)).transpose()?;
+                let dx = input.then(|| backend.conv2d(*geometry, &dy, weight, None, linear)).transpose()?;
                 Ok((grads.into_iter().collect(), dx))
             }
             Layer::BatchNorm { gamma, beta, activation, .. } => {
@@ -159,25 +170,31 @@ impl Layer {
                 let own = if parameters { vec![grads.gamma, grads.beta] } else { vec![] };
                 Ok((own, Some(grads.x)))
             }
+            Layer::Reshape(_) => Ok((vec![], Some(dy.reshape(saved.x.shape())?))),
         }
     }
 
     /// (PyTorch's name, tensor) of each parameter.
     fn parameters(&self) -> Vec<(String, &Tensor)> {
         match self {
-            Layer::Conv { name, weight, .. } | Layer::ConvTranspose { name, weight, .. } => {
-                vec![(format!("{name}.weight"), weight)]
+            Layer::Conv { name, weight, bias, .. } => {
+                let bias = bias.iter().map(|bias| (format!("{name}.bias"), bias));
+                std::iter::once((format!("{name}.weight"), weight)).chain(bias).collect()
             }
+            Layer::ConvTranspose { name, weight, .. } => vec![(format!("{name}.weight"), weight)],
             Layer::BatchNorm { name, gamma, beta, .. } => {
                 vec![(format!("{name}.weight"), gamma), (format!("{name}.bias"), beta)]
             }
+            Layer::Reshape(_) => vec![],
         }
     }
 
     fn parameters_mut(&mut self) -> Vec<&mut Tensor> {
         match self {
-            Layer::Conv { weight, .. } | Layer::ConvTranspose { weight, .. } => vec![weight],
+            Layer::Conv { weight, bias, .. } => std::iter::once(weight).chain(bias).collect(),
+            Layer::ConvTranspose { weight, .. } => vec![weight],
             Layer::BatchNorm { gamma, beta, .. } => vec![gamma, beta],
+            Layer::Reshape(_) => vec![],
         }
     }
 
@@ -203,43 +220,66 @@ impl Layer {
     }
 }
 
-/// A weight `[kh, kw, C, S]` in PyTorch's layout, `[S, C, kh, kw]`; other tensors as they are. On the CPU.
+/// A weight `[kh, kw, C, S]` in PyTorch's layout: `[S, C, kh, kw]`, a linear layer's `[S, C]`; other tensors as they are.
+/// On the CPU, with numbers of its own: the optimiser changes those of the parameters.
 fn to_pytorch(tensor: &Tensor) -> Result<Tensor> {
-    let tensor = tensor.to_device(&Device::Cpu)?;
-    Ok(match tensor.rank() {
-        4 => tensor.permute((3, 2, 0, 1))?.contiguous()?,
-        _ => tensor,
-    })
-}
-
-/// The inverse of [`to_pytorch`], with the shape, device and type of `like`.
-fn from_pytorch(name: &str, tensor: &Tensor, like: &Tensor) -> Result<Tensor> {
-    let tensor = match tensor.rank() {
-        4 => tensor.permute((2, 3, 1, 0))?.contiguous()?,
+    let tensor = match *tensor.dims() {
+        [1, 1, c, s] => tensor.reshape((c, s))?.t()?,
+        [_, _, _, _] => tensor.permute((3, 2, 0, 1))?,
         _ => tensor.clone(),
     };
-    if tensor.dims() != like.dims() {
-        let shape = |t: &Tensor| match t.dims() {
-            &[h, w, c, s] => format!("{s}×{c}×{h}×{w}"),
-            other => format!("{other:?}"),
-        };
-        let (found, expected) = (shape(&tensor), shape(like));
-        return Err(Error::Invalid(format!("{name}: is {found}, expected {expected}")));
-    }
-    Ok(tensor.to_dtype(DType::F32)?.to_device(like.device())?)
+    Ok(tensor.force_contiguous()?.to_device(&Device::Cpu)?)
 }
 
-/// A stack of layers.
-#[derive(Clone, Debug)]
+/// The inverse of [`to_pytorch`], with the shape, device and type of `like`, and numbers of its own.
+fn from_pytorch(name: &str, tensor: &Tensor, like: &Tensor) -> Result<Tensor> {
+    let expected = match *like.dims() {
+        [1, 1, c, s] => vec![s, c],
+        [h, w, c, s] => vec![s, c, h, w],
+        ref other => other.to_vec(),
+    };
+    if tensor.dims() != expected {
+        let shape = |dims: &[usize]| match dims {
+            [] | [_] => format!("{dims:?}"),
+            _ => dims.iter().map(usize::to_string).collect::<Vec<_>>().join("×"),
+        };
+        let (found, expected) = (shape(tensor.dims()), shape(&expected));
+        return Err(Error::Invalid(format!("{name}: is {found}, expected {expected}")));
+    }
+    let tensor = match tensor.rank() {
+        4 => tensor.permute((2, 3, 1, 0))?,
+        2 => tensor.t()?.reshape(like.shape())?,
+        _ => tensor.clone(),
+    };
+    Ok(tensor.to_dtype(DType::F32)?.force_contiguous()?.to_device(like.device())?)
+}
+
+/// A stack of layers. It is not `Clone`: on the CPU the optimiser changes its tensors' own numbers, which the clones of a
+/// tensor share.
+#[derive(Debug)]
 pub struct Network {
     layers: Vec<Layer>,
     backend: Backend,
 }
 
 impl Network {
-    /// A network of `layers` whose tensors are on `device`.
+    /// A network of `layers` whose tensors are on `device` and share no numbers.
     pub fn new(layers: Vec<Layer>, device: &Device) -> Network {
         Network { layers, backend: Backend::of(device) }
+    }
+
+    /// A network of the same numbers that shares none with this one.
+    pub fn copy(&self) -> Result<Network> {
+        let mut layers = self.layers.clone();
+        for layer in &mut layers {
+            for tensor in layer.parameters_mut() {
+                *tensor = tensor.copy()?;
+            }
+            for (_, tensor) in layer.buffers_mut() {
+                *tensor = tensor.copy()?;
+            }
+        }
+        Ok(Network { layers, backend: self.backend })
     }
 
     /// The same network computed by the other implementation of the operations; for tests.
@@ -277,11 +317,16 @@ impl Network {
     /// The wanted gradients from `dy`, the gradient at the output. What is not wanted is not computed.
     pub fn backward(&self, tape: Tape, dy: Tensor, wanted: Wanted) -> Result<Grads> {
         let parameters = wanted == Wanted::Parameters;
+        // Where the parameters' gradients alone are wanted, that is the last layer to go back through.
+        let last = match parameters {
+            true => self.layers.iter().position(|l| !l.parameters().is_empty()).unwrap_or(self.layers.len()),
+            false => 0,
+        };
         let mut dy = Some(dy);
         let mut grads = Vec::new();
-        for (i, (layer, saved)) in self.layers.iter().zip(tape.0).enumerate().rev() {
-            let input = i > 0 || wanted == Wanted::Input;
-            let above = dy.take().expect("every layer but the first gives its input's gradient");
+        for (i, (layer, saved)) in self.layers.iter().zip(tape.0).enumerate().skip(last).rev() {
+            let input = i > last || wanted == Wanted::Input;
+            let above = dy.take().expect("every layer but the last one gives its input's gradient");
             let own;
             (own, dy) = layer.backward(self.backend, &saved, above, parameters, input)?;
             grads.push(own);
@@ -315,7 +360,7 @@ impl Network {
     }
 
     /// Parameters and buffers under PyTorch's names, in its layouts (a convolution's weight is `[out, in, kh, kw]`, a
-    /// transposed one's `[in, out, kh, kw]`), f32, on the CPU.
+    /// transposed one's `[in, out, kh, kw]`, a linear layer's `[out, in]`), f32, on the CPU.
     pub fn tensors(&self) -> Result<Vec<(String, Tensor)>> {
         let all = self.layers.iter().flat_map(|l| l.parameters().into_iter().chain(l.buffers()));
         all.map(|(name, tensor)| Ok((name, to_pytorch(tensor)?))).collect()

@@ -15,7 +15,7 @@ pub enum Stream {
     Discriminator = 2,
     /// The order of the training pictures; index = the epoch.
     Shuffle = 3,
-    /// The latents of a training step; index = the step.
+    /// The latents of a training step, those of D's update; index = the step.
     Noise = 4,
     /// The latents of the pictures that show a run's progress; index = the picture.
     FixedNoise = 5,
@@ -23,6 +23,8 @@ pub enum Stream {
     Sample = 6,
     /// The demo faces; index = the face.
     Demo = 7,
+    /// The latents of G's update where it draws its own; index = the step.
+    FreshNoise = 8,
 }
 
 /// The generator behind `(seed, stream, index)`, at its first word. `index` is taken modulo 2^56.
@@ -48,6 +50,12 @@ pub fn normals(seed: u64, stream: Stream, index: u64, out: &mut [f32]) {
             *second = (radius * sin) as f32;
         }
     }
+}
+
+/// Fills `out` with numbers uniform in [0, 1].
+pub fn uniforms(seed: u64, stream: Stream, index: u64, out: &mut [f32]) {
+    let mut rng = generator(seed, stream, index);
+    out.iter_mut().for_each(|v| *v = open_unit(&mut rng) as f32);
 }
 
 /// A random order of `0..n` (Fisher and Yates).
@@ -77,6 +85,21 @@ mod tests {
         assert!((moment(2) - 1.0).abs() < 5.0 * (2.0 / n).sqrt());
         assert!(moment(3).abs() < 5.0 * (15.0 / n).sqrt());
         assert!((moment(4) - 3.0).abs() < 5.0 * (96.0 / n).sqrt());
+    }
+
+    #[test]
+    fn uniforms_have_the_moments_of_a_uniform() {
+        let mut x = vec![0f32; 200_001];
+        uniforms(7, Stream::Generator, 3, &mut x);
+        let n = x.len() as f64;
+        let moment = |k: i32| x.iter().map(|&v| (v as f64).powi(k)).sum::<f64>() / n;
+        for k in 1..=4 {
+            // Five standard errors of the mean of u^k: its variance is 1/(2k+1) − 1/(k+1)².
+            let exact = 1.0 / (k as f64 + 1.0);
+            let error = ((1.0 / (2.0 * k as f64 + 1.0) - exact * exact) / n).sqrt();
+            assert!((moment(k) - exact).abs() < 5.0 * error, "{k}: {}", moment(k));
+        }
+        assert!(x.iter().all(|v| (0.0..=1.0).contains(v)));
     }
 
     #[test]

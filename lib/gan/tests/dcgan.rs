@@ -1,7 +1,6 @@
 //! Ten steps of DCGAN against PyTorch's numbers (`golden/dcgan`, made by `make.py` there), on both backends.
 
-use std::collections::HashMap;
-use std::path::Path;
+mod common;
 
 use candle_core::{Device, Tensor};
 use gan::adam::AdamConfig;
@@ -9,26 +8,15 @@ use gan::model::{DcganConfig, ModelConfig};
 use gan::ops::Backend;
 use gan::train::Trainer;
 
-type Tensors = HashMap<String, Tensor>;
+use common::{Tensors, gradients_match, largest_difference, part, weights_match};
 
 fn golden(name: &str) -> Tensors {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/dcgan").join(name);
-    candle_core::safetensors::load(path, &Device::Cpu).unwrap()
-}
-
-/// The tensors whose names begin with `prefix`, without it.
-fn part(tensors: &Tensors, prefix: &str) -> Tensors {
-    tensors.iter().filter_map(|(k, v)| Some((k.strip_prefix(prefix)?.to_string(), v.clone()))).collect()
+    common::golden(&format!("dcgan/{name}"))
 }
 
 /// PyTorch's NCHW to our channels-last.
 fn channels_last(x: &Tensor) -> Tensor {
     x.permute((0, 2, 3, 1)).unwrap().contiguous().unwrap()
-}
-
-fn largest_difference(a: &Tensor, b: &Tensor) -> f64 {
-    assert_eq!(a.dims(), b.dims());
-    (a - b).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap() as f64
 }
 
 fn trainer(backend: Backend) -> Trainer {
@@ -58,7 +46,7 @@ fn ten_steps(backend: Backend) {
     let expected = names.map(series);
     #[allow(clippy::needless_range_loop)] // the step indexes six series at once
     for step in 0..10 {
-        let r = trainer.step(&real, &noise(&data, step)).unwrap();
+        let r = trainer.step(&real, &noise(&data, step), None).unwrap();
         let ours = [r.loss_d_real, r.loss_d_fake, r.loss_g, r.d_x, r.d_g_z1, r.d_g_z2];
         for ((name, ours), expected) in names.iter().zip(ours).zip(&expected) {
             let theirs = expected[step] as f64;
@@ -66,13 +54,7 @@ fn ten_steps(backend: Backend) {
         }
     }
     for (network, prefix) in [(&trainer.generator, "G."), (&trainer.discriminator, "D.")] {
-        let theirs = part(&last, prefix);
-        let ours = network.tensors().unwrap();
-        assert_eq!(ours.len(), theirs.len());
-        for (name, tensor) in ours {
-            let d = largest_difference(&tensor, &theirs[&name]);
-            assert!(d < 1e-5, "{prefix}{name} after ten steps: differs by {d}");
-        }
+        weights_match(network.tensors().unwrap(), &part(&last, prefix), prefix);
     }
     let z = data["fixed_noise"].narrow(0, 0, 4).unwrap().flatten_from(1).unwrap();
     let pictures = trainer.generator.forward(&z).unwrap();
@@ -95,15 +77,9 @@ fn first_gradients(backend: Backend) {
     let (data, steps) = (golden("data.safetensors"), golden("steps.safetensors"));
     let mut trainer = trainer(backend);
     let real = channels_last(&data["real"]);
-    let (of_d, of_g) = trainer.gradients(&real, &noise(&data, 0)).unwrap();
+    let (of_d, of_g) = trainer.gradients(&real, &noise(&data, 0), None).unwrap();
     for (grads, prefix) in [(of_d, "step0.gradD."), (of_g, "step0.gradG.")] {
-        let theirs = part(&steps, prefix);
-        assert_eq!(grads.len(), theirs.len());
-        for (name, grad) in grads {
-            let scale = largest_difference(&theirs[&name], &theirs[&name].zeros_like().unwrap());
-            let d = largest_difference(&grad, &theirs[&name]);
-            assert!(d < 1e-5 * scale.max(1e-2), "{prefix}{name}: differs by {d}, largest {scale}");
-        }
+        gradients_match(grads, &part(&steps, prefix), prefix);
     }
 }
 
@@ -122,11 +98,11 @@ fn the_state_goes_out_and_comes_back() {
     let data = golden("data.safetensors");
     let real = channels_last(&data["real"]);
     let mut straight = trainer(Backend::Cpu);
-    straight.step(&real, &noise(&data, 0)).unwrap();
+    straight.step(&real, &noise(&data, 0), None).unwrap();
     let state: Tensors = straight.tensors().unwrap().into_iter().collect();
     let mut resumed = trainer(Backend::Cpu);
     resumed.load(&state).unwrap();
-    let reports = [&mut straight, &mut resumed].map(|t| t.step(&real, &noise(&data, 1)).unwrap());
+    let reports = [&mut straight, &mut resumed].map(|t| t.step(&real, &noise(&data, 1), None).unwrap());
     assert_eq!(reports[0], reports[1]);
     for ((name, a), (_, b)) in straight.tensors().unwrap().into_iter().zip(resumed.tensors().unwrap()) {
         let bytes = |t: Tensor| {

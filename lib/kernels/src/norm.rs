@@ -1,4 +1,5 @@
-//! Batch normalisation over the rows of a `[R, C]` matrix, with the activation that follows it in the same sweep.
+//! Batch normalisation over the rows of a `[R, C]` matrix, with the activation that follows it in the same sweep; and
+//! the sums of such a matrix's columns.
 //!
 //! Ioffe and Szegedy 2015; the backward formulas are those of their section 3.
 
@@ -62,6 +63,23 @@ pub fn moments(x: &[f32], c: usize) -> Moments {
     let mean = sum.iter().zip(shift).map(|(s, &x0)| (s / n + x0 as f64) as f32).collect();
     let var = sum.iter().zip(&square).map(|(s, q)| ((q / n - (s / n) * (s / n)).max(0.0)) as f32).collect();
     Moments { mean, var }
+}
+
+/// The sum of each column of `x` `[R, C]`, R ≥ 1.
+pub fn column_sums(x: &[f32], c: usize) -> Vec<f32> {
+    let rows = x.len() / c;
+    assert!(rows > 0 && x.len() == rows * c, "column sums: not a matrix of {c} columns");
+    let (sum, _) = sums(rows, c, |first, n, sum, _| {
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for row in x[first * c..(first + n) * c].chunks_exact(c) {
+                    sum.iter_mut().zip(row).for_each(|(s, &v)| *s += v);
+                }
+            },
+        );
+    });
+    sum.into_iter().map(|s| s as f32).collect()
 }
 
 /// 1/√(var + eps), computed in f64.
@@ -203,6 +221,17 @@ mod tests {
                 let var = column.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / rows as f64;
                 assert!((m.mean[c] as f64 - mean).abs() < 2e-5, "{} {mean}", m.mean[c]);
                 assert!((m.var[c] as f64 - var).abs() < 2e-5 * (1.0 + var), "{} {var}", m.var[c]);
+            }
+        }
+    }
+
+    #[test]
+    fn column_sums_match_f64_over_several_pieces() {
+        for rows in [1, 100, 256, 257, 1000] {
+            let x = batch(rows);
+            for (c, sum) in column_sums(&x, C).into_iter().enumerate() {
+                let exact: f64 = x.iter().skip(c).step_by(C).map(|&v| v as f64).sum();
+                assert!((sum as f64 - exact).abs() < 1e-6 * exact.abs().max(rows as f64), "{sum} {exact}");
             }
         }
     }

@@ -88,5 +88,8 @@ fn model(config: &ModelConfig) -> String {
     let (h, w, c) = config.image_shape();
     match config {
         ModelConfig::Dcgan(m) => format!("DCGAN {h}×{w}×{c}, nz {}, ngf {}, ndf {}", m.nz, m.ngf, m.ndf),
+        ModelConfig::Mlp(m) => {
+            format!("MLP {h}×{w}×{c}, nz {}, hidden G {:?}, D {:?}", m.nz, m.hidden_g, m.hidden_d)
+        }
     }
 }

@@ -108,7 +108,7 @@ pub struct Generator {
 }
 
 /// Reads the generator in `path` to `device`: one of ours, or any other whose names and shapes are those of a DCGAN's
-/// generator, such as the PyTorch tutorial's `state_dict` saved as safetensors.
+/// or an MLP's generator, such as the PyTorch tutorial's `state_dict` saved as safetensors.
 ///
 /// # Errors
 /// One line for each way in which the file is no such generator.

@@ -90,7 +90,8 @@ fn a_generator_comes_back_as_it_was() {
 fn a_state_goes_on_where_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.safetensors");
-    let step = |t: &mut Trainer, i: u64| t.step(&noise(&[4, 32, 32, 3], i), &noise(&[4, 5], 10 + i)).unwrap();
+    let step =
+        |t: &mut Trainer, i: u64| t.step(&noise(&[4, 32, 32, 3], i), &noise(&[4, 5], 10 + i), None).unwrap();
     let mut through = trainer();
     (0..3).for_each(|i| {
         step(&mut through, i);

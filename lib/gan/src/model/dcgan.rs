@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::layer::{Layer, Network};
@@ -54,12 +54,12 @@ impl Init<'_> {
     }
 
     fn batch_norm(&mut self, index: usize, channels: usize, activation: Activation) -> Result<()> {
-        let zeros = Tensor::zeros(channels, candle_core::DType::F32, self.device)?;
+        let zeros = || Tensor::zeros(channels, DType::F32, self.device);
         let layer = Layer::BatchNorm {
             name: format!("main.{index}"),
             gamma: self.normal(1.0, &[channels])?,
-            beta: zeros.clone(),
-            running: Moments { mean: zeros.clone(), var: zeros.ones_like()? },
+            beta: zeros()?,
+            running: Moments { mean: zeros()?, var: zeros()?.ones_like()? },
             activation,
         };
         self.layers.push(layer);
@@ -116,20 +116,21 @@ impl DcganConfig {
         let mut init = Init { seed, stream: Stream::Discriminator, layers: vec![], device };
         let weight = init.weight(self.channels, self.ndf)?;
         let geometry = Geometry::K4S2P1;
-        init.layers.push(Layer::Conv { name: "main.0".into(), geometry, weight, activation: leaky });
+        let name = "main.0".into();
+        init.layers.push(Layer::Conv { name, geometry, weight, bias: None, activation: leaky });
         let mut input = self.ndf;
         for i in 1..self.halvings() {
             let output = self.ndf << i;
             let weight = init.weight(input, output)?;
             let (name, activation) = (format!("main.{}", 3 * i - 1), Activation::Identity);
-            init.layers.push(Layer::Conv { name, geometry, weight, activation });
+            init.layers.push(Layer::Conv { name, geometry, weight, bias: None, activation });
             init.batch_norm(3 * i, output, leaky)?;
             input = output;
         }
         let weight = init.weight(input, 1)?;
         let name = format!("main.{}", 3 * self.halvings() - 1);
         let (geometry, activation) = (Geometry::K4S1P0, Activation::Identity);
-        init.layers.push(Layer::Conv { name, geometry, weight, activation });
+        init.layers.push(Layer::Conv { name, geometry, weight, bias: None, activation });
         Ok(Network::new(init.layers, device))
     }
 
@@ -146,7 +147,9 @@ impl DcganConfig {
                 Ok(config)
             }
             _ => Err(Error::Invalid(
-                "not a DCGAN generator: it has no transposed 4×4 convolutions main.0.weight, main.3.weight, …".into(),
+                "not a DCGAN generator: it has no transposed 4×4 convolutions main.0.weight, main.3.weight, …; nor an MLP: \
+                 it has no linear layers 0.weight, 2.weight, …"
+                    .into(),
             )),
         }
     }

@@ -1,6 +1,7 @@
 //! Generators and discriminators from a configuration.
 
 mod dcgan;
+mod mlp;
 
 use std::collections::HashMap;
 
@@ -8,6 +9,8 @@ use candle_core::Device;
 use serde::{Deserialize, Serialize};
 
 pub use dcgan::DcganConfig;
+pub use mlp::MlpConfig;
+pub(crate) use mlp::check_hidden;
 
 use crate::Result;
 use crate::layer::Network;
@@ -18,6 +21,8 @@ use crate::layer::Network;
 pub enum ModelConfig {
     /// Radford et al. 2016, as PyTorch's tutorial has it.
     Dcgan(DcganConfig),
+    /// Multilayer perceptrons.
+    Mlp(MlpConfig),
 }
 
 impl ModelConfig {
@@ -25,6 +30,7 @@ impl ModelConfig {
     pub fn check(&self) -> Result<()> {
         match self {
             ModelConfig::Dcgan(c) => c.check(),
+            ModelConfig::Mlp(c) => c.check(),
         }
     }
 
@@ -32,6 +38,7 @@ impl ModelConfig {
     pub fn latent_size(&self) -> usize {
         match self {
             ModelConfig::Dcgan(c) => c.nz,
+            ModelConfig::Mlp(c) => c.nz,
         }
     }
 
@@ -39,6 +46,7 @@ impl ModelConfig {
     pub fn image_shape(&self) -> (usize, usize, usize) {
         match self {
             ModelConfig::Dcgan(c) => (c.size, c.size, c.channels),
+            ModelConfig::Mlp(c) => (c.size, c.size, c.channels),
         }
     }
 
@@ -47,6 +55,7 @@ impl ModelConfig {
         self.check()?;
         match self {
             ModelConfig::Dcgan(c) => c.generator(seed, device),
+            ModelConfig::Mlp(c) => c.generator(seed, device),
         }
     }
 
@@ -55,12 +64,16 @@ impl ModelConfig {
         self.check()?;
         match self {
             ModelConfig::Dcgan(c) => c.discriminator(seed, device),
+            ModelConfig::Mlp(c) => c.discriminator(seed, device),
         }
     }
 
     /// The model whose generator has tensors of these names and shapes (PyTorch's). Of the discriminator they say
-    /// nothing; it gets the generator's width.
+    /// nothing; it gets the generator's width or widths. An MLP's hidden activations are taken for ReLU.
     pub fn from_generator_weights(shapes: &HashMap<String, Vec<usize>>) -> Result<ModelConfig> {
+        if MlpConfig::is_generator(shapes) {
+            return Ok(ModelConfig::Mlp(MlpConfig::from_generator_weights(shapes)?));
+        }
         Ok(ModelConfig::Dcgan(DcganConfig::from_generator_weights(shapes)?))
     }
 }

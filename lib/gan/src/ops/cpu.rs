@@ -1,11 +1,12 @@
 //! The operations on the CPU: the tensors' own slices handed to `gan-kernels`, a new tensor made of the result.
 
+use std::cell::Cell;
 use std::ops::Deref;
 
-use candle_core::{CpuStorage, Device, Storage, Tensor};
+use candle_core::{CpuStorage, Device, InplaceOp1, Layout, Storage, Tensor};
 use gan_kernels::{adam as adam_kernel, conv, norm as norm_kernel};
 
-use super::{Activation, AdamStep, Geometry, Moments, Norm, NormGrads, Updated};
+use super::{Activation, AdamStep, Geometry, Moments, Norm, NormGrads};
 use crate::{Error, Result};
 
 /// A contiguous f32 tensor's numbers, borrowed.
@@ -45,17 +46,41 @@ fn tensor(data: Vec<f32>, shape: impl Into<candle_core::Shape>) -> Result<Tensor
     Ok(Tensor::from_vec(data, shape.into(), &Device::Cpu)?)
 }
 
+/// A function of a tensor's own numbers, called once.
+struct Change<F>(Cell<Option<F>>);
+
+impl<F: FnOnce(&mut [f32]) -> Result<()>> InplaceOp1 for Change<F> {
+    fn name(&self) -> &'static str {
+        "change"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
+        match (storage, layout.contiguous_offsets(), self.0.take()) {
+            (CpuStorage::F32(data), Some((start, end)), Some(f)) => {
+                f(&mut data[start..end]).map_err(candle_core::Error::wrap)
+            }
+            _ => candle_core::bail!("the CPU operations change contiguous f32 tensors only"),
+        }
+    }
+}
+
+/// Calls `f` with the tensor's own numbers.
+fn change(tensor: &Tensor, f: impl FnOnce(&mut [f32]) -> Result<()>) -> Result<()> {
+    Ok(tensor.inplace_op1(&Change(Cell::new(Some(f))))?)
+}
+
 pub(super) fn conv2d(
     geometry: Geometry,
     x: &Tensor,
     weight: &Tensor,
+    bias: Option<&Tensor>,
     activation: Activation,
 ) -> Result<Tensor> {
     let (shape, s) = (x.dims4()?, weight.dim(3)?);
     let (oh, ow) = geometry.conv().output(shape.1, shape.2);
     let mut y = vec![0.0; shape.0 * oh * ow * s];
-    let (xs, ws) = (slice(x)?, slice(weight)?);
-    conv::conv2d(&geometry.conv(), &xs, shape, &ws, s, None, activation, &mut y);
+    let (xs, ws, bias) = (slice(x)?, slice(weight)?, bias.map(slice).transpose()?);
+    conv::conv2d(&geometry.conv(), &xs, shape, &ws, s, bias.as_deref(), activation, &mut y);
     tensor(y, (shape.0, oh, ow, s))
 }
 
@@ -74,11 +99,17 @@ pub(super) fn conv_transpose2d(
 }
 
 pub(super) fn weight_grad(geometry: Geometry, large: &Tensor, small: &Tensor) -> Result<Tensor> {
-    let (shape, s) = (large.dims4()?, small.dim(3)?);
-    let mut dw = vec![0.0; 16 * shape.3 * s];
+    let (shape, s, conv) = (large.dims4()?, small.dim(3)?, geometry.conv());
+    let (kh, kw) = conv.kernel;
+    let mut dw = vec![0.0; kh * kw * shape.3 * s];
     let (xs, ys) = (slice(large)?, slice(small)?);
-    conv::weight_grad(&geometry.conv(), &xs, shape, &ys, s, &mut dw);
-    tensor(dw, (4, 4, shape.3, s))
+    conv::weight_grad(&conv, &xs, shape, &ys, s, &mut dw);
+    tensor(dw, (kh, kw, shape.3, s))
+}
+
+pub(super) fn bias_grad(dy: &Tensor) -> Result<Tensor> {
+    let c = dy.dim(candle_core::D::Minus1)?;
+    tensor(norm_kernel::column_sums(&slice(dy)?, c), c)
 }
 
 pub(super) fn activation_backward(activation: Activation, y: &Tensor, dy: &Tensor) -> Result<Tensor> {
@@ -117,10 +148,20 @@ pub(super) fn batch_norm_backward(
     Ok(NormGrads { x: tensor(dx, x.shape())?, gamma: tensor(grads.gamma, c)?, beta: tensor(grads.beta, c)? })
 }
 
-pub(super) fn adam(step: &AdamStep, weight: &Tensor, m: &Tensor, v: &Tensor, g: &Tensor) -> Result<Updated> {
-    let mut weights = slice(weight)?.to_vec();
-    let (mut ms, mut vs) = (slice(m)?.to_vec(), slice(v)?.to_vec());
-    adam_kernel::adam(step, &mut weights, &mut ms, &mut vs, &slice(g)?);
-    let shape = weight.shape();
-    Ok(Updated { weight: tensor(weights, shape)?, m: tensor(ms, shape)?, v: tensor(vs, shape)? })
+pub(super) fn adam(
+    step: &AdamStep,
+    weight: &mut Tensor,
+    m: &mut Tensor,
+    v: &mut Tensor,
+    g: &Tensor,
+) -> Result<()> {
+    let g = slice(g)?;
+    change(weight, |weight| {
+        change(m, |m| {
+            change(v, |v| {
+                adam_kernel::adam(step, weight, m, v, &g);
+                Ok(())
+            })
+        })
+    })
 }

@@ -20,23 +20,27 @@ pub use gan_kernels::adam::AdamStep;
 
 use crate::Result;
 
-/// The shapes of convolution that DCGAN is made of, both with a 4×4 kernel.
+/// The shapes of convolution that the models are made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Geometry {
     /// Stride 2, padding 1: halves (transposed: doubles) the picture's sides, which are even.
     K4S2P1,
     /// Stride 1, no padding, on a 4×4 picture: 4×4 to 1×1 (transposed: 1×1 to 4×4), a matrix product.
     K4S1P0,
+    /// A 1×1 kernel, stride 1, no padding: a matrix product over the pixels' channels. On a picture of one pixel it is a
+    /// linear layer.
+    K1S1P0,
 }
 
 impl Geometry {
     /// The same for the kernels.
     pub fn conv(self) -> Conv {
-        let (stride, p) = match self {
-            Geometry::K4S2P1 => (2, 1),
-            Geometry::K4S1P0 => (1, 0),
+        let (k, stride, p) = match self {
+            Geometry::K4S2P1 => (4, 2, 1),
+            Geometry::K4S1P0 => (4, 1, 0),
+            Geometry::K1S1P0 => (1, 1, 0),
         };
-        Conv { kernel: (4, 4), stride, padding: (p, p) }
+        Conv { kernel: (k, k), stride, padding: (p, p) }
     }
 
     /// The large picture's side for a small one of `side` pixels.
@@ -44,6 +48,7 @@ impl Geometry {
         match self {
             Geometry::K4S2P1 => 2 * side,
             Geometry::K4S1P0 => side + 3,
+            Geometry::K1S1P0 => side,
         }
     }
 }
@@ -81,17 +86,6 @@ pub struct NormGrads {
     pub beta: Tensor,
 }
 
-/// Weights and their Adam moments after a step.
-#[derive(Clone, Debug)]
-pub struct Updated {
-    /// The weights.
-    pub weight: Tensor,
-    /// The first moment.
-    pub m: Tensor,
-    /// The second moment.
-    pub v: Tensor,
-}
-
 /// One of the two implementations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
@@ -117,17 +111,26 @@ macro_rules! operations {
 }
 
 operations! {
-    /// `activation(conv(x))`: x `[B, H, W, C]`, weight `[4, 4, C, S]` → `[B, H', W', S]`.
-    /// With [`Activation::Identity`] also the input gradient of [`Backend::conv_transpose2d`].
-    fn conv2d(geometry: Geometry, x: &Tensor, weight: &Tensor, activation: Activation) -> Tensor;
+    /// `activation(conv(x) + bias)`: x `[B, H, W, C]`, weight `[kh, kw, C, S]`, bias `[S]` → `[B, H', W', S]`.
+    /// Without a bias and with [`Activation::Identity`] also the input gradient of [`Backend::conv_transpose2d`].
+    fn conv2d(
+        geometry: Geometry,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        activation: Activation,
+    ) -> Tensor;
 
-    /// `activation(conv_transpose(y))`: y `[B, H', W', S]`, weight `[4, 4, C, S]` → `[B, H, W, C]`.
+    /// `activation(conv_transpose(y))`: y `[B, H', W', S]`, weight `[kh, kw, C, S]` → `[B, H, W, C]`.
     /// With [`Activation::Identity`] also the input gradient of [`Backend::conv2d`].
     fn conv_transpose2d(geometry: Geometry, y: &Tensor, weight: &Tensor, activation: Activation) -> Tensor;
 
-    /// The weights' gradient `[4, 4, C, S]` from the large picture `[B, H, W, C]` and the small one `[B, H', W', S]`: for a
+    /// The weights' gradient `[kh, kw, C, S]` from the large picture `[B, H, W, C]` and the small one `[B, H', W', S]`: for a
     /// convolution (input, output's gradient), for a transposed one (output's gradient, input).
     fn weight_grad(geometry: Geometry, large: &Tensor, small: &Tensor) -> Tensor;
+
+    /// The gradient `[C]` of a bias that was added to every row, from the gradient `[.., C]` at the sums.
+    fn bias_grad(dy: &Tensor) -> Tensor;
 
     /// The gradient at an activation's input from its output y and the gradient dy there; all of one shape.
     fn activation_backward(activation: Activation, y: &Tensor, dy: &Tensor) -> Tensor;
@@ -142,8 +145,9 @@ operations! {
     /// input x, output y, and the gradient dy at the output, all `[.., C]`.
     fn batch_norm_backward(x: &Tensor, y: &Tensor, dy: &Tensor, moments: &Moments, norm: &Norm) -> NormGrads;
 
-    /// One Adam step; weight, moments m and v, and gradient g of one shape (see [`gan_kernels::adam::adam`]).
-    fn adam(step: &AdamStep, weight: &Tensor, m: &Tensor, v: &Tensor, g: &Tensor) -> Updated;
+    /// One Adam step on weight and moments m and v from the gradient g, all of one shape (see
+    /// [`gan_kernels::adam::adam`]). On the CPU the tensors' own numbers change, so also those of their clones and views.
+    fn adam(step: &AdamStep, weight: &mut Tensor, m: &mut Tensor, v: &mut Tensor, g: &Tensor) -> ();
 }
 
 impl Backend {

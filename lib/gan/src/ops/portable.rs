@@ -5,7 +5,7 @@
 
 use candle_core::{D, Tensor};
 
-use super::{Activation, AdamStep, Geometry, Moments, Norm, NormGrads, Updated};
+use super::{Activation, AdamStep, Geometry, Moments, Norm, NormGrads};
 use crate::Result;
 
 /// x `[.., C]` as a matrix `[R, C]`.
@@ -54,6 +54,7 @@ pub(super) fn conv2d(
     geometry: Geometry,
     x: &Tensor,
     weight: &Tensor,
+    bias: Option<&Tensor>,
     activation: Activation,
 ) -> Result<Tensor> {
     let (b, h, w, c) = x.dims4()?;
@@ -65,6 +66,11 @@ pub(super) fn conv2d(
         Geometry::K4S1P0 => {
             x.reshape((b, 16 * c))?.matmul(&weight.reshape((16 * c, s))?)?.reshape((b, 1, 1, s))?
         }
+        Geometry::K1S1P0 => rows(x)?.matmul(&weight.reshape((c, s))?)?.reshape((b, h, w, s))?,
+    };
+    let y = match bias {
+        Some(bias) => y.broadcast_add(bias)?,
+        None => y,
     };
     activate(activation, y)
 }
@@ -81,6 +87,7 @@ pub(super) fn conv_transpose2d(
         Geometry::K4S1P0 => {
             y.reshape((b, s))?.matmul(&weight.reshape((16 * c, s))?.t()?)?.reshape((b, 4, 4, c))?
         }
+        Geometry::K1S1P0 => rows(y)?.matmul(&weight.reshape((c, s))?.t()?)?.reshape((b, h, w, c))?,
         Geometry::K4S2P1 => {
             // Output pixel (2i + a, 2j + e) sees 2×2 input pixels through kernel rows 3 − a − 2p and columns
             // 3 − e − 2q: four small convolutions, whose outputs are interleaved.
@@ -114,7 +121,12 @@ pub(super) fn weight_grad(geometry: Geometry, large: &Tensor, small: &Tensor) ->
             let large = large.reshape((b, 16 * c))?;
             Ok(large.t()?.matmul(&small.reshape((b, s))?)?.reshape((4, 4, c, s))?)
         }
+        Geometry::K1S1P0 => Ok(rows(large)?.t()?.matmul(&rows(small)?)?.reshape((1, 1, c, s))?),
     }
+}
+
+pub(super) fn bias_grad(dy: &Tensor) -> Result<Tensor> {
+    sum_rows(&rows(dy)?)
 }
 
 pub(super) fn activation_backward(activation: Activation, y: &Tensor, dy: &Tensor) -> Result<Tensor> {
@@ -168,13 +180,19 @@ pub(super) fn batch_norm_backward(
     Ok(NormGrads { x, gamma, beta })
 }
 
-pub(super) fn adam(step: &AdamStep, weight: &Tensor, m: &Tensor, v: &Tensor, g: &Tensor) -> Result<Updated> {
+pub(super) fn adam(
+    step: &AdamStep,
+    weight: &mut Tensor,
+    m: &mut Tensor,
+    v: &mut Tensor,
+    g: &Tensor,
+) -> Result<()> {
     let AdamStep { beta1, beta2, eps, lr, t } = *step;
     let t = i32::try_from(t).unwrap_or(i32::MAX);
-    let m = (m + ((g - m)? * (1.0 - beta1))?)?;
-    let v = ((v * beta2)? + (g.sqr()? * (1.0 - beta2))?)?;
+    *m = (&*m + ((g - &*m)? * (1.0 - beta1))?)?;
+    *v = ((&*v * beta2)? + (g.sqr()? * (1.0 - beta2))?)?;
     let root = (1.0 - beta2.powi(t)).sqrt();
-    let change = (&m / ((v.sqrt()? / root)? + eps)?)?;
-    let weight = (weight - (change * (lr / (1.0 - beta1.powi(t))))?)?;
-    Ok(Updated { weight, m, v })
+    let change = (&*m / ((v.sqrt()? / root)? + eps)?)?;
+    *weight = (&*weight - (change * (lr / (1.0 - beta1.powi(t))))?)?;
+    Ok(())
 }

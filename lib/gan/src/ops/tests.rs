@@ -38,6 +38,10 @@ fn shapes() -> Vec<(Geometry, [usize; 4], usize)> {
         (Geometry::K4S2P1, [5, 8, 8, 40], 24),
         (Geometry::K4S1P0, [4, 4, 4, 12], 1),
         (Geometry::K4S1P0, [3, 4, 4, 5], 9),
+        (Geometry::K1S1P0, [100, 1, 1, 784], 256),
+        (Geometry::K1S1P0, [7, 1, 1, 33], 1),
+        (Geometry::K1S1P0, [1, 1, 1, 1], 5),
+        (Geometry::K1S1P0, [2, 3, 5, 4], 6),
     ]
 }
 
@@ -49,10 +53,10 @@ fn small_shape(geometry: Geometry, [b, h, w, _]: [usize; 4], s: usize) -> [usize
 #[test]
 fn convolutions_agree_with_autograd_through_candles_own() {
     for (geometry, large, s) in shapes() {
-        let weight = random(1, &[4, 4, large[3], s]);
-        let (x, y) = (random(2, &large), random(3, &small_shape(geometry, large, s)));
         let conv = geometry.conv();
-        // candle's convolution is NCHW, its weight [S, C, 4, 4].
+        let weight = random(1, &[conv.kernel.0, conv.kernel.1, large[3], s]);
+        let (x, y) = (random(2, &large), random(3, &small_shape(geometry, large, s)));
+        // candle's convolution is NCHW, its weight [S, C, kh, kw].
         let nchw = |t: &Tensor| t.permute((0, 3, 1, 2)).unwrap().contiguous().unwrap();
         let nhwc = |t: &Tensor| t.permute((0, 2, 3, 1)).unwrap().contiguous().unwrap();
         let (vx, vk) = (Var::from_tensor(&x).unwrap(), Var::from_tensor(&weight).unwrap());
@@ -61,7 +65,7 @@ fn convolutions_agree_with_autograd_through_candles_own() {
         let grads = (&out * nchw(&y)).unwrap().sum_all().unwrap().backward().unwrap();
         for backend in BACKENDS {
             let what = format!("{backend:?} {geometry:?} {large:?} {s}");
-            let ours = backend.conv2d(geometry, &x, &weight, Activation::Identity).unwrap();
+            let ours = backend.conv2d(geometry, &x, &weight, None, Activation::Identity).unwrap();
             close(&ours, &nhwc(&out), 1e-5, &what);
             let dx = backend.conv_transpose2d(geometry, &y, &weight, Activation::Identity).unwrap();
             close(&dx, grads.get(&vx).unwrap(), 1e-5, &what);
@@ -74,10 +78,11 @@ fn convolutions_agree_with_autograd_through_candles_own() {
 #[test]
 fn the_transposed_convolution_is_the_adjoint() {
     for (geometry, large, s) in shapes() {
-        let weight = random(4, &[4, 4, large[3], s]);
+        let (kh, kw) = geometry.conv().kernel;
+        let weight = random(4, &[kh, kw, large[3], s]);
         let (x, y) = (random(5, &large), random(6, &small_shape(geometry, large, s)));
         for backend in BACKENDS {
-            let down = backend.conv2d(geometry, &x, &weight, Activation::Identity).unwrap();
+            let down = backend.conv2d(geometry, &x, &weight, None, Activation::Identity).unwrap();
             let up = backend.conv_transpose2d(geometry, &y, &weight, Activation::Identity).unwrap();
             let (a, b) = (dot(&down, &y), dot(&x, &up));
             assert!((a - b).abs() < 1e-4 * (1.0 + a.abs()), "{backend:?} {geometry:?}: {a} {b}");
@@ -88,7 +93,7 @@ fn the_transposed_convolution_is_the_adjoint() {
 #[test]
 fn activations_and_their_gradients_agree_with_autograd() {
     let (x, dy) = (random(7, &[3, 4, 4, 5]), random(8, &[3, 4, 4, 5]));
-    let weight = random(9, &[4, 4, 5, 2]);
+    let (weight, bias) = (random(9, &[4, 4, 5, 2]), random(10, &[2]));
     for activation in [Activation::RELU, Activation::LeakyRelu(0.2), Activation::Tanh, Activation::Identity] {
         let var = Var::from_tensor(&x).unwrap();
         let y = match activation {
@@ -101,14 +106,37 @@ fn activations_and_their_gradients_agree_with_autograd() {
             let what = format!("{backend:?} {activation:?}");
             let dx = backend.activation_backward(activation, &y.detach(), &dy).unwrap();
             close(&dx, grads.get(&var).unwrap(), 1e-6, &what);
-            let plain = backend.conv2d(Geometry::K4S2P1, &x, &weight, Activation::Identity).unwrap();
-            let fused = backend.conv2d(Geometry::K4S2P1, &x, &weight, activation).unwrap();
+            let plain = backend.conv2d(Geometry::K4S2P1, &x, &weight, None, Activation::Identity).unwrap();
+            let plain = plain.broadcast_add(&bias).unwrap();
+            let fused = backend.conv2d(Geometry::K4S2P1, &x, &weight, Some(&bias), activation).unwrap();
             let expected = match activation {
                 Activation::Identity => plain.clone(),
                 Activation::Tanh => plain.tanh().unwrap(),
                 Activation::LeakyRelu(s) => plain.maximum(&(&plain * s as f64).unwrap()).unwrap(),
             };
             close(&fused, &expected, 1e-5, &what);
+        }
+    }
+}
+
+#[test]
+fn the_bias_gradient_agrees_with_autograd_over_several_pieces() {
+    for (shape, geometry) in [
+        ([100, 1, 1, 784], Geometry::K1S1P0),
+        ([1, 1, 1, 1], Geometry::K1S1P0),
+        ([5, 9, 13, 3], Geometry::K1S1P0),
+    ] {
+        let (x, dy) = (random(16, &[shape[0], shape[1], shape[2], 4]), random(17, &shape));
+        let (weight, bias) = (random(18, &[1, 1, 4, shape[3]]), random(19, &[shape[3]]));
+        let var = Var::from_tensor(&bias).unwrap();
+        let flat = x.flatten_to(2).unwrap().matmul(&weight.flatten_to(2).unwrap()).unwrap();
+        let y = flat.broadcast_add(&var).unwrap().reshape(&shape).unwrap();
+        let grads = (&y * &dy).unwrap().sum_all().unwrap().backward().unwrap();
+        for backend in BACKENDS {
+            let what = format!("{backend:?} {shape:?}");
+            let ours = backend.conv2d(geometry, &x, &weight, Some(&bias), Activation::Identity).unwrap();
+            close(&ours, &y.detach(), 1e-5, &what);
+            close(&backend.bias_grad(&dy).unwrap(), grads.get(&var).unwrap(), 1e-5, &what);
         }
     }
 }
@@ -175,8 +203,8 @@ fn adam_is_the_same_on_both() {
         let step = AdamStep { lr: 1e-2, beta1: 0.5, beta2: 0.999, eps: 1e-8, t };
         for (i, backend) in BACKENDS.into_iter().enumerate() {
             let g = random(20 + t, &[7, 9]);
-            let new = backend.adam(&step, &weights[i], &moments[i][0], &moments[i][1], &g).unwrap();
-            (weights[i], moments[i]) = (new.weight, [new.m, new.v]);
+            let [m, v] = &mut moments[i];
+            backend.adam(&step, &mut weights[i], m, v, &g).unwrap();
         }
         close(&weights[0], &weights[1], 1e-6, "weights");
         close(&moments[0][1], &moments[1][1], 1e-6, "second moments");
@@ -186,10 +214,30 @@ fn adam_is_the_same_on_both() {
 }
 
 #[test]
+fn adam_changes_the_tensors_own_numbers_and_those_of_a_view_alone() {
+    let whole = random(15, &[3, 4]);
+    let before = whole.copy().unwrap();
+    let mut row = whole.get(1).unwrap();
+    let [mut m, mut v] = [0; 2].map(|_| row.zeros_like().unwrap());
+    let step = AdamStep { lr: 1e-2, beta1: 0.5, beta2: 0.999, eps: 1e-8, t: 1 };
+    let g = row.ones_like().unwrap();
+    Backend::Cpu.adam(&step, &mut row, &mut m, &mut v, &g).unwrap();
+    let moved = (before - whole).unwrap().to_vec2::<f32>().unwrap();
+    assert_eq!([&moved[0], &moved[2]], [&[0.0; 4]; 2]);
+    assert!(moved[1].iter().all(|d| (d - 1e-2).abs() < 1e-5), "{moved:?}");
+    let strided = random(15, &[3, 4]).t().unwrap();
+    let [mut w, mut m, mut v] = [0; 3].map(|_| strided.clone());
+    let g = strided.contiguous().unwrap();
+    let error = Backend::Cpu.adam(&step, &mut w, &mut m, &mut v, &g).unwrap_err();
+    assert!(error.to_string().contains("contiguous f32"), "{error}");
+}
+
+#[test]
 fn the_cpu_backend_refuses_what_it_cannot_read() {
     let x = random(1, &[2, 4, 4, 3]);
     let strided = x.permute((0, 2, 1, 3)).unwrap();
     let weight = random(2, &[4, 4, 3, 2]);
-    let error = Backend::Cpu.conv2d(Geometry::K4S2P1, &strided, &weight, Activation::Identity).unwrap_err();
+    let error =
+        Backend::Cpu.conv2d(Geometry::K4S2P1, &strided, &weight, None, Activation::Identity).unwrap_err();
     assert!(error.to_string().contains("contiguous f32"), "{error}");
 }

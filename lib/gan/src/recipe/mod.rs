@@ -9,7 +9,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::adam::AdamConfig;
-use crate::model::{DcganConfig, ModelConfig};
+use crate::model::{DcganConfig, MlpConfig, ModelConfig, check_hidden};
 use crate::{Error, Result};
 
 mod parse;
@@ -20,9 +20,10 @@ mod tests;
 pub const DEFAULT: &str = "celeba";
 
 /// The recipes that are built in: name and TOML.
-const BUILT_IN: [(&str, &str); 2] = [
+const BUILT_IN: [(&str, &str); 3] = [
     ("celeba", include_str!("../../../../pipelines/celeba.toml")),
     ("demo", include_str!("../../../../pipelines/demo.toml")),
+    ("mnist", include_str!("../../../../pipelines/mnist.toml")),
 ];
 
 /// A checked recipe.
@@ -57,6 +58,19 @@ pub enum ModelPart {
         /// Slope of the discriminator's LeakyReLU below zero, in [0, 1).
         leaky_slope: f64,
     },
+    /// Multilayer perceptrons on the flattened pictures.
+    Mlp {
+        /// Length of a latent vector, 1 to 4,096.
+        nz: usize,
+        /// Widths of the generator's hidden layers, at most 16 of 1 to 4,096.
+        hidden_g: Vec<usize>,
+        /// Widths of the discriminator's hidden layers, at most 16 of 1 to 4,096.
+        hidden_d: Vec<usize>,
+        /// Slope below zero of the generator's hidden activations, in [0, 1); 0 is ReLU.
+        slope_g: f64,
+        /// Slope below zero of the discriminator's hidden activations, in [0, 1); 0 is ReLU.
+        slope_d: f64,
+    },
 }
 
 /// Adam's settings for the two networks.
@@ -74,11 +88,15 @@ pub struct Optimiser {
     pub eps: f64,
 }
 
-/// How long a run takes and in what portions.
+/// How long a run takes, in what portions and what a step of it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
     /// Pictures in a step, 1 to 65,536; the last step of an epoch has what is left.
     pub batch: usize,
+    /// Whether G's update draws latents of its own; else it learns from the fakes that D has just seen. (Weights that an
+    /// earlier version saved do not say: it knew the latter alone.)
+    #[serde(default)]
+    pub fresh_noise: bool,
     /// How long.
     #[serde(flatten)]
     pub length: Length,
@@ -141,15 +159,30 @@ impl Recipe {
     /// This recipe with the flags' values in place of its own.
     ///
     /// # Errors
-    /// A value out of its range, named by its flag.
+    /// A value out of its range, or that the recipe's architecture does not have, named by its flag.
     pub fn with(mut self, flags: &Overrides) -> Result<Recipe> {
         fn put<T: Copy>(value: &mut T, flag: Option<T>) {
             *value = flag.unwrap_or(*value);
         }
-        let ModelPart::Dcgan { nz, ngf, ndf, .. } = &mut self.model;
-        put(nz, flags.nz);
-        put(ngf, flags.ngf);
-        put(ndf, flags.ndf);
+        match &mut self.model {
+            ModelPart::Dcgan { nz, ngf, ndf, .. } => {
+                put(nz, flags.nz);
+                put(ngf, flags.ngf);
+                put(ndf, flags.ndf);
+            }
+            ModelPart::Mlp { nz, .. } => {
+                put(nz, flags.nz);
+                for (flag, value, key) in [("ngf", flags.ngf, "hidden_g"), ("ndf", flags.ndf, "hidden_d")] {
+                    if value.is_some() {
+                        return Err(Error::Invalid(format!(
+                            "--{flag}: an MLP has no such width; a recipe file sets its layers (`{key}`; --dry-run prints \
+                             recipe {})",
+                            self.name
+                        )));
+                    }
+                }
+            }
+        }
         put(&mut self.optimiser.lr_g, flags.lr_g);
         put(&mut self.optimiser.lr_d, flags.lr_d);
         put(&mut self.optimiser.beta1, flags.beta1);
@@ -164,37 +197,25 @@ impl Recipe {
     }
 
     /// The first value that is out of its range, as (key, what is wrong with it).
-    fn check(&self) -> Result<(), (&'static str, String)> {
-        let ModelPart::Dcgan { nz, ngf, ndf, leaky_slope } = &self.model;
+    fn check(&self) -> Result<(), Wrong> {
+        self.model.check()?;
         let (length, steps, most_steps) = match self.schedule.length {
             Length::Epochs(n) => ("epochs", n, 1_000_000),
             Length::Steps(n) => ("steps", n, 1_000_000_000),
         };
         let whole = [
             ("seed", self.seed, 0, i64::MAX as u64),
-            ("nz", *nz as u64, 1, 4_096),
-            ("ngf", *ngf as u64, 1, 4_096),
-            ("ndf", *ndf as u64, 1, 4_096),
             ("batch", self.schedule.batch as u64, 1, 65_536),
             (length, steps, 1, most_steps),
         ];
-        for (key, value, least, most) in whole {
-            if !(least..=most).contains(&value) {
-                return Err((key, format!("{value} is not in {least} to {most}")));
-            }
-        }
+        in_range(&whole)?;
         let o = &self.optimiser;
         for (key, value) in [("lr_g", o.lr_g), ("lr_d", o.lr_d), ("eps", o.eps)] {
             if !(value > 0.0 && value <= 1.0) {
                 return Err((key, format!("{value} is not above 0 and at most 1")));
             }
         }
-        for (key, value) in [("beta1", o.beta1), ("beta2", o.beta2), ("leaky_slope", *leaky_slope)] {
-            if !(0.0..1.0).contains(&value) {
-                return Err((key, format!("{value} is not at least 0 and below 1")));
-            }
-        }
-        Ok(())
+        below_one(&[("beta1", o.beta1), ("beta2", o.beta2)])
     }
 
     /// The recipe as a TOML file that [`Recipe::load`] takes; the same bytes for the same recipe.
@@ -203,7 +224,43 @@ impl Recipe {
     }
 }
 
+/// A recipe's key, and what is wrong with its value.
+type Wrong = (&'static str, String);
+
+/// Refuses a (key, value, least, most) whose value is not between the two.
+fn in_range(values: &[(&'static str, u64, u64, u64)]) -> Result<(), Wrong> {
+    match values.iter().find(|(_, value, least, most)| !(least..=most).contains(&value)) {
+        Some((key, value, least, most)) => Err((key, format!("{value} is not in {least} to {most}"))),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a (key, value) whose value is not in [0, 1).
+fn below_one(values: &[(&'static str, f64)]) -> Result<(), Wrong> {
+    match values.iter().find(|(_, value)| !(0.0..1.0).contains(value)) {
+        Some((key, value)) => Err((key, format!("{value} is not at least 0 and below 1"))),
+        None => Ok(()),
+    }
+}
+
 impl ModelPart {
+    /// The first value that is out of its range.
+    fn check(&self) -> Result<(), Wrong> {
+        let width = |key, value: usize| (key, value as u64, 1, 4_096);
+        match self {
+            &ModelPart::Dcgan { nz, ngf, ndf, leaky_slope } => {
+                in_range(&[width("nz", nz), width("ngf", ngf), width("ndf", ndf)])?;
+                below_one(&[("leaky_slope", leaky_slope)])
+            }
+            ModelPart::Mlp { nz, hidden_g, hidden_d, slope_g, slope_d } => {
+                in_range(&[width("nz", *nz)])?;
+                check_hidden(hidden_g).map_err(|wrong| ("hidden_g", wrong))?;
+                check_hidden(hidden_d).map_err(|wrong| ("hidden_d", wrong))?;
+                below_one(&[("slope_g", *slope_g), ("slope_d", *slope_d)])
+            }
+        }
+    }
+
     /// The networks for pictures of `height` × `width` × `channels`.
     ///
     /// # Errors
@@ -211,11 +268,18 @@ impl ModelPart {
     pub fn config(&self, height: usize, width: usize, channels: usize) -> Result<ModelConfig> {
         if height != width {
             return Err(Error::Invalid(format!(
-                "the pictures are {width}×{height}: a DCGAN needs square ones (`prep --size 64`)"
+                "the pictures are {width}×{height}: the models take square ones (`prep --size 64`)"
             )));
         }
-        let &ModelPart::Dcgan { nz, ngf, ndf, leaky_slope } = self;
-        let config = ModelConfig::Dcgan(DcganConfig { size: height, channels, nz, ngf, ndf, leaky_slope });
+        let config = match self.clone() {
+            ModelPart::Dcgan { nz, ngf, ndf, leaky_slope } => {
+                ModelConfig::Dcgan(DcganConfig { size: height, channels, nz, ngf, ndf, leaky_slope })
+            }
+            ModelPart::Mlp { nz, hidden_g, hidden_d, slope_g, slope_d } => {
+                let size = height;
+                ModelConfig::Mlp(MlpConfig { size, channels, nz, hidden_g, hidden_d, slope_g, slope_d })
+            }
+        };
         config.check()?;
         Ok(config)
     }

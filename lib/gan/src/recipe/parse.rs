@@ -9,21 +9,28 @@ use toml::de::{DeTable, DeValue};
 use super::{Length, ModelPart, Optimiser, Recipe, Schedule};
 use crate::{Error, Result};
 
-/// Every key that a recipe has, by table ("" is the top). Of `epochs` and `steps` there is exactly one.
-const KEYS: [(&str, &[&str]); 4] = [
-    ("", &["name", "about", "seed", "model", "optimiser", "schedule"]),
-    ("model", &["arch", "nz", "ngf", "ndf", "leaky_slope"]),
-    ("optimiser", &["lr_g", "lr_d", "beta1", "beta2", "eps"]),
-    ("schedule", &["batch", "epochs", "steps"]),
+/// The keys of a table ("" is the top).
+type Keys = [(&'static str, &'static [&'static str]); 4];
+
+/// Every key that a recipe of an architecture has. Of `epochs` and `steps` there is exactly one.
+const fn keys(model: &'static [&'static str]) -> Keys {
+    [
+        ("", &["name", "about", "seed", "model", "optimiser", "schedule"]),
+        ("model", model),
+        ("optimiser", &["lr_g", "lr_d", "beta1", "beta2", "eps"]),
+        ("schedule", &["batch", "fresh_noise", "epochs", "steps"]),
+    ]
+}
+
+/// The architectures and their keys.
+const ARCHITECTURES: [(&str, Keys); 2] = [
+    ("dcgan", keys(&["arch", "nz", "ngf", "ndf", "leaky_slope"])),
+    ("mlp", keys(&["arch", "nz", "hidden_g", "hidden_d", "slope_g", "slope_d"])),
 ];
 
 /// Parses and checks a recipe; `file` is for the errors.
 pub fn recipe(text: &str, file: &Path) -> Result<Recipe> {
     let reader = Reader::new(text, file)?;
-    let arch = reader.text("arch")?;
-    if arch != "dcgan" {
-        return Err(reader.wrong("arch", format!("`{arch}` is no architecture; there is `dcgan`")));
-    }
     let length = match (reader.has("epochs"), reader.has("steps")) {
         (true, false) => Length::Epochs(reader.whole("epochs")?),
         (false, true) => Length::Steps(reader.whole("steps")?),
@@ -34,12 +41,7 @@ pub fn recipe(text: &str, file: &Path) -> Result<Recipe> {
         name: reader.text("name")?,
         about: reader.text("about")?,
         seed: reader.whole("seed")?,
-        model: ModelPart::Dcgan {
-            nz: reader.whole("nz")? as usize,
-            ngf: reader.whole("ngf")? as usize,
-            ndf: reader.whole("ndf")? as usize,
-            leaky_slope: reader.real("leaky_slope")?,
-        },
+        model: model(&reader)?,
         optimiser: Optimiser {
             lr_g: reader.real("lr_g")?,
             lr_d: reader.real("lr_d")?,
@@ -47,32 +49,67 @@ pub fn recipe(text: &str, file: &Path) -> Result<Recipe> {
             beta2: reader.real("beta2")?,
             eps: reader.real("eps")?,
         },
-        schedule: Schedule { batch: reader.whole("batch")? as usize, length },
+        schedule: Schedule {
+            batch: reader.whole("batch")? as usize,
+            fresh_noise: reader.yes_or_no("fresh_noise")?,
+            length,
+        },
     };
     recipe.check().map_err(|(key, wrong)| reader.wrong(key, wrong))?;
     Ok(recipe)
 }
 
+fn model(reader: &Reader) -> Result<ModelPart> {
+    let nz = reader.whole("nz")? as usize;
+    Ok(match reader.text("arch")?.as_str() {
+        "mlp" => ModelPart::Mlp {
+            nz,
+            hidden_g: reader.wholes("hidden_g")?,
+            hidden_d: reader.wholes("hidden_d")?,
+            slope_g: reader.real("slope_g")?,
+            slope_d: reader.real("slope_d")?,
+        },
+        _ => ModelPart::Dcgan {
+            nz,
+            ngf: reader.whole("ngf")? as usize,
+            ndf: reader.whole("ndf")? as usize,
+            leaky_slope: reader.real("leaky_slope")?,
+        },
+    })
+}
+
 /// The values of a file by key (no key is in two tables), each with its line.
 struct Reader<'a> {
     file: &'a Path,
+    keys: &'static Keys,
     values: BTreeMap<&'static str, (usize, DeValue<'a>)>,
 }
 
 impl<'a> Reader<'a> {
-    /// Parses `text`; every key must be known and in its place.
+    /// Parses `text`; every key must be one of its architecture's and in its place.
     fn new(text: &'a str, file: &'a Path) -> Result<Reader<'a>> {
         let line = |span: Range<usize>| text[..span.start.min(text.len())].matches('\n').count() + 1;
         let error = |at: usize, what: &str| Error::file(file, format!("line {at}: {what}"));
         let top = DeTable::parse(text)
             .map_err(|e| error(line(e.span().unwrap_or(0..0)), &e.message().replace('\n', ", ")))?;
+        let arch = top.get_ref().get("model").and_then(|model| model.get_ref().get("arch"));
+        let keys = match arch.and_then(|arch| Some((arch.get_ref().as_str()?, line(arch.span())))) {
+            // An absent one, or one that is no string, is found missing or wrong with the other keys.
+            None => &ARCHITECTURES[0].1,
+            Some((arch, at)) => {
+                let known = ARCHITECTURES.iter().find(|(name, _)| *name == arch);
+                let names = ARCHITECTURES.map(|(name, _)| format!("`{name}`")).join(" and ");
+                let unknown = || error(at, &format!("arch: `{arch}` is no architecture; there are {names}"));
+                &known.ok_or_else(unknown)?.1
+            }
+        };
         let mut values = BTreeMap::new();
         let mut tables = vec![("", top.into_inner())];
         while let Some((table, content)) = tables.pop() {
             for (key, value) in content {
                 let at = line(key.span());
-                let known = known_key(table, key.get_ref()).map_err(|what| error(at, &what))?;
-                let is_table = table.is_empty() && KEYS.iter().any(|(name, _)| *name == known);
+                let known = known_key(keys, table, key.get_ref()).map_err(|what| error(at, &what))?;
+                let is_table = table.is_empty() && keys.iter().any(|(name, _)| *name == known);
                 match value.into_inner() {
                     DeValue::Table(inner) if is_table => tables.push((known, inner)),
                     other if is_table => {
@@ -85,7 +122,7 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-        Ok(Reader { file, values })
+        Ok(Reader { file, keys, values })
     }
 
     fn has(&self, key: &str) -> bool {
@@ -99,7 +136,8 @@ impl<'a> Reader<'a> {
     }
 
     fn missing(&self, key: &str) -> Error {
-        let (table, _) = KEYS.iter().find(|(_, keys)| keys.contains(&key)).expect("a key of KEYS");
+        let (table, _) =
+            self.keys.iter().find(|(_, keys)| keys.contains(&key)).expect("a key of the architecture's");
         let place = if table.is_empty() { "at the top".into() } else { format!("in [{table}]") };
         Error::file(
             self.file,
@@ -123,8 +161,28 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn whole(&self, key: &str) -> Result<u64> {
+    fn yes_or_no(&self, key: &str) -> Result<bool> {
         match self.get(key)? {
+            DeValue::Boolean(b) => Ok(*b),
+            other => Err(self.not_a(key, "true or false", other)),
+        }
+    }
+
+    fn whole(&self, key: &str) -> Result<u64> {
+        self.to_whole(key, self.get(key)?)
+    }
+
+    fn wholes(&self, key: &str) -> Result<Vec<usize>> {
+        match self.get(key)? {
+            DeValue::Array(all) => {
+                all.iter().map(|value| Ok(self.to_whole(key, value.get_ref())? as usize)).collect()
+            }
+            other => Err(self.not_a(key, "a list of whole numbers", other)),
+        }
+    }
+
+    fn to_whole(&self, key: &str, value: &DeValue) -> Result<u64> {
+        match value {
             DeValue::Integer(i) => u64::from_str_radix(i.as_str(), i.radix())
                 .map_err(|_| self.wrong(key, format!("{i} is not a whole number of at most 64 bits"))),
             other => Err(self.not_a(key, "a whole number", other)),
@@ -148,19 +206,24 @@ fn kind(value: &DeValue) -> String {
     format!("{article} {name}")
 }
 
-/// The key of [`KEYS`] that `key` in `table` is, or what is wrong with it.
-fn known_key(table: &str, key: &str) -> Result<&'static str, String> {
+/// The key among `all` that `key` in `table` is, or what is wrong with it.
+fn known_key(all: &'static Keys, table: &str, key: &str) -> Result<&'static str, String> {
     let place = |table: &str| match table {
         "" => "at the top".to_string(),
         _ => format!("in [{table}]"),
     };
-    let (_, keys) = KEYS.iter().find(|(name, _)| *name == table).expect("a table of KEYS");
+    let (_, keys) = all.iter().find(|(name, _)| *name == table).expect("a table of a recipe");
     if let Some(known) = keys.iter().find(|known| **known == key) {
         return Ok(known);
     }
     let unknown = format!("unknown key `{key}` {}", place(table));
-    if let Some((home, _)) = KEYS.iter().find(|(_, keys)| keys.contains(&key)) {
+    if let Some((home, _)) = all.iter().find(|(_, keys)| keys.contains(&key)) {
         return Err(format!("{unknown}: it belongs {}", place(home)));
+    }
+    let has =
+        |(_, keys): &&(&str, Keys)| keys.iter().any(|(name, keys)| *name == table && keys.contains(&key));
+    if let Some((arch, _)) = ARCHITECTURES.iter().find(has) {
+        return Err(format!("{unknown}: it belongs to arch = \"{arch}\""));
     }
     Err(format!("{unknown}; did you mean `{}`?", nearest(key, keys)))
 }

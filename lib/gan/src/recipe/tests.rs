@@ -6,7 +6,10 @@ fn parse(text: &str) -> Result<Recipe> {
 
 /// The built-in recipe's TOML with `from` replaced by `to`, and the one-line error that it gives.
 fn error_after(from: &str, to: &str) -> String {
-    let text = BUILT_IN[0].1;
+    error_in(BUILT_IN[0].1, from, to)
+}
+
+fn error_in(text: &str, from: &str, to: &str) -> String {
     assert!(text.contains(from), "{from}");
     let line = parse(&text.replacen(from, to, 1)).unwrap_err().to_string();
     assert!(!line.contains('\n') && line.starts_with("my.toml: "), "{line}");
@@ -28,10 +31,62 @@ fn celeba_is_the_tutorial() {
     assert_eq!(r.model, ModelPart::Dcgan { nz: 100, ngf: 64, ndf: 64, leaky_slope: 0.2 });
     assert_eq!(r.optimiser.generator(), AdamConfig { lr: 2e-4, beta1: 0.5, beta2: 0.999, eps: 1e-8 });
     assert_eq!(r.optimiser.discriminator(), r.optimiser.generator());
-    assert_eq!(r.schedule, Schedule { batch: 128, length: Length::Epochs(5) });
+    assert_eq!(r.schedule, Schedule { batch: 128, fresh_noise: false, length: Length::Epochs(5) });
     assert_eq!(r.seed, 999);
     // 5,999 pictures: 46 batches of 128 and one of 111.
     assert_eq!((r.schedule.epoch_steps(5999), r.schedule.steps(5999)), (47, 235));
+}
+
+#[test]
+fn mnist_is_yunjeys_tutorial() {
+    let r = Recipe::load("mnist").unwrap();
+    let hidden = || vec![256, 256];
+    let (hidden_g, hidden_d) = (hidden(), hidden());
+    assert_eq!(r.model, ModelPart::Mlp { nz: 64, hidden_g, hidden_d, slope_g: 0.0, slope_d: 0.2 });
+    assert_eq!(r.optimiser.generator(), AdamConfig { lr: 2e-4, beta1: 0.9, beta2: 0.999, eps: 1e-8 });
+    assert_eq!(r.optimiser.discriminator(), r.optimiser.generator());
+    assert_eq!(r.schedule, Schedule { batch: 100, fresh_noise: true, length: Length::Epochs(200) });
+    assert_eq!(r.schedule.steps(60_000), 120_000);
+    assert_eq!(r.model.config(28, 28, 1).unwrap().image_shape(), (28, 28, 1));
+}
+
+#[test]
+fn keys_of_another_architecture_are_refused() {
+    let mnist = BUILT_IN[2].1;
+    let e = error_in(mnist, "slope_g", "ngf");
+    assert_eq!(e, "my.toml: line 14: unknown key `ngf` in [model]: it belongs to arch = \"dcgan\"");
+    let e = error_after("leaky_slope", "hidden_d");
+    assert!(e.ends_with("unknown key `hidden_d` in [model]: it belongs to arch = \"mlp\""), "{e}");
+    for (from, to, wanted) in [
+        (
+            "hidden_g = [256, 256]",
+            "hidden_g = 256",
+            "hidden_g: an integer where a list of whole numbers should be",
+        ),
+        (
+            "hidden_g = [256, 256]",
+            "hidden_g = [256, 2.5]",
+            "hidden_g: a float where a whole number should be",
+        ),
+        ("hidden_d = [256, 256]", "hidden_d = [256, 0]", "line 13: hidden_d: 0 is not in 1 to 4096"),
+        ("slope_d = 0.2", "slope_d = 1", "slope_d: 1 is not at least 0 and below 1"),
+        ("fresh_noise = true", "fresh_noise = 1", "fresh_noise: an integer where true or false should be"),
+        ("fresh_noise = true", "", "`fresh_noise` is missing in [schedule]"),
+        ("arch = \"mlp\"", "", "unknown key `hidden_d` in [model]"),
+    ] {
+        let line = error_in(mnist, from, to);
+        assert!(line.contains(wanted), "{line} should have {wanted}");
+    }
+    for flags in
+        [Overrides { ngf: Some(3), ..Default::default() }, Overrides { ndf: Some(3), ..Default::default() }]
+    {
+        let line = Recipe::load("mnist").unwrap().with(&flags).unwrap_err().to_string();
+        let flag = if flags.ngf.is_some() { "--ngf" } else { "--ndf" };
+        assert!(line.starts_with(&format!("{flag}: an MLP has no such width")), "{line}");
+    }
+    let flags = Overrides { nz: Some(3), ..Default::default() };
+    let changed = Recipe::load("mnist").unwrap().with(&flags).unwrap();
+    assert_eq!(changed.model.config(28, 28, 1).unwrap().latent_size(), 3);
 }
 
 #[test]
@@ -79,7 +134,7 @@ fn missing_keys_wrong_types_and_ranges_are_one_line() {
         ("nz = 100", "nz = 0", "nz: 0 is not in 1 to 4096"),
         ("lr_g = 2e-4", "lr_g = nan", "lr_g: NaN is not above 0"),
         ("beta1 = 0.5", "beta1 = 1.0", "beta1: 1 is not at least 0 and below 1"),
-        ("\"dcgan\"", "\"dcgna\"", "arch: `dcgna` is no architecture"),
+        ("\"dcgan\"", "\"dcgna\"", "arch: `dcgna` is no architecture; there are `dcgan` and `mlp`"),
         ("[model]", "model = 3\n[other]", "`model` is an integer, not a table"),
         ("seed = 999", "seed = ", "line 8: "),
     ] {

@@ -68,10 +68,17 @@ pub struct Outcome {
 
 /// What a step learns from.
 struct Batch {
-    /// `[B, H, W, C]` in [−1, 1].
-    real: Vec<f32>,
     count: usize,
+    /// `[count, H, W, C]` in [−1, 1].
+    real: Vec<f32>,
+    /// The latents of D's fakes, `[count, nz]`.
+    noise: Vec<f32>,
+    /// Those of G's update, where the recipe draws it its own.
+    fresh: Option<Vec<f32>>,
 }
+
+/// The same on the device: real pictures, latents, latents of G's own.
+type Inputs = (Tensor, Tensor, Option<Tensor>);
 
 impl<'a> Run<'a> {
     /// Prepares a run of `recipe` on the pictures of `shard`: fresh networks from the recipe's seed.
@@ -109,16 +116,17 @@ impl<'a> Run<'a> {
     /// # Errors
     /// A device without room.
     pub fn estimate(&self) -> Result<Estimate> {
-        let mut copy = self.trainer.clone();
+        let mut copy = self.trainer.copy()?;
         let order = permutation(self.recipe.seed, Stream::Shuffle, 0, self.shard.len());
-        let batch = gather(self.shard, &order[..self.recipe.schedule.batch.min(order.len())]);
+        let indices = &order[..self.recipe.schedule.batch.min(order.len())];
+        let batch = self.batches().gather(indices, 0);
         let count = batch.count;
-        let (real, z) = self.tensors(batch, 0)?;
+        let (real, z, fresh) = self.tensors(batch)?;
         // The first step pays for fresh memory.
-        copy.step(&real, &z)?;
+        copy.step(&real, &z, fresh.as_ref())?;
         let (start, mut measured) = (Instant::now(), 0);
         while measured == 0 || start.elapsed() < MEASURE_FOR && measured < MOST_MEASURED {
-            copy.step(&real, &z)?;
+            copy.step(&real, &z, fresh.as_ref())?;
             measured += 1;
         }
         let images_per_second = count as f64 * measured as f64 / start.elapsed().as_secs_f64();
@@ -146,17 +154,17 @@ impl<'a> Run<'a> {
         let total = self.steps();
         let per_epoch = self.recipe.schedule.epoch_steps(self.shard.len());
         let (start, mut seen, mut saved) = (Instant::now(), 0, None);
-        let shuffled = Shuffled { shard: self.shard, recipe: self.recipe, total };
+        let shuffled = self.batches();
         thread::scope(|scope| {
             // One batch waits while another is trained on.
             let (sender, batches) = sync_channel(1);
-            scope.spawn(move || shuffled.send(&sender));
+            scope.spawn(move || shuffled.send(total, &sender));
             let mut clock = Instant::now();
             for (step, batch) in (1..).zip(batches) {
                 let epoch = (step - 1) / per_epoch + 1;
                 let count = batch.count;
-                let (real, z) = self.tensors(batch, step - 1)?;
-                let losses = self.trainer.step(&real, &z)?;
+                let (real, z, fresh) = self.tensors(batch)?;
+                let losses = self.trainer.step(&real, &z, fresh.as_ref())?;
                 if !losses.is_finite() {
                     return Err(diverged(step, "the loss is not finite", folder, saved));
                 }
@@ -190,14 +198,16 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// A batch and its latents on the device. `step` from 0.
-    fn tensors(&self, batch: Batch, step: u64) -> Result<(Tensor, Tensor)> {
+    fn batches(&self) -> Batches<'a> {
+        Batches { shard: self.shard, recipe: self.recipe, nz: self.model.latent_size() }
+    }
+
+    /// A batch on the device.
+    fn tensors(&self, batch: Batch) -> Result<Inputs> {
         let (h, w, c) = self.model.image_shape();
-        let nz = self.model.latent_size();
-        let mut z = vec![0.0; batch.count * nz];
-        normals(self.recipe.seed, Stream::Noise, step, &mut z);
         let real = Tensor::from_vec(batch.real, (batch.count, h, w, c), self.device)?;
-        Ok((real, Tensor::from_vec(z, (batch.count, nz), self.device)?))
+        let latents = |z| Tensor::from_vec(z, (batch.count, self.model.latent_size()), self.device);
+        Ok((real, latents(batch.noise)?, batch.fresh.map(latents).transpose()?))
     }
 
     /// Writes state, generator and discriminator; `saved` is the step of the last time.
@@ -218,9 +228,11 @@ impl<'a> Run<'a> {
             tool: env!("CARGO_PKG_VERSION").into(),
         };
         checkpoint::write(&folder.join(meta.kind.file_name()), &meta, &state)?;
-        // In a step G runs once, and D on the real pictures, on the fakes, and on the fakes again for G.
+        // In a step G runs once, or a second time on noise of its own, and D on the real pictures, on the fakes, and on
+        // pictures for G.
+        let of_g = if self.recipe.schedule.fresh_noise { 2 * step } else { step };
         let networks = [
-            (Kind::Generator, &self.trainer.generator, step),
+            (Kind::Generator, &self.trainer.generator, of_g),
             (Kind::Discriminator, &self.trainer.discriminator, 3 * step),
         ];
         for (kind, network, batches) in networks {
@@ -257,26 +269,40 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The batches of a run, in their order.
-struct Shuffled<'a> {
+/// The batches of a run.
+struct Batches<'a> {
     shard: &'a Shard,
     recipe: &'a Recipe,
-    total: u64,
+    nz: usize,
 }
 
-impl Shuffled<'_> {
-    /// Sends all batches, or as many as are taken: a run that stops drops the receiver.
-    fn send(&self, to: &SyncSender<Batch>) {
-        let mut left = self.total;
+impl Batches<'_> {
+    /// Sends the `total` batches of a run in their order, or as many as are taken: a run that stops drops the receiver.
+    fn send(&self, total: u64, to: &SyncSender<Batch>) {
+        let mut step = 0;
         for epoch in 0.. {
             let order = permutation(self.recipe.seed, Stream::Shuffle, epoch, self.shard.len());
             for indices in order.chunks(self.recipe.schedule.batch) {
-                if left == 0 || to.send(gather(self.shard, indices)).is_err() {
+                if step == total || to.send(self.gather(indices, step)).is_err() {
                     return;
                 }
-                left -= 1;
+                step += 1;
             }
         }
+    }
+
+    /// The pictures of these indices, and the latents of `step`, counted from 0.
+    fn gather(&self, indices: &[usize], step: u64) -> Batch {
+        let (shard, count) = (self.shard, indices.len());
+        let mut real = vec![0.0; count * shard.height() * shard.width() * shard.channels()];
+        shard.gather(indices, &mut real);
+        let latents = |stream| {
+            let mut z = vec![0.0; count * self.nz];
+            normals(self.recipe.seed, stream, step, &mut z);
+            z
+        };
+        let fresh = self.recipe.schedule.fresh_noise.then(|| latents(Stream::FreshNoise));
+        Batch { count, real, noise: latents(Stream::Noise), fresh }
     }
 }
 
@@ -287,12 +313,6 @@ fn with_batches_tracked(mut tensors: Vec<(String, Tensor)>, batches: u64) -> Res
         tensors.push((format!("{norm}num_batches_tracked"), Tensor::new(batches as i64, &Device::Cpu)?));
     }
     Ok(tensors)
-}
-
-fn gather(shard: &Shard, indices: &[usize]) -> Batch {
-    let mut real = vec![0.0; indices.len() * shard.height() * shard.width() * shard.channels()];
-    shard.gather(indices, &mut real);
-    Batch { real, count: indices.len() }
 }
 
 fn metrics(step: u64, epoch: u64, losses: &StepReport, images_per_second: f64) -> Metrics {

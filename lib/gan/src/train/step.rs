@@ -13,7 +13,7 @@ const REAL: f64 = 1.0;
 const FAKE: f64 = 0.0;
 
 /// Both networks and their optimisers: the whole state of a training run.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Trainer {
     /// The generator, `[B, nz]` → `[B, H, W, C]`.
     pub generator: Network,
@@ -60,8 +60,8 @@ struct DiscriminatorPass {
     grads: Vec<Tensor>,
     real: Loss,
     fake: Loss,
-    pictures: Tensor,
-    tape: Tape,
+    /// G's pictures with the tape of their making.
+    fakes: (Tensor, Tape),
 }
 
 impl Trainer {
@@ -76,44 +76,63 @@ impl Trainer {
         Ok(Trainer { generator, discriminator, adam_g, adam_d })
     }
 
-    /// One step as the DCGAN tutorial has it: D on `real` `[B, H, W, C]` in [−1, 1] and on the fakes of `z` `[B, nz]`,
-    /// each with its own batch-norm statistics, and its update; then G's, through the updated D.
-    pub fn step(&mut self, real: &Tensor, z: &Tensor) -> Result<StepReport> {
-        let pass = self.discriminator_gradients(real, z)?;
-        // Between gradients and apply is the place for an all-reduce, should several processes train one model.
-        self.adam_d.apply(&mut self.discriminator, &pass.grads)?;
-        let (grads, loss) = self.generator_gradients(&pass.pictures, pass.tape)?;
-        self.adam_g.apply(&mut self.generator, &grads)?;
+    /// A trainer in the same state that shares nothing with this one.
+    pub fn copy(&self) -> Result<Trainer> {
+        Ok(Trainer {
+            generator: self.generator.copy()?,
+            discriminator: self.discriminator.copy()?,
+            adam_g: self.adam_g.copy()?,
+            adam_d: self.adam_d.copy()?,
+        })
+    }
 
-        let scalars = [&pass.real.value, &pass.fake.value, &loss.value];
-        let probabilities = [&pass.real.probability, &pass.fake.probability, &loss.probability];
-        let all = Tensor::stack(&[scalars, probabilities].concat(), 0)?.to_vec1::<f32>()?;
+    /// One step: D on `real` `[B, H, W, C]` in [−1, 1] and on the fakes of `z` `[B, nz]`, each with its own batch-norm
+    /// statistics, and its update; then G's, through the updated D, on the pictures of the latents `fresh` or, where there
+    /// are none, on the fakes that D has just seen (as the DCGAN tutorial has it).
+    pub fn step(&mut self, real: &Tensor, z: &Tensor, fresh: Option<&Tensor>) -> Result<StepReport> {
+        // On a thread of the pool the many small pieces of a step start at once; from outside, each would wait to be
+        // taken up by one.
+        let (real, fake, g) = rayon::scope(|_| -> Result<_> {
+            let pass = self.discriminator_gradients(real, z)?;
+            // Between gradients and apply is the place for an all-reduce, should several processes train one model.
+            self.adam_d.apply(&mut self.discriminator, &pass.grads)?;
+            let (grads, loss) = self.generator_gradients(pass.fakes, fresh)?;
+            self.adam_g.apply(&mut self.generator, &grads)?;
+            Ok((pass.real, pass.fake, loss))
+        })?;
+        let scalars = [&real, &fake, &g].map(|loss| [&loss.value, &loss.probability]);
+        let all = Tensor::stack(scalars.as_flattened(), 0)?.to_vec1::<f32>()?;
         let at = |i: usize| all[i] as f64;
         Ok(StepReport {
             loss_d_real: at(0),
-            loss_d_fake: at(1),
-            loss_g: at(2),
-            d_x: at(3),
-            d_g_z1: at(4),
+            d_x: at(1),
+            loss_d_fake: at(2),
+            d_g_z1: at(3),
+            loss_g: at(4),
             d_g_z2: at(5),
         })
     }
 
     /// The gradients of a step from the present weights, D's and G's, in PyTorch's names and layouts; applies D's
     /// before it computes G's, as [`Trainer::step`] does, but not G's. For tests and for a look inside.
-    pub fn gradients(&mut self, real: &Tensor, z: &Tensor) -> Result<(NamedTensors, NamedTensors)> {
+    pub fn gradients(
+        &mut self,
+        real: &Tensor,
+        z: &Tensor,
+        fresh: Option<&Tensor>,
+    ) -> Result<(NamedTensors, NamedTensors)> {
         let pass = self.discriminator_gradients(real, z)?;
         self.adam_d.apply(&mut self.discriminator, &pass.grads)?;
-        let (grads, _) = self.generator_gradients(&pass.pictures, pass.tape)?;
+        let (grads, _) = self.generator_gradients(pass.fakes, fresh)?;
         Ok((self.discriminator.to_pytorch(&pass.grads)?, self.generator.to_pytorch(&grads)?))
     }
 
     fn discriminator_gradients(&mut self, real: &Tensor, z: &Tensor) -> Result<DiscriminatorPass> {
         let (on_real, real) = self.discriminate(real, REAL)?;
-        let (pictures, tape) = self.generator.forward_train(z)?;
-        let (on_fake, fake) = self.discriminate(&pictures, FAKE)?;
+        let fakes = self.generator.forward_train(z)?;
+        let (on_fake, fake) = self.discriminate(&fakes.0, FAKE)?;
         let grads = on_real.iter().zip(&on_fake).map(|(a, b)| a + b).collect::<Result<_, _>>()?;
-        Ok(DiscriminatorPass { grads, real, fake, pictures, tape })
+        Ok(DiscriminatorPass { grads, real, fake, fakes })
     }
 
     /// D's loss on pictures of one label and the gradients of its parameters.
@@ -126,10 +145,18 @@ impl Trainer {
         }
     }
 
-    /// G's loss (D should call its pictures real) and the gradients of its parameters. `tape` is of the forward pass
-    /// that made `pictures`.
-    fn generator_gradients(&mut self, pictures: &Tensor, tape: Tape) -> Result<(Vec<Tensor>, Loss)> {
-        let (logits, through_d) = self.discriminator.forward_train(pictures)?;
+    /// G's loss (D should call its pictures real) and the gradients of its parameters, on the pictures of `fresh`
+    /// latents or else on `fakes`.
+    fn generator_gradients(
+        &mut self,
+        fakes: (Tensor, Tape),
+        fresh: Option<&Tensor>,
+    ) -> Result<(Vec<Tensor>, Loss)> {
+        let (pictures, tape) = match fresh {
+            Some(z) => self.generator.forward_train(z)?,
+            None => fakes,
+        };
+        let (logits, through_d) = self.discriminator.forward_train(&pictures)?;
         let loss = binary_cross_entropy(&logits, REAL)?;
         let at_pictures = match self.discriminator.backward(through_d, loss.grad.clone(), Wanted::Input)? {
             Grads::Input(grad) => grad,

@@ -1,0 +1,174 @@
+//! Six steps of an MLP GAN against PyTorch's numbers (`golden/mlp`, made by `make.py` there), on both backends.
+
+mod common;
+
+use std::collections::HashMap;
+
+use candle_core::{DType, Device, Tensor};
+use gan::adam::AdamConfig;
+use gan::model::{MlpConfig, ModelConfig};
+use gan::ops::Backend;
+use gan::train::Trainer;
+
+use common::{Tensors, golden, gradients_match, largest_difference, part, weights_match};
+
+fn config() -> MlpConfig {
+    MlpConfig {
+        size: 12,
+        channels: 1,
+        nz: 5,
+        hidden_g: vec![19, 12],
+        hidden_d: vec![18, 13, 8],
+        slope_g: 0.2,
+        slope_d: 0.2,
+    }
+}
+
+fn trainer(backend: Backend) -> Trainer {
+    let model = ModelConfig::Mlp(config());
+    let mut generator = model.generator(0, &Device::Cpu).unwrap().with_backend(backend);
+    let mut discriminator = model.discriminator(0, &Device::Cpu).unwrap().with_backend(backend);
+    let init = golden("mlp/init.safetensors");
+    generator.load(&part(&init, "G.")).unwrap();
+    discriminator.load(&part(&init, "D.")).unwrap();
+    let adam = AdamConfig { lr: 2e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8 };
+    Trainer::new(generator, discriminator, &adam, &adam).unwrap()
+}
+
+/// Real pictures and both noises of a step.
+fn inputs(data: &Tensors, step: usize) -> (Tensor, Tensor, Tensor) {
+    let at = |name: &str| data[name].get(step).unwrap();
+    (at("real").unsqueeze(3).unwrap(), at("noise"), at("fresh"))
+}
+
+/// Losses and weights of six steps within 1e-5 of PyTorch.
+fn six_steps(backend: Backend) {
+    let (data, steps) = (golden("mlp/data.safetensors"), golden("mlp/steps.safetensors"));
+    let mut trainer = trainer(backend);
+    let names = ["errD_real", "errD_fake", "errG", "D_x", "D_G_z1", "D_G_z2"];
+    for step in 0..6 {
+        let (real, z, fresh) = inputs(&data, step);
+        let r = trainer.step(&real, &z, Some(&fresh)).unwrap();
+        let ours = [r.loss_d_real, r.loss_d_fake, r.loss_g, r.d_x, r.d_g_z1, r.d_g_z2];
+        for (name, ours) in names.iter().zip(ours) {
+            let theirs = steps[*name].get(step).unwrap().to_scalar::<f32>().unwrap() as f64;
+            assert!((ours - theirs).abs() < 1e-5, "{name} at step {step}: {ours} {theirs}");
+        }
+    }
+    let last = golden("mlp/final.safetensors");
+    for (network, prefix) in [(&trainer.generator, "G."), (&trainer.discriminator, "D.")] {
+        weights_match(network.tensors().unwrap(), &part(&last, prefix), prefix);
+    }
+    let pictures = trainer.generator.forward(&inputs(&data, 0).1).unwrap();
+    let d = largest_difference(&pictures.squeeze(3).unwrap(), &steps["sample"]);
+    assert!(d < 1e-5, "pictures differ by {d}");
+}
+
+#[test]
+fn six_steps_match_pytorch_on_the_cpu_backend() {
+    six_steps(Backend::Cpu);
+}
+
+#[test]
+fn six_steps_match_pytorch_on_the_portable_backend() {
+    six_steps(Backend::Portable);
+}
+
+#[test]
+fn first_gradients_match_pytorch_on_both_backends() {
+    let (data, steps) = (golden("mlp/data.safetensors"), golden("mlp/steps.safetensors"));
+    for backend in [Backend::Cpu, Backend::Portable] {
+        let (real, z, fresh) = inputs(&data, 0);
+        let (of_d, of_g) = trainer(backend).gradients(&real, &z, Some(&fresh)).unwrap();
+        gradients_match(of_d, &part(&steps, "step0.gradD."), "D.");
+        gradients_match(of_g, &part(&steps, "step0.gradG."), "G.");
+    }
+}
+
+/// What `tensors` gives and `load` takes shares no numbers with the run: the optimiser changes them in place.
+#[test]
+fn a_copy_and_a_saved_state_stay_as_they_were() {
+    let data = golden("mlp/data.safetensors");
+    let (real, z, fresh) = inputs(&data, 0);
+    let mut trainer = trainer(Backend::Cpu);
+    trainer.step(&real, &z, Some(&fresh)).unwrap();
+    let numbers = |state: &[(String, Tensor)]| -> Vec<Vec<f64>> {
+        let of = |t: &Tensor| t.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+        state.iter().map(|(_, t)| of(t)).collect()
+    };
+    let (saved, copy) = (trainer.tensors().unwrap(), trainer.copy().unwrap());
+    let mut loaded = copy.copy().unwrap();
+    loaded.load(&saved.iter().cloned().collect()).unwrap();
+    let before = numbers(&saved);
+    let second = trainer.step(&real, &z, None).unwrap();
+    assert_ne!(numbers(&trainer.tensors().unwrap()), before);
+    assert_eq!(numbers(&saved), before);
+    assert_eq!(numbers(&copy.tensors().unwrap()), before);
+    assert_eq!(numbers(&loaded.tensors().unwrap()), before);
+    assert_eq!(loaded.step(&real, &z, None).unwrap(), second);
+    assert_eq!(numbers(&loaded.tensors().unwrap()), numbers(&trainer.tensors().unwrap()));
+    assert_eq!(numbers(&saved), before);
+}
+
+#[test]
+fn fresh_noise_is_what_g_learns_from() {
+    let data = golden("mlp/data.safetensors");
+    let (real, z, fresh) = inputs(&data, 0);
+    let steps = [None, Some(&z), Some(&fresh)].map(|f| trainer(Backend::Cpu).step(&real, &z, f).unwrap());
+    assert_eq!(steps[0], steps[1], "the same noise again makes the same fakes");
+    assert_eq!(steps[0].loss_d(), steps[2].loss_d());
+    assert_ne!(steps[0].loss_g, steps[2].loss_g);
+}
+
+#[test]
+fn a_generator_is_understood_from_its_shapes() {
+    for (size, channels, hidden) in [(28, 1, vec![256, 256]), (8, 3, vec![9]), (5, 1, vec![])] {
+        let reversed = hidden.iter().rev().copied().collect();
+        let config = MlpConfig {
+            size,
+            channels,
+            nz: 7,
+            hidden_g: hidden,
+            hidden_d: reversed,
+            slope_g: 0.0,
+            slope_d: 0.2,
+        };
+        let model = ModelConfig::Mlp(config);
+        let generator = model.generator(3, &Device::Cpu).unwrap();
+        let tensors = generator.tensors().unwrap();
+        let mut shapes: HashMap<_, _> = tensors.iter().map(|(n, t)| (n.clone(), t.dims().to_vec())).collect();
+        assert_eq!(ModelConfig::from_generator_weights(&shapes).unwrap(), model);
+        let z = Tensor::ones((2, 7), DType::F32, &Device::Cpu).unwrap();
+        let pictures = generator.forward(&z).unwrap();
+        assert_eq!(pictures.dims(), [2, size, size, channels]);
+        let logits = model.discriminator(3, &Device::Cpu).unwrap().forward(&pictures).unwrap();
+        assert_eq!(logits.dims(), [2, 1, 1, 1]);
+        let last = shapes.get_mut(&format!("{}.weight", 2 * (shapes.len() / 2 - 1))).unwrap();
+        last[0] += 1;
+        let line = ModelConfig::from_generator_weights(&shapes).unwrap_err().to_string();
+        assert!(line.starts_with("not an MLP generator of square pictures"), "{line}");
+    }
+}
+
+/// `nn.Linear` starts uniform in ±1/√(inputs): bounded, of mean 0 and variance bound²/3.
+#[test]
+fn weights_and_biases_start_as_pytorchs_linear_layers() {
+    let model = ModelConfig::Mlp(MlpConfig { size: 28, hidden_d: vec![256], ..config() });
+    let tensors = model.discriminator(5, &Device::Cpu).unwrap().tensors().unwrap();
+    let shapes: Vec<_> = tensors.iter().map(|(name, t)| (name.as_str(), t.dims())).collect();
+    let expected: [(&str, &[usize]); 4] =
+        [("0.weight", &[256, 784]), ("0.bias", &[256]), ("2.weight", &[1, 256]), ("2.bias", &[1])];
+    assert_eq!(shapes, expected);
+    for (i, bound) in [(0, 1.0 / 28.0), (1, 1.0 / 28.0), (2, 1.0 / 16.0), (3, 1.0 / 16.0)] {
+        let x = tensors[i].1.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let n = x.len() as f64;
+        assert!(x.iter().all(|v| v.abs() <= bound));
+        if x.len() > 1 {
+            let (mean, square) = x.iter().fold((0.0, 0.0), |(s, q), &v| (s + v as f64, q + (v * v) as f64));
+            let variance = (bound * bound) as f64 / 3.0;
+            assert!((mean / n).abs() < 5.0 * (variance / n).sqrt());
+            // The variance of u² is 4/45 of the bound's fourth power.
+            assert!((square / n - variance).abs() < 5.0 * (4.0 / 45.0 / n).sqrt() * (bound * bound) as f64);
+        }
+    }
+}
