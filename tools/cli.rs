@@ -12,6 +12,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::time::{Duration, Instant};
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use gan::layer::Precision;
 use gan::progress::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -277,4 +279,9 @@ pub fn mapped(tool: &str, path: &Path) {
     set_sigbus_line(format!(
         "{tool}: {path}: was cut short, or its disk failed, while it was read; make it again\n"
     ));
+}
+
+/// The values of `--precision`.
+pub fn precision() -> impl TypedValueParser<Value = Precision> {
+    PossibleValuesParser::new(Precision::NAMES).try_map(|name| name.parse::<Precision>())
 }

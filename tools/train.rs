@@ -6,11 +6,12 @@ use std::sync::atomic::Ordering;
 
 use anyhow::Result;
 use clap::Parser;
+use gan::layer::Precision;
 use gan::recipe::{self, Length, Overrides, Recipe};
 use gan::shard::Shard;
 use gan::train::{Estimate, Run, folder};
 use gan::{Error, checkpoint, device};
-use gantools::{Answer, Bar, Common, human, mapped, operand, stop_flag};
+use gantools::{Answer, Bar, Common, human, mapped, operand, precision, stop_flag};
 use serde_json::json;
 
 /// Train a GAN on the pictures of a shard, and print the path of its generator.
@@ -62,6 +63,9 @@ struct Args {
     /// Decides the weights, the noise and the order of the pictures
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// What to compute in: f32, or bf16, about twice as fast
+    #[arg(long, value_name = "TYPE", value_parser = precision())]
+    precision: Option<Precision>,
     /// Where to compute: cpu, cuda or cuda:N
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: String,
@@ -107,9 +111,9 @@ fn run(args: Args) -> Result<Answer> {
 }
 
 fn overrides(args: &Args) -> Overrides {
-    let &Args { batch, lr_g, lr_d, beta1, beta2, nz, ngf, ndf, seed, .. } = args;
+    let &Args { batch, lr_g, lr_d, beta1, beta2, nz, ngf, ndf, precision, seed, .. } = args;
     let length = args.steps.map(Length::Steps).or(args.epochs.map(Length::Epochs));
-    Overrides { batch, length, lr_g, lr_d, beta1, beta2, nz, ngf, ndf, seed }
+    Overrides { batch, length, lr_g, lr_d, beta1, beta2, nz, ngf, ndf, precision, seed }
 }
 
 fn open(path: &Path) -> Result<Shard> {

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use candle_core::{DType, Device, Tensor};
+use serde::{Deserialize, Serialize};
 
 use crate::ops::{Activation, Backend, Geometry, Moments, Norm};
 use crate::{Error, Result};
@@ -92,7 +93,7 @@ pub enum Grads {
 
 impl Layer {
     /// Training mode where `train`: batch-norm uses the batch's statistics and updates the running ones.
-    fn forward(&mut self, backend: Backend, x: Tensor) -> Result<Saved> {
+    fn forward(&mut self, backend: Backend, x: Tensor, out: DType) -> Result<Saved> {
         Ok(match self {
             Layer::BatchNorm { gamma, beta, running, activation, .. } => {
                 let moments = backend.moments(&x)?;
@@ -108,18 +109,18 @@ impl Layer {
                 let y = backend.batch_norm(&x, &moments, &norm)?;
                 Saved { x, y, moments: Some(moments) }
             }
-            _ => Saved { y: self.evaluate(backend, &x)?, x, moments: None },
+            _ => Saved { y: self.evaluate(backend, &x, out)?, x, moments: None },
         })
     }
 
-    /// Evaluation mode: batch-norm uses its running statistics.
-    fn evaluate(&self, backend: Backend, x: &Tensor) -> Result<Tensor> {
+    /// Evaluation mode: batch-norm uses its running statistics. A convolution's output is of type `out`.
+    fn evaluate(&self, backend: Backend, x: &Tensor, out: DType) -> Result<Tensor> {
         match self {
             Layer::Conv { geometry, weight, bias, activation, .. } => {
-                backend.conv2d(*geometry, x, weight, bias.as_ref(), *activation)
+                backend.conv2d(*geometry, x, weight, bias.as_ref(), *activation, out)
             }
             Layer::ConvTranspose { geometry, weight, activation, .. } => {
-                backend.conv_transpose2d(*geometry, x, weight, *activation)
+                backend.conv_transpose2d(*geometry, x, weight, *activation, out)
             }
             Layer::BatchNorm { gamma, beta, running, activation, .. } => {
                 backend.batch_norm(x, running, &Norm { gamma, beta, eps: BN_EPS, activation: *activation })
@@ -138,7 +139,7 @@ impl Layer {
         parameters: bool,
         input: bool,
     ) -> Result<(Vec<Tensor>, Option<Tensor>)> {
-        let linear = Activation::Identity;
+        let (linear, out) = (Activation::Identity, dy.dtype());
         let before = |activation: Activation, dy: Tensor| match activation {
             Activation::Identity => Ok(dy),
             _ => backend.activation_backward(activation, &saved.y, &dy),
@@ -153,14 +154,15 @@ impl Layer {
                         grads.push(backend.bias_grad(&dy)?);
                     }
                 }
-                let dx =
-                    input.then(|| backend.conv_transpose2d(*geometry, &dy, weight, linear)).transpose()?;
+                let dx = || backend.conv_transpose2d(*geometry, &dy, weight, linear, out);
+                let dx = input.then(dx).transpose()?;
                 Ok((grads, dx))
             }
             Layer::ConvTranspose { geometry, weight, activation, .. } => {
                 let dy = before(*activation, dy)?;
                 let grads = parameters.then(|| backend.weight_grad(*geometry, &dy, &saved.x)).transpose()?;
-                let dx = input.then(|| backend.conv2d(*geometry, &dy, weight, None, linear)).transpose()?;
+                let dx = || backend.conv2d(*geometry, &dy, weight, None, linear, out);
+                let dx = input.then(dx).transpose()?;
                 Ok((grads.into_iter().collect(), dx))
             }
             Layer::BatchNorm { gamma, beta, activation, .. } => {
@@ -260,12 +262,68 @@ fn from_pytorch(name: &str, tensor: &Tensor, like: &Tensor) -> Result<Tensor> {
 pub struct Network {
     layers: Vec<Layer>,
     backend: Backend,
+    precision: Precision,
+}
+
+/// What activations and their gradients are stored in and multiplied as; everything else is f32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Single precision.
+    #[default]
+    F32,
+    /// bfloat16: f32's range with 8 bits of precision, half the memory, up to twice the speed (and more with AMX).
+    Bf16,
+}
+
+impl Precision {
+    /// What [`str::parse`] takes.
+    pub const NAMES: [&'static str; 2] = ["f32", "bf16"];
+
+    /// candle's name for it.
+    pub fn dtype(self) -> DType {
+        match self {
+            Precision::F32 => DType::F32,
+            Precision::Bf16 => DType::BF16,
+        }
+    }
+
+    /// Checks that `device` computes in it.
+    ///
+    /// # Errors
+    /// bf16 elsewhere than on the CPU.
+    pub fn check(self, device: &Device) -> Result<()> {
+        if self == Precision::Bf16 && !device.is_cpu() {
+            return Err(Error::Invalid(
+                "--precision bf16: on the CPU only; leave it out for this device".into(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl std::str::FromStr for Precision {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Precision, String> {
+        let all = [Precision::F32, Precision::Bf16];
+        all.into_iter().find(|p| p.to_string() == name).ok_or_else(|| format!("{name}: no such precision"))
+    }
+}
+
+impl std::fmt::Display for Precision {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(match self {
+            Precision::F32 => "f32",
+            Precision::Bf16 => "bf16",
+        })
+    }
 }
 
 impl Network {
     /// A network of `layers` whose tensors are on `device` and share no numbers.
     pub fn new(layers: Vec<Layer>, device: &Device) -> Network {
-        Network { layers, backend: Backend::of(device) }
+        Network { layers, backend: Backend::of(device), precision: Precision::F32 }
     }
 
     /// A network of the same numbers that shares none with this one.
@@ -279,7 +337,7 @@ impl Network {
                 *tensor = tensor.copy()?;
             }
         }
-        Ok(Network { layers, backend: self.backend })
+        Ok(Network { layers, ..*self })
     }
 
     /// The same network computed by the other implementation of the operations; for tests.
@@ -288,30 +346,50 @@ impl Network {
         self
     }
 
+    /// The same network computed in another precision; its parameters stay f32. bf16 needs [`Backend::Cpu`].
+    pub fn with_precision(mut self, precision: Precision) -> Network {
+        self.precision = precision;
+        self
+    }
+
     /// Which implementation computes it.
     pub fn backend(&self) -> Backend {
         self.backend
     }
 
-    /// Evaluation mode. A generator takes latents `[B, nz]` and gives pictures `[B, H, W, C]` in [−1, 1].
+    /// Evaluation mode, f32 out. A generator takes latents `[B, nz]` and gives pictures `[B, H, W, C]` in [−1, 1].
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let mut x = as_pictures(x)?;
-        for layer in &self.layers {
-            x = layer.evaluate(self.backend, &x)?;
+        let mut x = self.input(x)?;
+        for (i, layer) in self.layers.iter().enumerate() {
+            x = layer.evaluate(self.backend, &x, self.output(i))?;
         }
         Ok(x)
     }
 
-    /// Training mode: the output, and what [`Network::backward`] needs. Updates batch-norm's running statistics.
+    /// Training mode: the output, f32, and what [`Network::backward`] needs. Updates batch-norm's running statistics.
     pub fn forward_train(&mut self, x: &Tensor) -> Result<(Tensor, Tape)> {
-        let mut x = as_pictures(x)?;
+        let mut x = self.input(x)?;
         let mut tape = Vec::with_capacity(self.layers.len());
-        for layer in &mut self.layers {
-            let saved = layer.forward(self.backend, x)?;
+        for i in 0..self.layers.len() {
+            let out = self.output(i);
+            let mut saved = self.layers[i].forward(self.backend, x, out)?;
             x = saved.y.clone();
+            saved.y = saved.y.to_dtype(self.precision.dtype())?;
             tape.push(saved);
         }
         Ok((x, Tape(tape)))
+    }
+
+    /// What the first layer takes: latents are pictures of one pixel.
+    fn input(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(as_pictures(x)?.to_dtype(self.precision.dtype())?)
+    }
+
+    /// The type of layer `i`'s output: what leaves the network is f32.
+    fn output(&self, i: usize) -> DType {
+        // Layers without weights give the type that they take.
+        let last = self.layers.iter().rposition(|l| !l.parameters().is_empty());
+        if last == Some(i) { DType::F32 } else { self.precision.dtype() }
     }
 
     /// The wanted gradients from `dy`, the gradient at the output. What is not wanted is not computed.
@@ -322,7 +400,7 @@ impl Network {
             true => self.layers.iter().position(|l| !l.parameters().is_empty()).unwrap_or(self.layers.len()),
             false => 0,
         };
-        let mut dy = Some(dy);
+        let mut dy = Some(dy.to_dtype(self.precision.dtype())?);
         let mut grads = Vec::new();
         for (i, (layer, saved)) in self.layers.iter().zip(tape.0).enumerate().skip(last).rev() {
             let input = i > last || wanted == Wanted::Input;

@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use crate::{Activation, ROWS};
+use crate::{Activation, Element, ROWS};
 
 /// A batch's statistics per channel.
 #[derive(Clone, Debug)]
@@ -40,18 +40,18 @@ fn sums(
 }
 
 /// Mean and biased variance of each channel of `x` `[R, C]`, R ≥ 1.
-pub fn moments(x: &[f32], c: usize) -> Moments {
+pub fn moments<T: Element>(x: &[T], c: usize) -> Moments {
     let rows = x.len() / c;
     assert!(rows > 0 && x.len() == rows * c, "batch-norm: not a matrix of {c} columns");
     // Sums of x − x₀ rather than x: the variance then loses nothing to a large mean.
-    let shift = &x[..c];
+    let shift: Vec<f32> = x[..c].iter().map(|v| v.to_f32()).collect();
     let (sum, square) = sums(rows, c, |first, n, sum, square| {
         pulp::Arch::new().dispatch(
             #[inline(always)]
             || {
                 for row in x[first * c..(first + n) * c].chunks_exact(c) {
-                    for (((s, q), &v), &x0) in sum.iter_mut().zip(&mut *square).zip(row).zip(shift) {
-                        let d = v - x0;
+                    for (((s, q), &v), &x0) in sum.iter_mut().zip(&mut *square).zip(row).zip(&shift) {
+                        let d = v.to_f32() - x0;
                         *s += d;
                         *q += d * d;
                     }
@@ -60,13 +60,13 @@ pub fn moments(x: &[f32], c: usize) -> Moments {
         );
     });
     let n = rows as f64;
-    let mean = sum.iter().zip(shift).map(|(s, &x0)| (s / n + x0 as f64) as f32).collect();
+    let mean = sum.iter().zip(&shift).map(|(s, &x0)| (s / n + x0 as f64) as f32).collect();
     let var = sum.iter().zip(&square).map(|(s, q)| ((q / n - (s / n) * (s / n)).max(0.0)) as f32).collect();
     Moments { mean, var }
 }
 
 /// The sum of each column of `x` `[R, C]`, R ≥ 1.
-pub fn column_sums(x: &[f32], c: usize) -> Vec<f32> {
+pub fn column_sums<T: Element>(x: &[T], c: usize) -> Vec<f32> {
     let rows = x.len() / c;
     assert!(rows > 0 && x.len() == rows * c, "column sums: not a matrix of {c} columns");
     let (sum, _) = sums(rows, c, |first, n, sum, _| {
@@ -74,7 +74,7 @@ pub fn column_sums(x: &[f32], c: usize) -> Vec<f32> {
             #[inline(always)]
             || {
                 for row in x[first * c..(first + n) * c].chunks_exact(c) {
-                    sum.iter_mut().zip(row).for_each(|(s, &v)| *s += v);
+                    sum.iter_mut().zip(row).for_each(|(s, v)| *s += v.to_f32());
                 }
             },
         );
@@ -88,14 +88,14 @@ pub fn inverse_std(var: &[f32], eps: f64) -> Vec<f32> {
 }
 
 /// `y = activation((x − mean)·inv_std·gamma + beta)`; x and y `[R, C]`, the others `[C]`.
-pub fn normalize(
-    x: &[f32],
+pub fn normalize<T: Element>(
+    x: &[T],
     mean: &[f32],
     inv_std: &[f32],
     gamma: &[f32],
     beta: &[f32],
     activation: Activation,
-    y: &mut [f32],
+    y: &mut [T],
 ) {
     let c = mean.len();
     assert!(x.len() == y.len() && x.len().is_multiple_of(c), "batch-norm: shapes differ");
@@ -104,16 +104,32 @@ pub fn normalize(
     y.par_chunks_mut(ROWS * c).zip(x.par_chunks(ROWS * c)).for_each(|(y, x)| {
         pulp::Arch::new().dispatch(
             #[inline(always)]
-            || {
-                for (y, x) in y.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
-                    for ((((y, &x), &m), &s), &b) in y.iter_mut().zip(x).zip(mean).zip(&scale).zip(beta) {
-                        *y = (x - m) * s + b;
-                    }
-                    activation.apply(y);
+            || match activation {
+                Activation::Identity => normalize_rows(x, mean, &scale, beta, |z| z, y),
+                Activation::LeakyRelu(slope) => {
+                    normalize_rows(x, mean, &scale, beta, |z| if z > 0.0 { z } else { z * slope }, y);
                 }
+                Activation::Tanh => normalize_rows(x, mean, &scale, beta, crate::activation::tanh, y),
             },
         );
     });
+}
+
+#[inline(always)]
+fn normalize_rows<T: Element>(
+    x: &[T],
+    mean: &[f32],
+    scale: &[f32],
+    beta: &[f32],
+    activation: impl Fn(f32) -> f32,
+    y: &mut [T],
+) {
+    let c = mean.len();
+    for (y, x) in y.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
+        for ((((y, x), &m), &s), &b) in y.iter_mut().zip(x).zip(mean).zip(scale).zip(beta) {
+            *y = T::from_f32(activation((x.to_f32() - m) * s + b));
+        }
+    }
 }
 
 /// What batch-norm's backward gives for its parameters, `[C]` each.
@@ -129,15 +145,15 @@ pub struct ParameterGrads {
 ///
 /// x, y, dy, dx `[R, C]`; mean, inv_std (of this batch) and gamma `[C]`. Writes dx and returns the parameters' gradients.
 #[allow(clippy::too_many_arguments)]
-pub fn backward(
-    x: &[f32],
-    y: &[f32],
-    dy: &[f32],
+pub fn backward<T: Element>(
+    x: &[T],
+    y: &[T],
+    dy: &[T],
     mean: &[f32],
     inv_std: &[f32],
     gamma: &[f32],
     activation: Activation,
-    dx: &mut [f32],
+    dx: &mut [T],
 ) -> ParameterGrads {
     let c = mean.len();
     let rows = x.len() / c;
@@ -163,10 +179,10 @@ pub fn backward(
                 let all = x[range.clone()].chunks_exact(c).zip(y[range.clone()].chunks_exact(c));
                 for ((x, y), dy) in all.zip(dy[range.clone()].chunks_exact(c)) {
                     let channels = sum.iter_mut().zip(&mut *product).zip(x).zip(y).zip(dy).zip(mean);
-                    for (((((s, p), &x), &y), &dy), &m) in channels {
-                        let dz = dy * slope(y);
+                    for (((((s, p), x), y), dy), &m) in channels {
+                        let dz = dy.to_f32() * slope(y.to_f32());
                         *s += dz;
-                        *p += dz * (x - m);
+                        *p += dz * (x.to_f32() - m);
                     }
                 }
             },
@@ -187,8 +203,9 @@ pub fn backward(
                 let rows = dx.chunks_exact_mut(c).zip(x.chunks_exact(c));
                 for (((dx, x), y), dy) in rows.zip(y.chunks_exact(c)).zip(dy.chunks_exact(c)) {
                     let channels = dx.iter_mut().zip(x).zip(y).zip(dy).zip(mean).zip(&a).zip(&b).zip(&d);
-                    for (((((((dx, &x), &y), &dy), &m), &a), &b), &d) in channels {
-                        *dx = a * (dy * slope(y)) + b * (x - m) + d;
+                    for (((((((dx, x), y), dy), &m), &a), &b), &d) in channels {
+                        let dz = dy.to_f32() * slope(y.to_f32());
+                        *dx = T::from_f32(a * dz + b * (x.to_f32() - m) + d);
                     }
                 }
             },

@@ -13,6 +13,7 @@ pub(crate) mod tests;
 use std::path::Path;
 
 use candle_core::Device;
+use gan_kernels::bf16;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -21,6 +22,7 @@ pub use pass::{measure, seconds_per_picture};
 pub use pictures::Pictures;
 pub use side::{Choice, Compared, Side, choose, compared};
 
+use crate::layer::Precision;
 use crate::picture::Picture;
 use crate::weights::Tensors;
 use crate::{Error, Result, inception, squeezenet};
@@ -94,7 +96,8 @@ impl std::fmt::Display for Features {
 
 /// The same network on slices or on a device's tensors.
 enum Backend {
-    Cpu(cpu::Cpu),
+    F32(cpu::Cpu<f32>),
+    Bf16(cpu::Cpu<bf16>),
     Device(device::DeviceNet),
 }
 
@@ -111,23 +114,33 @@ impl Extractor {
     ///
     /// # Errors
     /// Another `dims`; weights that are not there, damaged or not Inception's.
-    pub fn inception(weights: &Path, dims: usize, device: &Device) -> Result<Extractor> {
-        Extractor::of_inception(&Tensors::read(weights)?, dims, device)
+    pub fn inception(
+        weights: &Path,
+        dims: usize,
+        precision: Precision,
+        device: &Device,
+    ) -> Result<Extractor> {
+        Extractor::of_inception(&Tensors::read(weights)?, dims, precision, device)
     }
 
-    pub(crate) fn of_inception(weights: &Tensors, dims: usize, device: &Device) -> Result<Extractor> {
+    pub(crate) fn of_inception(
+        weights: &Tensors,
+        dims: usize,
+        precision: Precision,
+        device: &Device,
+    ) -> Result<Extractor> {
         check_dims(Features::Inception, dims)?;
         let (filters, hash) = inception::load(weights)?;
-        Extractor::new(Features::Inception, dims, filters, hash, device)
+        Extractor::new(Features::Inception, dims, filters, hash, precision, device)
     }
 
     /// SqueezeNet with its embedded weights.
     ///
     /// # Errors
     /// The device is out of memory.
-    pub fn squeezenet(device: &Device) -> Result<Extractor> {
+    pub fn squeezenet(precision: Precision, device: &Device) -> Result<Extractor> {
         let (filters, hash) = squeezenet::load()?;
-        Extractor::new(Features::Squeezenet, squeezenet::DIMS, filters, hash, device)
+        Extractor::new(Features::Squeezenet, squeezenet::DIMS, filters, hash, precision, device)
     }
 
     fn new(
@@ -135,11 +148,14 @@ impl Extractor {
         dims: usize,
         filters: net::Filters,
         weights: String,
+        precision: Precision,
         device: &Device,
     ) -> Result<Self> {
-        let backend = match device {
-            Device::Cpu => Backend::Cpu(cpu::Cpu::new(filters)),
-            device => Backend::Device(device::DeviceNet::new(filters, device)?),
+        precision.check(device)?;
+        let backend = match (device, precision) {
+            (Device::Cpu, Precision::F32) => Backend::F32(cpu::Cpu::new(filters)),
+            (Device::Cpu, Precision::Bf16) => Backend::Bf16(cpu::Cpu::new(filters)),
+            (device, _) => Backend::Device(device::DeviceNet::new(filters, device)?),
         };
         Ok(Extractor { features, dims, weights, backend })
     }
@@ -152,6 +168,14 @@ impl Extractor {
     /// The number of features.
     pub fn dims(&self) -> usize {
         self.dims
+    }
+
+    /// What the features are computed in.
+    pub fn precision(&self) -> Precision {
+        match self.backend {
+            Backend::Bf16(_) => Precision::Bf16,
+            Backend::F32(_) | Backend::Device(_) => Precision::F32,
+        }
     }
 
     /// SHA-256 of the network's weights: of their names, shapes and values, whatever file they came in.
@@ -174,7 +198,8 @@ impl Extractor {
         let mut input = vec![0.0; pictures.len() * side * side * 3];
         input.par_chunks_mut(side * side * 3).zip(pictures).for_each(|(out, picture)| prepare(picture, out));
         match &self.backend {
-            Backend::Cpu(net) => self.walk(net, net.input(input, side)),
+            Backend::F32(net) => self.walk(net, net.input(&input, side)),
+            Backend::Bf16(net) => self.walk(net, net.input(&input, side)),
             Backend::Device(net) => self.walk(net, net.input(input, side)?),
         }
     }

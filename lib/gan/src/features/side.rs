@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Extractor, Features, Pictures, check_dims, measure};
 use crate::frechet::Gaussian;
+use crate::layer::Precision;
 use crate::progress::Progress;
 use crate::stats::Stats;
 use crate::{Error, Result};
@@ -33,6 +34,8 @@ pub struct Compared {
     pub n: Option<u64>,
     /// The hash of the weights, where it is known.
     pub weights: Option<String>,
+    /// What the features were computed in, where it is known.
+    pub precision: Option<Precision>,
 }
 
 impl Side {
@@ -130,14 +133,16 @@ pub fn compared(
 ) -> Result<Compared> {
     match (side, extractor) {
         (Side::Stats(_, stats), _) => {
+            let precision = stats.meta.as_ref().map(|meta| meta.precision);
             let (n, weights) = stats.meta.map(|meta| (meta.n, meta.weights)).unzip();
-            Ok(Compared { gaussian: stats.gaussian, n, weights })
+            Ok(Compared { gaussian: stats.gaussian, n, weights, precision })
         }
         (Side::Pictures(pictures), Some(extractor)) => {
             let moments = measure(&pictures, extractor, batch, progress)?;
             let n = Some(moments.n());
             let gaussian = moments.gaussian().map_err(|e| Error::file(pictures.path(), e.to_string()))?;
-            Ok(Compared { gaussian, n, weights: Some(extractor.weights().to_string()) })
+            let weights = Some(extractor.weights().to_string());
+            Ok(Compared { gaussian, n, weights, precision: Some(extractor.precision()) })
         }
         (Side::Pictures(pictures), None) => Err(Error::file(pictures.path(), "pictures need a network")),
     }

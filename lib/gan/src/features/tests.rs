@@ -67,11 +67,11 @@ fn pools_agree_on_both_backends() {
     let (h, w, c) = (9, 12, 3);
     let values: Vec<f32> = (0..2 * h * w * c).map(|i| hashed::uniform("pool", i as u64) as f32).collect();
     let (cpu, device) =
-        (cpu::Cpu::new(Filters::new()), DeviceNet::new(Filters::new(), &Device::Cpu).unwrap());
+        (cpu::Cpu::<f32>::new(Filters::new()), DeviceNet::new(Filters::new(), &Device::Cpu).unwrap());
     let map = Map { shape: (2, h, w, c), data: values.clone() };
     let tensor = Tensor::from_vec(values, (2, h, w, c), &Device::Cpu).unwrap().permute((0, 3, 1, 2)).unwrap();
     let tensor = tensor.contiguous().unwrap();
-    let same = |got: Map, want: Tensor| {
+    let same = |got: Map<f32>, want: Tensor| {
         let want = want.permute((0, 2, 3, 1)).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
         assert_eq!(got.data.len(), want.len());
         got.data.iter().zip(want).for_each(|(g, w)| assert!((g - w).abs() < 1e-6, "{g} and {w}"));
@@ -85,7 +85,7 @@ fn pools_agree_on_both_backends() {
 
 #[test]
 fn an_average_does_not_count_the_padding() {
-    let cpu = cpu::Cpu::new(Filters::new());
+    let cpu = cpu::Cpu::<f32>::new(Filters::new());
     let map = Map { shape: (1, 2, 3, 1), data: vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0] };
     assert_eq!(cpu.avg_pool(&map).unwrap().data, [3.0, 3.5, 4.0, 3.0, 3.5, 4.0]);
 }

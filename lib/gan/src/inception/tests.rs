@@ -8,10 +8,11 @@ use crate::features::cpu::{Cpu, Map};
 use crate::features::tests::*;
 use crate::features::{Extractor, Pictures, measure};
 use crate::frechet::{Moments, distance};
+use crate::layer::Precision;
 use crate::progress::Silent;
 
 fn extractor(dims: usize) -> Extractor {
-    Extractor::of_inception(inception_tensors(), dims, &Device::Cpu).unwrap()
+    Extractor::of_inception(inception_tensors(), dims, Precision::F32, &Device::Cpu).unwrap()
 }
 
 fn features_of_a(dims: usize) -> Vec<f32> {
@@ -39,7 +40,7 @@ fn the_fid_is_pytorch_fids() {
 
 /// The network on slices, writing down mean and deviation of what the goldens name.
 struct Witness {
-    cpu: Cpu,
+    cpu: Cpu<f32>,
     /// The block of the convolution that ran last.
     block: RefCell<String>,
     pools: Cell<u32>,
@@ -47,7 +48,7 @@ struct Witness {
 }
 
 impl Witness {
-    fn see(&self, name: String, map: Map) -> Result<Map> {
+    fn see(&self, name: String, map: Map<f32>) -> Result<Map<f32>> {
         let (n, values) = (map.data.len() as f64, map.data.iter().map(|&v| f64::from(v)));
         let mean = values.clone().sum::<f64>() / n;
         let variance = values.map(|v| (v - mean) * (v - mean)).sum::<f64>() / (n - 1.0);
@@ -57,28 +58,28 @@ impl Witness {
 }
 
 impl Net for Witness {
-    type Map = Map;
+    type Map = Map<f32>;
 
-    fn conv(&self, name: &str, conv: Conv, filters: usize, x: &Map) -> Result<Map> {
+    fn conv(&self, name: &str, conv: Conv, filters: usize, x: &Map<f32>) -> Result<Map<f32>> {
         *self.block.borrow_mut() = name.split('.').next().unwrap().to_string();
         self.see(name.to_string(), self.cpu.conv(name, conv, filters, x)?)
     }
 
-    fn max_pool(&self, pool: MaxPool, x: &Map) -> Result<Map> {
+    fn max_pool(&self, pool: MaxPool, x: &Map<f32>) -> Result<Map<f32>> {
         self.pools.set(self.pools.get() + 1);
         self.see(format!("maxpool{}", self.pools.get()), self.cpu.max_pool(pool, x)?)
     }
 
-    fn avg_pool(&self, x: &Map) -> Result<Map> {
+    fn avg_pool(&self, x: &Map<f32>) -> Result<Map<f32>> {
         self.cpu.avg_pool(x)
     }
 
     /// A block ends with the last of its concatenations.
-    fn concat(&self, parts: &[Map]) -> Result<Map> {
+    fn concat(&self, parts: &[Map<f32>]) -> Result<Map<f32>> {
         self.see(self.block.borrow().clone(), self.cpu.concat(parts)?)
     }
 
-    fn mean(&self, x: &Map) -> Result<Vec<f32>> {
+    fn mean(&self, x: &Map<f32>) -> Result<Vec<f32>> {
         self.cpu.mean(x)
     }
 }
@@ -92,7 +93,7 @@ fn every_block_is_pytorch_fids() {
     let net = Witness { cpu, block: Default::default(), pools: Cell::new(0), seen: Default::default() };
     let mut input = vec![0.0; SIDE * SIDE * 3];
     prepare(&picture, &mut input);
-    let last = walk(&net, net.cpu.input(input, SIDE), 2048).unwrap();
+    let last = walk(&net, net.cpu.input(&input, SIDE), 2048).unwrap();
     let data = net.mean(&last).unwrap();
     net.see("avgpool".to_string(), Map { shape: (1, 1, 1, 2048), data }).unwrap();
     let seen = net.seen.into_inner();
@@ -123,7 +124,8 @@ fn the_batch_size_is_only_noise() {
 fn other_weights_are_named() {
     let squeezenet =
         std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/squeezenet-v1.1-f16.safetensors");
-    let error = Extractor::inception(&squeezenet, 2048, &Device::Cpu).err().unwrap().to_string();
+    let error =
+        Extractor::inception(&squeezenet, 2048, Precision::F32, &Device::Cpu).err().unwrap().to_string();
     assert!(
         error.contains("squeezenet-v1.1-f16.safetensors") && error.contains("Conv2d_1a_3x3.conv.weight"),
         "{error}"

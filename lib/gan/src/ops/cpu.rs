@@ -3,46 +3,94 @@
 use std::cell::Cell;
 use std::ops::Deref;
 
-use candle_core::{CpuStorage, Device, InplaceOp1, Layout, Storage, Tensor};
-use gan_kernels::{adam as adam_kernel, conv, norm as norm_kernel};
+use candle_core::{CpuStorage, D, DType, Device, InplaceOp1, Layout, Storage, Tensor, WithDType};
+use gan_kernels::conv::PackedTransposed;
+use gan_kernels::{Element, Isa, adam as adam_kernel, bf16, conv, norm as norm_kernel};
 
 use super::{Activation, AdamStep, Geometry, Moments, Norm, NormGrads};
 use crate::{Error, Result};
 
-/// A contiguous f32 tensor's numbers, borrowed.
-struct Slice<Guard> {
+/// What both the kernels and candle know.
+trait Number: Element + WithDType {
+    /// The numbers of a storage of this type.
+    fn of(storage: &CpuStorage) -> Option<&[Self]>;
+}
+
+impl Number for f32 {
+    fn of(storage: &CpuStorage) -> Option<&[f32]> {
+        match storage {
+            CpuStorage::F32(data) => Some(data),
+            _ => None,
+        }
+    }
+}
+
+impl Number for bf16 {
+    fn of(storage: &CpuStorage) -> Option<&[bf16]> {
+        match storage {
+            CpuStorage::BF16(data) => Some(data),
+            _ => None,
+        }
+    }
+}
+
+/// The expression with `$t` as the type of numbers that `$dtype` names.
+macro_rules! with_type {
+    ($dtype:expr, $t:ident => $result:expr) => {
+        match $dtype {
+            DType::F32 => {
+                type $t = f32;
+                $result
+            }
+            DType::BF16 => {
+                type $t = bf16;
+                $result
+            }
+            other => {
+                Err(Error::Invalid(format!("tensor: the CPU operations take f32 and bf16, not {other:?}")))
+            }
+        }
+    };
+}
+
+/// A contiguous tensor's numbers, borrowed.
+struct Slice<Guard, T> {
     storage: Guard,
     start: usize,
     len: usize,
+    kind: std::marker::PhantomData<T>,
 }
 
-fn slice(tensor: &Tensor) -> Result<Slice<impl Deref<Target = Storage> + '_>> {
+fn slice<T: Number>(tensor: &Tensor) -> Result<Slice<impl Deref<Target = Storage> + '_, T>> {
     let (storage, layout) = tensor.storage_and_layout();
     let contiguous = layout.contiguous_offsets();
     match (&*storage, contiguous) {
-        (Storage::Cpu(CpuStorage::F32(_)), Some((start, end))) => {
-            Ok(Slice { storage, start, len: end - start })
+        (Storage::Cpu(cpu), Some((start, end))) if T::of(cpu).is_some() => {
+            Ok(Slice { storage, start, len: end - start, kind: std::marker::PhantomData })
         }
         _ => Err(Error::Invalid(format!(
-            "tensor: the CPU operations take contiguous f32 tensors on the CPU, not {:?} {:?}",
+            "tensor: a contiguous one of {:?} on the CPU expected, not {:?} {:?}",
+            T::DTYPE,
             tensor.dtype(),
             tensor.layout()
         ))),
     }
 }
 
-impl<Guard: Deref<Target = Storage>> Deref for Slice<Guard> {
-    type Target = [f32];
+impl<Guard: Deref<Target = Storage>, T: Number> Deref for Slice<Guard, T> {
+    type Target = [T];
 
-    fn deref(&self) -> &[f32] {
+    fn deref(&self) -> &[T] {
         match &*self.storage {
-            Storage::Cpu(CpuStorage::F32(data)) => &data[self.start..self.start + self.len],
+            Storage::Cpu(cpu) => {
+                &T::of(cpu).expect("checked when it was borrowed")[self.start..self.start + self.len]
+            }
             _ => unreachable!("checked when it was borrowed"),
         }
     }
 }
 
-fn tensor(data: Vec<f32>, shape: impl Into<candle_core::Shape>) -> Result<Tensor> {
+fn tensor<T: Number>(data: Vec<T>, shape: impl Into<candle_core::Shape>) -> Result<Tensor> {
     Ok(Tensor::from_vec(data, shape.into(), &Device::Cpu)?)
 }
 
@@ -75,13 +123,19 @@ pub(super) fn conv2d(
     weight: &Tensor,
     bias: Option<&Tensor>,
     activation: Activation,
+    out: DType,
 ) -> Result<Tensor> {
-    let (shape, s) = (x.dims4()?, weight.dim(3)?);
-    let (oh, ow) = geometry.conv().output(shape.1, shape.2);
-    let mut y = vec![0.0; shape.0 * oh * ow * s];
-    let (xs, ws, bias) = (slice(x)?, slice(weight)?, bias.map(slice).transpose()?);
-    conv::conv2d(&geometry.conv(), &xs, shape, &ws, s, bias.as_deref(), activation, &mut y);
-    tensor(y, (shape.0, oh, ow, s))
+    let (conv, shape, s) = (geometry.conv(), x.dims4()?, weight.dim(3)?);
+    let (oh, ow) = conv.output(shape.1, shape.2);
+    let (weight, bias) = (slice(weight)?, bias.map(slice).transpose()?);
+    with_type!(x.dtype(), T => {
+        let (x, weight) = (slice::<T>(x)?, conv::pack::<T>(Isa::best::<T>(), &conv, &weight, shape.3, s));
+        with_type!(out, O => {
+            let mut y = vec![O::default(); shape.0 * oh * ow * s];
+            conv::conv2d(&conv, &x, shape, &weight, bias.as_deref(), activation, &mut y);
+            tensor(y, (shape.0, oh, ow, s))
+        })
+    })
 }
 
 pub(super) fn conv_transpose2d(
@@ -89,47 +143,60 @@ pub(super) fn conv_transpose2d(
     y: &Tensor,
     weight: &Tensor,
     activation: Activation,
+    out: DType,
 ) -> Result<Tensor> {
     let (b, h, w, s) = y.dims4()?;
-    let shape = (b, geometry.large(h), geometry.large(w), weight.dim(2)?);
-    let mut x = vec![0.0; shape.0 * shape.1 * shape.2 * shape.3];
-    let (ys, ws) = (slice(y)?, slice(weight)?);
-    conv::conv_transpose2d(&geometry.conv(), &ys, &ws, s, shape, activation, &mut x);
-    tensor(x, shape)
+    let large = (geometry.large(h), geometry.large(w), weight.dim(2)?);
+    let weight = slice(weight)?;
+    with_type!(y.dtype(), T => {
+        let y = slice::<T>(y)?;
+        let weight = PackedTransposed::<T>::new(Isa::best::<T>(), &geometry.conv(), large, &weight, s);
+        with_type!(out, O => {
+            let mut x = vec![O::default(); b * large.0 * large.1 * large.2];
+            conv::conv_transpose2d(&y, &weight, activation, &mut x);
+            tensor(x, (b, large.0, large.1, large.2))
+        })
+    })
 }
 
 pub(super) fn weight_grad(geometry: Geometry, large: &Tensor, small: &Tensor) -> Result<Tensor> {
     let (shape, s, conv) = (large.dims4()?, small.dim(3)?, geometry.conv());
     let (kh, kw) = conv.kernel;
     let mut dw = vec![0.0; kh * kw * shape.3 * s];
-    let (xs, ys) = (slice(large)?, slice(small)?);
-    conv::weight_grad(&conv, &xs, shape, &ys, s, &mut dw);
-    tensor(dw, (kh, kw, shape.3, s))
+    with_type!(large.dtype(), T => {
+        conv::weight_grad(Isa::best::<T>(), &conv, &slice::<T>(large)?, shape, &slice::<T>(small)?, s, &mut dw);
+        tensor(dw, (kh, kw, shape.3, s))
+    })
 }
 
 pub(super) fn bias_grad(dy: &Tensor) -> Result<Tensor> {
-    let c = dy.dim(candle_core::D::Minus1)?;
-    tensor(norm_kernel::column_sums(&slice(dy)?, c), c)
+    let c = dy.dim(D::Minus1)?;
+    with_type!(dy.dtype(), T => tensor(norm_kernel::column_sums(&slice::<T>(dy)?, c), c))
 }
 
 pub(super) fn activation_backward(activation: Activation, y: &Tensor, dy: &Tensor) -> Result<Tensor> {
-    let mut dx = vec![0.0; y.elem_count()];
-    gan_kernels::activation::backward(activation, &slice(y)?, &slice(dy)?, &mut dx);
-    tensor(dx, y.shape())
+    with_type!(y.dtype(), T => {
+        let mut dx = vec![T::default(); y.elem_count()];
+        gan_kernels::activation::backward::<T>(activation, &slice(y)?, &slice(dy)?, &mut dx);
+        tensor(dx, y.shape())
+    })
 }
 
 pub(super) fn moments(x: &Tensor) -> Result<Moments> {
-    let c = x.dim(candle_core::D::Minus1)?;
-    let norm_kernel::Moments { mean, var } = norm_kernel::moments(&slice(x)?, c);
+    let c = x.dim(D::Minus1)?;
+    let norm_kernel::Moments { mean, var } =
+        with_type!(x.dtype(), T => Ok(norm_kernel::moments(&slice::<T>(x)?, c)))?;
     Ok(Moments { mean: tensor(mean, c)?, var: tensor(var, c)? })
 }
 
 pub(super) fn batch_norm(x: &Tensor, moments: &Moments, norm: &Norm) -> Result<Tensor> {
-    let mut y = vec![0.0; x.elem_count()];
     let inv_std = norm_kernel::inverse_std(&slice(&moments.var)?, norm.eps);
     let (mean, gamma, beta) = (slice(&moments.mean)?, slice(norm.gamma)?, slice(norm.beta)?);
-    norm_kernel::normalize(&slice(x)?, &mean, &inv_std, &gamma, &beta, norm.activation, &mut y);
-    tensor(y, x.shape())
+    with_type!(x.dtype(), T => {
+        let mut y = vec![T::default(); x.elem_count()];
+        norm_kernel::normalize::<T>(&slice(x)?, &mean, &inv_std, &gamma, &beta, norm.activation, &mut y);
+        tensor(y, x.shape())
+    })
 }
 
 pub(super) fn batch_norm_backward(
@@ -139,13 +206,14 @@ pub(super) fn batch_norm_backward(
     moments: &Moments,
     norm: &Norm,
 ) -> Result<NormGrads> {
-    let mut dx = vec![0.0; x.elem_count()];
     let inv_std = norm_kernel::inverse_std(&slice(&moments.var)?, norm.eps);
-    let (xs, ys, dys) = (slice(x)?, slice(y)?, slice(dy)?);
-    let (mean, gamma) = (slice(&moments.mean)?, slice(norm.gamma)?);
-    let grads = norm_kernel::backward(&xs, &ys, &dys, &mean, &inv_std, &gamma, norm.activation, &mut dx);
-    let c = inv_std.len();
-    Ok(NormGrads { x: tensor(dx, x.shape())?, gamma: tensor(grads.gamma, c)?, beta: tensor(grads.beta, c)? })
+    let (mean, gamma, c) = (slice(&moments.mean)?, slice(norm.gamma)?, inv_std.len());
+    with_type!(x.dtype(), T => {
+        let mut dx = vec![T::default(); x.elem_count()];
+        let (xs, ys, dys) = (slice::<T>(x)?, slice::<T>(y)?, slice::<T>(dy)?);
+        let grads = norm_kernel::backward(&xs, &ys, &dys, &mean, &inv_std, &gamma, norm.activation, &mut dx);
+        Ok(NormGrads { x: tensor(dx, x.shape())?, gamma: tensor(grads.gamma, c)?, beta: tensor(grads.beta, c)? })
+    })
 }
 
 pub(super) fn adam(

@@ -3,7 +3,10 @@
 //! Every operation has two implementations behind one name: `cpu`, slices handed to `gan-kernels`, and `portable`,
 //! candle's tensor operations alone, so that any candle device runs it. [`Backend::of`] chooses by the device.
 //!
-//! Activations are channels-last f32, `[B, H, W, C]`. A convolution and its transpose share one weight layout,
+//! Activations are channels-last, `[B, H, W, C]`, f32 or bf16; what is multiplied has that type, sums are f32, and so are
+//! weights, their gradients and batch statistics. A convolution's output is of the type asked for.
+//!
+//! A convolution and its transpose share one weight layout,
 //! `[kh, kw, C, S]`: C channels of the large picture, S of the small one. The transposed convolution is the adjoint of
 //! the convolution, so three products serve both layers, forward and backward.
 
@@ -12,7 +15,7 @@ mod portable;
 #[cfg(test)]
 mod tests;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use gan_kernels::conv::Conv;
 
 pub use gan_kernels::Activation;
@@ -119,11 +122,18 @@ operations! {
         weight: &Tensor,
         bias: Option<&Tensor>,
         activation: Activation,
+        out: DType,
     ) -> Tensor;
 
     /// `activation(conv_transpose(y))`: y `[B, H', W', S]`, weight `[kh, kw, C, S]` → `[B, H, W, C]`.
     /// With [`Activation::Identity`] also the input gradient of [`Backend::conv2d`].
-    fn conv_transpose2d(geometry: Geometry, y: &Tensor, weight: &Tensor, activation: Activation) -> Tensor;
+    fn conv_transpose2d(
+        geometry: Geometry,
+        y: &Tensor,
+        weight: &Tensor,
+        activation: Activation,
+        out: DType,
+    ) -> Tensor;
 
     /// The weights' gradient `[kh, kw, C, S]` from the large picture `[B, H, W, C]` and the small one `[B, H', W', S]`: for a
     /// convolution (input, output's gradient), for a transposed one (output's gradient, input).

@@ -3,7 +3,7 @@
 //! No line here asks what device it runs on, so the tests on the CPU test what a GPU runs. candle's own convolutions
 //! are not used: their gradients, and the transposed one, are slow on the devices that matter.
 
-use candle_core::{D, Tensor};
+use candle_core::{D, DType, Tensor};
 
 use super::{Activation, AdamStep, Geometry, Moments, Norm, NormGrads};
 use crate::Result;
@@ -56,6 +56,7 @@ pub(super) fn conv2d(
     weight: &Tensor,
     bias: Option<&Tensor>,
     activation: Activation,
+    out: DType,
 ) -> Result<Tensor> {
     let (b, h, w, c) = x.dims4()?;
     let s = weight.dim(3)?;
@@ -72,7 +73,7 @@ pub(super) fn conv2d(
         Some(bias) => y.broadcast_add(bias)?,
         None => y,
     };
-    activate(activation, y)
+    Ok(activate(activation, y)?.to_dtype(out)?)
 }
 
 pub(super) fn conv_transpose2d(
@@ -80,6 +81,7 @@ pub(super) fn conv_transpose2d(
     y: &Tensor,
     weight: &Tensor,
     activation: Activation,
+    out: DType,
 ) -> Result<Tensor> {
     let (b, h, w, s) = y.dims4()?;
     let c = weight.dim(2)?;
@@ -109,7 +111,7 @@ pub(super) fn conv_transpose2d(
             Tensor::stack(&lines, 2)?.reshape((b, 2 * h, 2 * w, c))?
         }
     };
-    activate(activation, x)
+    Ok(activate(activation, x)?.to_dtype(out)?)
 }
 
 pub(super) fn weight_grad(geometry: Geometry, large: &Tensor, small: &Tensor) -> Result<Tensor> {

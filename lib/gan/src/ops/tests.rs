@@ -1,7 +1,7 @@
 //! Both backends against each other, against candle's autograd through its own convolutions, and against finite
 //! differences. PyTorch's numbers are in `tests/dcgan.rs`.
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
 
 use super::{Activation, AdamStep, Backend, Geometry, Norm};
 use crate::rng::{Stream, normals};
@@ -65,9 +65,10 @@ fn convolutions_agree_with_autograd_through_candles_own() {
         let grads = (&out * nchw(&y)).unwrap().sum_all().unwrap().backward().unwrap();
         for backend in BACKENDS {
             let what = format!("{backend:?} {geometry:?} {large:?} {s}");
-            let ours = backend.conv2d(geometry, &x, &weight, None, Activation::Identity).unwrap();
+            let ours = backend.conv2d(geometry, &x, &weight, None, Activation::Identity, DType::F32).unwrap();
             close(&ours, &nhwc(&out), 1e-5, &what);
-            let dx = backend.conv_transpose2d(geometry, &y, &weight, Activation::Identity).unwrap();
+            let dx =
+                backend.conv_transpose2d(geometry, &y, &weight, Activation::Identity, DType::F32).unwrap();
             close(&dx, grads.get(&vx).unwrap(), 1e-5, &what);
             let dw = backend.weight_grad(geometry, &x, &y).unwrap();
             close(&dw, grads.get(&vk).unwrap(), 1e-5, &what);
@@ -82,8 +83,9 @@ fn the_transposed_convolution_is_the_adjoint() {
         let weight = random(4, &[kh, kw, large[3], s]);
         let (x, y) = (random(5, &large), random(6, &small_shape(geometry, large, s)));
         for backend in BACKENDS {
-            let down = backend.conv2d(geometry, &x, &weight, None, Activation::Identity).unwrap();
-            let up = backend.conv_transpose2d(geometry, &y, &weight, Activation::Identity).unwrap();
+            let down = backend.conv2d(geometry, &x, &weight, None, Activation::Identity, DType::F32).unwrap();
+            let up =
+                backend.conv_transpose2d(geometry, &y, &weight, Activation::Identity, DType::F32).unwrap();
             let (a, b) = (dot(&down, &y), dot(&x, &up));
             assert!((a - b).abs() < 1e-4 * (1.0 + a.abs()), "{backend:?} {geometry:?}: {a} {b}");
         }
@@ -106,9 +108,12 @@ fn activations_and_their_gradients_agree_with_autograd() {
             let what = format!("{backend:?} {activation:?}");
             let dx = backend.activation_backward(activation, &y.detach(), &dy).unwrap();
             close(&dx, grads.get(&var).unwrap(), 1e-6, &what);
-            let plain = backend.conv2d(Geometry::K4S2P1, &x, &weight, None, Activation::Identity).unwrap();
+            let plain = backend
+                .conv2d(Geometry::K4S2P1, &x, &weight, None, Activation::Identity, DType::F32)
+                .unwrap();
             let plain = plain.broadcast_add(&bias).unwrap();
-            let fused = backend.conv2d(Geometry::K4S2P1, &x, &weight, Some(&bias), activation).unwrap();
+            let fused =
+                backend.conv2d(Geometry::K4S2P1, &x, &weight, Some(&bias), activation, DType::F32).unwrap();
             let expected = match activation {
                 Activation::Identity => plain.clone(),
                 Activation::Tanh => plain.tanh().unwrap(),
@@ -134,7 +139,8 @@ fn the_bias_gradient_agrees_with_autograd_over_several_pieces() {
         let grads = (&y * &dy).unwrap().sum_all().unwrap().backward().unwrap();
         for backend in BACKENDS {
             let what = format!("{backend:?} {shape:?}");
-            let ours = backend.conv2d(geometry, &x, &weight, Some(&bias), Activation::Identity).unwrap();
+            let ours =
+                backend.conv2d(geometry, &x, &weight, Some(&bias), Activation::Identity, DType::F32).unwrap();
             close(&ours, &y.detach(), 1e-5, &what);
             close(&backend.bias_grad(&dy).unwrap(), grads.get(&var).unwrap(), 1e-5, &what);
         }
@@ -237,7 +243,8 @@ fn the_cpu_backend_refuses_what_it_cannot_read() {
     let x = random(1, &[2, 4, 4, 3]);
     let strided = x.permute((0, 2, 1, 3)).unwrap();
     let weight = random(2, &[4, 4, 3, 2]);
-    let error =
-        Backend::Cpu.conv2d(Geometry::K4S2P1, &strided, &weight, None, Activation::Identity).unwrap_err();
+    let error = Backend::Cpu
+        .conv2d(Geometry::K4S2P1, &strided, &weight, None, Activation::Identity, DType::F32)
+        .unwrap_err();
     assert!(error.to_string().contains("contiguous f32"), "{error}");
 }

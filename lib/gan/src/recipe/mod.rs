@@ -9,6 +9,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::adam::AdamConfig;
+use crate::layer::Precision;
 use crate::model::{DcganConfig, MlpConfig, ModelConfig, check_hidden};
 use crate::{Error, Result};
 
@@ -97,6 +98,9 @@ pub struct Schedule {
     /// earlier version saved do not say: it knew the latter alone.)
     #[serde(default)]
     pub fresh_noise: bool,
+    /// What the networks are computed in.
+    #[serde(default)]
+    pub precision: Precision,
     /// How long.
     #[serde(flatten)]
     pub length: Length,
@@ -125,6 +129,7 @@ pub struct Overrides {
     pub nz: Option<usize>,
     pub ngf: Option<usize>,
     pub ndf: Option<usize>,
+    pub precision: Option<Precision>,
     pub seed: Option<u64>,
 }
 
@@ -189,6 +194,7 @@ impl Recipe {
         put(&mut self.optimiser.beta2, flags.beta2);
         put(&mut self.schedule.batch, flags.batch);
         put(&mut self.schedule.length, flags.length);
+        put(&mut self.schedule.precision, flags.precision);
         put(&mut self.seed, flags.seed);
         // The recipe itself was in order: what is wrong now came with a flag.
         self.check()

@@ -7,6 +7,7 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 use super::{Length, ModelPart, Optimiser, Recipe, Schedule};
+use crate::layer::Precision;
 use crate::{Error, Result};
 
 /// The keys of a table ("" is the top).
@@ -18,7 +19,7 @@ const fn keys(model: &'static [&'static str]) -> Keys {
         ("", &["name", "about", "seed", "model", "optimiser", "schedule"]),
         ("model", model),
         ("optimiser", &["lr_g", "lr_d", "beta1", "beta2", "eps"]),
-        ("schedule", &["batch", "fresh_noise", "epochs", "steps"]),
+        ("schedule", &["batch", "fresh_noise", "precision", "epochs", "steps"]),
     ]
 }
 
@@ -52,6 +53,9 @@ pub fn recipe(text: &str, file: &Path) -> Result<Recipe> {
         schedule: Schedule {
             batch: reader.whole("batch")? as usize,
             fresh_noise: reader.yes_or_no("fresh_noise")?,
+            precision: reader.text("precision")?.parse().map_err(|_| {
+                reader.wrong("precision", format!("must be one of {}", Precision::NAMES.join(", ")))
+            })?,
             length,
         },
     };

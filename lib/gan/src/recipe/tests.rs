@@ -1,4 +1,5 @@
 use super::*;
+use crate::layer::Precision;
 
 fn parse(text: &str) -> Result<Recipe> {
     parse::recipe(text, Path::new("my.toml"))
@@ -31,7 +32,10 @@ fn celeba_is_the_tutorial() {
     assert_eq!(r.model, ModelPart::Dcgan { nz: 100, ngf: 64, ndf: 64, leaky_slope: 0.2 });
     assert_eq!(r.optimiser.generator(), AdamConfig { lr: 2e-4, beta1: 0.5, beta2: 0.999, eps: 1e-8 });
     assert_eq!(r.optimiser.discriminator(), r.optimiser.generator());
-    assert_eq!(r.schedule, Schedule { batch: 128, fresh_noise: false, length: Length::Epochs(5) });
+    assert_eq!(
+        r.schedule,
+        Schedule { batch: 128, fresh_noise: false, precision: Precision::F32, length: Length::Epochs(5) }
+    );
     assert_eq!(r.seed, 999);
     // 5,999 pictures: 46 batches of 128 and one of 111.
     assert_eq!((r.schedule.epoch_steps(5999), r.schedule.steps(5999)), (47, 235));
@@ -45,7 +49,10 @@ fn mnist_is_yunjeys_tutorial() {
     assert_eq!(r.model, ModelPart::Mlp { nz: 64, hidden_g, hidden_d, slope_g: 0.0, slope_d: 0.2 });
     assert_eq!(r.optimiser.generator(), AdamConfig { lr: 2e-4, beta1: 0.9, beta2: 0.999, eps: 1e-8 });
     assert_eq!(r.optimiser.discriminator(), r.optimiser.generator());
-    assert_eq!(r.schedule, Schedule { batch: 100, fresh_noise: true, length: Length::Epochs(200) });
+    assert_eq!(
+        r.schedule,
+        Schedule { batch: 100, fresh_noise: true, precision: Precision::F32, length: Length::Epochs(200) }
+    );
     assert_eq!(r.schedule.steps(60_000), 120_000);
     assert_eq!(r.model.config(28, 28, 1).unwrap().image_shape(), (28, 28, 1));
 }
@@ -72,6 +79,7 @@ fn keys_of_another_architecture_are_refused() {
         ("slope_d = 0.2", "slope_d = 1", "slope_d: 1 is not at least 0 and below 1"),
         ("fresh_noise = true", "fresh_noise = 1", "fresh_noise: an integer where true or false should be"),
         ("fresh_noise = true", "", "`fresh_noise` is missing in [schedule]"),
+        ("precision = \"f32\"", "precision = \"f16\"", "precision: must be one of f32, bf16"),
         ("arch = \"mlp\"", "", "unknown key `hidden_d` in [model]"),
     ] {
         let line = error_in(mnist, from, to);

@@ -3,6 +3,7 @@ use candle_core::Device;
 use super::*;
 use crate::features::tests::*;
 use crate::features::{Extractor, Pictures};
+use crate::layer::Precision;
 use crate::stats::npz::Npz;
 
 #[test]
@@ -11,7 +12,7 @@ fn features_are_torchvisions() {
     let mut npz = Npz::open(&file).unwrap();
     let want = npz.matrix("features").unwrap();
     let names = String::from_utf8(npz.bytes("names").unwrap()).unwrap();
-    let extractor = Extractor::squeezenet(&Device::Cpu).unwrap();
+    let extractor = Extractor::squeezenet(Precision::F32, &Device::Cpu).unwrap();
     assert!(names.lines().count() >= 8);
     for (name, want) in names.lines().zip(want.rows()) {
         let folder = if name.starts_with('0') { "a" } else { "odd" };
@@ -24,6 +25,6 @@ fn features_are_torchvisions() {
 
 #[test]
 fn tensors_give_what_slices_give() {
-    let extractor = Extractor::squeezenet(&Device::Cpu).unwrap();
+    let extractor = Extractor::squeezenet(Precision::F32, &Device::Cpu).unwrap();
     assert_backends_agree(&extractor, load().unwrap().0, &drawn(2, 50, 70));
 }

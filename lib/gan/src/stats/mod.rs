@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::features::Features;
 use crate::frechet::Gaussian;
+use crate::layer::Precision;
 use crate::{Error, Result, atomic};
 
 use npz::{Npz, NpzWriter};
@@ -32,6 +33,9 @@ pub struct Meta {
     pub n: u64,
     /// SHA-256 of the network's weights as we compute it (not of their file).
     pub weights: String,
+    /// What they were computed in; f32 where an earlier version does not say.
+    #[serde(default)]
+    pub precision: Precision,
     /// Identifies the pictures: a hash of their bytes in order.
     pub content: String,
     /// The pictures as they were named.

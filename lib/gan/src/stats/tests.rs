@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use ndarray::{Array1, Array2, ShapeBuilder, array};
 
 use super::*;
+use crate::layer::Precision;
 
 fn stats(d: usize) -> Stats {
     let sigma = (0..d * d).map(|i| if i / d == i % d { 1.5 } else { 0.1 }).collect();
     let mu = (0..d).map(|i| i as f64 / 3.0).collect();
     let meta = Meta {
+        precision: Precision::F32,
         features: Features::Inception,
         dims: d,
         n: 10,
@@ -65,6 +67,7 @@ fn statistics_are_up_to_date_until_pictures_or_features_change() {
     };
     refused(&wanted, Some(later));
     refused(&Meta { content: "listing 02".to_string(), ..wanted.clone() }, None);
+    refused(&Meta { precision: Precision::Bf16, ..wanted.clone() }, None);
     refused(&Meta { weights: "11".to_string(), ..wanted.clone() }, None);
     refused(&Meta { features: Features::Squeezenet, ..wanted.clone() }, None);
     fs::write(&path, b"something else").unwrap();

@@ -91,8 +91,10 @@ impl<'a> Run<'a> {
             other => other,
         };
         let model = recipe.model.config(shard.height(), shard.width(), shard.channels()).map_err(about)?;
-        let generator = model.generator(recipe.seed, device)?;
-        let discriminator = model.discriminator(recipe.seed, device)?;
+        let precision = recipe.schedule.precision;
+        precision.check(device)?;
+        let generator = model.generator(recipe.seed, device)?.with_precision(precision);
+        let discriminator = model.discriminator(recipe.seed, device)?.with_precision(precision);
         let optimiser = &recipe.optimiser;
         let trainer =
             Trainer::new(generator, discriminator, &optimiser.generator(), &optimiser.discriminator())?;

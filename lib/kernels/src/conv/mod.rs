@@ -17,6 +17,7 @@ mod tests;
 mod transposed;
 mod windows;
 
+pub use crate::matmul::Packed;
 pub use forward::{conv2d, pack};
 pub use gradient::weight_grad;
 pub use transposed::{PackedTransposed, conv_transpose2d};
