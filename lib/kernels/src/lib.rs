@@ -22,6 +22,12 @@ const ROWS: usize = 256;
 
 #[cfg(test)]
 mod testing {
+    /// Makes AMX available: where the processor lacks it, an emulator takes its place.
+    pub fn emulate() {
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        crate::matmul::amx::emulator::install();
+    }
+
     /// Numbers in [−0.5, 0.5) that depend on `seed`.
     pub fn numbers(n: usize, seed: u32) -> Vec<f32> {
         let mut s = seed.wrapping_mul(747_796_405).wrapping_add(1);

@@ -69,7 +69,7 @@ fn slice<T: Number>(tensor: &Tensor) -> Result<Slice<impl Deref<Target = Storage
             Ok(Slice { storage, start, len: end - start, kind: std::marker::PhantomData })
         }
         _ => Err(Error::Invalid(format!(
-            "tensor: a contiguous one of {:?} on the CPU expected, not {:?} {:?}",
+            "tensor: the CPU operations take contiguous tensors of {:?} here, not {:?} {:?}",
             T::DTYPE,
             tensor.dtype(),
             tensor.layout()

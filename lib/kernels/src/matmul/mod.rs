@@ -8,7 +8,7 @@
 //! result, hence neither does the number of threads; the instruction set does.
 
 #[cfg(target_arch = "x86_64")]
-mod amx;
+pub(crate) mod amx;
 mod buffer;
 #[cfg(test)]
 mod tests;

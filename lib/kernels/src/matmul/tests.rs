@@ -43,6 +43,7 @@ fn packed<T: Element>(
 }
 
 fn check<T: Element>(tolerance: f64) {
+    crate::testing::emulate();
     for &isa in T::ISAS.iter().filter(|isa| isa.supported()) {
         for (m, k, n) in
             [(1, 1, 1), (3, 5, 7), (1, 100, 33), (29, 64, 1), (14, 256, 32), (65, 257, 70), (31, 1030, 48)]

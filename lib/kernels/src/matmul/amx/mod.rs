@@ -1,6 +1,9 @@
 //! The same product on AMX: tile registers of 16 rows of 64 bytes, two by two of them as sums.
 #![expect(unsafe_op_in_unsafe_fn, reason = "every unsafe function here has the one condition of `Tile`")]
 
+#[cfg(all(test, target_os = "linux"))]
+pub(crate) mod emulator;
+
 use std::arch::asm;
 use std::sync::OnceLock;
 
@@ -11,6 +14,10 @@ pub(super) const STEP: usize = 16;
 
 /// Whether the processor has AMX with bf16, and the system lets this process use it.
 pub(super) fn supported() -> bool {
+    #[cfg(all(test, target_os = "linux"))]
+    if emulator::installed() {
+        return true;
+    }
     static SUPPORTED: OnceLock<bool> = OnceLock::new();
     *SUPPORTED.get_or_init(|| has_amx_bf16() && permitted())
 }
