@@ -26,9 +26,39 @@ impl Activation {
                 #[inline(always)]
                 || x.iter_mut().for_each(|v| *v = if *v > 0.0 { *v } else { *v * slope }),
             ),
-            Activation::Tanh => x.iter_mut().for_each(|v| *v = v.tanh()),
+            Activation::Tanh => pulp::Arch::new().dispatch(
+                #[inline(always)]
+                || x.iter_mut().for_each(|v| *v = tanh(*v)),
+            ),
         }
     }
+}
+
+/// The hyperbolic tangent within 2e-7 of the exact value, relative to it; NaN gives NaN.
+///
+/// The formulas and polynomials of Cephes' `tanhf` and `expf` (Moshier 1989), without a branch or a call, so that a loop over
+/// it becomes vector code: the C library's, one number at a time, took longer than the product before it.
+#[inline(always)]
+fn tanh(x: f32) -> f32 {
+    // Above 10 the result is 1. A comparison that NaN fails, where `min` would lose it.
+    let a = if x.abs() > 10.0 { 10.0 } else { x.abs() };
+    let z = a * a;
+    let series = (((-5.704_988_7e-3 * z + 2.063_908_9e-2) * z - 5.373_971_6e-2) * z + 1.333_144_2e-1) * z;
+    let near = a + a * z * (series - 3.333_328_2e-1);
+
+    // e^2a = 2^n · e^r with |r| ≤ ln 2 / 2. Added to 1.5·2²³, a number is rounded to whole ones in its lowest bits.
+    const ROUND: f32 = 12_582_912.0;
+    const LN2_HIGH: f32 = 0.693_359_4;
+    const LN2_LOW: f32 = -2.121_944_4e-4;
+    let shifted = 2.0 * std::f32::consts::LOG2_E * a + ROUND;
+    let n = shifted - ROUND;
+    let r = (2.0 * a - n * LN2_HIGH) - n * LN2_LOW;
+    let p = ((1.987_569_2e-4 * r + 1.398_199_9e-3) * r + 8.333_452e-3) * r + 4.166_579_6e-2;
+    let exp_r = ((p * r + 1.666_666_5e-1) * r + 0.5) * r * r + r + 1.0;
+    let two_to_n = f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0f32.to_bits()));
+    let far = 1.0 - 2.0 / (exp_r * two_to_n + 1.0);
+
+    (if a < 0.625 { near } else { far }).copysign(x)
 }
 
 /// Elements that one piece of element-wise work covers.
@@ -58,6 +88,23 @@ pub fn backward(activation: Activation, y: &[f32], dy: &[f32], dx: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tanh_is_within_2e_7_of_the_exact_one() {
+        let all = (0..=2_400_000).map(|i| (i as f32 - 1_200_000.0) * 1e-5);
+        let small = (0..400).map(|i| 2f32.powi(-i / 3) * (1.0 + i as f32 / 997.0));
+        for x in all.chain(small).chain([0.0, -0.0, 1e-45, 80.0, -3e38, f32::INFINITY, f32::NEG_INFINITY]) {
+            let (ours, exact) = (tanh(x), (x as f64).tanh());
+            // Below the normal numbers, to within the last of them.
+            assert!((ours as f64 - exact).abs() <= 2e-7 * exact.abs() + 1e-45, "{x}: {ours} {exact}");
+            assert_eq!(ours.is_sign_negative(), x.is_sign_negative(), "{x}");
+        }
+        assert!(tanh(f32::NAN).is_nan());
+        let mut some = [-1.0, f32::NAN, 0.5, 3.0, 7.0];
+        Activation::Tanh.apply(&mut some);
+        assert_eq!([some[0], some[2], some[3], some[4]], [-1.0, 0.5, 3.0, 7.0].map(tanh));
+        assert!(some[1].is_nan());
+    }
 
     #[test]
     fn derivatives_are_those_of_finite_differences() {

@@ -27,7 +27,8 @@ pub fn adam(step: &AdamStep, w: &mut [f32], m: &mut [f32], v: &mut [f32], g: &[f
     let t = i32::try_from(t).unwrap_or(i32::MAX);
     let (c1, b2, c2, eps) = ((1.0 - beta1) as f32, beta2 as f32, (1.0 - beta2) as f32, eps as f32);
     let size = (lr / (1.0 - beta1.powi(t))) as f32;
-    let root = (1.0 - beta2.powi(t)).sqrt() as f32;
+    // Multiplied: a division more would cost as much as all the rest.
+    let root = (1.0 / (1.0 - beta2.powi(t)).sqrt()) as f32;
     const PIECE: usize = 1 << 14;
     let pieces = w.par_chunks_mut(PIECE).zip(m.par_chunks_mut(PIECE));
     pieces.zip(v.par_chunks_mut(PIECE)).zip(g.par_chunks(PIECE)).for_each(|(((w, m), v), g)| {
@@ -37,7 +38,7 @@ pub fn adam(step: &AdamStep, w: &mut [f32], m: &mut [f32], v: &mut [f32], g: &[f
                 for (((w, m), v), &g) in w.iter_mut().zip(m).zip(v).zip(g) {
                     *m += c1 * (g - *m);
                     *v = b2 * *v + c2 * g * g;
-                    *w -= size * *m / (v.sqrt() / root + eps);
+                    *w -= size * *m / (v.sqrt() * root + eps);
                 }
             },
         );
