@@ -196,6 +196,16 @@ fn batch_norm_agrees_with_autograd_and_finite_differences() {
 }
 
 #[test]
+fn accumulate_is_the_sum_on_both() {
+    let (a, b) = (random(30, &[3, 5]), random(31, &[3, 5]));
+    for backend in BACKENDS {
+        let mut sum = a.copy().unwrap();
+        backend.accumulate(&mut sum, &b).unwrap();
+        close(&sum, &(&a + &b).unwrap(), 0.0, "sum");
+    }
+}
+
+#[test]
 fn adam_is_the_same_on_both() {
     let mut weights = BACKENDS.map(|_| random(15, &[7, 9]));
     let mut moments = BACKENDS.map(|_| [0; 2].map(|_| random(15, &[7, 9]).zeros_like().unwrap()));
