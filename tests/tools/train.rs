@@ -208,7 +208,7 @@ fn modes_that_need_no_shard_never_touch_stdin() {
         drop(keep);
     }
     let list = place.run("train --list-recipes").stdout;
-    assert!(list.contains("celeba ") && list.contains("demo "), "{list}");
+    assert!(["celeba ", "demo ", "mnist "].iter().all(|name| list.contains(name)), "{list}");
     let json = place.run("train --list-recipes --json -q").json();
     assert_eq!(json["recipes"][0]["optimiser"]["lr_g"], 2e-4);
     let info = |file: &str| place.run(&format!("train --json --info {file}")).json()["kind"].clone();
@@ -292,6 +292,68 @@ fn errors_are_one_line_that_names_the_file_or_flag() {
     assert!(!place.path("runs").exists(), "an error leaves no run folder");
     let forced = place.run(&format!("train faces-32.safetensors {SMALL} --steps 2 -o run -q --force"));
     assert_eq!(forced.line(), "run/G.safetensors");
+}
+
+/// The other architecture, on pictures as MNIST has them: from IDX files to samples.
+#[test]
+fn the_mnist_recipe_goes_from_idx_files_to_samples() {
+    let place = Place::new();
+    fs::create_dir(place.path("digits")).unwrap();
+    let mut idx = vec![0, 0, 8, 3, 0, 0, 1, 4, 0, 0, 0, 28, 0, 0, 0, 28];
+    // 260 pictures of a bar somewhere else each: 2 batches of 100 and one of 60.
+    let bar = |i: usize| (0..784).map(move |p| if p % 28 / 4 == i % 7 { 255 } else { (i % 5) as u8 });
+    idx.extend((0..260).flat_map(bar));
+    place.write("digits/train-images-idx3-ubyte", &idx);
+    let shard = place.run("prep digits -o digits.safetensors -q");
+    assert_eq!(shard.line(), "digits.safetensors");
+    for (out, threads) in [("run", 2), ("again", 1)] {
+        let flags = format!("--recipe mnist --steps 40 --threads {threads} -o {out} -q");
+        place.run(&format!("train digits.safetensors {flags}")).line();
+    }
+    assert!(place.read("run/state.safetensors") == place.read("again/state.safetensors"));
+    let losses: Vec<[f64; 2]> = String::from_utf8(place.read("run/metrics.jsonl"))
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .map(|m| ["d_x", "d_g_z1"].map(|key| m[key].as_f64().unwrap()))
+        .collect();
+    assert_eq!(losses.len(), 40);
+    assert!(losses[0].iter().all(|p| (p - 0.5).abs() < 0.1), "a fresh D knows nothing: {:?}", losses[0]);
+    assert!(losses[10][0] > 0.6 && losses[10][1] < 0.45, "it learns to tell them apart: {:?}", losses[10]);
+
+    let bytes = place.read("run/G.safetensors");
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let mut shapes: Vec<_> = file.tensors().into_iter().map(|(n, t)| (n, t.shape().to_vec())).collect();
+    shapes.sort();
+    let expected = [
+        ("0.bias", vec![256]),
+        ("0.weight", vec![256, 64]),
+        ("2.bias", vec![256]),
+        ("2.weight", vec![256, 256]),
+        ("4.bias", vec![784]),
+        ("4.weight", vec![784, 256]),
+    ];
+    assert_eq!(shapes, expected.map(|(name, shape)| (name.to_string(), shape)));
+    let info = place.run("train --info run/G.safetensors").stdout;
+    assert!(info.contains("MLP 28×28×1, nz 64, hidden G [256, 256], D [256, 256]"), "{info}");
+
+    // The weights alone, as another program would save them, make the same pictures: G's activations are ReLU.
+    let tensors: Vec<_> = file.tensors();
+    let bare = safetensors::serialize(tensors, None).unwrap();
+    place.write("bare.safetensors", &bare);
+    for (generator, out) in [("run/G.safetensors", "fakes"), ("bare.safetensors", "bare")] {
+        place.run(&format!("sample {generator} -n 5 -o {out} -q")).line();
+    }
+    let pixels = |name: &str| image::open(place.path(name)).unwrap();
+    let picture = pixels("fakes/000004.png");
+    assert_eq!((picture.width(), picture.height(), picture.color()), (28, 28, image::ColorType::L8));
+    assert_eq!(picture, pixels("bare/000004.png"));
+    assert_ne!(picture, pixels("fakes/000003.png"));
+
+    let refused = place.run("train digits.safetensors --recipe mnist --ngf 32");
+    assert!(refused.failure(1).starts_with("--ngf: an MLP has no such width"), "{}", refused.stderr);
+    let refused = place.run("train digits.safetensors --recipe demo");
+    assert!(refused.failure(1).contains("picture size 28: DCGAN takes 32, 64 or 128"), "{}", refused.stderr);
 }
 
 /// Without a shard and with a terminal for stdin, `train` says what it wants and does not wait.

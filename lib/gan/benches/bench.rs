@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use candle_core::{Device, Tensor};
 use gan::adam::AdamConfig;
-use gan::model::{DcganConfig, ModelConfig};
+use gan::model::{DcganConfig, MlpConfig, ModelConfig};
 use gan::rng::{Stream, normals};
 use gan::train::Trainer;
 
@@ -89,11 +89,18 @@ fn plain_burst() -> f64 {
     (ROUNDS * 8 * CHAINS * 2) as f64
 }
 
-fn trainer(config: DcganConfig) -> Trainer {
-    let model = ModelConfig::Dcgan(config);
-    let adam = AdamConfig { lr: 2e-4, beta1: 0.5, beta2: 0.999, eps: 1e-8 };
+fn trainer(model: ModelConfig, beta1: f64) -> Trainer {
+    let adam = AdamConfig { lr: 2e-4, beta1, beta2: 0.999, eps: 1e-8 };
     let (g, d) = (model.generator(999, &Device::Cpu), model.discriminator(999, &Device::Cpu));
     Trainer::new(g.unwrap(), d.unwrap(), &adam, &adam).unwrap()
+}
+
+/// Standard normal numbers, within ±`limit`.
+fn random(index: u64, limit: f32, shape: &[usize]) -> Tensor {
+    let mut data = vec![0.0; shape.iter().product()];
+    normals(1, Stream::Noise, index, &mut data);
+    data.iter_mut().for_each(|v| *v = v.clamp(-limit, limit));
+    Tensor::from_vec(data, shape, &Device::Cpu).unwrap()
 }
 
 /// f32 operations per picture and step; see the head of this file.
@@ -127,24 +134,67 @@ fn flops_per_picture(c: &DcganConfig) -> f64 {
     2.0 * (3 * g - first_g + 8 * d - 2 * first_d) as f64
 }
 
+/// The step of the recipe `mnist`, in milliseconds: so small that what surrounds the arithmetic counts.
+fn mlp() {
+    let (batch, nz, hidden) = (100, 64, 256);
+    let model = ModelConfig::Mlp(MlpConfig {
+        size: 28,
+        channels: 1,
+        nz,
+        hidden_g: vec![hidden; 2],
+        hidden_d: vec![hidden; 2],
+        slope_g: 0.0,
+        slope_d: 0.2,
+    });
+    let mut trainer = trainer(model, 0.9);
+    let real = random(0, 1.0, &[batch, 28, 28, 1]);
+    let [z, fresh] = [1, 2].map(|i| random(i, f32::MAX, &[batch, nz]));
+    // As in `flops_per_picture`, G running twice forward.
+    let (first_g, first_d) = (nz * hidden, 784 * hidden);
+    let (g, d) = (first_g + hidden * hidden + hidden * 784, first_d + hidden * hidden + hidden);
+    let work = (2 * batch * (4 * g - first_g + 8 * d - 2 * first_d)) as f64;
+    let before = peak_flops(Duration::from_millis(200));
+    let mut times = Vec::new();
+    for step in 0..700 {
+        let start = Instant::now();
+        trainer.step(&real, &z, Some(&fresh)).unwrap();
+        if step >= 100 {
+            times.push(start.elapsed().as_secs_f64());
+        }
+    }
+    let peak = (before + peak_flops(Duration::from_millis(200))) / 2.0;
+    times.sort_by(f64::total_cmp);
+    let at = |share: f64| times[(times.len() as f64 * share) as usize];
+    println!(
+        "MLP step, mnist, batch {batch}, f32: {:.2} ms ({:.2} to {:.2} for nine of ten), {:.0} GFLOP/s; {:.0} % of the f32 \
+         peak (about {:.0} GFLOP/s)",
+        at(0.5) * 1e3,
+        at(0.05) * 1e3,
+        at(0.95) * 1e3,
+        work / at(0.5) / 1e9,
+        work / at(0.5) / peak * 100.0,
+        peak / 1e9,
+    );
+}
+
 fn main() {
     // `cargo bench -- WORD` and `cargo test --benches` pass arguments that mean nothing here.
-    let steps = 5;
     let threads = rayon::current_num_threads();
     println!("{threads} threads");
+    mlp();
+    dcgan();
+}
+
+/// The DCGAN's step in images per second and in percent of the peak.
+fn dcgan() {
+    let steps = 5;
     let tutorial = DcganConfig { size: 64, channels: 3, nz: 100, ngf: 64, ndf: 64, leaky_slope: 0.2 };
     let demo = DcganConfig { ngf: 32, ndf: 32, ..tutorial.clone() };
     for (name, config, batch) in [("tutorial 64×64", tutorial, 128), ("demo 64×64, width 32", demo, 64)] {
         let work = flops_per_picture(&config) * batch as f64;
-        let mut trainer = trainer(config.clone());
-        let mut real = vec![0.0; batch * config.size * config.size * config.channels];
-        let mut z = vec![0.0; batch * config.nz];
-        normals(1, Stream::Noise, 0, &mut real);
-        normals(1, Stream::Noise, 1, &mut z);
-        real.iter_mut().for_each(|v| *v = v.clamp(-1.0, 1.0));
-        let real =
-            Tensor::from_vec(real, (batch, config.size, config.size, config.channels), &Device::Cpu).unwrap();
-        let z = Tensor::from_vec(z, (batch, config.nz), &Device::Cpu).unwrap();
+        let mut trainer = trainer(ModelConfig::Dcgan(config.clone()), 0.5);
+        let real = random(0, 1.0, &[batch, config.size, config.size, config.channels]);
+        let z = random(1, f32::MAX, &[batch, config.nz]);
         trainer.step(&real, &z, None).unwrap();
         let mut shares = Vec::new();
         let mut speeds = Vec::new();

@@ -1,4 +1,4 @@
-//! Adam, one sweep over the parameters.
+//! Adam, one sweep over the parameters, and the sum of gradients that goes before it.
 
 use rayon::prelude::*;
 
@@ -17,6 +17,20 @@ pub struct AdamStep {
     pub t: u64,
 }
 
+/// Elements that one piece of work covers.
+const PIECE: usize = 1 << 14;
+
+/// `sum += x`; both of one length.
+pub fn accumulate(sum: &mut [f32], x: &[f32]) {
+    assert_eq!(sum.len(), x.len(), "accumulate: lengths differ");
+    sum.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).for_each(|(sum, x)| {
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || sum.iter_mut().zip(x).for_each(|(s, &x)| *s += x),
+        );
+    });
+}
+
 /// Updates weights `w` and moments `m`, `v` in place from the gradient `g`; all of one length.
 ///
 /// Kingma and Ba 2015, Algorithm 1, in the order of PyTorch's `torch.optim.Adam`:
@@ -27,8 +41,8 @@ pub fn adam(step: &AdamStep, w: &mut [f32], m: &mut [f32], v: &mut [f32], g: &[f
     let t = i32::try_from(t).unwrap_or(i32::MAX);
     let (c1, b2, c2, eps) = ((1.0 - beta1) as f32, beta2 as f32, (1.0 - beta2) as f32, eps as f32);
     let size = (lr / (1.0 - beta1.powi(t))) as f32;
-    let root = (1.0 - beta2.powi(t)).sqrt() as f32;
-    const PIECE: usize = 1 << 14;
+    // Multiplied: a division more would cost as much as all the rest.
+    let root = (1.0 / (1.0 - beta2.powi(t)).sqrt()) as f32;
     let pieces = w.par_chunks_mut(PIECE).zip(m.par_chunks_mut(PIECE));
     pieces.zip(v.par_chunks_mut(PIECE)).zip(g.par_chunks(PIECE)).for_each(|(((w, m), v), g)| {
         pulp::Arch::new().dispatch(
@@ -37,7 +51,7 @@ pub fn adam(step: &AdamStep, w: &mut [f32], m: &mut [f32], v: &mut [f32], g: &[f
                 for (((w, m), v), &g) in w.iter_mut().zip(m).zip(v).zip(g) {
                     *m += c1 * (g - *m);
                     *v = b2 * *v + c2 * g * g;
-                    *w -= size * *m / (v.sqrt() / root + eps);
+                    *w -= size * *m / (v.sqrt() * root + eps);
                 }
             },
         );
@@ -47,6 +61,14 @@ pub fn adam(step: &AdamStep, w: &mut [f32], m: &mut [f32], v: &mut [f32], g: &[f
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sums_cover_every_piece() {
+        let n = 2 * PIECE + 3;
+        let mut sum: Vec<f32> = (0..n).map(|i| i as f32).collect();
+        accumulate(&mut sum, &(0..n).map(|i| (2 * i) as f32).collect::<Vec<_>>());
+        assert!(sum.iter().enumerate().all(|(i, &s)| s == (3 * i) as f32));
+    }
 
     #[test]
     fn three_steps_follow_the_formula_in_f64() {

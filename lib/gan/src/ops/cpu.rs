@@ -216,6 +216,14 @@ pub(super) fn batch_norm_backward(
     })
 }
 
+pub(super) fn accumulate(sum: &mut Tensor, x: &Tensor) -> Result<()> {
+    let x = slice(x)?;
+    change(sum, |sum| {
+        adam_kernel::accumulate(sum, &x);
+        Ok(())
+    })
+}
+
 pub(super) fn adam(
     step: &AdamStep,
     weight: &mut Tensor,

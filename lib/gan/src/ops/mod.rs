@@ -155,6 +155,9 @@ operations! {
     /// input x, output y, and the gradient dy at the output, all `[.., C]`.
     fn batch_norm_backward(x: &Tensor, y: &Tensor, dy: &Tensor, moments: &Moments, norm: &Norm) -> NormGrads;
 
+    /// `sum += x`, of one shape. On the CPU the tensor's own numbers change, so also those of its clones and views.
+    fn accumulate(sum: &mut Tensor, x: &Tensor) -> ();
+
     /// One Adam step on weight and moments m and v from the gradient g, all of one shape (see
     /// [`gan_kernels::adam::adam`]). On the CPU the tensors' own numbers change, so also those of their clones and views.
     fn adam(step: &AdamStep, weight: &mut Tensor, m: &mut Tensor, v: &mut Tensor, g: &Tensor) -> ();

@@ -182,6 +182,11 @@ pub(super) fn batch_norm_backward(
     Ok(NormGrads { x, gamma, beta })
 }
 
+pub(super) fn accumulate(sum: &mut Tensor, x: &Tensor) -> Result<()> {
+    *sum = (&*sum + x)?;
+    Ok(())
+}
+
 pub(super) fn adam(
     step: &AdamStep,
     weight: &mut Tensor,

@@ -202,6 +202,16 @@ fn batch_norm_agrees_with_autograd_and_finite_differences() {
 }
 
 #[test]
+fn accumulate_is_the_sum_on_both() {
+    let (a, b) = (random(30, &[3, 5]), random(31, &[3, 5]));
+    for backend in BACKENDS {
+        let mut sum = a.copy().unwrap();
+        backend.accumulate(&mut sum, &b).unwrap();
+        close(&sum, &(&a + &b).unwrap(), 0.0, "sum");
+    }
+}
+
+#[test]
 fn adam_is_the_same_on_both() {
     let mut weights = BACKENDS.map(|_| random(15, &[7, 9]));
     let mut moments = BACKENDS.map(|_| [0; 2].map(|_| random(15, &[7, 9]).zeros_like().unwrap()));
@@ -235,7 +245,7 @@ fn adam_changes_the_tensors_own_numbers_and_those_of_a_view_alone() {
     let [mut w, mut m, mut v] = [0; 3].map(|_| strided.clone());
     let g = strided.contiguous().unwrap();
     let error = Backend::Cpu.adam(&step, &mut w, &mut m, &mut v, &g).unwrap_err();
-    assert!(error.to_string().contains("contiguous f32"), "{error}");
+    assert!(error.to_string().contains("contiguous"), "{error}");
 }
 
 #[test]
@@ -246,5 +256,5 @@ fn the_cpu_backend_refuses_what_it_cannot_read() {
     let error = Backend::Cpu
         .conv2d(Geometry::K4S2P1, &strided, &weight, None, Activation::Identity, DType::F32)
         .unwrap_err();
-    assert!(error.to_string().contains("contiguous f32"), "{error}");
+    assert!(error.to_string().contains("contiguous"), "{error}");
 }

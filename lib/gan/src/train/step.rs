@@ -128,10 +128,11 @@ impl Trainer {
     }
 
     fn discriminator_gradients(&mut self, real: &Tensor, z: &Tensor) -> Result<DiscriminatorPass> {
-        let (on_real, real) = self.discriminate(real, REAL)?;
+        let (mut grads, real) = self.discriminate(real, REAL)?;
         let fakes = self.generator.forward_train(z)?;
         let (on_fake, fake) = self.discriminate(&fakes.0, FAKE)?;
-        let grads = on_real.iter().zip(&on_fake).map(|(a, b)| a + b).collect::<Result<_, _>>()?;
+        let backend = self.discriminator.backend();
+        grads.iter_mut().zip(&on_fake).try_for_each(|(sum, grad)| backend.accumulate(sum, grad))?;
         Ok(DiscriminatorPass { grads, real, fake, fakes })
     }
 
