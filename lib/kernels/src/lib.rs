@@ -11,6 +11,7 @@ pub mod conv;
 pub mod linalg;
 pub mod matmul;
 pub mod norm;
+mod simd;
 
 pub use activation::Activation;
 
