@@ -1,15 +1,15 @@
 //! The Fréchet distance between two sets of features, each summed up as a Gaussian, in f64.
 //!
 //! d² = |μ1−μ2|² + tr Σ1 + tr Σ2 − 2 tr √(Σ1Σ2) (Dowson and Landau 1982; Heusel et al. 2017 for Inception features).
-//! The trace of the root is never taken from a matrix square root: with Σ1 = F1·F1ᵀ and Σ2 = F2·F2ᵀ it is the sum
-//! of the singular values of F1ᵀ·F2, and also the sum of the roots of the eigenvalues of F1ᵀ·Σ2·F1.
+//! The trace of the root is never taken from a matrix square root: with Σ1 = F·Fᵀ it is the sum of the roots of the
+//! eigenvalues of Fᵀ·Σ2·F.
 
 mod moments;
 #[cfg(test)]
 mod tests;
 
-use faer::{Mat, MatRef};
-use gan_kernels::linalg::{self, NotConverged};
+use faer::MatRef;
+use gan_kernels::linalg::{self, Factor, NotConverged};
 
 pub use moments::Moments;
 
@@ -62,42 +62,11 @@ pub fn distance(a: &Gaussian, b: &Gaussian) -> Result<f64> {
     Ok((means + (a.trace() + b.trace() - 2.0 * root)).max(0.0))
 }
 
-/// tr √(Σ1Σ2).
+/// tr √(Σ1Σ2): the roots of the eigenvalues of Fᵀ·Σ·F, F of the side of the smaller rank, since zeros that rounding
+/// makes 1e-16 would count as 1e-8. F is graded by its pivots, so small eigenvalues keep their digits.
 fn trace_of_root(a: MatRef<f64>, b: MatRef<f64>) -> Result<f64, NotConverged> {
-    match (regular_factor(a), regular_factor(b)) {
-        (Some(l), Some(_)) => {
-            let m = linalg::product(linalg::product(l.transpose(), b).as_ref(), l.as_ref());
-            Ok(linalg::eigenvalues(m.as_ref())?.iter().map(|v| v.max(0.0).sqrt()).sum())
-        }
-        (f, g) => {
-            let f = f.map_or_else(|| singular_factor(a), Ok)?;
-            let g = g.map_or_else(|| singular_factor(b), Ok)?;
-            linalg::nuclear_norm(linalg::product(f.transpose(), g.as_ref()).as_ref())
-        }
-    }
-}
-
-/// Below this fraction of the largest entry a pivot or an eigenvalue is rounding noise.
-fn noise(d: usize) -> f64 {
-    d as f64 * f64::EPSILON
-}
-
-/// The Cholesky factor of a covariance of full rank; `None` where a pivot is lost in the rounding noise.
-fn regular_factor(sigma: MatRef<f64>) -> Option<Mat<f64>> {
-    let d = sigma.nrows();
-    let largest = (0..d).map(|i| sigma[(i, i)]).fold(0.0, f64::max);
-    let l = linalg::cholesky(sigma)?;
-    (0..d).all(|i| l[(i, i)] * l[(i, i)] > noise(d) * largest).then_some(l)
-}
-
-/// F [d, r] with F·Fᵀ = Σ from the eigenvalues above the noise. The most negative eigenvalue of what should have none
-/// tells how large the noise is where Σ was stored in f32.
-fn singular_factor(sigma: MatRef<f64>) -> Result<Mat<f64>, NotConverged> {
-    let (values, vectors) = linalg::eigen(sigma)?;
-    let (Some(least), Some(largest)) = (values.first(), values.last()) else { return Ok(Mat::zeros(0, 0)) };
-    let floor = (noise(values.len()) * largest).max(-least);
-    let first = values.partition_point(|&v| v <= floor);
-    Ok(Mat::from_fn(values.len(), values.len() - first, |i, j| {
-        vectors[(i, first + j)] * values[first + j].sqrt()
-    }))
+    let (f, g) = rayon::join(|| Factor::new(a), || Factor::new(b));
+    let (factor, other) = if f.rank() <= g.rank() { (f, b) } else { (g, a) };
+    let values = linalg::eigenvalues(factor.congruent(other))?;
+    Ok(values.iter().map(|v| v.max(0.0).sqrt()).sum())
 }
