@@ -67,9 +67,17 @@ impl Element for bf16 {
         bf16::from_bits(if x.is_nan() { (bits >> 16 | 0x40) as u16 } else { rounded as u16 })
     }
 
+    // In portions of a fixed length, which become shuffles of whole registers.
     #[inline(always)]
     fn words(even: &[bf16], odd: &[bf16], out: &mut [bf16]) {
-        for ((out, &a), &b) in out.chunks_exact_mut(2).zip(even).zip(odd) {
+        let (pairs, tail) = out.as_chunks_mut::<32>();
+        let ((evens, last_even), (odds, last_odd)) = (even.as_chunks::<16>(), odd.as_chunks::<16>());
+        for ((out, even), odd) in pairs.iter_mut().zip(evens).zip(odds) {
+            for i in 0..16 {
+                (out[2 * i], out[2 * i + 1]) = (even[i], odd[i]);
+            }
+        }
+        for ((out, &a), &b) in tail.chunks_exact_mut(2).zip(last_even).zip(last_odd) {
             (out[0], out[1]) = (a, b);
         }
     }

@@ -276,7 +276,10 @@ fn pack_group<T: Element>(
             Source::Rows { data, stride } => {
                 for (i, line) in lines.iter_mut().enumerate() {
                     let from = &data[(row + i) * stride..][wanted.clone()];
-                    line.iter_mut().zip(from).for_each(|(to, &v)| *to = T::from_f32(v));
+                    match from.first_chunk::<PANEL>() {
+                        Some(from) => *line = from.map(T::from_f32),
+                        None => line.iter_mut().zip(from).for_each(|(to, &v)| *to = T::from_f32(v)),
+                    }
                 }
             }
             Source::Columns { data, stride } => {
