@@ -319,7 +319,7 @@ fn the_mnist_recipe_goes_from_idx_files_to_samples() {
         .collect();
     assert_eq!(losses.len(), 40);
     assert!(losses[0].iter().all(|p| (p - 0.5).abs() < 0.1), "a fresh D knows nothing: {:?}", losses[0]);
-    assert!(losses[10][0] > 0.6 && losses[10][1] < 0.45, "it learns to tell them apart: {:?}", losses[10]);
+    assert!(losses[10][0] - losses[10][1] > 0.2, "it learns to tell them apart: {:?}", losses[10]);
 
     let bytes = place.read("run/G.safetensors");
     let file = SafeTensors::deserialize(&bytes).unwrap();

@@ -45,8 +45,8 @@ pub(crate) fn tanh(x: f32) -> f32 {
     // Above 10 the result is 1. A comparison that NaN fails, where `min` would lose it.
     let a = if x.abs() > 10.0 { 10.0 } else { x.abs() };
     let z = a * a;
-    let series = (((-5.704_988_7e-3 * z + 2.063_908_9e-2) * z - 5.373_971_6e-2) * z + 1.333_144_2e-1) * z;
-    let near = a + a * z * (series - 3.333_328_2e-1);
+    let series = (((-5.704_988_7e-3 * z + 2.063_909e-2) * z - 5.373_971_6e-2) * z + 1.333_144_2e-1) * z;
+    let near = a + a * z * (series - 3.333_328e-1);
 
     // e^2a = 2^n · e^r with |r| ≤ ln 2 / 2. Added to 1.5·2²³, a number is rounded to whole ones in its lowest bits.
     const ROUND: f32 = 12_582_912.0;
