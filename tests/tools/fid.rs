@@ -305,3 +305,32 @@ fn a_closed_pipe_ends_it_quietly() {
     let done = child.wait_with_output().unwrap();
     assert_eq!((done.status.code(), done.stderr.as_slice()), (Some(0), &b""[..]));
 }
+
+#[test]
+fn bf16_goes_through_the_chain_and_says_so() {
+    let place = Place::with_faces();
+    let small = "--recipe demo --batch 16 --nz 6 --ngf 8 --ndf 8 --steps 3 --precision bf16 -q";
+    for (out, threads) in [("one", 1), ("two", 2)] {
+        place.run(&format!("train faces-32.safetensors {small} --threads {threads} -o {out}")).line();
+    }
+    assert!(place.read("one/state.safetensors") == place.read("two/state.safetensors"));
+    assert!(String::from_utf8(place.read("one/recipe.toml")).unwrap().contains("precision = \"bf16\""));
+
+    let sample = "sample one/G.safetensors -n 40 -q";
+    place.run(&format!("{sample} -o full")).line();
+    place.run(&format!("{sample} -o half --precision bf16")).line();
+    let line = "fid full half --features squeezenet -q";
+    let full = place.run(line).line().to_string();
+    let half = place.run(&format!("{line} --precision bf16")).line().to_string();
+    let number = |line: &str, name: &str| line.strip_prefix(name).unwrap().trim().parse::<f64>().unwrap();
+    let (full, half) = (number(&full, "FD-SqueezeNet "), number(&half, "FD-SqueezeNet-bf16 "));
+    // The same latents through the same weights: far closer than two sets of pictures are.
+    let apart = place.run("fid full faces-32.safetensors --features squeezenet -q").line().to_string();
+    let apart = number(&apart, "FD-SqueezeNet ");
+    assert!(full > 0.0 && full < 0.05 * apart && half < 0.05 * apart, "{full} {half} {apart}");
+
+    place.run("fid --save-stats full full.npz --features squeezenet --precision bf16 -q").line();
+    let mixed = place.run("fid full.npz half --features squeezenet");
+    assert!(mixed.stderr.contains("in bf16"), "{}", mixed.stderr);
+    assert!(mixed.line().starts_with("FD-SqueezeNet-bf16 "));
+}

@@ -75,7 +75,7 @@ pub fn backward<T: Element>(activation: Activation, y: &[T], dy: &[T], dx: &mut 
         all.for_each(|((dx, dy), y)| *dx = T::from_f32(f(y.to_f32(), dy.to_f32())));
     }
     let piece = |((dx, dy), y): ((&mut [T], &[T]), &[T])| {
-        pulp::Arch::new().dispatch(
+        crate::simd::simd(
             #[inline(always)]
             || match activation {
                 Activation::Identity => each(y, dy, dx, |_, dy| dy),

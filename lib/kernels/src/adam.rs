@@ -24,7 +24,7 @@ const PIECE: usize = 1 << 14;
 pub fn accumulate(sum: &mut [f32], x: &[f32]) {
     assert_eq!(sum.len(), x.len(), "accumulate: lengths differ");
     sum.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).for_each(|(sum, x)| {
-        pulp::Arch::new().dispatch(
+        crate::simd::simd(
             #[inline(always)]
             || sum.iter_mut().zip(x).for_each(|(s, &x)| *s += x),
         );
@@ -45,7 +45,7 @@ pub fn adam(step: &AdamStep, w: &mut [f32], m: &mut [f32], v: &mut [f32], g: &[f
     let root = (1.0 / (1.0 - beta2.powi(t)).sqrt()) as f32;
     let pieces = w.par_chunks_mut(PIECE).zip(m.par_chunks_mut(PIECE));
     pieces.zip(v.par_chunks_mut(PIECE)).zip(g.par_chunks(PIECE)).for_each(|(((w, m), v), g)| {
-        pulp::Arch::new().dispatch(
+        crate::simd::simd(
             #[inline(always)]
             || {
                 for (((w, m), v), &g) in w.iter_mut().zip(m).zip(v).zip(g) {

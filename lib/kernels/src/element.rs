@@ -89,7 +89,16 @@ mod tests {
 
     #[test]
     fn rounding_is_that_of_half() {
-        let special = [0.0, -0.0, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, 1e-45, 1.00390625, 1.01171875];
+        let special = [
+            0.0,
+            -0.0,
+            f32::INFINITY,
+            f32::NEG_INFINITY,
+            f32::MAX,
+            1e-45,
+            1.0 + 1.0 / 256.0,
+            1.0 + 3.0 / 256.0,
+        ];
         let many = (0..200_000u32).map(|i| f32::from_bits(i.wrapping_mul(2_654_435_761)));
         for x in special.into_iter().chain(many) {
             let (ours, theirs) = (<bf16 as Element>::from_f32(x), bf16::from_f32(x));

@@ -46,7 +46,7 @@ pub fn moments<T: Element>(x: &[T], c: usize) -> Moments {
     // Sums of x − x₀ rather than x: the variance then loses nothing to a large mean.
     let shift: Vec<f32> = x[..c].iter().map(|v| v.to_f32()).collect();
     let (sum, square) = sums(rows, c, |first, n, sum, square| {
-        pulp::Arch::new().dispatch(
+        crate::simd::simd(
             #[inline(always)]
             || {
                 for row in x[first * c..(first + n) * c].chunks_exact(c) {
@@ -70,7 +70,7 @@ pub fn column_sums<T: Element>(x: &[T], c: usize) -> Vec<f32> {
     let rows = x.len() / c;
     assert!(rows > 0 && x.len() == rows * c, "column sums: not a matrix of {c} columns");
     let (sum, _) = sums(rows, c, |first, n, sum, _| {
-        pulp::Arch::new().dispatch(
+        crate::simd::simd(
             #[inline(always)]
             || {
                 for row in x[first * c..(first + n) * c].chunks_exact(c) {
@@ -102,7 +102,7 @@ pub fn normalize<T: Element>(
     assert!(inv_std.len() == c && gamma.len() == c && beta.len() == c, "batch-norm: channels differ");
     let scale: Vec<f32> = inv_std.iter().zip(gamma).map(|(i, g)| i * g).collect();
     y.par_chunks_mut(ROWS * c).zip(x.par_chunks(ROWS * c)).for_each(|(y, x)| {
-        pulp::Arch::new().dispatch(
+        crate::simd::simd(
             #[inline(always)]
             || match activation {
                 Activation::Identity => normalize_rows(x, mean, &scale, beta, |z| z, y),
@@ -173,7 +173,7 @@ pub fn backward<T: Element>(
     // dz = dy·f'(z); Σdz and Σdz·(x − mean).
     let (sum, product) = sums(rows, c, |first, n, sum, product| {
         let range = first * c..(first + n) * c;
-        pulp::Arch::new().dispatch(
+        crate::simd::simd(
             #[inline(always)]
             || {
                 let all = x[range.clone()].chunks_exact(c).zip(y[range.clone()].chunks_exact(c));
@@ -197,7 +197,7 @@ pub fn backward<T: Element>(
     let d = each(&|i| -(gamma[i] as f64) * inv(i) * sum[i] / n);
     let pieces = dx.par_chunks_mut(ROWS * c).zip(x.par_chunks(ROWS * c));
     pieces.zip(y.par_chunks(ROWS * c)).zip(dy.par_chunks(ROWS * c)).for_each(|(((dx, x), y), dy)| {
-        pulp::Arch::new().dispatch(
+        crate::simd::simd(
             #[inline(always)]
             || {
                 let rows = dx.chunks_exact_mut(c).zip(x.chunks_exact(c));

@@ -8,14 +8,14 @@ use pulp::{Arch, Simd, WithSimd};
 /// To give a closure straight to `Arch::dispatch` does not do that: one that only borrows is then called through a
 /// shim that is not inlined, and so is compiled for the oldest processor.
 #[inline(always)]
-pub fn simd<R>(work: impl FnMut() -> R) -> R {
+pub fn simd<R>(work: impl FnOnce() -> R) -> R {
     struct Work<F>(F);
 
-    impl<R, F: FnMut() -> R> WithSimd for Work<F> {
+    impl<R, F: FnOnce() -> R> WithSimd for Work<F> {
         type Output = R;
 
         #[inline(always)]
-        fn with_simd<S: Simd>(mut self, _: S) -> R {
+        fn with_simd<S: Simd>(self, _: S) -> R {
             (self.0)()
         }
     }

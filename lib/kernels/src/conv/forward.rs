@@ -38,7 +38,7 @@ pub fn conv2d<T: Element, O: Element>(
         with_kept(|scratch: &mut Scratch<T>| {
             windows.multiply(x, first..first + y.len() / s, weight, scratch, |columns, sums, _| {
                 let bias = bias.map(|b| &b[columns.clone()]);
-                pulp::Arch::new().dispatch(
+                crate::simd::simd(
                     #[inline(always)]
                     || {
                         for (y, sums) in y.chunks_exact_mut(s).zip(sums.chunks_exact(padded(columns.len()))) {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::windows::Windows;
-use super::{Conv, Scratch, Shape, portions, with_kept};
+use super::{COLUMNS, Conv, Scratch, Shape, portions, with_kept};
 use crate::element::Element;
 use crate::matmul::{A_STRIDE, Block, Buffer, Isa, Right, padded, product};
 
@@ -53,8 +53,11 @@ pub fn weight_grad<T: Element>(
         return;
     }
     let blocks: Vec<Block> = isa.blocks::<T>(total).collect();
-    let portions: Vec<Range<usize>> = portions(patch).collect();
-    let groups: Vec<&[Range<usize>]> = portions.chunks(PORTIONS).collect();
+    // Few pixels are one block: then there are no parts to share out, and portions are small ones.
+    let few = blocks.len() < PIECES;
+    let portions: Vec<Range<usize>> = portions(patch, if few { COLUMNS / 4 } else { COLUMNS }).collect();
+    let in_group = if few { 1 } else { PORTIONS };
+    let groups: Vec<&[Range<usize>]> = portions.chunks(in_group).collect();
     let parts = PIECES.div_ceil(groups.len()).min(blocks.len().max(1));
     // Sums of a portion, and of a piece of work.
     let each = isa.room(s) * portions.iter().map(|c| padded(c.len())).max().unwrap_or(0);
@@ -64,7 +67,7 @@ pub fn weight_grad<T: Element>(
         let left = isa.room(s) * A_STRIDE * T::PER_WORD;
         let turned = whole.turned.get(blocks.len() * left);
         turned.par_chunks_mut(left).zip(&blocks).for_each(|(a, block)| {
-            pulp::Arch::new().dispatch(
+            crate::simd::simd(
                 #[inline(always)]
                 || channels(y, s, block, a),
             );
@@ -81,7 +84,7 @@ pub fn weight_grad<T: Element>(
                         let (block, width) = (&blocks[i], padded(columns.len()));
                         let pitch = width + GAP;
                         let (rows, b) = (rows.get(2 * width), b.get(block.words * pitch * T::PER_WORD));
-                        pulp::Arch::new().dispatch(
+                        crate::simd::simd(
                             #[inline(always)]
                             || patches(&windows, x, block, columns, rows, b, pitch),
                         );
@@ -91,7 +94,7 @@ pub fn weight_grad<T: Element>(
                 }
             });
         });
-        turn_back(pieces, &portions, parts, (each, size), s, dw);
+        turn_back(pieces, &portions, (parts, in_group), (each, size), s, dw);
     });
 }
 
@@ -99,13 +102,13 @@ pub fn weight_grad<T: Element>(
 fn turn_back(
     pieces: &[f32],
     columns: &[Range<usize>],
-    parts: usize,
+    (parts, in_group): (usize, usize),
     (each, size): (usize, usize),
     s: usize,
     dw: &mut [f32],
 ) {
     dw.par_chunks_mut(TURN * s).enumerate().for_each(|(chunk, dw)| {
-        pulp::Arch::new().dispatch(
+        crate::simd::simd(
             #[inline(always)]
             || {
                 let first = chunk * TURN;
@@ -113,8 +116,8 @@ fn turn_back(
                 let portion = columns.partition_point(|c| c.end <= first);
                 let (column, width) = (first - columns[portion].start, padded(columns[portion].len()));
                 for part in 0..parts {
-                    let piece = portion / PORTIONS * parts + part;
-                    let sums = &pieces[piece * size + portion % PORTIONS * each..][..s * width];
+                    let piece = portion / in_group * parts + part;
+                    let sums = &pieces[piece * size + portion % in_group * each..][..s * width];
                     for channel in (0..s).step_by(TURN) {
                         let n = TURN.min(s - channel);
                         let turned = turn(&sums[channel * width + column..], width, n);

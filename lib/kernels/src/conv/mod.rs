@@ -76,9 +76,9 @@ fn rows_per_piece(total: usize) -> usize {
     total.div_ceil(pieces.max(1)).max(1)
 }
 
-/// `columns` in even portions of at most [`COLUMNS`], all but the last a multiple of a panel.
-fn portions(columns: usize) -> impl Iterator<Item = std::ops::Range<usize>> + Clone {
-    let count = columns.div_ceil(COLUMNS).max(1);
+/// `columns` in even portions of at most `most`, all but the last a multiple of a panel.
+fn portions(columns: usize, most: usize) -> impl Iterator<Item = std::ops::Range<usize>> + Clone {
+    let count = columns.div_ceil(most).max(1);
     let size = columns.div_ceil(count).next_multiple_of(crate::matmul::PANEL);
     (0..columns).step_by(size.max(1)).map(move |first| first..columns.min(first + size))
 }

@@ -190,7 +190,7 @@ impl<T: Element> Class<T> {
             for first in all.clone().step_by(ROWS) {
                 let part = first..all.end.min(first + ROWS);
                 windows.multiply(y, part.clone(), &self.weight, scratch, |columns, sums, _| {
-                    pulp::Arch::new().dispatch(
+                    crate::simd::simd(
                         #[inline(always)]
                         || {
                             for (window, sums) in part.clone().zip(sums.chunks_exact(padded(columns.len()))) {
@@ -247,7 +247,7 @@ fn add_patches<T: Element, O: Element>(
                 }
             });
         }
-        pulp::Arch::new().dispatch(
+        crate::simd::simd(
             #[inline(always)]
             || finish(scratch.picture.as_slice(), None, activation, x),
         );

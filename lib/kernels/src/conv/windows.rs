@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Conv, Scratch, Shape, portions};
+use super::{COLUMNS, Conv, Scratch, Shape, portions};
 use crate::element::Element;
 use crate::matmul::{A_STRIDE, Packed, Right, padded, product};
 
@@ -122,7 +122,7 @@ impl Windows {
         let (rows, room) = (windows.len(), isa.room(windows.len()));
         let Scratch { a, c, picture, .. } = scratch;
         let a = a.get(room * A_STRIDE * T::PER_WORD);
-        for columns in portions(weight.n()) {
+        for columns in portions(weight.n(), COLUMNS) {
             let width = padded(columns.len());
             let c = c.get(room * width);
             if weight.k() == 0 {

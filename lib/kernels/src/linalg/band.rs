@@ -2,6 +2,10 @@
 //! reflections in blocks, where all but little of the arithmetic is matrix products; then along the band, by chasing
 //! bulges (Lang 1993; Haidar, Ltaief and Dongarra 2011), which is little arithmetic on what stays in the cache. In one
 //! stage half of the arithmetic would be products with single vectors, as slow as the memory.
+#![expect(
+    clippy::needless_range_loop,
+    reason = "loops over a constant number of rows and columns become registers"
+)]
 
 use faer::linalg::matmul::matmul;
 use faer::reborrow::{Reborrow, ReborrowMut};

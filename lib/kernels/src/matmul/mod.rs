@@ -141,6 +141,7 @@ pub(crate) enum Right<'a, T> {
 ///
 /// `a`: `rows` rows (and room for [`Isa::room`] of them), [`A_STRIDE`] words apart. `columns` is a multiple of 16. `c`: rows
 /// `columns` apart, room as in `a`; what lies beyond `rows` is anything.
+#[allow(clippy::too_many_arguments)]
 pub(crate) fn product<T: Element>(
     isa: Isa,
     a: &[T],
@@ -316,7 +317,7 @@ impl<T: Element> Packed<T> {
             }
         }
         work.into_par_iter().for_each(|(block, wanted, width, panel)| {
-            pulp::Arch::new().dispatch(
+            crate::simd::simd(
                 #[inline(always)]
                 || {
                     for (i, out) in panel.chunks_mut(GROUP * width * T::PER_WORD).enumerate() {
