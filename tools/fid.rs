@@ -43,7 +43,7 @@ struct Args {
     /// Pictures that go through the network at once; only memory and speed depend on it
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=4096))]
     batch_size: u32,
-    /// What to compute features in: f32, or bf16, up to twice as fast: the number then differs slightly, and says so
+    /// What to compute features in: f32, or bf16: faster where the processor multiplies it; the number then differs slightly, and says so
     #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = precision())]
     precision: Precision,
     /// Where to compute: cpu, cuda or cuda:N

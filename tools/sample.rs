@@ -38,7 +38,7 @@ struct Args {
     /// Also write one PNG of the first 64 pictures
     #[arg(long, value_name = "FILE")]
     grid: Option<PathBuf>,
-    /// What to compute in: f32, or bf16, about twice as fast; values of the pictures' bytes then differ by a few
+    /// What to compute in: f32, or bf16: faster where the processor multiplies it; the pictures' bytes then differ by a few
     #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = precision())]
     precision: Precision,
     /// Where to compute: cpu, cuda or cuda:N

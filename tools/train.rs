@@ -63,7 +63,7 @@ struct Args {
     /// Decides the weights, the noise and the order of the pictures
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// What to compute in: f32, or bf16, about twice as fast
+    /// What to compute in: f32, or bf16: faster where the processor multiplies it
     #[arg(long, value_name = "TYPE", value_parser = precision())]
     precision: Option<Precision>,
     /// Where to compute: cpu, cuda or cuda:N

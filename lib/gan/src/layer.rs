@@ -272,7 +272,7 @@ pub enum Precision {
     /// Single precision.
     #[default]
     F32,
-    /// bfloat16: f32's range with 8 bits of precision, half the memory, up to twice the speed (and more with AMX).
+    /// bfloat16: f32's range with 8 bits of precision, half the memory, and fast where the processor multiplies it (AVX-512-BF16, AMX).
     Bf16,
 }
 
