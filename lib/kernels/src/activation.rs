@@ -1,8 +1,11 @@
 //! Activations and their derivatives, the latter from the output alone, so that no input need be kept.
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
 use crate::Element;
+use crate::element::filled;
 
 /// An activation whose derivative can be had from its output.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -66,15 +69,15 @@ pub(crate) fn tanh(x: f32) -> f32 {
 /// Elements that one piece of element-wise work covers.
 const PIECE: usize = 1 << 16;
 
-/// The gradient at the activation's input: `dx = dy · f'(x)`, with f' taken from the output `y`. All of one length.
-pub fn backward<T: Element>(activation: Activation, y: &[T], dy: &[T], dx: &mut [T]) {
-    assert!(y.len() == dy.len() && y.len() == dx.len(), "activation: lengths differ");
+/// The gradient at the activation's input, `dy · f'(x)`, with f' taken from the output `y`. All of one length.
+pub fn backward<T: Element>(activation: Activation, y: &[T], dy: &[T]) -> Vec<T> {
+    assert!(y.len() == dy.len(), "activation: lengths differ");
     #[inline(always)]
-    fn each<T: Element>(y: &[T], dy: &[T], dx: &mut [T], f: impl Fn(f32, f32) -> f32) {
+    fn each<T: Element>(y: &[T], dy: &[T], dx: &mut [MaybeUninit<T>], f: impl Fn(f32, f32) -> f32) {
         let all = dx.iter_mut().zip(dy).zip(y);
-        all.for_each(|((dx, dy), y)| *dx = T::from_f32(f(y.to_f32(), dy.to_f32())));
+        all.for_each(|((dx, dy), y)| *dx = MaybeUninit::new(T::from_f32(f(y.to_f32(), dy.to_f32()))));
     }
-    let piece = |((dx, dy), y): ((&mut [T], &[T]), &[T])| {
+    let piece = |((dx, dy), y): ((&mut [MaybeUninit<T>], &[T]), &[T])| {
         crate::simd::simd(
             #[inline(always)]
             || match activation {
@@ -86,7 +89,11 @@ pub fn backward<T: Element>(activation: Activation, y: &[T], dy: &[T], dx: &mut 
             },
         );
     };
-    dx.par_chunks_mut(PIECE).zip(dy.par_chunks(PIECE)).zip(y.par_chunks(PIECE)).for_each(piece);
+    let all = |dx: &mut [MaybeUninit<T>]| {
+        dx.par_chunks_mut(PIECE).zip(dy.par_chunks(PIECE)).zip(y.par_chunks(PIECE)).for_each(piece);
+    };
+    // SAFETY: the three are of one length, and every number of each piece is written.
+    unsafe { filled(y.len(), all) }
 }
 
 #[cfg(test)]
@@ -114,8 +121,7 @@ mod tests {
         {
             let at = |d: f32| x.iter().map(|v| activation.of(v + d)).collect::<Vec<f32>>();
             let (low, high) = (at(-1e-3), at(1e-3));
-            let mut dx = vec![0.0; x.len()];
-            backward(activation, &at(0.0), &vec![3.0; x.len()], &mut dx);
+            let dx = backward(activation, &at(0.0), &vec![3.0; x.len()]);
             for i in 0..x.len() {
                 let numeric = 3.0 * (high[i] - low[i]) / 2e-3;
                 assert!((dx[i] - numeric).abs() < 2e-3, "{activation:?} at {}: {} {numeric}", x[i], dx[i]);

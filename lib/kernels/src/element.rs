@@ -1,5 +1,7 @@
 //! What activations are stored in: f32, or bf16, which halves memory traffic and doubles the products per instruction.
 
+use std::mem::MaybeUninit;
+
 pub use half::bf16;
 
 use crate::matmul::Isa;
@@ -81,6 +83,24 @@ impl Element for bf16 {
             (out[0], out[1]) = (a, b);
         }
     }
+}
+
+/// A vector of `n` elements. Memory that is written anyhow is not filled with zeros before: for large pictures that would
+/// be one more sweep over them, by one thread.
+///
+/// # Safety
+/// `fill` writes every element.
+pub(crate) unsafe fn filled<T: Element>(n: usize, fill: impl FnOnce(&mut [MaybeUninit<T>])) -> Vec<T> {
+    let mut all = Vec::with_capacity(n);
+    let room = &mut all.spare_capacity_mut()[..n];
+    // What a test then finds unwritten is no number.
+    if cfg!(test) {
+        room.fill(MaybeUninit::new(T::from_f32(f32::NAN)));
+    }
+    fill(room);
+    // SAFETY: there is room for n elements, and the caller promises that all are written.
+    unsafe { all.set_len(n) };
+    all
 }
 
 #[cfg(test)]

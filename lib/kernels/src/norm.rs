@@ -3,8 +3,12 @@
 //!
 //! Ioffe and Szegedy 2015; the backward formulas are those of their section 3.
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
+use crate::activation::{leaky_relu, tanh};
+use crate::element::filled;
 use crate::{Activation, Element, ROWS};
 
 /// A batch's statistics per channel.
@@ -87,7 +91,7 @@ pub fn inverse_std(var: &[f32], eps: f64) -> Vec<f32> {
     var.iter().map(|&v| (1.0 / (v as f64 + eps).sqrt()) as f32).collect()
 }
 
-/// `y = activation((x − mean)·inv_std·gamma + beta)`; x and y `[R, C]`, the others `[C]`.
+/// `activation((x − mean)·inv_std·gamma + beta)`; x and the result `[R, C]`, the others `[C]`.
 pub fn normalize<T: Element>(
     x: &[T],
     mean: &[f32],
@@ -95,24 +99,25 @@ pub fn normalize<T: Element>(
     gamma: &[f32],
     beta: &[f32],
     activation: Activation,
-    y: &mut [T],
-) {
+) -> Vec<T> {
     let c = mean.len();
-    assert!(x.len() == y.len() && x.len().is_multiple_of(c), "batch-norm: shapes differ");
+    assert!(x.len().is_multiple_of(c), "batch-norm: shapes differ");
     assert!(inv_std.len() == c && gamma.len() == c && beta.len() == c, "batch-norm: channels differ");
     let scale: Vec<f32> = inv_std.iter().zip(gamma).map(|(i, g)| i * g).collect();
-    y.par_chunks_mut(ROWS * c).zip(x.par_chunks(ROWS * c)).for_each(|(y, x)| {
+    let piece = |(y, x): (&mut [MaybeUninit<T>], &[T])| {
         crate::simd::simd(
             #[inline(always)]
             || match activation {
                 Activation::Identity => normalize_rows(x, mean, &scale, beta, |z| z, y),
                 Activation::LeakyRelu(slope) => {
-                    normalize_rows(x, mean, &scale, beta, |z| if z > 0.0 { z } else { z * slope }, y);
+                    normalize_rows(x, mean, &scale, beta, |z| leaky_relu(z, slope), y);
                 }
-                Activation::Tanh => normalize_rows(x, mean, &scale, beta, crate::activation::tanh, y),
+                Activation::Tanh => normalize_rows(x, mean, &scale, beta, tanh, y),
             },
         );
-    });
+    };
+    // SAFETY: pieces of x and of the result are of one length, whole rows, and every number of a row is written.
+    unsafe { filled(x.len(), |y| y.par_chunks_mut(ROWS * c).zip(x.par_chunks(ROWS * c)).for_each(piece)) }
 }
 
 #[inline(always)]
@@ -122,67 +127,105 @@ fn normalize_rows<T: Element>(
     scale: &[f32],
     beta: &[f32],
     activation: impl Fn(f32) -> f32,
-    y: &mut [T],
+    y: &mut [MaybeUninit<T>],
 ) {
     let c = mean.len();
     for (y, x) in y.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
         for ((((y, x), &m), &s), &b) in y.iter_mut().zip(x).zip(mean).zip(scale).zip(beta) {
-            *y = T::from_f32(activation((x.to_f32() - m) * s + b));
+            *y = MaybeUninit::new(T::from_f32(activation((x.to_f32() - m) * s + b)));
         }
     }
 }
 
-/// What batch-norm's backward gives for its parameters, `[C]` each.
+/// What batch-norm's backward gives.
 #[derive(Clone, Debug)]
-pub struct ParameterGrads {
-    /// The gradient of gamma.
+pub struct Grads<T> {
+    /// The input's gradient, `[R, C]`.
+    pub x: Vec<T>,
+    /// The gradient of gamma, `[C]`.
     pub gamma: Vec<f32>,
-    /// The gradient of beta.
+    /// The gradient of beta, `[C]`.
     pub beta: Vec<f32>,
 }
 
-/// The backward pass of `y = activation(batch_norm(x))` in training mode.
+/// The backward pass of `activation(batch_norm(x))` in training mode, from `x` and `dy` `[R, C]`, and mean, inv_std (both of
+/// this batch), gamma and beta `[C]`.
 ///
-/// x, y, dy, dx `[R, C]`; mean, inv_std (of this batch) and gamma `[C]`. Writes dx and returns the parameters' gradients.
-#[allow(clippy::too_many_arguments)]
+/// The activation's slope is taken from its input, which costs a multiplication; its output would have to be read from memory.
 pub fn backward<T: Element>(
     x: &[T],
-    y: &[T],
     dy: &[T],
     mean: &[f32],
     inv_std: &[f32],
     gamma: &[f32],
+    beta: &[f32],
     activation: Activation,
-    dx: &mut [T],
-) -> ParameterGrads {
+) -> Grads<T> {
     let c = mean.len();
-    let rows = x.len() / c;
-    assert!(x.len() == rows * c && y.len() == x.len() && dy.len() == x.len() && dx.len() == x.len());
-    assert!(inv_std.len() == c && gamma.len() == c, "batch-norm: channels differ");
-    let slope = |y: f32| match activation {
-        Activation::Identity => 1.0,
-        Activation::LeakyRelu(slope) => {
-            if y > 0.0 {
-                1.0
-            } else {
-                slope
-            }
-        }
-        Activation::Tanh => 1.0 - y * y,
-    };
+    assert!(x.len().is_multiple_of(c) && x.len() == dy.len(), "batch-norm: shapes differ");
+    assert!(inv_std.len() == c && gamma.len() == c && beta.len() == c, "batch-norm: channels differ");
+    match activation {
+        Activation::Identity => backward_with(
+            x,
+            dy,
+            mean,
+            inv_std,
+            gamma,
+            beta,
+            #[inline(always)]
+            |_| 1.0,
+        ),
+        Activation::LeakyRelu(slope) => backward_with(
+            x,
+            dy,
+            mean,
+            inv_std,
+            gamma,
+            beta,
+            #[inline(always)]
+            move |z| if z > 0.0 { 1.0 } else { slope },
+        ),
+        Activation::Tanh => backward_with(
+            x,
+            dy,
+            mean,
+            inv_std,
+            gamma,
+            beta,
+            #[inline(always)]
+            |z| 1.0 - tanh(z) * tanh(z),
+        ),
+    }
+}
+
+/// [`backward`] for an activation whose derivative is `slope`.
+fn backward_with<T: Element>(
+    x: &[T],
+    dy: &[T],
+    mean: &[f32],
+    inv_std: &[f32],
+    gamma: &[f32],
+    beta: &[f32],
+    slope: impl Fn(f32) -> f32 + Sync,
+) -> Grads<T> {
+    let (c, rows) = (mean.len(), x.len() / mean.len());
+    // As the forward pass has it, so that every slope is that of the value that it gave.
+    let scale: Vec<f32> = inv_std.iter().zip(gamma).map(|(i, g)| i * g).collect();
     // dz = dy·f'(z); Σdz and Σdz·(x − mean).
     let (sum, product) = sums(rows, c, |first, n, sum, product| {
         let range = first * c..(first + n) * c;
         crate::simd::simd(
             #[inline(always)]
             || {
-                let all = x[range.clone()].chunks_exact(c).zip(y[range.clone()].chunks_exact(c));
-                for ((x, y), dy) in all.zip(dy[range.clone()].chunks_exact(c)) {
-                    let channels = sum.iter_mut().zip(&mut *product).zip(x).zip(y).zip(dy).zip(mean);
-                    for (((((s, p), x), y), dy), &m) in channels {
-                        let dz = dy.to_f32() * slope(y.to_f32());
-                        *s += dz;
-                        *p += dz * (x.to_f32() - m);
+                for (x, dy) in x[range.clone()].chunks_exact(c).zip(dy[range.clone()].chunks_exact(c)) {
+                    // Slices of one known length, indexed: a chain of this many `zip`s is no vector code.
+                    let (sum, product, mean) = (&mut sum[..c], &mut product[..c], &mean[..c]);
+                    let (scale, beta, x, dy) = (&scale[..c], &beta[..c], &x[..c], &dy[..c]);
+                    for i in 0..c {
+                        let centred = x[i].to_f32() - mean[i];
+                        let dz = dy[i].to_f32() * slope(centred * scale[i] + beta[i]);
+                        sum[i] += dz;
+                        product[i] += dz * centred;
                     }
                 }
             },
@@ -191,27 +234,33 @@ pub fn backward<T: Element>(
     let n = rows as f64;
     let each = |f: &dyn Fn(usize) -> f64| (0..c).map(|i| f(i) as f32).collect::<Vec<f32>>();
     let inv = |i: usize| inv_std[i] as f64;
-    // dx = gamma·inv_std·(dz − Σdz/R − x̂·Σ(dz·x̂)/R), as a·dz + b·x + d.
-    let a = each(&|i| gamma[i] as f64 * inv(i));
+    // dx = gamma·inv_std·(dz − Σdz/R − x̂·Σ(dz·x̂)/R), as scale·dz + b·(x − mean) + d.
     let b = each(&|i| -(gamma[i] as f64) * inv(i).powi(3) * product[i] / n);
     let d = each(&|i| -(gamma[i] as f64) * inv(i) * sum[i] / n);
-    let pieces = dx.par_chunks_mut(ROWS * c).zip(x.par_chunks(ROWS * c));
-    pieces.zip(y.par_chunks(ROWS * c)).zip(dy.par_chunks(ROWS * c)).for_each(|(((dx, x), y), dy)| {
+    let piece = |((dx, x), dy): ((&mut [MaybeUninit<T>], &[T]), &[T])| {
         crate::simd::simd(
             #[inline(always)]
             || {
-                let rows = dx.chunks_exact_mut(c).zip(x.chunks_exact(c));
-                for (((dx, x), y), dy) in rows.zip(y.chunks_exact(c)).zip(dy.chunks_exact(c)) {
-                    let channels = dx.iter_mut().zip(x).zip(y).zip(dy).zip(mean).zip(&a).zip(&b).zip(&d);
-                    for (((((((dx, x), y), dy), &m), &a), &b), &d) in channels {
-                        let dz = dy.to_f32() * slope(y.to_f32());
-                        *dx = T::from_f32(a * dz + b * (x.to_f32() - m) + d);
+                let rows = dx.chunks_exact_mut(c).zip(x.chunks_exact(c)).zip(dy.chunks_exact(c));
+                for ((dx, x), dy) in rows {
+                    let (dx, x, dy, mean) = (&mut dx[..c], &x[..c], &dy[..c], &mean[..c]);
+                    let (scale, beta, b, d) = (&scale[..c], &beta[..c], &b[..c], &d[..c]);
+                    for i in 0..c {
+                        let centred = x[i].to_f32() - mean[i];
+                        let dz = dy[i].to_f32() * slope(centred * scale[i] + beta[i]);
+                        dx[i] = MaybeUninit::new(T::from_f32(scale[i] * dz + b[i] * centred + d[i]));
                     }
                 }
             },
         );
-    });
-    ParameterGrads { gamma: each(&|i| product[i] * inv(i)), beta: each(&|i| sum[i]) }
+    };
+    let all = |dx: &mut [MaybeUninit<T>]| {
+        let pieces = dx.par_chunks_mut(ROWS * c).zip(x.par_chunks(ROWS * c));
+        pieces.zip(dy.par_chunks(ROWS * c)).for_each(piece)
+    };
+    // SAFETY: the three are of one length, cut into pieces of whole rows, and every number of a row is written.
+    let x = unsafe { filled(x.len(), all) };
+    Grads { x, gamma: each(&|i| product[i] * inv(i)), beta: each(&|i| sum[i]) }
 }
 
 #[cfg(test)]
@@ -263,9 +312,7 @@ mod tests {
         for activation in [Activation::Identity, Activation::LeakyRelu(0.2), Activation::Tanh] {
             let forward = |x: &[f32], gamma: &[f32], beta: &[f32]| {
                 let m = moments(x, C);
-                let mut y = vec![0.0; x.len()];
-                normalize(x, &m.mean, &inverse_std(&m.var, 1e-5), gamma, beta, activation, &mut y);
-                y
+                normalize(x, &m.mean, &inverse_std(&m.var, 1e-5), gamma, beta, activation)
             };
             let m = moments(&x, C);
             let y = forward(&x, &gamma, &beta);
@@ -274,9 +321,8 @@ mod tests {
                 weight.iter().zip(&y).map(|(w, y)| if y.abs() < 0.02 { 0.0 } else { *w }).collect();
             let loss = |y: &[f32]| y.iter().zip(&weight).map(|(&y, w)| y as f64 * w).sum::<f64>();
             let dy: Vec<f32> = weight.iter().map(|&w| w as f32).collect();
-            let mut dx = vec![f32::NAN; x.len()];
             let inv = inverse_std(&m.var, 1e-5);
-            let grads = backward(&x, &y, &dy, &m.mean, &inv, &gamma, activation, &mut dx);
+            let grads = backward(&x, &dy, &m.mean, &inv, &gamma, &beta, activation);
             let h = 2e-3;
             let numeric = |f: &dyn Fn(f32) -> f64| (f(h) - f(-h)) / (2.0 * h as f64);
             for i in [0, 7, 23, 4, 1404, 1499] {
@@ -285,7 +331,11 @@ mod tests {
                     x[i] += d;
                     loss(&forward(&x, &gamma, &beta))
                 });
-                assert!((dx[i] as f64 - slope).abs() < 2e-2, "{activation:?} x{i}: {} {slope}", dx[i]);
+                assert!(
+                    (grads.x[i] as f64 - slope).abs() < 2e-2,
+                    "{activation:?} x{i}: {} {slope}",
+                    grads.x[i]
+                );
             }
             for c in 0..C {
                 let moved = |at: &[f32; C], d: f32| {

@@ -47,9 +47,8 @@ impl<T: Element> Net for Cpu<T> {
     fn conv(&self, name: &str, conv: Conv, filters: usize, x: &Map<T>) -> Result<Map<T>> {
         let (weight, bias) = &self.filters[name];
         let (oh, ow) = conv.output(x.shape.1, x.shape.2);
-        let mut y = Map::zeros(x.shape.0, oh, ow, filters);
-        conv2d(&conv, &x.data, x.shape, weight, Some(bias), Activation::RELU, &mut y.data);
-        Ok(y)
+        let data = conv2d(&conv, &x.data, x.shape, weight, Some(bias), Activation::RELU);
+        Ok(Map { shape: (x.shape.0, oh, ow, filters), data })
     }
 
     fn max_pool(&self, pool: MaxPool, x: &Map<T>) -> Result<Map<T>> {

@@ -130,10 +130,9 @@ pub(super) fn conv2d(
     let (weight, bias) = (slice(weight)?, bias.map(slice).transpose()?);
     with_type!(x.dtype(), T => {
         let (x, weight) = (slice::<T>(x)?, conv::pack::<T>(Isa::best::<T>(), &conv, &weight, shape.3, s));
+        let bias = bias.as_deref();
         with_type!(out, O => {
-            let mut y = vec![O::default(); shape.0 * oh * ow * s];
-            conv::conv2d(&conv, &x, shape, &weight, bias.as_deref(), activation, &mut y);
-            tensor(y, (shape.0, oh, ow, s))
+            tensor(conv::conv2d::<T, O>(&conv, &x, shape, &weight, bias, activation), (shape.0, oh, ow, s))
         })
     })
 }
@@ -152,9 +151,7 @@ pub(super) fn conv_transpose2d(
         let y = slice::<T>(y)?;
         let weight = PackedTransposed::<T>::new(Isa::best::<T>(), &geometry.conv(), large, &weight, s);
         with_type!(out, O => {
-            let mut x = vec![O::default(); b * large.0 * large.1 * large.2];
-            conv::conv_transpose2d(&y, &weight, activation, &mut x);
-            tensor(x, (b, large.0, large.1, large.2))
+            tensor(conv::conv_transpose2d::<T, O>(&y, &weight, activation), (b, large.0, large.1, large.2))
         })
     })
 }
@@ -162,10 +159,9 @@ pub(super) fn conv_transpose2d(
 pub(super) fn weight_grad(geometry: Geometry, large: &Tensor, small: &Tensor) -> Result<Tensor> {
     let (shape, s, conv) = (large.dims4()?, small.dim(3)?, geometry.conv());
     let (kh, kw) = conv.kernel;
-    let mut dw = vec![0.0; kh * kw * shape.3 * s];
     with_type!(large.dtype(), T => {
-        conv::weight_grad(Isa::best::<T>(), &conv, &slice::<T>(large)?, shape, &slice::<T>(small)?, s, &mut dw);
-        tensor(dw, (kh, kw, shape.3, s))
+        let (large, small) = (slice::<T>(large)?, slice::<T>(small)?);
+        tensor(conv::weight_grad(Isa::best::<T>(), &conv, &large, shape, &small, s), (kh, kw, shape.3, s))
     })
 }
 
@@ -176,9 +172,7 @@ pub(super) fn bias_grad(dy: &Tensor) -> Result<Tensor> {
 
 pub(super) fn activation_backward(activation: Activation, y: &Tensor, dy: &Tensor) -> Result<Tensor> {
     with_type!(y.dtype(), T => {
-        let mut dx = vec![T::default(); y.elem_count()];
-        gan_kernels::activation::backward::<T>(activation, &slice(y)?, &slice(dy)?, &mut dx);
-        tensor(dx, y.shape())
+        tensor(gan_kernels::activation::backward::<T>(activation, &slice(y)?, &slice(dy)?), y.shape())
     })
 }
 
@@ -193,26 +187,25 @@ pub(super) fn batch_norm(x: &Tensor, moments: &Moments, norm: &Norm) -> Result<T
     let inv_std = norm_kernel::inverse_std(&slice(&moments.var)?, norm.eps);
     let (mean, gamma, beta) = (slice(&moments.mean)?, slice(norm.gamma)?, slice(norm.beta)?);
     with_type!(x.dtype(), T => {
-        let mut y = vec![T::default(); x.elem_count()];
-        norm_kernel::normalize::<T>(&slice(x)?, &mean, &inv_std, &gamma, &beta, norm.activation, &mut y);
+        let y = norm_kernel::normalize::<T>(&slice(x)?, &mean, &inv_std, &gamma, &beta, norm.activation);
         tensor(y, x.shape())
     })
 }
 
 pub(super) fn batch_norm_backward(
     x: &Tensor,
-    y: &Tensor,
+    _: &Tensor,
     dy: &Tensor,
     moments: &Moments,
     norm: &Norm,
 ) -> Result<NormGrads> {
     let inv_std = norm_kernel::inverse_std(&slice(&moments.var)?, norm.eps);
-    let (mean, gamma, c) = (slice(&moments.mean)?, slice(norm.gamma)?, inv_std.len());
+    let (mean, gamma, beta) = (slice(&moments.mean)?, slice(norm.gamma)?, slice(norm.beta)?);
+    let c = inv_std.len();
     with_type!(x.dtype(), T => {
-        let mut dx = vec![T::default(); x.elem_count()];
-        let (xs, ys, dys) = (slice::<T>(x)?, slice::<T>(y)?, slice::<T>(dy)?);
-        let grads = norm_kernel::backward(&xs, &ys, &dys, &mean, &inv_std, &gamma, norm.activation, &mut dx);
-        Ok(NormGrads { x: tensor(dx, x.shape())?, gamma: tensor(grads.gamma, c)?, beta: tensor(grads.beta, c)? })
+        let (xs, dys) = (slice::<T>(x)?, slice::<T>(dy)?);
+        let grads = norm_kernel::backward(&xs, &dys, &mean, &inv_std, &gamma, &beta, norm.activation);
+        Ok(NormGrads { x: tensor(grads.x, x.shape())?, gamma: tensor(grads.gamma, c)?, beta: tensor(grads.beta, c)? })
     })
 }
 

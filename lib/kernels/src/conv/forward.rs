@@ -1,11 +1,13 @@
 //! The convolution.
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
 use super::windows::Windows;
 use super::{Conv, Scratch, Shape, finish, rows_per_piece, with_kept};
 use crate::Activation;
-use crate::element::Element;
+use crate::element::{Element, filled};
 use crate::matmul::{Isa, Packed, Source, padded};
 
 /// The weight `[kh, kw, C, S]` of a convolution, ready for [`conv2d`] with pictures of T.
@@ -16,7 +18,8 @@ pub fn pack<T: Element>(isa: Isa, conv: &Conv, weight: &[f32], c: usize, s: usiz
 
 /// `y = activation(conv(x) + bias)`.
 ///
-/// `x` `[B, H, W, C]` with `shape` = (B, H, W, C), `weight` `[kh, kw, C, S]` packed by [`pack`], `bias` `[S]`, `y` `[B, OH, OW, S]`.
+/// `x` `[B, H, W, C]` with `shape` = (B, H, W, C), `weight` `[kh, kw, C, S]` packed by [`pack`], `bias` `[S]`; returns
+/// `[B, OH, OW, S]`.
 pub fn conv2d<T: Element, O: Element>(
     conv: &Conv,
     x: &[T],
@@ -24,16 +27,15 @@ pub fn conv2d<T: Element, O: Element>(
     weight: &Packed<T>,
     bias: Option<&[f32]>,
     activation: Activation,
-    y: &mut [O],
-) {
+) -> Vec<O> {
     let windows = Windows::of(conv, shape);
     let (s, (oh, ow)) = (weight.n(), windows.count);
     assert_eq!(x.len(), shape.0 * shape.1 * shape.2 * shape.3, "convolution: the input is not {shape:?}");
     assert_eq!(weight.k(), windows.patch(), "convolution: wrong weight");
-    assert_eq!(y.len(), shape.0 * oh * ow * s, "convolution: the output is not {}×{oh}×{ow}×{s}", shape.0);
     assert!(bias.is_none_or(|b| b.len() == s), "convolution: wrong bias");
-    let rows = rows_per_piece(shape.0 * oh * ow);
-    y.par_chunks_mut(rows * s).enumerate().for_each(|(i, y)| {
+    let total = shape.0 * oh * ow;
+    let rows = rows_per_piece(total);
+    let piece = |i: usize, y: &mut [MaybeUninit<O>]| {
         let first = i * rows;
         with_kept(|scratch: &mut Scratch<T>| {
             windows.multiply(x, first..first + y.len() / s, weight, scratch, |columns, sums, _| {
@@ -48,5 +50,9 @@ pub fn conv2d<T: Element, O: Element>(
                 );
             });
         });
-    });
+    };
+    // SAFETY: pieces are whole rows, and of each row every portion of columns is written.
+    unsafe {
+        filled(total * s, |y| y.par_chunks_mut((rows * s).max(1)).enumerate().for_each(|(i, y)| piece(i, y)))
+    }
 }

@@ -1,12 +1,13 @@
 //! The gradient of a convolution's weights.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::windows::Windows;
 use super::{COLUMNS, Conv, Scratch, Shape, portions, with_kept};
-use crate::element::Element;
+use crate::element::{Element, filled};
 use crate::matmul::{A_STRIDE, Block, Buffer, Isa, Right, padded, product};
 
 /// Pieces of work that there are at least, if the shape allows: the sum over output pixels is cut into parts, each
@@ -30,27 +31,18 @@ struct Whole<T> {
 
 /// The gradient of the weights: `dw = patches(x)ᵀ·y`.
 ///
-/// `x` `[B, H, W, C]` with `shape` = (B, H, W, C), `y` `[B, OH, OW, S]`, `dw` `[kh, kw, C, S]`. For a convolution x is its input
+/// `x` `[B, H, W, C]` with `shape` = (B, H, W, C), `y` `[B, OH, OW, S]`; returns `[kh, kw, C, S]`. For a convolution x is its input
 /// and y its output's gradient; for a transposed one x is its output's gradient and y its input.
 ///
 /// It is computed as its transpose, `[S, kh·kw·C]`: y, which is small, is transposed block by block, and patches are the right
 /// operand as they are gathered.
-pub fn weight_grad<T: Element>(
-    isa: Isa,
-    conv: &Conv,
-    x: &[T],
-    shape: Shape,
-    y: &[T],
-    s: usize,
-    dw: &mut [f32],
-) {
+pub fn weight_grad<T: Element>(isa: Isa, conv: &Conv, x: &[T], shape: Shape, y: &[T], s: usize) -> Vec<f32> {
     let windows = Windows::of(conv, shape);
     let (patch, total) = (windows.patch(), shape.0 * windows.count.0 * windows.count.1);
     assert_eq!(x.len(), shape.0 * shape.1 * shape.2 * shape.3, "weight gradient: the input is not {shape:?}");
     assert_eq!(y.len(), total * s, "weight gradient: the output is not of {total}×{s}");
-    assert_eq!(dw.len(), patch * s, "weight gradient: wrong weight");
     if patch * s == 0 {
-        return;
+        return Vec::new();
     }
     let blocks: Vec<Block> = isa.blocks::<T>(total).collect();
     // Few pixels are one block: then there are no parts to share out, and portions are small ones.
@@ -94,20 +86,19 @@ pub fn weight_grad<T: Element>(
                 }
             });
         });
-        turn_back(pieces, &portions, (parts, in_group), (each, size), s, dw);
-    });
+        turn_back(pieces, &portions, (parts, in_group), (each, size), s)
+    })
 }
 
-/// `dw` from the sums of all pieces, which are `size` apart, and in them those of portions, `each` apart.
+/// The gradient from the sums of all pieces, which are `size` apart, and in them those of portions, `each` apart.
 fn turn_back(
     pieces: &[f32],
     columns: &[Range<usize>],
     (parts, in_group): (usize, usize),
     (each, size): (usize, usize),
     s: usize,
-    dw: &mut [f32],
-) {
-    dw.par_chunks_mut(TURN * s).enumerate().for_each(|(chunk, dw)| {
+) -> Vec<f32> {
+    let chunk = |(chunk, dw): (usize, &mut [MaybeUninit<f32>])| {
         crate::simd::simd(
             #[inline(always)]
             || {
@@ -115,25 +106,29 @@ fn turn_back(
                 // Portions are multiples of TURN: none ends within a chunk.
                 let portion = columns.partition_point(|c| c.end <= first);
                 let (column, width) = (first - columns[portion].start, padded(columns[portion].len()));
-                for part in 0..parts {
-                    let piece = portion / in_group * parts + part;
-                    let sums = &pieces[piece * size + portion % in_group * each..][..s * width];
-                    for channel in (0..s).step_by(TURN) {
-                        let n = TURN.min(s - channel);
-                        let turned = turn(&sums[channel * width + column..], width, n);
-                        for (dw, turned) in dw.chunks_exact_mut(s).zip(&turned) {
-                            let dw = dw[channel..channel + n].iter_mut().zip(turned);
-                            if part == 0 {
-                                dw.for_each(|(d, &v)| *d = v)
-                            } else {
-                                dw.for_each(|(d, &v)| *d += v)
-                            }
-                        }
+                for channel in (0..s).step_by(TURN) {
+                    let n = TURN.min(s - channel);
+                    let mut sums = [[0.0; TURN]; TURN];
+                    for part in 0..parts {
+                        let piece = portion / in_group * parts + part;
+                        let part = &pieces[piece * size + portion % in_group * each..][..s * width];
+                        let turned = turn(&part[channel * width + column..], width, n);
+                        sums.as_flattened_mut()
+                            .iter_mut()
+                            .zip(turned.as_flattened())
+                            .for_each(|(s, t)| *s += t);
+                    }
+                    for (dw, sums) in dw.chunks_exact_mut(s).zip(&sums) {
+                        let dw = dw[channel..channel + n].iter_mut();
+                        dw.zip(sums).for_each(|(d, &v)| *d = MaybeUninit::new(v));
                     }
                 }
             },
         );
-    });
+    };
+    let size = columns.last().map_or(0, |c| c.end) * s;
+    // SAFETY: chunks are whole rows, and of each row every group of channels is written.
+    unsafe { filled(size, |dw| dw.par_chunks_mut(TURN * s).enumerate().for_each(chunk)) }
 }
 
 /// Numbers in a row and a column of what is transposed at once.

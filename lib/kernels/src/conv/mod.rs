@@ -24,6 +24,7 @@ pub use transposed::{PackedTransposed, conv_transpose2d};
 
 use std::any::Any;
 use std::cell::RefCell;
+use std::mem::MaybeUninit;
 
 use crate::Activation;
 use crate::element::Element;
@@ -122,14 +123,23 @@ fn with_kept<K: Default + 'static, R>(f: impl FnOnce(&mut K) -> R) -> R {
 
 /// `out = activation(sums + bias)`, rounded to what `out` holds; all of one length.
 #[inline(always)]
-fn finish<O: Element>(sums: &[f32], bias: Option<&[f32]>, activation: Activation, out: &mut [O]) {
+fn finish<O: Element>(
+    sums: &[f32],
+    bias: Option<&[f32]>,
+    activation: Activation,
+    out: &mut [MaybeUninit<O>],
+) {
     #[inline(always)]
-    fn each<O: Element>(sums: &[f32], bias: Option<&[f32]>, out: &mut [O], f: impl Fn(f32) -> f32) {
+    fn each<O: Element>(
+        sums: &[f32],
+        bias: Option<&[f32]>,
+        out: &mut [MaybeUninit<O>],
+        f: impl Fn(f32) -> f32,
+    ) {
+        let round = |v| MaybeUninit::new(O::from_f32(f(v)));
         match bias {
-            Some(bias) => {
-                out.iter_mut().zip(sums).zip(bias).for_each(|((o, s), b)| *o = O::from_f32(f(s + b)))
-            }
-            None => out.iter_mut().zip(sums).for_each(|(o, &s)| *o = O::from_f32(f(s))),
+            Some(bias) => out.iter_mut().zip(sums).zip(bias).for_each(|((o, s), b)| *o = round(s + b)),
+            None => out.iter_mut().zip(sums).for_each(|(o, &s)| *o = round(s)),
         }
     }
     match activation {

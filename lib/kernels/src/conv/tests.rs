@@ -56,6 +56,7 @@ fn each(conv: &Conv, (b, h, w, c): Shape, s: usize, mut f: impl FnMut(usize, usi
 
 fn close(ours: &[f32], exact: &[f64], tolerance: f64, what: &str) {
     let scale = exact.iter().fold(1.0f64, |m, v| m.max(v.abs()));
+    assert_eq!(ours.len(), exact.len(), "{what}");
     for (i, (a, b)) in ours.iter().zip(exact).enumerate() {
         assert!((*a as f64 - b).abs() < tolerance * scale, "{what} at {i}: {a} {b}");
     }
@@ -85,27 +86,21 @@ fn check<T: Element>(tolerance: f64) {
         for &isa in T::ISAS.iter().filter(|isa| isa.supported()) {
             let what = format!("{isa:?} {conv:?} {shape:?} {s}");
             let weight = pack::<T>(isa, &conv, &k, c, s);
-            let mut out = vec![f32::NAN; y.len()];
-            conv2d(&conv, &x, shape, &weight, None, Activation::Identity, &mut out);
+            let out: Vec<f32> = conv2d(&conv, &x, shape, &weight, None, Activation::Identity);
             close(&out, &ey, tolerance, &format!("forward {what}"));
-            let mut out = vec![f32::NAN; y.len()];
-            conv2d(&conv, &x, shape, &weight, Some(&bias), Activation::RELU, &mut out);
+            let out: Vec<f32> = conv2d(&conv, &x, shape, &weight, Some(&bias), Activation::RELU);
             close(&out, &ez, tolerance, &format!("with bias {what}"));
 
             let weight = PackedTransposed::<T>::new(isa, &conv, (h, w, c), &k, s);
-            let mut out = vec![f32::NAN; x.len()];
-            conv_transpose2d(&y, &weight, Activation::Identity, &mut out);
+            let out: Vec<f32> = conv_transpose2d(&y, &weight, Activation::Identity);
             close(&out, &ex, tolerance, &format!("transposed {what}"));
 
-            let mut out = vec![f32::NAN; k.len()];
-            weight_grad(isa, &conv, &x, shape, &y, s, &mut out);
+            let out = weight_grad(isa, &conv, &x, shape, &y, s);
             close(&out, &ek, tolerance, &format!("weight gradient {what}"));
 
             // Results that are stored as T are those that were not, rounded.
-            let mut rounded = vec![T::default(); x.len()];
-            conv_transpose2d(&y, &weight, Activation::Tanh, &mut rounded);
-            let mut out = vec![f32::NAN; x.len()];
-            conv_transpose2d(&y, &weight, Activation::Tanh, &mut out);
+            let rounded: Vec<T> = conv_transpose2d(&y, &weight, Activation::Tanh);
+            let out: Vec<f32> = conv_transpose2d(&y, &weight, Activation::Tanh);
             assert!(out.iter().zip(&rounded).all(|(&o, r)| T::from_f32(o) == *r), "{what}");
         }
     }
@@ -129,12 +124,11 @@ fn the_bytes_do_not_depend_on_the_number_of_threads() {
             let (conv, shape, s) = (conv((4, 4), 2, (1, 1)), (24, 32, 32, 20), 24);
             let (x, _) = exact::<T>(24 * 32 * 32 * 20, 1);
             let k = numbers(16 * 20 * s, 2);
-            let (mut y, mut dx) = (vec![T::default(); 24 * 256 * s], vec![T::default(); x.len()]);
-            let mut dk = vec![0.0; k.len()];
-            conv2d(&conv, &x, shape, &pack(isa, &conv, &k, 20, s), None, Activation::LeakyRelu(0.2), &mut y);
+            let weight = pack(isa, &conv, &k, 20, s);
+            let y: Vec<T> = conv2d(&conv, &x, shape, &weight, None, Activation::LeakyRelu(0.2));
             let transposed = PackedTransposed::new(isa, &conv, (32, 32, 20), &k, s);
-            conv_transpose2d(&y, &transposed, Activation::Tanh, &mut dx);
-            weight_grad(isa, &conv, &x, shape, &y, s, &mut dk);
+            let dx = conv_transpose2d(&y, &transposed, Activation::Tanh);
+            let dk = weight_grad(isa, &conv, &x, shape, &y, s);
             (y, dx, dk)
         })
     }

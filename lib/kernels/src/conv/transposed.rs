@@ -6,12 +6,14 @@
 //! convolutional layer?", 2016). Where the large picture has few channels, a class would fill few lanes of a register;
 //! there a row of all the taps is computed for each small pixel, and overlapping patches are added up.
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
 use super::windows::Windows;
 use super::{Conv, ROWS, Scratch, Shape, finish, rows_per_piece, with_kept};
 use crate::Activation;
-use crate::element::Element;
+use crate::element::{Element, filled};
 use crate::matmul::{Isa, Packed, Source, padded};
 
 /// Patches of at most so many numbers are added up where they overlap.
@@ -113,55 +115,50 @@ impl<T: Element> Class<T> {
 
 /// `x = activation(conv_transpose(y))`, the adjoint of [`super::conv2d`] for the same `conv`.
 ///
-/// `y` `[B, OH, OW, S]`, `weight` `[kh, kw, C, S]` packed for `x` `[B, H, W, C]`; (OH, OW) = `conv.output(H, W)`.
+/// `y` `[B, OH, OW, S]`, `weight` `[kh, kw, C, S]` packed for x `[B, H, W, C]`, which it returns; (OH, OW) = `conv.output(H, W)`.
 pub fn conv_transpose2d<T: Element, O: Element>(
     y: &[T],
     weight: &PackedTransposed<T>,
     activation: Activation,
-    x: &mut [O],
-) {
+) -> Vec<O> {
     let PackedTransposed { conv, large: (h, w, c), s, matrix } = weight;
     let (h, w, c, s) = (*h, *w, *c, *s);
     let small = conv.output(h, w);
-    let images = x.len() / (h * w * c);
-    assert_eq!(x.len(), images * h * w * c, "transposed convolution: the output is not of {h}×{w}×{c}");
+    let images = y.len() / (small.0 * small.1 * s);
     assert_eq!(
         y.len(),
         images * small.0 * small.1 * s,
         "transposed convolution: the input is not {small:?}×{s}"
     );
     let from = (images, small.0, small.1, s);
+    let size = images * h * w * c;
     match matrix {
         Matrix::Whole(matrix) => {
-            super::conv2d(
-                &Conv { kernel: (1, 1), stride: 1, padding: (0, 0) },
-                y,
-                from,
-                matrix,
-                None,
-                activation,
-                x,
-            );
+            let pixels = Conv { kernel: (1, 1), stride: 1, padding: (0, 0) };
+            super::conv2d(&pixels, y, from, matrix, None, activation)
         }
         Matrix::Patches(matrix) => {
-            x.par_chunks_mut(h * w * c).enumerate().for_each(|(image, x)| {
-                add_patches(conv, y, from, image, matrix, (1, h, w, c), activation, x);
-            });
+            let picture = |(image, x): (usize, &mut [MaybeUninit<O>])| {
+                add_patches(conv, y, from, image, matrix, (1, h, w, c), activation, x)
+            };
+            // SAFETY: each picture is written whole.
+            unsafe { filled(size, |x| x.par_chunks_mut(h * w * c).enumerate().for_each(picture)) }
         }
         Matrix::Classes(classes) => {
             // A unit is a line of every class: `stride` lines of the picture, or all of it where they do not come out even.
             let stride = conv.stride;
             let even = h.is_multiple_of(stride);
-            let (lines, size) = if even { (1, stride * w * c) } else { (h.div_ceil(stride), h * w * c) };
+            let (lines, each) = if even { (1, stride * w * c) } else { (h.div_ceil(stride), h * w * c) };
             let width = w.div_ceil(stride);
-            let total = x.len() / size;
-            let units = rows_per_piece(total * lines * width).div_ceil(lines * width);
-            x.par_chunks_mut(units * size).enumerate().for_each(|(i, x)| {
-                let units = i * units..i * units + x.len() / size;
-                classes.iter().for_each(|class| {
-                    class.run(y, from, units.clone(), even, (h, w, c), stride, activation, x)
-                });
-            });
+            let units = rows_per_piece(size / each * lines * width).div_ceil(lines * width);
+            let piece = |(i, x): (usize, &mut [MaybeUninit<O>])| {
+                let units = i * units..i * units + x.len() / each;
+                for class in classes {
+                    class.run(y, from, units.clone(), even, (h, w, c), stride, activation, x);
+                }
+            };
+            // SAFETY: pieces are whole units, and every pixel of one is of one class, which writes all its channels.
+            unsafe { filled(size, |x| x.par_chunks_mut(units * each).enumerate().for_each(piece)) }
         }
     }
 }
@@ -178,7 +175,7 @@ impl<T: Element> Class<T> {
         (h, w, c): (usize, usize, usize),
         stride: usize,
         activation: Activation,
-        x: &mut [O],
+        x: &mut [MaybeUninit<O>],
     ) {
         let windows =
             Windows { shape: small, kernel: self.kernel, stride: 1, before: self.before, count: self.count };
@@ -219,7 +216,7 @@ fn add_patches<T: Element, O: Element>(
     matrix: &Packed<T>,
     (_, h, w, c): Shape,
     activation: Activation,
-    x: &mut [O],
+    x: &mut [MaybeUninit<O>],
 ) {
     let per_image = small.1 * small.2;
     let (kh, kw) = conv.kernel;

@@ -47,6 +47,8 @@ trait Registers {
     unsafe fn store(to: *mut f32, sums: Self::Sums);
     unsafe fn words(from: *const u32) -> Self::Words;
     unsafe fn splat(from: *const u32) -> Self::Words;
+    /// Asks for the cache line at `from`, which need not be memory of ours.
+    unsafe fn prefetch(from: *const u32);
 }
 
 /// What a word is, and how it is multiplied.
@@ -63,6 +65,9 @@ struct Pair;
 #[cfg(target_arch = "x86_64")]
 struct Dot;
 
+/// Rows of `b` that are asked for ahead.
+const AHEAD: usize = 16;
+
 /// A tile of M rows and V vectors.
 #[inline(always)]
 unsafe fn tile<R: Registers, P: Multiply<R>, const M: usize, const V: usize>(t: &Tile) {
@@ -76,6 +81,7 @@ unsafe fn tile<R: Registers, P: Multiply<R>, const M: usize, const V: usize>(t: 
     }
     let (mut a, mut b) = (t.a, t.b);
     for _ in 0..t.k {
+        (0..V * R::LANES).step_by(16).for_each(|j| R::prefetch(b.wrapping_add(AHEAD * t.b_stride + j)));
         let columns: [R::Words; V] = std::array::from_fn(|j| R::words(b.add(j * R::LANES)));
         for (i, row) in sums.iter_mut().enumerate() {
             let word = R::splat(a.add(i * A_STRIDE));
@@ -137,6 +143,8 @@ impl Registers for Plain {
     unsafe fn splat(from: *const u32) -> [u32; 4] {
         [from.read_unaligned(); 4]
     }
+    #[inline(always)]
+    unsafe fn prefetch(_: *const u32) {}
 }
 
 impl Multiply<Plain> for Single {
@@ -209,6 +217,10 @@ mod x86 {
         unsafe fn splat(from: *const u32) -> __m256i {
             _mm256_set1_epi32(from.read_unaligned() as i32)
         }
+        #[inline(always)]
+        unsafe fn prefetch(from: *const u32) {
+            _mm_prefetch::<_MM_HINT_T0>(from.cast());
+        }
     }
 
     impl Multiply<Avx2> for Single {
@@ -270,6 +282,10 @@ mod x86 {
         #[inline(always)]
         unsafe fn splat(from: *const u32) -> __m512i {
             _mm512_set1_epi32(from.read_unaligned() as i32)
+        }
+        #[inline(always)]
+        unsafe fn prefetch(from: *const u32) {
+            _mm_prefetch::<_MM_HINT_T0>(from.cast());
         }
     }
 
