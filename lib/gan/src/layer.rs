@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::ops::{Activation, Backend, Geometry, Moments, Norm};
+use crate::ops::{Activation, Backend, Geometry, Moments, Norm, Weight};
 use crate::{Error, Result};
 
 /// PyTorch's default for batch-norm: added to the variance.
@@ -26,7 +26,7 @@ pub enum Layer {
         /// Its shape.
         geometry: Geometry,
         /// `[kh, kw, in, out]`.
-        weight: Tensor,
+        weight: Weight,
         /// Added to its output, `[out]`.
         bias: Option<Tensor>,
         /// Applied to its output.
@@ -39,7 +39,7 @@ pub enum Layer {
         /// Its shape.
         geometry: Geometry,
         /// `[4, 4, out, in]`.
-        weight: Tensor,
+        weight: Weight,
         /// Applied to its output.
         activation: Activation,
     },
@@ -181,9 +181,9 @@ impl Layer {
         match self {
             Layer::Conv { name, weight, bias, .. } => {
                 let bias = bias.iter().map(|bias| (format!("{name}.bias"), bias));
-                std::iter::once((format!("{name}.weight"), weight)).chain(bias).collect()
+                std::iter::once((format!("{name}.weight"), weight.tensor())).chain(bias).collect()
             }
-            Layer::ConvTranspose { name, weight, .. } => vec![(format!("{name}.weight"), weight)],
+            Layer::ConvTranspose { name, weight, .. } => vec![(format!("{name}.weight"), weight.tensor())],
             Layer::BatchNorm { name, gamma, beta, .. } => {
                 vec![(format!("{name}.weight"), gamma), (format!("{name}.bias"), beta)]
             }
@@ -193,8 +193,8 @@ impl Layer {
 
     fn parameters_mut(&mut self) -> Vec<&mut Tensor> {
         match self {
-            Layer::Conv { weight, bias, .. } => std::iter::once(weight).chain(bias).collect(),
-            Layer::ConvTranspose { weight, .. } => vec![weight],
+            Layer::Conv { weight, bias, .. } => std::iter::once(weight.tensor_mut()).chain(bias).collect(),
+            Layer::ConvTranspose { weight, .. } => vec![weight.tensor_mut()],
             Layer::BatchNorm { gamma, beta, .. } => vec![gamma, beta],
             Layer::Reshape(_) => vec![],
         }

@@ -77,7 +77,7 @@ pub fn backward<T: Element>(activation: Activation, y: &[T], dy: &[T]) -> Vec<T>
         let all = dx.iter_mut().zip(dy).zip(y);
         all.for_each(|((dx, dy), y)| *dx = MaybeUninit::new(T::from_f32(f(y.to_f32(), dy.to_f32()))));
     }
-    let piece = |((dx, dy), y): ((&mut [MaybeUninit<T>], &[T]), &[T])| {
+    let piece = |dx: &mut [MaybeUninit<T>], dy: &[T], y: &[T]| {
         crate::simd::simd(
             #[inline(always)]
             || match activation {
@@ -90,7 +90,8 @@ pub fn backward<T: Element>(activation: Activation, y: &[T], dy: &[T]) -> Vec<T>
         );
     };
     let all = |dx: &mut [MaybeUninit<T>]| {
-        dx.par_chunks_mut(PIECE).zip(dy.par_chunks(PIECE)).zip(y.par_chunks(PIECE)).for_each(piece);
+        let pieces = dx.par_chunks_mut(PIECE).zip(dy.par_chunks(PIECE)).zip(y.par_chunks(PIECE));
+        pieces.for_each(|((dx, dy), y)| piece(dx, dy, y));
     };
     // SAFETY: the three are of one length, and every number of each piece is written.
     unsafe { filled(y.len(), all) }

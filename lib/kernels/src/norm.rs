@@ -91,19 +91,35 @@ pub fn inverse_std(var: &[f32], eps: f64) -> Vec<f32> {
     var.iter().map(|&v| (1.0 / (v as f64 + eps).sqrt()) as f32).collect()
 }
 
-/// `activation((x − mean)·inv_std·gamma + beta)`; x and the result `[R, C]`, the others `[C]`.
-pub fn normalize<T: Element>(
-    x: &[T],
-    mean: &[f32],
-    inv_std: &[f32],
-    gamma: &[f32],
-    beta: &[f32],
-    activation: Activation,
-) -> Vec<T> {
+/// What a batch-norm knows of its channels, `[C]` each.
+#[derive(Clone, Copy, Debug)]
+pub struct Channels<'a> {
+    /// Subtracted first.
+    pub mean: &'a [f32],
+    /// 1/√(variance + ε), see [`inverse_std`].
+    pub inv_std: &'a [f32],
+    /// Scale.
+    pub gamma: &'a [f32],
+    /// Shift.
+    pub beta: &'a [f32],
+}
+
+impl Channels<'_> {
+    /// `inv_std·gamma`, once all have been checked against `x` `[R, C]`.
+    fn scale<T>(&self, x: &[T]) -> Vec<f32> {
+        let c = self.mean.len();
+        assert!(x.len().is_multiple_of(c), "batch-norm: not a matrix of {c} columns");
+        let all = [self.inv_std, self.gamma, self.beta];
+        assert!(all.iter().all(|v| v.len() == c), "batch-norm: channels differ");
+        self.inv_std.iter().zip(self.gamma).map(|(i, g)| i * g).collect()
+    }
+}
+
+/// `activation((x − mean)·inv_std·gamma + beta)`; x and the result `[R, C]`.
+pub fn normalize<T: Element>(x: &[T], channels: &Channels, activation: Activation) -> Vec<T> {
+    let scale = channels.scale(x);
+    let &Channels { mean, beta, .. } = channels;
     let c = mean.len();
-    assert!(x.len().is_multiple_of(c), "batch-norm: shapes differ");
-    assert!(inv_std.len() == c && gamma.len() == c && beta.len() == c, "batch-norm: channels differ");
-    let scale: Vec<f32> = inv_std.iter().zip(gamma).map(|(i, g)| i * g).collect();
     let piece = |(y, x): (&mut [MaybeUninit<T>], &[T])| {
         crate::simd::simd(
             #[inline(always)]
@@ -148,53 +164,17 @@ pub struct Grads<T> {
     pub beta: Vec<f32>,
 }
 
-/// The backward pass of `activation(batch_norm(x))` in training mode, from `x` and `dy` `[R, C]`, and mean, inv_std (both of
-/// this batch), gamma and beta `[C]`.
+/// The backward pass of `activation(batch_norm(x))` in training mode, from `x` and `dy` `[R, C]`; mean and inv_std are of this
+/// batch.
 ///
 /// The activation's slope is taken from its input, which costs a multiplication; its output would have to be read from memory.
-pub fn backward<T: Element>(
-    x: &[T],
-    dy: &[T],
-    mean: &[f32],
-    inv_std: &[f32],
-    gamma: &[f32],
-    beta: &[f32],
-    activation: Activation,
-) -> Grads<T> {
-    let c = mean.len();
-    assert!(x.len().is_multiple_of(c) && x.len() == dy.len(), "batch-norm: shapes differ");
-    assert!(inv_std.len() == c && gamma.len() == c && beta.len() == c, "batch-norm: channels differ");
+pub fn backward<T: Element>(x: &[T], dy: &[T], channels: &Channels, activation: Activation) -> Grads<T> {
     match activation {
-        Activation::Identity => backward_with(
-            x,
-            dy,
-            mean,
-            inv_std,
-            gamma,
-            beta,
-            #[inline(always)]
-            |_| 1.0,
-        ),
-        Activation::LeakyRelu(slope) => backward_with(
-            x,
-            dy,
-            mean,
-            inv_std,
-            gamma,
-            beta,
-            #[inline(always)]
-            move |z| if z > 0.0 { 1.0 } else { slope },
-        ),
-        Activation::Tanh => backward_with(
-            x,
-            dy,
-            mean,
-            inv_std,
-            gamma,
-            beta,
-            #[inline(always)]
-            |z| 1.0 - tanh(z) * tanh(z),
-        ),
+        Activation::Identity => backward_with(x, dy, channels, |_| 1.0),
+        Activation::LeakyRelu(slope) => {
+            backward_with(x, dy, channels, move |z| if z > 0.0 { 1.0 } else { slope })
+        }
+        Activation::Tanh => backward_with(x, dy, channels, |z| 1.0 - tanh(z) * tanh(z)),
     }
 }
 
@@ -202,15 +182,14 @@ pub fn backward<T: Element>(
 fn backward_with<T: Element>(
     x: &[T],
     dy: &[T],
-    mean: &[f32],
-    inv_std: &[f32],
-    gamma: &[f32],
-    beta: &[f32],
+    channels: &Channels,
     slope: impl Fn(f32) -> f32 + Sync,
 ) -> Grads<T> {
-    let (c, rows) = (mean.len(), x.len() / mean.len());
     // As the forward pass has it, so that every slope is that of the value that it gave.
-    let scale: Vec<f32> = inv_std.iter().zip(gamma).map(|(i, g)| i * g).collect();
+    let scale = channels.scale(x);
+    let &Channels { mean, inv_std, gamma, beta } = channels;
+    let (c, rows) = (mean.len(), x.len() / mean.len());
+    assert_eq!(x.len(), dy.len(), "batch-norm: shapes differ");
     // dz = dy·f'(z); Σdz and Σdz·(x − mean).
     let (sum, product) = sums(rows, c, |first, n, sum, product| {
         let range = first * c..(first + n) * c;
@@ -237,7 +216,7 @@ fn backward_with<T: Element>(
     // dx = gamma·inv_std·(dz − Σdz/R − x̂·Σ(dz·x̂)/R), as scale·dz + b·(x − mean) + d.
     let b = each(&|i| -(gamma[i] as f64) * inv(i).powi(3) * product[i] / n);
     let d = each(&|i| -(gamma[i] as f64) * inv(i) * sum[i] / n);
-    let piece = |((dx, x), dy): ((&mut [MaybeUninit<T>], &[T]), &[T])| {
+    let piece = |dx: &mut [MaybeUninit<T>], x: &[T], dy: &[T]| {
         crate::simd::simd(
             #[inline(always)]
             || {
@@ -256,7 +235,7 @@ fn backward_with<T: Element>(
     };
     let all = |dx: &mut [MaybeUninit<T>]| {
         let pieces = dx.par_chunks_mut(ROWS * c).zip(x.par_chunks(ROWS * c));
-        pieces.zip(dy.par_chunks(ROWS * c)).for_each(piece)
+        pieces.zip(dy.par_chunks(ROWS * c)).for_each(|((dx, x), dy)| piece(dx, x, dy));
     };
     // SAFETY: the three are of one length, cut into pieces of whole rows, and every number of a row is written.
     let x = unsafe { filled(x.len(), all) };
@@ -312,7 +291,8 @@ mod tests {
         for activation in [Activation::Identity, Activation::LeakyRelu(0.2), Activation::Tanh] {
             let forward = |x: &[f32], gamma: &[f32], beta: &[f32]| {
                 let m = moments(x, C);
-                normalize(x, &m.mean, &inverse_std(&m.var, 1e-5), gamma, beta, activation)
+                let inv_std = &*inverse_std(&m.var, 1e-5);
+                normalize(x, &Channels { mean: &m.mean, inv_std, gamma, beta }, activation)
             };
             let m = moments(&x, C);
             let y = forward(&x, &gamma, &beta);
@@ -321,8 +301,9 @@ mod tests {
                 weight.iter().zip(&y).map(|(w, y)| if y.abs() < 0.02 { 0.0 } else { *w }).collect();
             let loss = |y: &[f32]| y.iter().zip(&weight).map(|(&y, w)| y as f64 * w).sum::<f64>();
             let dy: Vec<f32> = weight.iter().map(|&w| w as f32).collect();
-            let inv = inverse_std(&m.var, 1e-5);
-            let grads = backward(&x, &dy, &m.mean, &inv, &gamma, &beta, activation);
+            let inv_std = &*inverse_std(&m.var, 1e-5);
+            let channels = Channels { mean: &m.mean, inv_std, gamma: &gamma, beta: &beta };
+            let grads = backward(&x, &dy, &channels, activation);
             let h = 2e-3;
             let numeric = |f: &dyn Fn(f32) -> f64| (f(h) - f(-h)) / (2.0 * h as f64);
             for i in [0, 7, 23, 4, 1404, 1499] {

@@ -1,6 +1,10 @@
-//! One way to have a loop compiled for every instruction set and to run the best.
+//! One way to have a loop compiled for every instruction set and to run the best; and a transposition, which no compiler
+//! makes vector code of.
 
 use pulp::{Arch, Simd, WithSimd};
+
+/// Numbers in a row and a column of what is transposed at once.
+pub const SQUARE: usize = 16;
 
 /// Runs `work` compiled for the best instruction set that the processor has, as far as the compiler vectorises it.
 /// `work` must be a closure marked `#[inline(always)]`, as must be the functions that it calls.
@@ -21,4 +25,83 @@ pub fn simd<R>(work: impl FnOnce() -> R) -> R {
     }
 
     Arch::new().dispatch(Work(work))
+}
+
+/// Transposes a square.
+#[inline(always)]
+pub fn transpose(square: &mut [[f32; SQUARE]; SQUARE]) {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx512f") {
+        // SAFETY: the processor has AVX-512F.
+        return unsafe { x86::transpose(square) };
+    }
+    transpose_plain(square);
+}
+
+#[inline(always)]
+fn transpose_plain(square: &mut [[f32; SQUARE]; SQUARE]) {
+    let from = *square;
+    for (i, row) in from.iter().enumerate() {
+        for (j, &v) in row.iter().enumerate() {
+            square[j][i] = v;
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+
+    use super::SQUARE;
+
+    /// Rows interleaved by single numbers, by pairs, and then by fours: 64 shuffles, where moving the numbers one by one is 256
+    /// loads and stores.
+    #[target_feature(enable = "avx512f")]
+    pub fn transpose(square: &mut [[f32; SQUARE]; SQUARE]) {
+        // SAFETY: 16 rows of 16 f32 are 16 registers' worth of bits, and every bit pattern is a value of either.
+        let rows: [__m512; SQUARE] = unsafe { std::mem::transmute(*square) };
+        let mut singles = rows;
+        for i in (0..SQUARE).step_by(2) {
+            singles[i] = _mm512_unpacklo_ps(rows[i], rows[i + 1]);
+            singles[i + 1] = _mm512_unpackhi_ps(rows[i], rows[i + 1]);
+        }
+        let singles = singles.map(|v| _mm512_castps_pd(v));
+        let mut pairs = singles;
+        for i in (0..SQUARE).step_by(4) {
+            pairs[i] = _mm512_unpacklo_pd(singles[i], singles[i + 2]);
+            pairs[i + 1] = _mm512_unpackhi_pd(singles[i], singles[i + 2]);
+            pairs[i + 2] = _mm512_unpacklo_pd(singles[i + 1], singles[i + 3]);
+            pairs[i + 3] = _mm512_unpackhi_pd(singles[i + 1], singles[i + 3]);
+        }
+        // Of two registers, the even fours of both, and the odd ones.
+        let even = |a, b| _mm512_shuffle_f64x2::<0b10_00_10_00>(a, b);
+        let odd = |a, b| _mm512_shuffle_f64x2::<0b11_01_11_01>(a, b);
+        let mut turned = pairs;
+        for i in 0..4 {
+            let [a, b, c, d] = [pairs[i], pairs[i + 4], pairs[i + 8], pairs[i + 12]];
+            let (e, o) = ([even(a, b), even(c, d)], [odd(a, b), odd(c, d)]);
+            turned[i] = even(e[0], e[1]);
+            turned[i + 4] = even(o[0], o[1]);
+            turned[i + 8] = odd(e[0], e[1]);
+            turned[i + 12] = odd(o[0], o[1]);
+        }
+        // SAFETY: as above.
+        *square = unsafe { std::mem::transmute::<[__m512d; SQUARE], [[f32; SQUARE]; SQUARE]>(turned) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transposed_numbers_are_in_their_places() {
+        let square: [[f32; SQUARE]; SQUARE] =
+            std::array::from_fn(|i| std::array::from_fn(|j| (i * 100 + j) as f32));
+        for turn in [transpose, transpose_plain] {
+            let mut turned = square;
+            turn(&mut turned);
+            assert!((0..256).all(|k| turned[k / 16][k % 16] == square[k % 16][k / 16]), "{turned:?}");
+        }
+    }
 }

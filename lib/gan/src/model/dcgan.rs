@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::layer::{Layer, Network};
-use crate::ops::{Activation, Geometry, Moments};
+use crate::ops::{Activation, Geometry, Moments, Weight};
 use crate::rng::{Stream, normals};
 use crate::{Error, Result};
 
@@ -49,8 +49,8 @@ impl Init<'_> {
     }
 
     /// A convolution's weight `[4, 4, c, s]`.
-    fn weight(&self, c: usize, s: usize) -> Result<Tensor> {
-        Ok(self.normal(0.0, &[s, c, 4, 4])?.permute((2, 3, 1, 0))?.contiguous()?)
+    fn weight(&self, c: usize, s: usize) -> Result<Weight> {
+        Ok(Weight::new(self.normal(0.0, &[s, c, 4, 4])?.permute((2, 3, 1, 0))?.contiguous()?))
     }
 
     fn batch_norm(&mut self, index: usize, channels: usize, activation: Activation) -> Result<()> {

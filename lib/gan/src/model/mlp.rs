@@ -10,7 +10,7 @@ use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::layer::{Layer, Network};
-use crate::ops::{Activation, Geometry};
+use crate::ops::{Activation, Geometry, Weight};
 use crate::rng::{Stream, uniforms};
 use crate::{Error, Result};
 
@@ -146,7 +146,7 @@ fn linear_layers(
         Ok(Layer::Conv {
             name: (2 * i).to_string(),
             geometry: Geometry::K1S1P0,
-            weight: weight.reshape((1, 1, input, output))?,
+            weight: Weight::new(weight.reshape((1, 1, input, output))?),
             bias: Some(Tensor::from_vec(bias, output, device)?),
             activation: if i + 2 == widths.len() { last } else { hidden },
         })

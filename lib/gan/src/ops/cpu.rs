@@ -5,9 +5,10 @@ use std::ops::Deref;
 
 use candle_core::{CpuStorage, D, DType, Device, InplaceOp1, Layout, Storage, Tensor, WithDType};
 use gan_kernels::conv::PackedTransposed;
+use gan_kernels::norm::Channels;
 use gan_kernels::{Element, Isa, adam as adam_kernel, bf16, conv, norm as norm_kernel};
 
-use super::{Activation, AdamStep, Geometry, Moments, Norm, NormGrads};
+use super::{Activation, AdamStep, Geometry, Moments, Norm, NormGrads, Weight};
 use crate::{Error, Result};
 
 /// What both the kernels and candle know.
@@ -120,16 +121,18 @@ fn change(tensor: &Tensor, f: impl FnOnce(&mut [f32]) -> Result<()>) -> Result<(
 pub(super) fn conv2d(
     geometry: Geometry,
     x: &Tensor,
-    weight: &Tensor,
+    weight: &Weight,
     bias: Option<&Tensor>,
     activation: Activation,
     out: DType,
 ) -> Result<Tensor> {
-    let (conv, shape, s) = (geometry.conv(), x.dims4()?, weight.dim(3)?);
+    let (conv, shape, s) = (geometry.conv(), x.dims4()?, weight.tensor().dim(3)?);
     let (oh, ow) = conv.output(shape.1, shape.2);
-    let (weight, bias) = (slice(weight)?, bias.map(slice).transpose()?);
+    let (numbers, bias) = (slice(weight.tensor())?, bias.map(slice).transpose()?);
     with_type!(x.dtype(), T => {
-        let (x, weight) = (slice::<T>(x)?, conv::pack::<T>(Isa::best::<T>(), &conv, &weight, shape.3, s));
+        let x = slice::<T>(x)?;
+        let pack = || conv::pack::<T>(Isa::best::<T>(), &conv, &numbers, shape.3, s);
+        let weight = weight.made(|_| true, pack);
         let bias = bias.as_deref();
         with_type!(out, O => {
             tensor(conv::conv2d::<T, O>(&conv, &x, shape, &weight, bias, activation), (shape.0, oh, ow, s))
@@ -140,16 +143,17 @@ pub(super) fn conv2d(
 pub(super) fn conv_transpose2d(
     geometry: Geometry,
     y: &Tensor,
-    weight: &Tensor,
+    weight: &Weight,
     activation: Activation,
     out: DType,
 ) -> Result<Tensor> {
     let (b, h, w, s) = y.dims4()?;
-    let large = (geometry.large(h), geometry.large(w), weight.dim(2)?);
-    let weight = slice(weight)?;
+    let large = (geometry.large(h), geometry.large(w), weight.tensor().dim(2)?);
+    let numbers = slice(weight.tensor())?;
     with_type!(y.dtype(), T => {
         let y = slice::<T>(y)?;
-        let weight = PackedTransposed::<T>::new(Isa::best::<T>(), &geometry.conv(), large, &weight, s);
+        let pack = || PackedTransposed::<T>::new(Isa::best::<T>(), &geometry.conv(), large, &numbers, s);
+        let weight = weight.made(|p: &PackedTransposed<T>| p.large() == large, pack);
         with_type!(out, O => {
             tensor(conv::conv_transpose2d::<T, O>(&y, &weight, activation), (b, large.0, large.1, large.2))
         })
@@ -184,14 +188,14 @@ pub(super) fn moments(x: &Tensor) -> Result<Moments> {
 }
 
 pub(super) fn batch_norm(x: &Tensor, moments: &Moments, norm: &Norm) -> Result<Tensor> {
-    let inv_std = norm_kernel::inverse_std(&slice(&moments.var)?, norm.eps);
-    let (mean, gamma, beta) = (slice(&moments.mean)?, slice(norm.gamma)?, slice(norm.beta)?);
-    with_type!(x.dtype(), T => {
-        let y = norm_kernel::normalize::<T>(&slice(x)?, &mean, &inv_std, &gamma, &beta, norm.activation);
-        tensor(y, x.shape())
+    with_channels(moments, norm, |channels| {
+        with_type!(x.dtype(), T => {
+            tensor(norm_kernel::normalize::<T>(&slice(x)?, channels, norm.activation), x.shape())
+        })
     })
 }
 
+// The output is for the other implementation: here the activation's slope is had from x without reading it.
 pub(super) fn batch_norm_backward(
     x: &Tensor,
     _: &Tensor,
@@ -199,14 +203,24 @@ pub(super) fn batch_norm_backward(
     moments: &Moments,
     norm: &Norm,
 ) -> Result<NormGrads> {
+    with_channels(moments, norm, |channels| {
+        with_type!(x.dtype(), T => {
+            let grads = norm_kernel::backward::<T>(&slice(x)?, &slice(dy)?, channels, norm.activation);
+            let c = grads.gamma.len();
+            Ok(NormGrads {
+                x: tensor(grads.x, x.shape())?,
+                gamma: tensor(grads.gamma, c)?,
+                beta: tensor(grads.beta, c)?,
+            })
+        })
+    })
+}
+
+/// Calls `f` with the numbers of a batch-norm's channels.
+fn with_channels<R>(moments: &Moments, norm: &Norm, f: impl FnOnce(&Channels) -> Result<R>) -> Result<R> {
     let inv_std = norm_kernel::inverse_std(&slice(&moments.var)?, norm.eps);
     let (mean, gamma, beta) = (slice(&moments.mean)?, slice(norm.gamma)?, slice(norm.beta)?);
-    let c = inv_std.len();
-    with_type!(x.dtype(), T => {
-        let (xs, dys) = (slice::<T>(x)?, slice::<T>(dy)?);
-        let grads = norm_kernel::backward(&xs, &dys, &mean, &inv_std, &gamma, &beta, norm.activation);
-        Ok(NormGrads { x: tensor(grads.x, x.shape())?, gamma: tensor(grads.gamma, c)?, beta: tensor(grads.beta, c)? })
-    })
+    f(&Channels { mean: &mean, inv_std: &inv_std, gamma: &gamma, beta: &beta })
 }
 
 pub(super) fn accumulate(sum: &mut Tensor, x: &Tensor) -> Result<()> {

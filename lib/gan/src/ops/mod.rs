@@ -14,12 +14,14 @@ mod cpu;
 mod portable;
 #[cfg(test)]
 mod tests;
+mod weight;
 
 use candle_core::{DType, Device, Tensor};
 use gan_kernels::conv::Conv;
 
 pub use gan_kernels::Activation;
 pub use gan_kernels::adam::AdamStep;
+pub use weight::Weight;
 
 use crate::Result;
 
@@ -119,7 +121,7 @@ operations! {
     fn conv2d(
         geometry: Geometry,
         x: &Tensor,
-        weight: &Tensor,
+        weight: &Weight,
         bias: Option<&Tensor>,
         activation: Activation,
         out: DType,
@@ -130,7 +132,7 @@ operations! {
     fn conv_transpose2d(
         geometry: Geometry,
         y: &Tensor,
-        weight: &Tensor,
+        weight: &Weight,
         activation: Activation,
         out: DType,
     ) -> Tensor;

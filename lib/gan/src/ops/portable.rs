@@ -5,7 +5,7 @@
 
 use candle_core::{D, DType, Tensor};
 
-use super::{Activation, AdamStep, Geometry, Moments, Norm, NormGrads};
+use super::{Activation, AdamStep, Geometry, Moments, Norm, NormGrads, Weight};
 use crate::Result;
 
 /// x `[.., C]` as a matrix `[R, C]`.
@@ -53,12 +53,13 @@ fn activate(activation: Activation, x: Tensor) -> Result<Tensor> {
 pub(super) fn conv2d(
     geometry: Geometry,
     x: &Tensor,
-    weight: &Tensor,
+    weight: &Weight,
     bias: Option<&Tensor>,
     activation: Activation,
     out: DType,
 ) -> Result<Tensor> {
     let (b, h, w, c) = x.dims4()?;
+    let weight = weight.tensor();
     let s = weight.dim(3)?;
     let y = match geometry {
         Geometry::K4S2P1 => {
@@ -79,11 +80,12 @@ pub(super) fn conv2d(
 pub(super) fn conv_transpose2d(
     geometry: Geometry,
     y: &Tensor,
-    weight: &Tensor,
+    weight: &Weight,
     activation: Activation,
     out: DType,
 ) -> Result<Tensor> {
     let (b, h, w, s) = y.dims4()?;
+    let weight = weight.tensor();
     let c = weight.dim(2)?;
     let x = match geometry {
         Geometry::K4S1P0 => {

@@ -3,7 +3,7 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use super::{Activation, AdamStep, Backend, Geometry, Norm};
+use super::{Activation, AdamStep, Backend, Geometry, Norm, Weight};
 use crate::rng::{Stream, normals};
 
 const BACKENDS: [Backend; 2] = [Backend::Cpu, Backend::Portable];
@@ -65,10 +65,19 @@ fn convolutions_agree_with_autograd_through_candles_own() {
         let grads = (&out * nchw(&y)).unwrap().sum_all().unwrap().backward().unwrap();
         for backend in BACKENDS {
             let what = format!("{backend:?} {geometry:?} {large:?} {s}");
-            let ours = backend.conv2d(geometry, &x, &weight, None, Activation::Identity, DType::F32).unwrap();
+            let ours = backend
+                .conv2d(geometry, &x, &Weight::new(weight.clone()), None, Activation::Identity, DType::F32)
+                .unwrap();
             close(&ours, &nhwc(&out), 1e-5, &what);
-            let dx =
-                backend.conv_transpose2d(geometry, &y, &weight, Activation::Identity, DType::F32).unwrap();
+            let dx = backend
+                .conv_transpose2d(
+                    geometry,
+                    &y,
+                    &Weight::new(weight.clone()),
+                    Activation::Identity,
+                    DType::F32,
+                )
+                .unwrap();
             close(&dx, grads.get(&vx).unwrap(), 1e-5, &what);
             let dw = backend.weight_grad(geometry, &x, &y).unwrap();
             close(&dw, grads.get(&vk).unwrap(), 1e-5, &what);
@@ -83,9 +92,18 @@ fn the_transposed_convolution_is_the_adjoint() {
         let weight = random(4, &[kh, kw, large[3], s]);
         let (x, y) = (random(5, &large), random(6, &small_shape(geometry, large, s)));
         for backend in BACKENDS {
-            let down = backend.conv2d(geometry, &x, &weight, None, Activation::Identity, DType::F32).unwrap();
-            let up =
-                backend.conv_transpose2d(geometry, &y, &weight, Activation::Identity, DType::F32).unwrap();
+            let down = backend
+                .conv2d(geometry, &x, &Weight::new(weight.clone()), None, Activation::Identity, DType::F32)
+                .unwrap();
+            let up = backend
+                .conv_transpose2d(
+                    geometry,
+                    &y,
+                    &Weight::new(weight.clone()),
+                    Activation::Identity,
+                    DType::F32,
+                )
+                .unwrap();
             let (a, b) = (dot(&down, &y), dot(&x, &up));
             assert!((a - b).abs() < 1e-4 * (1.0 + a.abs()), "{backend:?} {geometry:?}: {a} {b}");
         }
@@ -109,11 +127,26 @@ fn activations_and_their_gradients_agree_with_autograd() {
             let dx = backend.activation_backward(activation, &y.detach(), &dy).unwrap();
             close(&dx, grads.get(&var).unwrap(), 1e-6, &what);
             let plain = backend
-                .conv2d(Geometry::K4S2P1, &x, &weight, None, Activation::Identity, DType::F32)
+                .conv2d(
+                    Geometry::K4S2P1,
+                    &x,
+                    &Weight::new(weight.clone()),
+                    None,
+                    Activation::Identity,
+                    DType::F32,
+                )
                 .unwrap();
             let plain = plain.broadcast_add(&bias).unwrap();
-            let fused =
-                backend.conv2d(Geometry::K4S2P1, &x, &weight, Some(&bias), activation, DType::F32).unwrap();
+            let fused = backend
+                .conv2d(
+                    Geometry::K4S2P1,
+                    &x,
+                    &Weight::new(weight.clone()),
+                    Some(&bias),
+                    activation,
+                    DType::F32,
+                )
+                .unwrap();
             let expected = match activation {
                 Activation::Identity => plain.clone(),
                 Activation::Tanh => plain.tanh().unwrap(),
@@ -139,8 +172,16 @@ fn the_bias_gradient_agrees_with_autograd_over_several_pieces() {
         let grads = (&y * &dy).unwrap().sum_all().unwrap().backward().unwrap();
         for backend in BACKENDS {
             let what = format!("{backend:?} {shape:?}");
-            let ours =
-                backend.conv2d(geometry, &x, &weight, Some(&bias), Activation::Identity, DType::F32).unwrap();
+            let ours = backend
+                .conv2d(
+                    geometry,
+                    &x,
+                    &Weight::new(weight.clone()),
+                    Some(&bias),
+                    Activation::Identity,
+                    DType::F32,
+                )
+                .unwrap();
             close(&ours, &y.detach(), 1e-5, &what);
             close(&backend.bias_grad(&dy).unwrap(), grads.get(&var).unwrap(), 1e-5, &what);
         }
@@ -254,7 +295,7 @@ fn the_cpu_backend_refuses_what_it_cannot_read() {
     let strided = x.permute((0, 2, 1, 3)).unwrap();
     let weight = random(2, &[4, 4, 3, 2]);
     let error = Backend::Cpu
-        .conv2d(Geometry::K4S2P1, &strided, &weight, None, Activation::Identity, DType::F32)
+        .conv2d(Geometry::K4S2P1, &strided, &Weight::new(weight), None, Activation::Identity, DType::F32)
         .unwrap_err();
     assert!(error.to_string().contains("contiguous"), "{error}");
 }

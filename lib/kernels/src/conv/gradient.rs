@@ -6,7 +6,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::windows::Windows;
-use super::{COLUMNS, Conv, Scratch, Shape, portions, with_kept};
+use super::{COLUMNS, Conv, Scratch, Shape, portions, rows_per_piece, with_kept};
 use crate::element::{Element, filled};
 use crate::matmul::{A_STRIDE, Block, Buffer, Isa, Right, padded, product};
 
@@ -35,7 +35,8 @@ struct Whole<T> {
 /// and y its output's gradient; for a transposed one x is its output's gradient and y its input.
 ///
 /// It is computed as its transpose, `[S, kh·kw·C]`: y, which is small, is transposed block by block, and patches are the right
-/// operand as they are gathered.
+/// operand as they are gathered. Where there are fewer pixels than channels, as in a linear layer, the patches are smaller
+/// than the gradient: there they are transposed, and it is not.
 pub fn weight_grad<T: Element>(isa: Isa, conv: &Conv, x: &[T], shape: Shape, y: &[T], s: usize) -> Vec<f32> {
     let windows = Windows::of(conv, shape);
     let (patch, total) = (windows.patch(), shape.0 * windows.count.0 * windows.count.1);
@@ -45,6 +46,9 @@ pub fn weight_grad<T: Element>(isa: Isa, conv: &Conv, x: &[T], shape: Shape, y: 
         return Vec::new();
     }
     let blocks: Vec<Block> = isa.blocks::<T>(total).collect();
+    if let ([block], true) = (&*blocks, total < s) {
+        return directly(isa, &windows, x, y, s, block);
+    }
     // Few pixels are one block: then there are no parts to share out, and portions are small ones.
     let few = blocks.len() < PIECES;
     let portions: Vec<Range<usize>> = portions(patch, if few { COLUMNS / 4 } else { COLUMNS }).collect();
@@ -61,7 +65,7 @@ pub fn weight_grad<T: Element>(isa: Isa, conv: &Conv, x: &[T], shape: Shape, y: 
         turned.par_chunks_mut(left).zip(&blocks).for_each(|(a, block)| {
             crate::simd::simd(
                 #[inline(always)]
-                || channels(y, s, block, a),
+                || channels(y, s, block, s, a),
             );
         });
 
@@ -87,6 +91,65 @@ pub fn weight_grad<T: Element>(isa: Isa, conv: &Conv, x: &[T], shape: Shape, y: 
             });
         });
         turn_back(pieces, &portions, (parts, in_group), (each, size), s)
+    })
+}
+
+/// The gradient where all pixels are one block.
+fn directly<T: Element>(isa: Isa, windows: &Windows, x: &[T], y: &[T], s: usize, block: &Block) -> Vec<f32> {
+    let (patch, pixels) = (windows.patch(), block.elements.len());
+    let portions: Vec<Range<usize>> = portions(s, COLUMNS).collect();
+    with_kept(|whole: &mut Whole<T>| {
+        // The portions of y side by side, each as rows of words.
+        let width = padded(s);
+        let all = whole.turned.get(block.words * width * T::PER_WORD);
+        let mut rest = &mut *all;
+        with_kept(|Scratch { rows, .. }: &mut Scratch<T>| {
+            let of_y = Windows::pixels((pixels, 1, 1, s));
+            for columns in &portions {
+                let width = padded(columns.len());
+                let (b, after) = rest.split_at_mut(block.words * width * T::PER_WORD);
+                rest = after;
+                crate::simd::simd(
+                    #[inline(always)]
+                    || patches(&of_y, y, block, columns, rows.get(2 * width), b, width),
+                );
+            }
+        });
+        let rows = rows_per_piece(patch);
+        let piece = |(i, dw): (usize, &mut [MaybeUninit<f32>])| {
+            with_kept(|Scratch { a, b: gathered, c, .. }: &mut Scratch<T>| {
+                let wanted = i * rows..i * rows + dw.len() / s;
+                let room = isa.room(wanted.len());
+                let (a, c) = (a.get(room * A_STRIDE * T::PER_WORD), c.get(room * width.min(COLUMNS)));
+                let pitch = wanted.len().next_multiple_of(TURN);
+                let gathered = gathered.get(pixels * pitch);
+                windows.gather(x, block.elements.clone(), wanted.clone(), gathered, pitch, pitch);
+                crate::simd::simd(
+                    #[inline(always)]
+                    || {
+                        channels(
+                            gathered,
+                            pitch,
+                            &Block { elements: 0..pixels, words: block.words },
+                            wanted.len(),
+                            a,
+                        )
+                    },
+                );
+                for columns in &portions {
+                    let width = padded(columns.len());
+                    let b = &all[columns.start * block.words * T::PER_WORD..]
+                        [..block.words * width * T::PER_WORD];
+                    product(isa, a, wanted.len(), block.words, Right::Rows(b, width), width, c, false);
+                    for (dw, sums) in dw.chunks_exact_mut(s).zip(c.chunks_exact(width)) {
+                        let dw = dw[columns.clone()].iter_mut().zip(sums);
+                        dw.for_each(|(d, &v)| *d = MaybeUninit::new(v));
+                    }
+                }
+            });
+        };
+        // SAFETY: pieces are whole rows, and of each row every portion is written.
+        unsafe { filled(patch * s, |dw| dw.par_chunks_mut(rows * s).enumerate().for_each(piece)) }
     })
 }
 
@@ -132,43 +195,44 @@ fn turn_back(
 }
 
 /// Numbers in a row and a column of what is transposed at once.
-const TURN: usize = 16;
+const TURN: usize = crate::simd::SQUARE;
 
 /// The transpose of the [`TURN`] columns of `rows` ≤ [`TURN`] rows, `stride` apart.
 #[inline(always)]
 fn turn<T: Element>(from: &[T], stride: usize, rows: usize) -> [[T; TURN]; TURN] {
-    let mut turned = [[T::default(); TURN]; TURN];
-    for i in 0..rows {
-        let row = &from[i * stride..][..TURN];
-        for j in 0..TURN {
-            turned[j][i] = row[j];
-        }
+    let mut square = [[0.0; TURN]; TURN];
+    for (i, line) in square.iter_mut().enumerate().take(rows) {
+        let from = from[i * stride..].first_chunk::<TURN>().expect("a row has that many columns");
+        *line = from.map(T::to_f32);
     }
-    turned
+    crate::simd::transpose(&mut square);
+    square.map(|line| line.map(T::from_f32))
 }
 
-/// The left operand of a block: of `y` `[pixels, S]` the block's pixels of each channel, [`A_STRIDE`] words apart.
+/// The left operand of a block: of `y` `[pixels, stride]` the block's pixels of each of the first `s` channels, [`A_STRIDE`]
+/// words apart.
 #[inline(always)]
-fn channels<T: Element>(y: &[T], s: usize, block: &Block, a: &mut [T]) {
-    let stride = A_STRIDE * T::PER_WORD;
+fn channels<T: Element>(y: &[T], stride: usize, block: &Block, s: usize, a: &mut [T]) {
+    let a_stride = A_STRIDE * T::PER_WORD;
     let full = block.words * T::PER_WORD;
-    let y = &y[block.elements.start * s..block.elements.end * s];
-    let wide = s - s % TURN;
-    for (group, y) in y.chunks(TURN * s).enumerate() {
-        let (at, n) = (group * TURN, y.len() / s);
+    let y = &y[block.elements.start * stride..block.elements.end * stride];
+    // Whole squares, as far as the rows go.
+    let wide = if stride.is_multiple_of(TURN) { s } else { s - s % TURN };
+    for (group, y) in y.chunks(TURN * stride).enumerate() {
+        let (at, n) = (group * TURN, y.len() / stride);
         for channel in (0..wide).step_by(TURN) {
-            for (i, row) in turn(&y[channel..], s, n).iter().enumerate() {
-                let a = &mut a[(channel + i) * stride + at..];
+            for (i, row) in turn(&y[channel..], stride, n).iter().enumerate().take(s - channel) {
+                let a = &mut a[(channel + i) * a_stride + at..];
                 // A copy of a fixed length is one instruction.
                 if n == TURN { a[..TURN].copy_from_slice(row) } else { a[..n].copy_from_slice(&row[..n]) }
             }
         }
         for channel in wide..s {
-            let row = a[channel * stride + at..][..n].iter_mut();
-            row.zip(y[channel..].iter().step_by(s)).for_each(|(a, &y)| *a = y);
+            let row = a[channel * a_stride + at..][..n].iter_mut();
+            row.zip(y[channel..].iter().step_by(stride)).for_each(|(a, &y)| *a = y);
         }
     }
-    for a in a.chunks_exact_mut(stride).take(s) {
+    for a in a.chunks_exact_mut(a_stride).take(s) {
         a[block.elements.len()..full].fill(T::default());
     }
 }

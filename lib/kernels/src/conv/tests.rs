@@ -20,6 +20,7 @@ fn cases() -> Vec<(Conv, Shape, usize)> {
         (conv((1, 1), 1, (0, 0)), (2, 7, 9, 4), 3),
         (conv((1, 1), 1, (0, 0)), (1, 1, 1, 1), 1),
         (conv((1, 1), 1, (0, 0)), (100, 1, 1, 64), 70),
+        (conv((1, 1), 1, (0, 0)), (71, 1, 1, 90), 310),
         (conv((1, 1), 2, (0, 0)), (2, 5, 5, 70), 9),
         (conv((3, 3), 2, (0, 0)), (2, 11, 11, 3), 2),
         (conv((3, 3), 2, (0, 0)), (2, 12, 9, 17), 18),
@@ -128,7 +129,10 @@ fn the_bytes_do_not_depend_on_the_number_of_threads() {
             let y: Vec<T> = conv2d(&conv, &x, shape, &weight, None, Activation::LeakyRelu(0.2));
             let transposed = PackedTransposed::new(isa, &conv, (32, 32, 20), &k, s);
             let dx = conv_transpose2d(&y, &transposed, Activation::Tanh);
-            let dk = weight_grad(isa, &conv, &x, shape, &y, s);
+            let mut dk = weight_grad(isa, &conv, &x, shape, &y, s);
+            // A linear layer's, too: 20 rows are fewer than its 300 outputs.
+            let linear = Conv { kernel: (1, 1), stride: 1, padding: (0, 0) };
+            dk.extend(weight_grad(isa, &linear, &x[..20 * 500], (20, 1, 1, 500), &y[..20 * 300], 300));
             (y, dx, dk)
         })
     }

@@ -80,6 +80,11 @@ impl<T: Element> PackedTransposed<T> {
         };
         PackedTransposed { conv: *conv, large, s, matrix }
     }
+
+    /// Height, width and channels of the pictures that it is packed for.
+    pub fn large(&self) -> (usize, usize, usize) {
+        self.large
+    }
 }
 
 impl<T: Element> Class<T> {

@@ -22,6 +22,7 @@ pub(crate) use buffer::Buffer;
 pub(crate) use tile::A_STRIDE;
 
 use crate::element::Element;
+use crate::simd::{SQUARE, transpose};
 use tile::Tile;
 
 /// The most words along the inner dimension in one block: 14 rows of `a` then take half of a first-level cache.
@@ -284,9 +285,22 @@ fn pack_group<T: Element>(
                 }
             }
             Source::Columns { data, stride } => {
-                for (j, column) in wanted.clone().enumerate() {
-                    let from = &data[column * stride + row..][..n];
-                    lines.iter_mut().zip(from).for_each(|(line, &v)| line[j] = T::from_f32(v));
+                for column in wanted.clone().step_by(SQUARE) {
+                    let (at, columns) = (column - wanted.start, SQUARE.min(wanted.end - column));
+                    for (i, lines) in lines.chunks_mut(SQUARE).enumerate() {
+                        let mut square = [[0.0; SQUARE]; SQUARE];
+                        for (j, square) in square.iter_mut().enumerate().take(columns) {
+                            let from = &data[(column + j) * stride + row + i * SQUARE..][..lines.len()];
+                            match from.first_chunk::<SQUARE>() {
+                                Some(from) => *square = *from,
+                                None => square[..from.len()].copy_from_slice(from),
+                            }
+                        }
+                        transpose(&mut square);
+                        for (line, square) in lines.iter_mut().zip(&square) {
+                            line[at..at + SQUARE].copy_from_slice(&square.map(T::from_f32));
+                        }
+                    }
                 }
             }
         }
