@@ -134,7 +134,7 @@ pub fn operand(given: Option<PathBuf>, usage: &str) -> anyhow::Result<PathBuf> {
     Ok(line.into())
 }
 
-/// Draws progress on stderr: a bar on a terminal, a plain line every few seconds elsewhere, nothing when quiet.
+/// Draws progress on stderr: a bar on a terminal, plain lines elsewhere, nothing when quiet.
 pub struct Bar {
     tool: &'static str,
     quiet: bool,
@@ -146,14 +146,16 @@ pub struct Bar {
 struct Plain {
     /// When this piece of work began.
     start: Instant,
-    /// When the last line was written.
-    last: Instant,
+    /// When the next line is due.
+    due: Instant,
     /// How much was done at the last call.
     done: u64,
 }
 
 impl Bar {
-    /// How often a plain line is written when stderr is no terminal.
+    /// When the first plain line is due where stderr is no terminal: soon, since it tells how long the work will take.
+    const PLAIN_FIRST: Duration = Duration::from_secs(3);
+    /// How often one is written from then on.
     const PLAIN_EVERY: Duration = Duration::from_secs(10);
 
     /// A bar for `tool`.
@@ -164,8 +166,9 @@ impl Bar {
             bar.set_style(ProgressStyle::with_template(style).expect("a constant template"));
             bar
         });
-        let now = Instant::now();
-        Bar { tool, quiet: common.quiet, bar, plain: Mutex::new(Plain { start: now, last: now, done: 0 }) }
+        let start = Instant::now();
+        let plain = Plain { start, due: start + Self::PLAIN_FIRST, done: 0 };
+        Bar { tool, quiet: common.quiet, bar, plain: Mutex::new(plain) }
     }
 
     /// Writes one line to stderr, above the bar; nothing when quiet.
@@ -207,8 +210,8 @@ impl Progress for Bar {
                 plain.start = now;
             }
             plain.done = done;
-            if now - plain.last >= Self::PLAIN_EVERY {
-                plain.last = now;
+            if now >= plain.due {
+                plain.due = now + Self::PLAIN_EVERY;
                 let spent = now - plain.start;
                 let left = spent.mul_f64(total.saturating_sub(done) as f64 / done.max(1) as f64);
                 let note = if note.is_empty() { String::new() } else { format!("  {note}") };

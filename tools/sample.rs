@@ -32,8 +32,8 @@ struct Args {
     /// Which pictures
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Pictures that are made before they are written; changes no byte of them
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    /// Pictures that a thread makes before it writes them, in multiples of 64; changes no byte of them
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     batch: u32,
     /// Also write one PNG of the first 64 pictures
     #[arg(long, value_name = "FILE")]

@@ -2,14 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::Ordering;
 
 use anyhow::Result;
 use clap::Parser;
 use gan::layer::Precision;
 use gan::recipe::{self, Length, Overrides, Recipe};
 use gan::shard::Shard;
-use gan::train::{Estimate, Run, folder};
+use gan::train::{Run, folder};
 use gan::{Error, checkpoint, device};
 use gantools::{Answer, Bar, Common, human, mapped, operand, precision, stop_flag};
 use serde_json::json;
@@ -133,8 +132,11 @@ fn dry_run(args: &Args, recipe: &Recipe) -> Result<Answer> {
     if let Some(path) = &args.shard {
         let (shard, device) = (open(path)?, device::parse(&args.device)?);
         folder::check(args.out.as_deref(), args.force)?;
-        let estimate = Run::new(recipe, &shard, &device)?.estimate()?;
-        Bar::new("train", &args.common).say(&plan(recipe, &shard, &estimate));
+        let run = Run::new(recipe, &shard, &device)?;
+        let estimate = run.estimate()?;
+        let (time, speed) = (human(estimate.duration), estimate.images_per_second);
+        Bar::new("train", &args.common)
+            .say(&format!("{}, about {time} at {speed:.0} img/s", plan(recipe, &shard, &run)));
         answer.json["steps"] = estimate.steps.into();
         answer.json["seconds"] = estimate.duration.as_secs_f64().into();
         answer.json["images_per_second"] = estimate.images_per_second.into();
@@ -142,19 +144,14 @@ fn dry_run(args: &Args, recipe: &Recipe) -> Result<Answer> {
     Ok(answer)
 }
 
-/// How long a run will take, in one line.
-fn plan(recipe: &Recipe, shard: &Shard, estimate: &Estimate) -> String {
-    format!(
-        "{} on {} ({} pictures), {}: about {}: {} of {} at {:.0} img/s",
-        recipe.name,
-        shard.path().display(),
-        shard.len(),
-        recipe.schedule.length,
-        human(estimate.duration),
-        Length::Steps(estimate.steps),
-        recipe.schedule.batch,
-        estimate.images_per_second,
-    )
+/// What a run will do, in one line.
+fn plan(recipe: &Recipe, shard: &Shard, run: &Run) -> String {
+    let steps = format!("{} of {}", Length::Steps(run.steps()), recipe.schedule.batch);
+    let length = match recipe.schedule.length {
+        epochs @ Length::Epochs(_) => format!("{epochs}: {steps}"),
+        Length::Steps(_) => steps,
+    };
+    format!("{} on {} ({} pictures), {length}", recipe.name, shard.path().display(), shard.len())
 }
 
 fn train(args: &Args, recipe: &Recipe, shard: &Shard, run: Run) -> Result<Answer> {
@@ -162,8 +159,7 @@ fn train(args: &Args, recipe: &Recipe, shard: &Shard, run: Run) -> Result<Answer
     let stop = stop_flag()?;
     let out = args.out.as_deref();
     folder::check(out, args.force)?;
-    bar.say(&plan(recipe, shard, &run.estimate()?));
-    anyhow::ensure!(!stop.load(Ordering::Relaxed), "{STOPPED}");
+    bar.say(&plan(recipe, shard, &run));
     let folder = folder::create(out, shard.path(), args.force)?;
     let done = run.train(&folder, stop, &bar);
     bar.finish();

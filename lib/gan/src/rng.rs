@@ -5,6 +5,10 @@
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
+use rayon::prelude::*;
+
+/// Normal numbers that one thread draws in a row; even, since they come in pairs.
+const PIECE: usize = 1 << 14;
 
 /// What the numbers are for. Streams never overlap; the discriminants are part of what a seed means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,15 +45,19 @@ fn open_unit(rng: &mut impl RngCore) -> f64 {
 
 /// Fills `out` with standard normal numbers N(0, 1) (Box and Muller 1958, both values of each pair used).
 pub fn normals(seed: u64, stream: Stream, index: u64, out: &mut [f32]) {
-    let mut rng = generator(seed, stream, index);
-    for pair in out.chunks_mut(2) {
-        let radius = (-2.0 * open_unit(&mut rng).ln()).sqrt();
-        let (sin, cos) = (std::f64::consts::TAU * open_unit(&mut rng)).sin_cos();
-        pair[0] = (radius * cos) as f32;
-        if let Some(second) = pair.get_mut(1) {
-            *second = (radius * sin) as f32;
-        }
-    }
+    // Many numbers are shared among threads: the generator can begin at any word, and a pair takes four.
+    out.par_chunks_mut(PIECE).enumerate().for_each(|(piece, out)| {
+        let mut rng = generator(seed, stream, index);
+        rng.set_word_pos((piece * PIECE * 2) as u128);
+        out.chunks_mut(2).for_each(|out| out.copy_from_slice(&normal_pair(&mut rng)[..out.len()]));
+    });
+}
+
+/// The next two normal numbers.
+fn normal_pair(rng: &mut ChaCha8Rng) -> [f32; 2] {
+    let radius = (-2.0 * open_unit(rng).ln()).sqrt();
+    let (sin, cos) = (std::f64::consts::TAU * open_unit(rng)).sin_cos();
+    [(radius * cos) as f32, (radius * sin) as f32]
 }
 
 /// Fills `out` with numbers uniform in [0, 1].
@@ -108,6 +116,15 @@ mod tests {
         normals(1, Stream::Sample, 9, &mut short);
         normals(1, Stream::Sample, 9, &mut long);
         assert_eq!(short, long[..3]);
+    }
+
+    #[test]
+    fn the_pieces_of_many_numbers_are_one_sequence() {
+        let mut numbers = vec![0f32; 2 * PIECE + 3];
+        normals(1, Stream::Generator, 4, &mut numbers);
+        let mut rng = generator(1, Stream::Generator, 4);
+        let sequence: Vec<f32> = (0..PIECE + 2).flat_map(|_| normal_pair(&mut rng)).collect();
+        assert!(numbers == sequence[..numbers.len()]);
     }
 
     #[test]

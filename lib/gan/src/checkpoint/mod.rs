@@ -129,7 +129,7 @@ pub fn generator(path: &Path, device: &Device) -> Result<Generator> {
         None => ModelConfig::from_generator_weights(&weights.shapes()).map_err(about)?,
     };
     let (tensors, hash) = weights.read(path)?;
-    let mut network = model.generator(0, device).map_err(about)?;
+    let mut network = model.blank_generator(device).map_err(about)?;
     network.load(&tensors).map_err(about)?;
     Ok(Generator { model, network, meta, hash })
 }

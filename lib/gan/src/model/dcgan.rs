@@ -31,33 +31,45 @@ pub struct DcganConfig {
     pub leaky_slope: f64,
 }
 
-/// Draws the initial weights of one network, layer by layer.
+/// Draws the initial weights of one network, layer by layer; without a seed they are zeros.
 struct Init<'a> {
-    seed: u64,
+    seed: Option<u64>,
     stream: Stream,
     layers: Vec<Layer>,
     device: &'a Device,
 }
 
 impl Init<'_> {
-    /// N(mean, 0.02) of this shape, in PyTorch's order of elements; each layer has its own random stream.
-    fn normal(&self, mean: f32, shape: &[usize]) -> Result<Tensor> {
-        let mut data = vec![0.0; shape.iter().product()];
-        normals(self.seed, self.stream, self.layers.len() as u64, &mut data);
-        data.iter_mut().for_each(|v| *v = mean + INIT_STD * *v);
-        Ok(Tensor::from_vec(data, shape, self.device)?)
+    /// `n` numbers N(mean, 0.02); each layer has its own random stream.
+    fn normal(&self, mean: f32, n: usize) -> Vec<f32> {
+        let mut numbers = vec![0.0; n];
+        if let Some(seed) = self.seed {
+            normals(seed, self.stream, self.layers.len() as u64, &mut numbers);
+            numbers.iter_mut().for_each(|v| *v = mean + INIT_STD * *v);
+        }
+        numbers
     }
 
-    /// A convolution's weight `[4, 4, c, s]`.
+    /// A convolution's weight `[4, 4, c, s]`, drawn in PyTorch's order of elements, `[s, c, 4, 4]`.
     fn weight(&self, c: usize, s: usize) -> Result<Weight> {
-        Ok(Weight::new(self.normal(0.0, &[s, c, 4, 4])?.permute((2, 3, 1, 0))?.contiguous()?))
+        let drawn = self.normal(0.0, s * c * 16);
+        let mut weight = vec![0.0; drawn.len()];
+        // candle's permute would take longer than the drawing.
+        for channel in 0..c {
+            for k in 0..16 {
+                let kernels = drawn.chunks_exact(16).skip(channel).step_by(c);
+                let out = &mut weight[(k * c + channel) * s..][..s];
+                out.iter_mut().zip(kernels).for_each(|(out, kernel)| *out = kernel[k]);
+            }
+        }
+        Ok(Weight::new(Tensor::from_vec(weight, (4, 4, c, s), self.device)?))
     }
 
     fn batch_norm(&mut self, index: usize, channels: usize, activation: Activation) -> Result<()> {
         let zeros = || Tensor::zeros(channels, DType::F32, self.device);
         let layer = Layer::BatchNorm {
             name: format!("main.{index}"),
-            gamma: self.normal(1.0, &[channels])?,
+            gamma: Tensor::from_vec(self.normal(1.0, channels), channels, self.device)?,
             beta: zeros()?,
             running: Moments { mean: zeros()?, var: zeros()?.ones_like()? },
             activation,
@@ -92,7 +104,7 @@ impl DcganConfig {
         Ok(())
     }
 
-    pub(super) fn generator(&self, seed: u64, device: &Device) -> Result<Network> {
+    pub(super) fn generator(&self, seed: Option<u64>, device: &Device) -> Result<Network> {
         let mut init = Init { seed, stream: Stream::Generator, layers: vec![], device };
         let mut input = self.nz;
         for i in 0..self.halvings() {
@@ -113,7 +125,7 @@ impl DcganConfig {
 
     pub(super) fn discriminator(&self, seed: u64, device: &Device) -> Result<Network> {
         let leaky = Activation::LeakyRelu(self.leaky_slope as f32);
-        let mut init = Init { seed, stream: Stream::Discriminator, layers: vec![], device };
+        let mut init = Init { seed: Some(seed), stream: Stream::Discriminator, layers: vec![], device };
         let weight = init.weight(self.channels, self.ndf)?;
         let geometry = Geometry::K4S2P1;
         let name = "main.0".into();

@@ -62,7 +62,7 @@ impl MlpConfig {
         Ok(())
     }
 
-    pub(super) fn generator(&self, seed: u64, device: &Device) -> Result<Network> {
+    pub(super) fn generator(&self, seed: Option<u64>, device: &Device) -> Result<Network> {
         let widths = [&[self.nz], &self.hidden_g[..], &[self.pixels()]].concat();
         let hidden = Activation::LeakyRelu(self.slope_g as f32);
         let mut layers = linear_layers(&widths, hidden, Activation::Tanh, seed, Stream::Generator, device)?;
@@ -74,7 +74,7 @@ impl MlpConfig {
         let widths = [&[self.pixels()], &self.hidden_d[..], &[1]].concat();
         let (hidden, logit) = (Activation::LeakyRelu(self.slope_d as f32), Activation::Identity);
         let mut layers = vec![Layer::Reshape([1, 1, self.pixels()])];
-        layers.extend(linear_layers(&widths, hidden, logit, seed, Stream::Discriminator, device)?);
+        layers.extend(linear_layers(&widths, hidden, logit, Some(seed), Stream::Discriminator, device)?);
         Ok(Network::new(layers, device))
     }
 
@@ -127,20 +127,23 @@ pub(crate) fn check_hidden(widths: &[usize]) -> Result<(), String> {
 /// module: 0, 2, 4, …
 ///
 /// Weights and biases start as `nn.Linear` starts them, uniform in ±1/√(inputs); each layer has its own random stream.
+/// Without a seed they are zeros.
 fn linear_layers(
     widths: &[usize],
     hidden: Activation,
     last: Activation,
-    seed: u64,
+    seed: Option<u64>,
     stream: Stream,
     device: &Device,
 ) -> Result<Vec<Layer>> {
     let layer = |(i, pair): (usize, &[usize])| {
         let (input, output) = (pair[0], pair[1]);
         let mut numbers = vec![0.0; (input + 1) * output];
-        uniforms(seed, stream, i as u64, &mut numbers);
-        let bound = 1.0 / (input as f32).sqrt();
-        numbers.iter_mut().for_each(|v| *v = bound * (2.0 * *v - 1.0));
+        if let Some(seed) = seed {
+            uniforms(seed, stream, i as u64, &mut numbers);
+            let bound = 1.0 / (input as f32).sqrt();
+            numbers.iter_mut().for_each(|v| *v = bound * (2.0 * *v - 1.0));
+        }
         let bias = numbers.split_off(input * output);
         let weight = Tensor::from_vec(numbers, (output, input), device)?.t()?.force_contiguous()?;
         Ok(Layer::Conv {

@@ -54,8 +54,17 @@ impl ModelConfig {
     pub fn generator(&self, seed: u64, device: &Device) -> Result<Network> {
         self.check()?;
         match self {
-            ModelConfig::Dcgan(c) => c.generator(seed, device),
-            ModelConfig::Mlp(c) => c.generator(seed, device),
+            ModelConfig::Dcgan(c) => c.generator(Some(seed), device),
+            ModelConfig::Mlp(c) => c.generator(Some(seed), device),
+        }
+    }
+
+    /// A generator as [`ModelConfig::generator`] makes it, but of zeros: its weights are to be loaded.
+    pub fn blank_generator(&self, device: &Device) -> Result<Network> {
+        self.check()?;
+        match self {
+            ModelConfig::Dcgan(c) => c.generator(None, device),
+            ModelConfig::Mlp(c) => c.generator(None, device),
         }
     }
 

@@ -73,8 +73,8 @@ fn has_end_of_image(jpeg: &[u8]) -> bool {
             break;
         }
     }
-    // Within a scan 0xFF is followed by 0 or a restart marker, so this pair is what it looks like.
-    jpeg.get(at..).is_some_and(|scan| scan.windows(2).any(|pair| pair == [0xFF, 0xD9]))
+    // Within a scan 0xFF is followed by 0 or a restart marker, so this pair is what it looks like. Few files go on after it.
+    jpeg.get(at..).is_some_and(|scan| scan.windows(2).rev().any(|pair| pair == [0xFF, 0xD9]))
 }
 
 fn to_rgb(image: DynamicImage, sixteen: SixteenBit) -> Vec<u8> {

@@ -48,5 +48,8 @@ pub fn to_unit(x: u8) -> f32 {
 /// A network's output as a byte: `round((x + 1) · 127.5)`, clamped to 0..=255; the inverse of [`to_unit`]. NaN gives 0.
 #[inline]
 pub fn to_u8(x: f32) -> u8 {
-    ((x + 1.0) * 127.5).round() as u8 // `as` saturates
+    let x = (x + 1.0) * 127.5;
+    // `f32::round` is a call where vectors would do. `as` saturates and cuts off; what it cuts off is exact.
+    let low = x as u8;
+    low.saturating_add(u8::from(x - f32::from(low) >= 0.5))
 }

@@ -131,6 +131,13 @@ fn bytes_survive_the_round_trip() {
     for x in 0..=255u8 {
         assert_eq!(to_u8(to_unit(x)), x);
     }
+    let rounded = |x: f32| ((x + 1.0) * 127.5).round() as u8;
+    for halves in 0..=511u16 {
+        let x = f32::from(halves) / 255.0 - 1.0;
+        for x in [x.next_down().next_down(), x.next_down(), x, x.next_up(), x.next_up().next_up()] {
+            assert_eq!(to_u8(x), rounded(x), "{x}");
+        }
+    }
     assert_eq!((to_unit(0), to_unit(255)), (-1.0, 1.0));
     assert_eq!((to_u8(-7.0), to_u8(7.0), to_u8(f32::NAN)), (0, 255, 0));
 }

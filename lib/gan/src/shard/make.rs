@@ -1,6 +1,7 @@
 //! From pictures to a shard: decode, fit and append, in windows, so that memory does not grow with the data.
 
 use std::fs::{self, File};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
@@ -15,9 +16,9 @@ use crate::progress::Progress;
 use crate::source::{Source, Split};
 use crate::{Error, Result};
 
-/// The most pictures that are in memory at once, and the most bytes that they take once fitted.
-const WINDOW: usize = 1024;
-const WINDOW_BYTES: usize = 64 << 20;
+/// The most pictures of a window, and the most bytes that they take once fitted; two windows are in memory at once.
+const WINDOW: usize = 512;
+const WINDOW_BYTES: usize = 32 << 20;
 
 /// How a shard is made of its pictures.
 #[derive(Debug, Clone)]
@@ -155,18 +156,14 @@ pub fn make(
     let bytes = shape.iter().product::<usize>();
     let window = (WINDOW_BYTES / bytes).clamp(1, WINDOW);
     let (mut rejected, mut first_rejected) = (0, None);
-    for start in (0..source.len()).step_by(window) {
-        let pictures: Vec<_> =
-            (start..source.len().min(start + window))
-                .into_par_iter()
-                .map(|i| {
-                    if stop.load(Ordering::Relaxed) {
-                        Err(Error::Stopped)
-                    } else {
-                        fitted(source, i, options)
-                    }
-                })
-                .collect();
+    let decoded = |window: Range<usize>| -> Vec<Result<Vec<u8>>> {
+        let picture = |i| match stop.load(Ordering::Relaxed) {
+            true => Err(Error::Stopped),
+            false => fitted(source, i, options),
+        };
+        window.into_par_iter().map(picture).collect()
+    };
+    let mut append = |pictures: Vec<Result<Vec<u8>>>| {
         for picture in pictures {
             match picture {
                 Ok(pixels) => writer.append(&pixels)?,
@@ -179,8 +176,18 @@ pub fn make(
                 }
             }
         }
-        progress.at(source.len().min(start + window) as u64, source.len() as u64, "pictures");
+        Ok(())
+    };
+    let mut waiting = Vec::new();
+    for start in (0..source.len()).step_by(window) {
+        let end = source.len().min(start + window);
+        // One window is hashed and written while the next is decoded.
+        let (next, appended) = rayon::join(|| decoded(start..end), || append(waiting));
+        appended?;
+        waiting = next;
+        progress.at(end as u64, source.len() as u64, "pictures");
     }
+    append(waiting)?;
     match first_rejected {
         Some(first) if rejected == source.len() as u64 => {
             let what = format!("none of {rejected} pictures could be read; the first: {first}");
