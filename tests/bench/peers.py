@@ -300,7 +300,7 @@ def main():
     p.add_argument("--batch", type=int, default=50)
     p.add_argument("--engine")
     p.add_argument("--method", choices=["cholesky", "sqrtm"])
-    a = p.parse_args()
+    a = p.parse_intermixed_args()
     # What libraries print is not for whoever reads the seconds.
     out, sys.stdout = sys.stdout, sys.stderr
     try:
