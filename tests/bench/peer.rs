@@ -13,7 +13,7 @@ pub struct Peer {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
-    /// The versions of what it uses.
+    /// The version of what does the work.
     pub version: String,
 }
 
@@ -45,7 +45,7 @@ fn answer(output: &mut impl BufRead) -> Result<String, String> {
     }
 }
 
-/// What it says when it has loaded: `ready`, and the versions.
+/// What it says when it has loaded: `ready`, and the version.
 fn version(ready: &str) -> String {
     ready.trim_start_matches("ready ").into()
 }

@@ -1,12 +1,13 @@
 """The Python side of `just bench peers`: the same work as ours, by the programs that people use for it.
 
-    peers.py WORK …          loads, warms up, says "ready VERSIONS"; then for every line on stdin one repetition, its seconds on stdout
+    peers.py WORK …          loads, warms up, says "ready VERSION"; then for every line on stdin one repetition, its seconds on stdout
     peers.py --once WORK …   loads, does one repetition and ends, for measuring the whole process
 
 What cannot be done here is one line, "failed REASON".
 """
 import argparse
 import contextlib
+import importlib
 import itertools
 import os
 import sys
@@ -84,7 +85,7 @@ def dcgan(a):
         judge(fakes, 1.0)
         adam_g.step()
 
-    return f"torch {torch.__version__}", step
+    return torch.__version__, step
 
 
 def mlp(a):
@@ -113,7 +114,7 @@ def mlp(a):
         update(loss(d(real), ones) + loss(d(g(torch.randn(batch, 64))), zeros), adam_d)
         update(loss(d(g(torch.randn(batch, 64))), ones), adam_g)
 
-    return f"torch {torch.__version__}", lambda: [step() for _ in range(100)]
+    return torch.__version__, lambda: [step() for _ in range(100)]
 
 
 def sample(a):
@@ -141,7 +142,7 @@ def sample(a):
             pixels = pictures.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
             list(pool.map(write, enumerate(pixels.permute(0, 2, 3, 1).contiguous().numpy(), first)))
 
-    return f"torch {torch.__version__}", run
+    return torch.__version__, run
 
 
 def prep(a):
@@ -162,7 +163,7 @@ def prep(a):
             y, x = (size[1] - 64) // 2, (size[0] - 64) // 2
             out[i] = cv2.cvtColor(picture[y : y + 64, x : x + 64], cv2.COLOR_BGR2RGB) * np.float32(1 / 127.5) - 1
 
-        return f"OpenCV {cv2.__version__}", lambda: list(pool.map(one, range(len(files))))
+        return cv2.__version__, lambda: list(pool.map(one, range(len(files))))
 
     import torch
     import torchvision
@@ -182,7 +183,7 @@ def prep(a):
         for _ in torch.utils.data.DataLoader(Folder(), batch_size=128, num_workers=a.threads):
             pass
 
-    return f"torchvision {torchvision.__version__}", run
+    return torchvision.__version__, run
 
 
 def pytorch_fid(weights):
@@ -197,6 +198,7 @@ def pytorch_fid(weights):
 
 def inception(a):
     """pytorch-fid's 2,048 features of a batch of 64×64 in memory."""
+    importlib.import_module(a.engine)  # before the network, which takes its time
     import torch
 
     class Features(torch.nn.Module):
@@ -216,7 +218,7 @@ def inception(a):
             with torch.inference_mode(), precision(a):
                 features(x)
 
-        return f"torch {torch.__version__}", run
+        return torch.__version__, run
 
     exported = f"{a.paths[1]}/inception.onnx"
     if a.engine == "onnxruntime":
@@ -226,7 +228,7 @@ def inception(a):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = a.threads, 1
         session = onnxruntime.InferenceSession(exported, options, providers=["CPUExecutionProvider"])
-        return f"onnxruntime {onnxruntime.__version__}", lambda: session.run(None, {"x": x.numpy()})
+        return onnxruntime.__version__, lambda: session.run(None, {"x": x.numpy()})
 
     import openvino
 
@@ -237,7 +239,7 @@ def inception(a):
         "INFERENCE_PRECISION_HINT": a.mode,
     }
     compiled = openvino.Core().compile_model(exported, "CPU", settings)
-    return f"OpenVINO {openvino.__version__}", lambda: compiled(x.numpy())
+    return openvino.__version__, lambda: compiled(x.numpy())
 
 
 def export(network, x, path):
@@ -258,11 +260,11 @@ def frechet(a):
             factor = np.linalg.cholesky(one)
             return np.sqrt(np.linalg.eigvalsh(factor.T @ two @ factor).clip(0)).sum()
 
-        return f"numpy {np.__version__}", run
+        return np.__version__, run
 
     import scipy.linalg
 
-    return f"scipy {scipy.__version__}", lambda: np.trace(scipy.linalg.sqrtm(one @ two).real)
+    return scipy.__version__, lambda: np.trace(scipy.linalg.sqrtm(one @ two).real)
 
 
 def fid(a):
@@ -272,7 +274,7 @@ def fid(a):
     score = pytorch_fid(a.paths[0]).fid_score
     keep_disp(score)
     run = lambda: score.calculate_fid_given_paths(a.paths[1:], 50, torch.device("cpu"), 2048, a.threads)
-    return f"torch {torch.__version__}", run
+    return torch.__version__, run
 
 
 def keep_disp(score):

@@ -14,8 +14,8 @@ use crate::process;
 use crate::table::{Table, number};
 
 const TABLE: Table = Table(&[
-    ("work", 38),
-    ("against", 46),
+    ("work", 39),
+    ("against", 58),
     ("ours", 14),
     ("theirs", 14),
     ("times as fast", 22),
@@ -81,21 +81,21 @@ fn contests() -> Vec<Contest> {
         resident("sample 3,000 PNGs, bf16", ImagesPerSecond, 3, None,
             |place| process::sample(place, Bf16), "torch, channels_last, loaded before", |place| sample(place, "bf16")),
         resident("prep of JPEGs", ImagesPerSecond, 3, None,
-            process::prep, "DataLoader of 2 workers, loaded before", |place| prep(place, "torchvision")),
+            process::prep, "torchvision's DataLoader, loaded before", |place| prep(place, "torchvision")),
         resident("prep of JPEGs", ImagesPerSecond, 3, None,
-            process::prep, "2 threads, INTER_AREA, loaded before", |place| prep(place, "opencv")),
+            process::prep, "OpenCV, INTER_AREA, loaded before", |place| prep(place, "opencv")),
         resident("Inception features, batch 50, f32", ImagesPerSecond, 3, None,
-            |place| compute::inception(place, F32), "pytorch-fid's network, channels_last", |place| inception(place, "torch --mode f32")),
+            |place| compute::inception(place, F32), "torch, channels_last, pytorch-fid's network", |place| inception(place, "torch --mode f32")),
         resident("Inception features, batch 50, f32", ImagesPerSecond, 3, None,
-            |place| compute::inception(place, F32), "the same exported", |place| inception(place, "onnxruntime --mode f32")),
+            |place| compute::inception(place, F32), "onnxruntime, the same network", |place| inception(place, "onnxruntime --mode f32")),
         resident("Inception features, batch 50, bf16", ImagesPerSecond, 3, None,
-            |place| compute::inception(place, Bf16), "pytorch-fid's network, channels_last", |place| inception(place, "torch --mode bf16")),
+            |place| compute::inception(place, Bf16), "torch, channels_last, pytorch-fid's network", |place| inception(place, "torch --mode bf16")),
         resident("Inception features, batch 50, bf16", ImagesPerSecond, 3, None,
-            |place| compute::inception(place, Bf16), "the same exported", |place| inception(place, "openvino --mode bf16")),
+            |place| compute::inception(place, Bf16), "OpenVINO, the same network", |place| inception(place, "openvino --mode bf16")),
         resident("Fréchet distance, 2048 dims", Seconds, 5, None,
-            compute::frechet, "Cholesky and eigvalsh", |place| frechet(place, "cholesky")),
+            compute::frechet, "numpy, Cholesky and eigvalsh", |place| frechet(place, "cholesky")),
         resident("Fréchet distance, 2048 dims", Seconds, 1, None,
-            compute::frechet, "sqrtm, as pytorch-fid has it", |place| frechet(place, "sqrtm")),
+            compute::frechet, "scipy, sqrtm, as pytorch-fid has it", |place| frechet(place, "sqrtm")),
         whole("fid against stats.npz, f32", Seconds, 1, Some(2.5),
             |place| process::fid(place, F32), "pytorch-fid, whole process", fid),
         whole("fid against stats.npz, bf16", Seconds, 1, Some(6.0),
@@ -126,7 +126,7 @@ fn fid(place: &Place) -> Vec<String> {
     arguments("fid", &[place.weights(), &place.stats()[0], place.samples()])
 }
 
-/// The seconds of both in each pair, and the versions of what they use.
+/// The seconds of both in each pair, and the version of what they use.
 fn measure(contest: &Contest, place: &Place) -> Result<(f64, Vec<[f64; 2]>, String), String> {
     let theirs = (contest.theirs)(place);
     let mut peer = if contest.whole { None } else { Some(Peer::start(&theirs)?) };
@@ -191,7 +191,7 @@ fn result(contest: &Contest, count: f64, pairs: &[[f64; 2]], version: &str, bar:
     let reached = contest.bar.map_or("–", |bar| if times >= bar { "yes" } else { "no" });
     [
         contest.work.into(),
-        format!("{version}: {}", contest.against),
+        format!("{} ({version})", contest.against),
         figure(ours),
         figure(theirs),
         format!("{times:.2} ({:.2} to {:.2})", ratios.least, ratios.most),
