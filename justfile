@@ -36,10 +36,17 @@ lint:
     cargo fmt --all --check
     cargo clippy --release --locked --workspace --all-targets -- -D warnings
 
-# Speed as a share of this machine's own peak
+# The table of PERFORMANCE.md, or its rows with a WORD in their names; `peers` first: against Python's programs
 [group('work')]
-bench:
-    cargo bench --locked -p gan
+[positional-arguments]
+bench *WORDS:
+    cargo bench --locked --bench bench -- "$@"
+
+# Each convolution alone, in percent of this machine's peak; WORDS choose some
+[group('work')]
+[positional-arguments]
+bench-kernels *WORDS:
+    cargo bench --locked --workspace --bench kernels -- "$@"
 
 # What the continuous integration runs
 [group('work')]

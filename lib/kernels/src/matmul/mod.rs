@@ -10,6 +10,7 @@
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod amx;
 mod buffer;
+mod peak;
 #[cfg(test)]
 mod tests;
 mod tile;
@@ -19,6 +20,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 pub(crate) use buffer::Buffer;
+pub use peak::peak;
 pub(crate) use tile::A_STRIDE;
 
 use crate::element::Element;

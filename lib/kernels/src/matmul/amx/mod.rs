@@ -79,6 +79,33 @@ pub(super) unsafe fn release() {
     asm!("tilerelease", options(nostack, nomem));
 }
 
+/// Products in registers alone, of zeros, as in [`wide`]; returns the number of their operations.
+///
+/// # Safety
+/// [`supported`] said yes.
+pub(super) unsafe fn burst() -> usize {
+    const ROUNDS: usize = 1000;
+    configure();
+    asm!(
+        "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
+        "tilezero tmm4", "tilezero tmm5", "tilezero tmm6", "tilezero tmm7",
+        "2:",
+        "tdpbf16ps tmm0, tmm4, tmm6",
+        "tdpbf16ps tmm1, tmm4, tmm7",
+        "tdpbf16ps tmm2, tmm5, tmm6",
+        "tdpbf16ps tmm3, tmm5, tmm7",
+        "dec {rounds}",
+        "jnz 2b",
+        rounds = inout(reg) ROUNDS => _,
+        out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+        out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+        options(nostack, nomem),
+    );
+    release();
+    // 16×16 sums of 32 products each.
+    ROUNDS * 4 * 16 * 16 * 32 * 2
+}
+
 /// A tile of 32 rows (whatever `rows` says) and 16 or 32 columns; `k` is a multiple of [`STEP`].
 ///
 /// # Safety

@@ -1,0 +1,119 @@
+//! What the processor multiplies at most: its multiply-adds in registers alone, with nothing to load. Speeds are given in percent
+//! of it, and it is measured in the same run, since a shared machine's speed drifts.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use super::Isa;
+use crate::element::Element;
+
+/// Operations per second of the instruction that [`Isa::best`] multiplies T with, on every thread of rayon's current pool,
+/// measured for `duration`. A multiply-add is two operations. Where bf16 has no instruction of its own, it is that of f32.
+pub fn peak<T: Element>(duration: Duration) -> f64 {
+    let isa = Isa::best::<T>();
+    let per_thread = rayon::broadcast(|_| {
+        let (start, mut operations) = (Instant::now(), 0.0);
+        while start.elapsed() < duration {
+            operations += burst(isa) as f64;
+        }
+        operations / start.elapsed().as_secs_f64()
+    });
+    per_thread.iter().sum()
+}
+
+/// Independent chains of multiply-adds, enough to hide their latency.
+const CHAINS: usize = 16;
+
+/// Multiply-adds of a chain in a burst, which takes about a tenth of a millisecond.
+const ROUNDS: usize = 20_000;
+
+/// Does some multiply-adds and returns their operations.
+fn burst(isa: Isa) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if isa != Isa::Plain {
+        assert!(isa.supported(), "peak: {isa:?} is not for this machine");
+        // SAFETY: the instruction set is supported.
+        return unsafe {
+            match isa {
+                Isa::Plain => unreachable!("done below"),
+                Isa::Avx2 => x86::avx2(),
+                Isa::Avx512 => x86::avx512(),
+                Isa::Avx512Bf16 => x86::dot(),
+                Isa::Amx => super::amx::burst(),
+            }
+        };
+    }
+    assert_eq!(isa, Isa::Plain, "peak: {isa:?} is not for this machine");
+    plain()
+}
+
+/// What the compiler makes of multiply and add.
+fn plain() -> usize {
+    const LANES: usize = 8 * CHAINS;
+    let (m, a) = (black_box(0.999f32), black_box(1e-3f32));
+    let mut x = [a; LANES];
+    for _ in 0..ROUNDS {
+        x.iter_mut().for_each(|x| *x = *x * m + a);
+    }
+    black_box(x);
+    ROUNDS * LANES * 2
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+
+    use super::{CHAINS, ROUNDS, black_box};
+
+    #[target_feature(enable = "avx2,fma")]
+    pub fn avx2() -> usize {
+        // 16 registers in all: 12 chains, two constants.
+        const CHAINS: usize = 12;
+        let (m, a) = (_mm256_set1_ps(black_box(0.999)), _mm256_set1_ps(black_box(1e-3)));
+        let mut x = [a; CHAINS];
+        for _ in 0..ROUNDS {
+            x.iter_mut().for_each(|x| *x = _mm256_fmadd_ps(*x, m, a));
+        }
+        black_box(x);
+        ROUNDS * CHAINS * 8 * 2
+    }
+
+    #[target_feature(enable = "avx512f")]
+    pub fn avx512() -> usize {
+        let (m, a) = (_mm512_set1_ps(black_box(0.999)), _mm512_set1_ps(black_box(1e-3)));
+        let mut x = [a; CHAINS];
+        for _ in 0..ROUNDS {
+            x.iter_mut().for_each(|x| *x = _mm512_fmadd_ps(*x, m, a));
+        }
+        black_box(x);
+        ROUNDS * CHAINS * 16 * 2
+    }
+
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    pub fn dot() -> usize {
+        let (zero, one) = (_mm512_setzero_ps(), _mm512_set1_ps(black_box(1.0)));
+        let (m, a) = (_mm512_cvtne2ps_pbh(one, one), _mm512_cvtne2ps_pbh(zero, one));
+        let mut x = [zero; CHAINS];
+        for _ in 0..ROUNDS {
+            x.iter_mut().for_each(|x| *x = _mm512_dpbf16_ps(*x, m, a));
+        }
+        black_box(x);
+        ROUNDS * CHAINS * 16 * 2 * 2
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::element::bf16;
+
+    /// One that this processor (or the emulator of AMX) carries out to its end.
+    #[test]
+    fn every_instruction_set_has_a_burst() {
+        crate::testing::emulate();
+        for isas in [f32::ISAS, bf16::ISAS] {
+            let done: Vec<usize> = isas.iter().filter(|i| i.supported()).map(|&i| burst(i)).collect();
+            assert!(done.iter().all(|&operations| operations >= 1 << 20), "{done:?}");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Work inside this process: training steps, features, the distance, and how they gain from a second thread.
+
+use std::time::Instant;
+
+use candle_core::{DType, Device, Tensor};
+use gan::adam::AdamConfig;
+use gan::features::Extractor;
+use gan::frechet;
+use gan::layer::Precision;
+use gan::model::{DcganConfig, MlpConfig, ModelConfig};
+use gan::ops::{Activation, Backend, Geometry};
+use gan::picture::Picture;
+use gan::rng::{Stream, normals};
+use gan::train::Trainer;
+use rayon::ThreadPoolBuilder;
+
+use crate::flops;
+use crate::measure::{Figure, Load, Spread, Work};
+use crate::place::Place;
+
+/// The recipe `celeba`: the PyTorch tutorial's.
+pub const TUTORIAL: DcganConfig =
+    DcganConfig { size: 64, channels: 3, nz: 100, ngf: 64, ndf: 64, leaky_slope: 0.2 };
+
+/// A smaller one, for the cats that GANs are often tried on.
+pub const CATS: DcganConfig = DcganConfig { nz: 30, ndf: 32, leaky_slope: 0.1, ..TUTORIAL };
+
+/// Steps of the MLP GAN in a repetition.
+pub const MLP_STEPS: usize = 100;
+
+/// Pictures in a batch of `fid`.
+pub const FEATURES_BATCH: usize = 50;
+
+/// The seconds that `work` takes.
+pub fn timed<R>(work: impl FnOnce() -> R) -> f64 {
+    let start = Instant::now();
+    let result = work();
+    let seconds = start.elapsed().as_secs_f64();
+    drop(result);
+    seconds
+}
+
+/// Standard normal numbers, within ±`limit`.
+fn random(index: u64, limit: f32, shape: &[usize]) -> Tensor {
+    let mut data = vec![0.0; shape.iter().product()];
+    normals(1, Stream::Noise, index, &mut data);
+    data.iter_mut().for_each(|v| *v = v.clamp(-limit, limit));
+    Tensor::from_vec(data, shape, &Device::Cpu).expect("as many numbers as the shape says")
+}
+
+fn trainer(model: &ModelConfig, beta1: f64, precision: Precision) -> Trainer {
+    let adam = AdamConfig { lr: 2e-4, beta1, beta2: 0.999, eps: 1e-8 };
+    let (g, d) = (model.generator(999, &Device::Cpu), model.discriminator(999, &Device::Cpu));
+    let [g, d] = [g, d].map(|network| network.expect("a sound model").with_precision(precision));
+    Trainer::new(g, d, &adam, &adam).expect("on the CPU")
+}
+
+/// One training step of a DCGAN.
+pub fn dcgan_step(config: &DcganConfig, batch: usize, precision: Precision) -> Load<'static> {
+    let mut trainer = trainer(&ModelConfig::Dcgan(config.clone()), 0.5, precision);
+    let real = random(0, 1.0, &[batch, config.size, config.size, config.channels]);
+    let z = random(1, f32::MAX, &[batch, config.nz]);
+    let work = move || timed(|| trainer.step(&real, &z, None).expect("a step"));
+    let flops = flops::dcgan_step(config) * batch as f64;
+    Load { work: Box::new(work), count: batch as f64, flops: Some(flops), precision }
+}
+
+/// [`MLP_STEPS`] steps of the recipe `mnist`: so small that what surrounds the arithmetic counts.
+pub fn mlp_steps() -> Load<'static> {
+    let (batch, hidden) = (100, vec![256, 256]);
+    let (hidden_g, hidden_d) = (hidden.clone(), hidden);
+    let config = MlpConfig { size: 28, channels: 1, nz: 64, hidden_g, hidden_d, slope_g: 0.0, slope_d: 0.2 };
+    let flops = flops::mlp_step(&config) * (batch * MLP_STEPS) as f64;
+    let real = random(0, 1.0, &[batch, config.size, config.size, config.channels]);
+    let [z, fresh] = [1, 2].map(|i| random(i, f32::MAX, &[batch, config.nz]));
+    let mut trainer = trainer(&ModelConfig::Mlp(config), 0.9, Precision::F32);
+    let work = move || {
+        timed(|| {
+            for _ in 0..MLP_STEPS {
+                trainer.step(&real, &z, Some(&fresh)).expect("a step");
+            }
+        })
+    };
+    Load { work: Box::new(work), count: MLP_STEPS as f64, flops: Some(flops), precision: Precision::F32 }
+}
+
+/// Inception's 2,048 features of a batch of pictures of 64×64 in memory, resizing included.
+pub fn inception(place: &Place, precision: Precision) -> Load<'static> {
+    let extractor =
+        Extractor::inception(place.weights(), 2048, precision, &Device::Cpu).expect("sound weights");
+    let picture = |i: usize| {
+        let mut noise = vec![0.0; 64 * 64 * 3];
+        normals(1, Stream::Noise, i as u64, &mut noise);
+        let rgb = noise.iter().map(|v| (128.0 + 40.0 * v) as u8).collect();
+        Picture { width: 64, height: 64, rgb }
+    };
+    let pictures: Vec<Picture> = (0..FEATURES_BATCH).map(picture).collect();
+    let work = move || timed(|| extractor.run(&pictures).expect("features"));
+    let count = FEATURES_BATCH as f64;
+    Load { work: Box::new(work), count, flops: Some(flops::INCEPTION * count), precision }
+}
+
+/// The distance of two Gaussians of 2,048 dimensions and full rank, those of the goldens.
+pub fn frechet(place: &Place) -> Load<'_> {
+    let (a, b) = place.gaussians();
+    let work = || timed(|| frechet::distance(a, b).expect("sound statistics"));
+    Load { work: Box::new(work), count: 1.0, flops: None, precision: Precision::F32 }
+}
+
+/// How far that distance is from the golden value.
+pub fn frechet_error(place: &Place) -> String {
+    let (a, b) = place.gaussians();
+    let got = frechet::distance(a, b).expect("sound statistics");
+    format!("{:.0e} from the golden", (got / place.golden_distance() - 1.0).abs())
+}
+
+/// The convolution in the middle of the DCGAN's discriminator, on a batch: one large matrix product.
+pub fn convolution() -> Work<'static> {
+    let (x, weight) = (random(0, 1.0, &[128, 16, 16, 128]), random(1, 1.0, &[4, 4, 128, 256]));
+    let conv =
+        move || Backend::Cpu.conv2d(Geometry::K4S2P1, &x, &weight, None, Activation::Identity, DType::F32);
+    Box::new(move || timed(|| (0..5).for_each(|_| drop(conv().expect("a convolution")))))
+}
+
+/// One training step of the tutorial's DCGAN.
+pub fn step() -> Work<'static> {
+    dcgan_step(&TUTORIAL, 128, Precision::F32).work
+}
+
+/// How many times faster two threads are than one, in turn.
+pub fn scaling(work: fn() -> Work<'static>, repetitions: usize) -> Result<Figure, String> {
+    if std::thread::available_parallelism().map_or(1, |n| n.get()) < 2 {
+        return Err("one core here".into());
+    }
+    let pool = |threads| ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool of threads");
+    let mut sides = [1, 2].map(|threads| (pool(threads), work()));
+    let mut run = |side: usize| {
+        let (pool, work) = &mut sides[side];
+        pool.install(work)
+    };
+    // The first of each pays for fresh memory.
+    let _ = [run(0), run(1)];
+    let seconds: Vec<[f64; 2]> = (0..repetitions).map(|_| [run(0), run(1)]).collect();
+    let median = |side: usize| Spread::of(seconds.iter().map(|pair| pair[side]).collect()).median;
+    Ok(Figure::new(median(0) / median(1), "×"))
+}

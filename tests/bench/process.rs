@@ -1,0 +1,138 @@
+//! The built tools as whole processes.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use gan::layer::Precision;
+use gan::report::Metrics;
+use gan::shard::Shard;
+
+use crate::compute::timed;
+use crate::measure::{Figure, Load, Spread};
+use crate::place::Place;
+
+/// Pictures of `--data` that `prep` takes at most.
+pub const LIMIT: usize = 6000;
+
+/// Pictures that `sample` makes.
+pub const SAMPLES: usize = 3000;
+
+/// A tool with its arguments, split at spaces, run in the place on as many threads as this process.
+fn tool(place: &Place, line: &str) -> Command {
+    let mut words = line.split_whitespace();
+    let mut command = Command::new(match words.next() {
+        Some("prep") => env!("CARGO_BIN_EXE_prep"),
+        Some("train") => env!("CARGO_BIN_EXE_train"),
+        Some("sample") => env!("CARGO_BIN_EXE_sample"),
+        _ => env!("CARGO_BIN_EXE_fid"),
+    });
+    command.args(words).args(["--threads", &rayon::current_num_threads().to_string()]);
+    command.current_dir(place.folder()).stdin(Stdio::null());
+    command
+}
+
+/// Runs it to its end and returns the seconds.
+fn run(mut command: Command) -> f64 {
+    let mut output = None;
+    let seconds = timed(|| output = Some(command.output().expect("the tool starts")));
+    let output = output.expect("it ran");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    seconds
+}
+
+/// Makes a shard called `name` anew; returns the seconds and its path.
+pub fn make_shard(place: &Place, name: &str) -> (f64, PathBuf) {
+    let path = place.path(name);
+    // One that is there already would not be made again.
+    let _ = fs::remove_file(&path);
+    let mut command = tool(place, &format!("prep --limit {LIMIT} -q -o {name}"));
+    command.arg(place.jpegs());
+    (run(command), path)
+}
+
+/// Makes the folder `name` of `count` pictures; returns the seconds and its path.
+pub fn make_samples(place: &Place, name: &str, count: usize, precision: &str) -> (f64, PathBuf) {
+    let mut command = tool(place, &format!("sample -n {count} --precision {precision} -q -o {name}"));
+    command.arg(place.generator());
+    (run(command), place.path(name))
+}
+
+/// JPEGs to a shard.
+pub fn prep(place: &Place) -> Load<'_> {
+    let count = Shard::open(&make_shard(place, "prep.safetensors").1).expect("a shard").len();
+    let work = || make_shard(place, "prep.safetensors").0;
+    Load { work: Box::new(work), count: count as f64, flops: None, precision: Precision::F32 }
+}
+
+/// A generator to PNGs.
+pub fn sample(place: &Place, precision: Precision) -> Load<'_> {
+    let work = move || make_samples(place, "fakes", SAMPLES, &precision.to_string()).0;
+    Load { work: Box::new(work), count: SAMPLES as f64, flops: None, precision }
+}
+
+/// The distance of a folder from statistics.
+pub fn fid(place: &Place, precision: Precision) -> Load<'_> {
+    let ([stats, _], samples, weights) = (place.stats(), place.samples(), place.weights());
+    let work = move || {
+        let mut command = tool(place, &format!("fid --precision {precision} -q"));
+        command.args([&stats, samples]).env("FID_WEIGHTS", weights);
+        run(command)
+    };
+    Load { work: Box::new(work), count: place.fakes as f64, flops: None, precision }
+}
+
+/// Starts a training of the recipe `celeba` for some steps in a run folder that is not there yet.
+fn train(place: &Place, steps: usize, folder: &str) -> Child {
+    let _ = fs::remove_dir_all(place.path(folder));
+    let mut command = tool(place, &format!("train --recipe celeba --steps {steps} -o {folder}"));
+    command.arg(place.shard()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().expect("train starts")
+}
+
+/// The most private memory of a training, in MB (10⁶ bytes).
+pub fn training_memory(place: &Place) -> Result<Figure, String> {
+    place.shard();
+    let mut child = train(place, 8, "memory");
+    let status = format!("/proc/{}/status", child.id());
+    let mut most = None;
+    while child.try_wait().expect("our child").is_none() {
+        most = most.max(private_kilobytes(&status));
+        sleep(Duration::from_millis(10));
+    }
+    assert!(child.wait().expect("our child").success(), "train failed");
+    let kilobytes = most.ok_or("no /proc here")?;
+    Ok(Figure::new(kilobytes as f64 * 1024.0 / 1e6, "MB"))
+}
+
+/// RssAnon of a process: what it holds that no file backs.
+fn private_kilobytes(status: &str) -> Option<u64> {
+    let text = fs::read_to_string(status).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// From the start of `train` to the beginning of its first step: to the first line of metrics.jsonl less the time of the step
+/// that it tells of.
+pub fn training_start(place: &Place, repetitions: usize) -> Figure {
+    place.shard();
+    let once = |_| {
+        let metrics = place.path("start/metrics.jsonl");
+        let start = Instant::now();
+        let mut child = train(place, 1, "start");
+        let (line, seen) = loop {
+            let text = fs::read_to_string(&metrics).unwrap_or_default();
+            if let Some((line, _)) = text.split_once('\n') {
+                break (line.to_string(), start.elapsed().as_secs_f64());
+            }
+            assert!(child.try_wait().expect("our child").is_none_or(|s| s.success()), "train failed");
+            sleep(Duration::from_millis(1));
+        };
+        assert!(child.wait().expect("our child").success(), "train failed");
+        let metrics: Metrics = serde_json::from_str(&line).expect("a line of metrics");
+        seen - 128.0 / metrics.images_per_second
+    };
+    Figure::new(Spread::of((0..repetitions).map(once).collect()).median, "s")
+}

@@ -1,0 +1,145 @@
+//! The table of PERFORMANCE.md: each row, how it is measured, and its bar. The bars are for two threads on a processor with
+//! AVX-512 and AMX.
+
+use gan::layer::Precision::{self, Bf16, F32};
+use gan_kernels::{Isa, bf16};
+
+use crate::compute::{self, CATS, TUTORIAL};
+use crate::measure::{Figure, milliseconds, rate, seconds};
+use crate::place::Place;
+use crate::process;
+use crate::table::{Table, number};
+
+/// What a row should reach.
+enum Bar {
+    /// Percent of the peak.
+    Share(f64),
+    /// In the figure's unit.
+    AtLeast(f64),
+    /// In the figure's unit.
+    AtMost(f64),
+    /// So many times as fast as this program, on the same machine in the same minutes.
+    Times(f64, &'static str),
+}
+
+struct Row {
+    name: String,
+    precision: Precision,
+    bar: Bar,
+    measure: Measure,
+}
+
+/// An error says why this machine cannot show it.
+type Measure = fn(&Place) -> Result<Figure, String>;
+
+const TABLE: Table =
+    Table(&[("work", 52), ("figure", 16), ("of the peak", 18), ("bar", 26), ("reached", 24)]);
+
+fn rows(place: &Place) -> Vec<Row> {
+    let row = |name: &str, precision, bar, measure| Row { name: name.into(), precision, bar, measure };
+    let fid = |precision| format!("fid {} against stats.npz, whole process, {precision}", place.fakes);
+    vec![
+        row("DCGAN step 64×64, batch 128, f32", F32, Bar::Share(60.0), |_| {
+            Ok(rate(compute::dcgan_step(&TUTORIAL, 128, F32), 7))
+        }),
+        row("DCGAN step 64×64, batch 128, bf16", Bf16, Bar::Times(2.0, "torch.compile"), |_| {
+            Ok(rate(compute::dcgan_step(&TUTORIAL, 128, Bf16), 7))
+        }),
+        row("DCGAN step, cats recipe, batch 32, f32", F32, Bar::Times(1.7, "torch"), |_| {
+            Ok(rate(compute::dcgan_step(&CATS, 32, F32), 9))
+        }),
+        row("DCGAN step, cats recipe, batch 32, bf16", Bf16, Bar::Times(1.7, "torch"), |_| {
+            Ok(rate(compute::dcgan_step(&CATS, 32, Bf16), 9))
+        }),
+        row("MLP GAN step, batch 100, f32", F32, Bar::AtMost(5.0), |_| {
+            Ok(milliseconds(compute::mlp_steps(), 5))
+        }),
+        row("sample 3,000 PNGs, whole process, f32", F32, Bar::AtLeast(650.0), |place| {
+            Ok(rate(process::sample(place, F32), 3))
+        }),
+        row("sample 3,000 PNGs, whole process, bf16", Bf16, Bar::AtLeast(1300.0), |place| {
+            Ok(rate(process::sample(place, Bf16), 3))
+        }),
+        row("prep of JPEGs, whole process", F32, Bar::AtLeast(4500.0), |place| {
+            let load = process::prep(place);
+            let note = format!("{} JPEGs", load.count);
+            Ok(Figure { note, ..rate(load, 5) })
+        }),
+        row("Inception features, batch 50, f32", F32, Bar::Share(73.0), |place| {
+            Ok(rate(compute::inception(place, F32), 5))
+        }),
+        row("Inception features, batch 50, bf16", Bf16, Bar::AtLeast(50.0), |place| {
+            Ok(rate(compute::inception(place, Bf16), 5))
+        }),
+        row("Fréchet distance, 2048 dims, full rank", F32, Bar::AtMost(1.0), |place| {
+            Ok(Figure { note: compute::frechet_error(place), ..seconds(compute::frechet(place), 5) })
+        }),
+        row(&fid(F32), F32, Bar::Times(2.5, "pytorch-fid"), |place| Ok(seconds(process::fid(place, F32), 1))),
+        row(&fid(Bf16), Bf16, Bar::Times(6.0, "pytorch-fid"), |place| {
+            Ok(seconds(process::fid(place, Bf16), 1))
+        }),
+        row("private memory of training, batch 128, f32", F32, Bar::AtMost(700.0), process::training_memory),
+        row("one thread to two, a convolution, f32", F32, Bar::AtLeast(1.6), |_| {
+            compute::scaling(compute::convolution, 9)
+        }),
+        row("one thread to two, DCGAN step, f32", F32, Bar::AtLeast(1.6), |_| {
+            compute::scaling(compute::step, 3)
+        }),
+        row("start to first training step", F32, Bar::AtMost(1.0), |place| {
+            Ok(process::training_start(place, 3))
+        }),
+    ]
+}
+
+/// Measures the rows that are wanted and prints each when it is done.
+pub fn run(place: &Place, wanted: impl Fn(&str) -> bool) {
+    TABLE.head();
+    for row in rows(place).iter().filter(|row| wanted(&row.name)) {
+        let measured = (row.measure)(place);
+        TABLE.row(&cells(row, measured.as_ref()));
+    }
+}
+
+fn cells(row: &Row, measured: Result<&Figure, &String>) -> [String; 5] {
+    let name = row.name.clone();
+    let figure = match measured {
+        Ok(figure) => figure,
+        Err(reason) => {
+            return [name, "–".into(), String::new(), row.bar.text(""), format!("– {reason}")];
+        }
+    };
+    let share = figure.share.map(|s| format!("{:.0} % ({:.0} to {:.0})", s.median, s.least, s.most));
+    let value = format!("{} {}", number(figure.value), figure.unit);
+    let note = if figure.note.is_empty() { String::new() } else { format!("; {}", figure.note) };
+    let reached = format!("{}{note}", row.verdict(figure));
+    [name, value, share.unwrap_or_default(), row.bar.text(figure.unit), reached]
+}
+
+impl Bar {
+    fn text(&self, unit: &str) -> String {
+        match self {
+            Bar::Share(percent) => format!("{percent:.0} %"),
+            Bar::AtLeast(least) => format!("{least} {unit}").trim_end().into(),
+            Bar::AtMost(most) => format!("at most {most} {unit}").trim_end().into(),
+            Bar::Times(times, program) => format!("{times} × {program}"),
+        }
+    }
+}
+
+impl Row {
+    /// Whether the figure reaches the bar, or why that cannot be told here.
+    fn verdict(&self, figure: &Figure) -> &'static str {
+        let reached = match self.bar {
+            Bar::Share(percent) => figure.share.is_some_and(|share| share.median >= percent),
+            Bar::AtLeast(least) => figure.value >= least,
+            Bar::AtMost(most) => figure.value <= most,
+            Bar::Times(..) => return "– see `just bench peers`",
+        };
+        match (reached, self.precision, Isa::best::<bf16>()) {
+            (true, ..) => "yes",
+            (false, Bf16, Isa::Avx512Bf16) => "– no AMX here",
+            (false, Bf16, Isa::Avx512 | Isa::Avx2 | Isa::Plain) => "– no bf16 products here",
+            (false, ..) => "no",
+        }
+    }
+}
