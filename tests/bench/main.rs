@@ -11,9 +11,6 @@ mod process;
 mod rows;
 mod table;
 
-// The tools' allocator, which keeps freed pages: the buffers of a step are reused.
-use gantools as _;
-
 use std::path::PathBuf;
 
 use clap::Parser;
@@ -37,6 +34,8 @@ struct Args {
 }
 
 fn main() {
+    // The tools' allocator, as they set it.
+    gantools::keep_pages();
     let Args { mut words, data, fakes, bench: _ } = Args::parse();
     let against_peers = words.first().is_some_and(|word| word == "peers");
     if against_peers {

@@ -160,11 +160,10 @@ fn convolution<T: Element>(group: &mut BenchmarkGroup<OfPeak>, layer: &Layer, ba
     let Layer { conv, c, s, .. } = layer;
     let x: Vec<T> = numbers(batch * layer.side * layer.side * c);
     let weight = pack::<T>(Isa::best::<T>(), conv, &numbers::<f32>(layer.weights()), *c, *s);
-    let mut y = vec![T::default(); batch * layer.pixels() * s];
     let bias: Vec<f32> = numbers(*s);
     measure(group, format!("conv {}, {type_}", layer.name()), batch * layer.operations(), || {
         let relu = Activation::LeakyRelu(0.0);
-        conv2d(conv, &x, layer.large(batch), &weight, Some(&bias), relu, black_box(&mut y));
+        black_box(conv2d::<T, T>(conv, &x, layer.large(batch), &weight, Some(&bias), relu));
     });
 }
 
@@ -173,18 +172,16 @@ fn adjoint<T: Element>(group: &mut BenchmarkGroup<OfPeak>, layer: &Layer, batch:
     let weights: Vec<f32> = numbers(layer.weights());
     let weight = PackedTransposed::<T>::new(Isa::best::<T>(), conv, (*side, *side, *c), &weights, *s);
     let y: Vec<T> = numbers(batch * layer.pixels() * s);
-    let mut x = vec![T::default(); batch * side * side * c];
     measure(group, format!("transposed {}, {type_}", layer.name()), batch * layer.operations(), || {
-        conv_transpose2d(&y, &weight, Activation::Identity, black_box(&mut x));
+        black_box(conv_transpose2d::<T, T>(&y, &weight, Activation::Identity));
     });
 }
 
 fn gradient<T: Element>(group: &mut BenchmarkGroup<OfPeak>, layer: &Layer, batch: usize, type_: &str) {
     let Layer { conv, side, c, s } = layer;
     let (x, y): (Vec<T>, Vec<T>) = (numbers(batch * side * side * c), numbers(batch * layer.pixels() * s));
-    let mut dw = vec![0.0; layer.weights()];
     measure(group, format!("weights {}, {type_}", layer.name()), batch * layer.operations(), || {
-        weight_grad(Isa::best::<T>(), conv, &x, layer.large(batch), &y, *s, black_box(&mut dw));
+        black_box(weight_grad(Isa::best::<T>(), conv, &x, layer.large(batch), &y, *s));
     });
 }
 

@@ -18,8 +18,8 @@ use crate::{Error, Result};
 pub use sample::{Job, sample};
 
 /// Pictures that go through the generator together. The shapes of a matrix product decide its order of summation, so
-/// this is a constant: a picture at the end of a request is computed among the same neighbours as in a longer one. Weights
-/// are packed once for each portion: fewer pictures would be slower.
+/// this is a constant: a picture at the end of a request is computed among the same neighbours as in a longer one. Fewer
+/// pictures make products of few rows, which are slower.
 pub const PORTION: usize = 64;
 
 /// Latents `first..first + count` of a stream: `[count, nz]`, standard normal.

@@ -23,8 +23,8 @@ const GAP: usize = 16;
 /// The buffers of a whole gradient.
 #[derive(Default)]
 struct Whole<T> {
-    /// The left operands of all blocks.
-    turned: Buffer<T>,
+    /// The right operand that all pieces share.
+    right: Buffer<T>,
     /// The sums of all pieces of work.
     sums: Buffer<f32>,
 }
@@ -60,32 +60,29 @@ pub fn weight_grad<T: Element>(isa: Isa, conv: &Conv, x: &[T], shape: Shape, y: 
     let size = each * groups[0].len();
 
     with_kept(|whole: &mut Whole<T>| {
-        let left = isa.room(s) * A_STRIDE * T::PER_WORD;
-        let turned = whole.turned.get(blocks.len() * left);
-        turned.par_chunks_mut(left).zip(&blocks).for_each(|(a, block)| {
-            crate::simd::simd(
-                #[inline(always)]
-                || channels(y, s, block, s, a),
-            );
-        });
-
         // A piece of work is a group of portions of the patch and a part of the blocks.
         let pieces = whole.sums.get(groups.len() * parts * size);
         pieces.par_chunks_mut(size).enumerate().for_each(|(piece, sums)| {
             let (group, part) = (groups[piece / parts], piece % parts);
             let part = part * blocks.len() / parts..(part + 1) * blocks.len() / parts;
-            with_kept(|Scratch { b, rows, .. }: &mut Scratch<T>| {
+            with_kept(|Scratch { a, b, rows, .. }: &mut Scratch<T>| {
+                let a = a.get(isa.room(s) * A_STRIDE * T::PER_WORD);
                 for i in part.clone() {
+                    let block = &blocks[i];
+                    // Each group transposes y for itself: that costs less than to keep it for all.
+                    crate::simd::simd(
+                        #[inline(always)]
+                        || channels(y, s, block, s, a),
+                    );
                     for (columns, sums) in group.iter().zip(sums.chunks_exact_mut(each)) {
-                        let (block, width) = (&blocks[i], padded(columns.len()));
+                        let width = padded(columns.len());
                         let pitch = width + GAP;
                         let (rows, b) = (rows.get(2 * width), b.get(block.words * pitch * T::PER_WORD));
                         crate::simd::simd(
                             #[inline(always)]
                             || patches(&windows, x, block, columns, rows, b, pitch),
                         );
-                        let (a, b) = (&turned[i * left..][..left], Right::Rows(b, pitch));
-                        product(isa, a, s, block.words, b, width, sums, i > part.start);
+                        product(isa, a, s, block.words, Right::Rows(b, pitch), width, sums, i > part.start);
                     }
                 }
             });
@@ -101,7 +98,7 @@ fn directly<T: Element>(isa: Isa, windows: &Windows, x: &[T], y: &[T], s: usize,
     with_kept(|whole: &mut Whole<T>| {
         // The portions of y side by side, each as rows of words.
         let width = padded(s);
-        let all = whole.turned.get(block.words * width * T::PER_WORD);
+        let all = whole.right.get(block.words * width * T::PER_WORD);
         let mut rest = &mut *all;
         with_kept(|Scratch { rows, .. }: &mut Scratch<T>| {
             let of_y = Windows::pixels((pixels, 1, 1, s));
