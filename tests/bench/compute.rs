@@ -8,7 +8,7 @@ use gan::features::Extractor;
 use gan::frechet;
 use gan::layer::Precision;
 use gan::model::{DcganConfig, MlpConfig, ModelConfig};
-use gan::ops::{Activation, Backend, Geometry};
+use gan::ops::{Activation, Backend, Geometry, Weight};
 use gan::picture::Picture;
 use gan::rng::{Stream, normals};
 use gan::train::Trainer;
@@ -116,7 +116,7 @@ pub fn frechet_error(place: &Place) -> String {
 
 /// The convolution in the middle of the DCGAN's discriminator, on a batch: one large matrix product.
 pub fn convolution() -> Work<'static> {
-    let (x, weight) = (random(0, 1.0, &[128, 16, 16, 128]), random(1, 1.0, &[4, 4, 128, 256]));
+    let (x, weight) = (random(0, 1.0, &[128, 16, 16, 128]), Weight::new(random(1, 1.0, &[4, 4, 128, 256])));
     let conv =
         move || Backend::Cpu.conv2d(Geometry::K4S2P1, &x, &weight, None, Activation::Identity, DType::F32);
     Box::new(move || timed(|| (0..5).for_each(|_| drop(conv().expect("a convolution")))))
