@@ -180,6 +180,15 @@ impl Bar {
         Bar { tool, quiet: common.quiet, bar, plain: Mutex::new(plain) }
     }
 
+    /// Warns where a precision gains nothing.
+    pub fn advise(&self, precision: Precision) {
+        if !precision.is_native() {
+            self.warn(
+                "--precision bf16: this processor does not multiply bf16; f32 is at least as fast here",
+            );
+        }
+    }
+
     /// Writes one line to stderr, above the bar; nothing when quiet.
     pub fn say(&self, line: &str) {
         if self.quiet {

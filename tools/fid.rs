@@ -65,6 +65,7 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> Result<Answer> {
     let bar = Bar::new("fid", &args.common);
+    bar.advise(args.precision);
     let answer = if args.save_stats { save_stats(&args, &bar) } else { compare(&args, &bar) };
     bar.finish();
     answer

@@ -78,6 +78,7 @@ fn run(args: Args) -> Result<Answer> {
 fn make(args: &Args, generator: &Generator, device: &Device) -> Result<()> {
     let stop = stop_flag()?;
     let bar = Bar::new("sample", &args.common);
+    bar.advise(args.precision);
     let job = Job {
         generator,
         device,

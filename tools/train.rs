@@ -159,6 +159,7 @@ fn train(args: &Args, recipe: &Recipe, shard: &Shard, run: Run) -> Result<Answer
     let stop = stop_flag()?;
     let out = args.out.as_deref();
     folder::check(out, args.force)?;
+    bar.advise(recipe.schedule.precision);
     bar.say(&plan(recipe, shard, &run));
     let folder = folder::create(out, shard.path(), args.force)?;
     let done = run.train(&folder, stop, &bar);

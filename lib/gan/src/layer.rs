@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use candle_core::{DType, Device, Tensor};
+use gan_kernels::{Isa, bf16};
 use serde::{Deserialize, Serialize};
 
 use crate::ops::{Activation, Backend, Geometry, Moments, Norm, Weight};
@@ -288,6 +289,11 @@ impl Precision {
         }
     }
 
+    /// Whether this processor has instructions to multiply it; bf16 is multiplied as f32 where it has none.
+    pub fn is_native(self) -> bool {
+        self == Precision::F32 || Isa::best::<bf16>() >= Isa::Avx512Bf16
+    }
+
     /// Checks that `device` computes in it.
     ///
     /// # Errors
@@ -453,7 +459,8 @@ impl Network {
         for (name, like) in self.layers.iter().flat_map(Layer::buffers) {
             buffers.push(from_pytorch(&name, find(&get, &name)?, like)?);
         }
-        let known: Vec<String> = self.tensors()?.into_iter().map(|(name, _)| name).collect();
+        let own = self.layers.iter().flat_map(|l| l.parameters().into_iter().chain(l.buffers()));
+        let known: Vec<String> = own.map(|(name, _)| name).collect();
         let unknown = |name: &&String| !known.contains(name) && !name.ends_with("num_batches_tracked");
         if let Some(name) = tensors.keys().filter(unknown).min() {
             return Err(Error::Invalid(format!("{name}: is no tensor of this model")));
