@@ -54,30 +54,21 @@ fn small_shape(geometry: Geometry, [b, h, w, _]: [usize; 4], s: usize) -> [usize
 fn convolutions_agree_with_autograd_through_candles_own() {
     for (geometry, large, s) in shapes() {
         let conv = geometry.conv();
-        let weight = random(1, &[conv.kernel.0, conv.kernel.1, large[3], s]);
+        let weight = Weight::new(random(1, &[conv.kernel.0, conv.kernel.1, large[3], s]));
         let (x, y) = (random(2, &large), random(3, &small_shape(geometry, large, s)));
         // candle's convolution is NCHW, its weight [S, C, kh, kw].
         let nchw = |t: &Tensor| t.permute((0, 3, 1, 2)).unwrap().contiguous().unwrap();
         let nhwc = |t: &Tensor| t.permute((0, 2, 3, 1)).unwrap().contiguous().unwrap();
-        let (vx, vk) = (Var::from_tensor(&x).unwrap(), Var::from_tensor(&weight).unwrap());
+        let (vx, vk) = (Var::from_tensor(&x).unwrap(), Var::from_tensor(weight.tensor()).unwrap());
         let kernel = vk.permute((3, 2, 0, 1)).unwrap().contiguous().unwrap();
         let out = nchw(&vx).conv2d(&kernel, conv.padding.0, conv.stride, 1, 1).unwrap();
         let grads = (&out * nchw(&y)).unwrap().sum_all().unwrap().backward().unwrap();
         for backend in BACKENDS {
             let what = format!("{backend:?} {geometry:?} {large:?} {s}");
-            let ours = backend
-                .conv2d(geometry, &x, &Weight::new(weight.clone()), None, Activation::Identity, DType::F32)
-                .unwrap();
+            let ours = backend.conv2d(geometry, &x, &weight, None, Activation::Identity, DType::F32).unwrap();
             close(&ours, &nhwc(&out), 1e-5, &what);
-            let dx = backend
-                .conv_transpose2d(
-                    geometry,
-                    &y,
-                    &Weight::new(weight.clone()),
-                    Activation::Identity,
-                    DType::F32,
-                )
-                .unwrap();
+            let dx =
+                backend.conv_transpose2d(geometry, &y, &weight, Activation::Identity, DType::F32).unwrap();
             close(&dx, grads.get(&vx).unwrap(), 1e-5, &what);
             let dw = backend.weight_grad(geometry, &x, &y).unwrap();
             close(&dw, grads.get(&vk).unwrap(), 1e-5, &what);
@@ -89,21 +80,12 @@ fn convolutions_agree_with_autograd_through_candles_own() {
 fn the_transposed_convolution_is_the_adjoint() {
     for (geometry, large, s) in shapes() {
         let (kh, kw) = geometry.conv().kernel;
-        let weight = random(4, &[kh, kw, large[3], s]);
+        let weight = Weight::new(random(4, &[kh, kw, large[3], s]));
         let (x, y) = (random(5, &large), random(6, &small_shape(geometry, large, s)));
         for backend in BACKENDS {
-            let down = backend
-                .conv2d(geometry, &x, &Weight::new(weight.clone()), None, Activation::Identity, DType::F32)
-                .unwrap();
-            let up = backend
-                .conv_transpose2d(
-                    geometry,
-                    &y,
-                    &Weight::new(weight.clone()),
-                    Activation::Identity,
-                    DType::F32,
-                )
-                .unwrap();
+            let down = backend.conv2d(geometry, &x, &weight, None, Activation::Identity, DType::F32).unwrap();
+            let up =
+                backend.conv_transpose2d(geometry, &y, &weight, Activation::Identity, DType::F32).unwrap();
             let (a, b) = (dot(&down, &y), dot(&x, &up));
             assert!((a - b).abs() < 1e-4 * (1.0 + a.abs()), "{backend:?} {geometry:?}: {a} {b}");
         }
@@ -113,7 +95,7 @@ fn the_transposed_convolution_is_the_adjoint() {
 #[test]
 fn activations_and_their_gradients_agree_with_autograd() {
     let (x, dy) = (random(7, &[3, 4, 4, 5]), random(8, &[3, 4, 4, 5]));
-    let (weight, bias) = (random(9, &[4, 4, 5, 2]), random(10, &[2]));
+    let (weight, bias) = (Weight::new(random(9, &[4, 4, 5, 2])), random(10, &[2]));
     for activation in [Activation::RELU, Activation::LeakyRelu(0.2), Activation::Tanh, Activation::Identity] {
         let var = Var::from_tensor(&x).unwrap();
         let y = match activation {
@@ -127,26 +109,11 @@ fn activations_and_their_gradients_agree_with_autograd() {
             let dx = backend.activation_backward(activation, &y.detach(), &dy).unwrap();
             close(&dx, grads.get(&var).unwrap(), 1e-6, &what);
             let plain = backend
-                .conv2d(
-                    Geometry::K4S2P1,
-                    &x,
-                    &Weight::new(weight.clone()),
-                    None,
-                    Activation::Identity,
-                    DType::F32,
-                )
+                .conv2d(Geometry::K4S2P1, &x, &weight, None, Activation::Identity, DType::F32)
                 .unwrap();
             let plain = plain.broadcast_add(&bias).unwrap();
-            let fused = backend
-                .conv2d(
-                    Geometry::K4S2P1,
-                    &x,
-                    &Weight::new(weight.clone()),
-                    Some(&bias),
-                    activation,
-                    DType::F32,
-                )
-                .unwrap();
+            let fused =
+                backend.conv2d(Geometry::K4S2P1, &x, &weight, Some(&bias), activation, DType::F32).unwrap();
             let expected = match activation {
                 Activation::Identity => plain.clone(),
                 Activation::Tanh => plain.tanh().unwrap(),
@@ -165,23 +132,15 @@ fn the_bias_gradient_agrees_with_autograd_over_several_pieces() {
         ([5, 9, 13, 3], Geometry::K1S1P0),
     ] {
         let (x, dy) = (random(16, &[shape[0], shape[1], shape[2], 4]), random(17, &shape));
-        let (weight, bias) = (random(18, &[1, 1, 4, shape[3]]), random(19, &[shape[3]]));
+        let (weight, bias) = (Weight::new(random(18, &[1, 1, 4, shape[3]])), random(19, &[shape[3]]));
         let var = Var::from_tensor(&bias).unwrap();
-        let flat = x.flatten_to(2).unwrap().matmul(&weight.flatten_to(2).unwrap()).unwrap();
+        let flat = x.flatten_to(2).unwrap().matmul(&weight.tensor().flatten_to(2).unwrap()).unwrap();
         let y = flat.broadcast_add(&var).unwrap().reshape(&shape).unwrap();
         let grads = (&y * &dy).unwrap().sum_all().unwrap().backward().unwrap();
         for backend in BACKENDS {
             let what = format!("{backend:?} {shape:?}");
-            let ours = backend
-                .conv2d(
-                    geometry,
-                    &x,
-                    &Weight::new(weight.clone()),
-                    Some(&bias),
-                    Activation::Identity,
-                    DType::F32,
-                )
-                .unwrap();
+            let ours =
+                backend.conv2d(geometry, &x, &weight, Some(&bias), Activation::Identity, DType::F32).unwrap();
             close(&ours, &y.detach(), 1e-5, &what);
             close(&backend.bias_grad(&dy).unwrap(), grads.get(&var).unwrap(), 1e-5, &what);
         }
@@ -293,9 +252,9 @@ fn adam_changes_the_tensors_own_numbers_and_those_of_a_view_alone() {
 fn the_cpu_backend_refuses_what_it_cannot_read() {
     let x = random(1, &[2, 4, 4, 3]);
     let strided = x.permute((0, 2, 1, 3)).unwrap();
-    let weight = random(2, &[4, 4, 3, 2]);
+    let weight = Weight::new(random(2, &[4, 4, 3, 2]));
     let error = Backend::Cpu
-        .conv2d(Geometry::K4S2P1, &strided, &Weight::new(weight), None, Activation::Identity, DType::F32)
+        .conv2d(Geometry::K4S2P1, &strided, &weight, None, Activation::Identity, DType::F32)
         .unwrap_err();
     assert!(error.to_string().contains("contiguous"), "{error}");
 }
