@@ -13,7 +13,8 @@ use crate::matmul::{Isa, Packed, Source, padded};
 /// The weight `[kh, kw, C, S]` of a convolution, ready for [`conv2d`] with pictures of T.
 pub fn pack<T: Element>(isa: Isa, conv: &Conv, weight: &[f32], c: usize, s: usize) -> Packed<T> {
     assert_eq!(weight.len(), conv.taps() * c * s, "convolution: the weight is not {:?}×{c}×{s}", conv.kernel);
-    Packed::new(isa, &[Source::Rows { data: weight, stride: s }], conv.taps() * c, s)
+    let rows = Source::Rows { data: weight, stride: s };
+    Packed::new(isa, &[rows], conv.taps() * c, s, conv.kernel.1 * c)
 }
 
 /// `y = activation(conv(x) + bias)`.

@@ -6,37 +6,21 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::windows::Windows;
-use super::{COLUMNS, Conv, Scratch, Shape, portions, rows_per_piece, with_kept};
+use super::{COLUMNS, Conv, ROWS, Scratch, Shape, portions, rows_per_piece, with_kept};
 use crate::element::{Element, filled};
-use crate::matmul::{A_STRIDE, Block, Buffer, Isa, Right, padded, product};
+use crate::matmul::{A_STRIDE, Block, Buffer, Isa, Left, Right, padded, product};
 
-/// Pieces of work that there are at least, if the shape allows: the sum over output pixels is cut into parts, each
-/// summed on its own. A constant, so that the bytes do not depend on the number of threads.
+/// Pieces of work that there are at least, if the shape allows: where patches are short, the sum over output pixels is cut
+/// into parts, each summed on its own. A constant, so that the bytes do not depend on the number of threads.
 const PIECES: usize = 8;
-
-/// Portions of the patch in a piece of work: while they take their turns, their pictures stay in the cache.
-const PORTIONS: usize = 4;
-
-/// Words between the rows of patches, beyond their width: rows then lie in different cache sets.
-const GAP: usize = 16;
-
-/// The buffers of a whole gradient.
-#[derive(Default)]
-struct Whole<T> {
-    /// The right operand that all pieces share.
-    right: Buffer<T>,
-    /// The sums of all pieces of work.
-    sums: Buffer<f32>,
-}
 
 /// The gradient of the weights: `dw = patches(x)ᵀ·y`.
 ///
 /// `x` `[B, H, W, C]` with `shape` = (B, H, W, C), `y` `[B, OH, OW, S]`; returns `[kh, kw, C, S]`. For a convolution x is its input
 /// and y its output's gradient; for a transposed one x is its output's gradient and y its input.
 ///
-/// It is computed as its transpose, `[S, kh·kw·C]`: y, which is small, is transposed block by block, and patches are the right
-/// operand as they are gathered. Where there are fewer pixels than channels, as in a linear layer, the patches are smaller
-/// than the gradient: there they are transposed, and it is not.
+/// The inner dimension is that of pixels, so patches and y, a row for each pixel, are the columns of the left operand and the
+/// rows of the right one as they are. AMX alone wants its left operand by rows.
 pub fn weight_grad<T: Element>(isa: Isa, conv: &Conv, x: &[T], shape: Shape, y: &[T], s: usize) -> Vec<f32> {
     let windows = Windows::of(conv, shape);
     let (patch, total) = (windows.patch(), shape.0 * windows.count.0 * windows.count.1);
@@ -45,23 +29,119 @@ pub fn weight_grad<T: Element>(isa: Isa, conv: &Conv, x: &[T], shape: Shape, y: 
     if patch * s == 0 {
         return Vec::new();
     }
-    let blocks: Vec<Block> = isa.blocks::<T>(total).collect();
-    if let ([block], true) = (&*blocks, total < s) {
-        return directly(isa, &windows, x, y, s, block);
+    let blocks: Vec<Block> = isa.blocks::<T>(total, total).collect();
+    if !isa.indirect() {
+        return transposed(isa, &windows, x, y, s, &blocks);
     }
-    // Few pixels are one block: then there are no parts to share out, and portions are small ones.
-    let few = blocks.len() < PIECES;
-    let portions: Vec<Range<usize>> = portions(patch, if few { COLUMNS / 4 } else { COLUMNS }).collect();
-    let in_group = if few { 1 } else { PORTIONS };
-    let groups: Vec<&[Range<usize>]> = portions.chunks(in_group).collect();
+    let parts = PIECES.div_ceil(patch.div_ceil(ROWS)).min(blocks.len().max(1));
+    let rows = rows_per_piece(patch);
+    let part = |part: usize, out: &mut [MaybeUninit<f32>]| {
+        let blocks = &blocks[part * blocks.len() / parts..(part + 1) * blocks.len() / parts];
+        out.par_chunks_mut(rows * s).enumerate().for_each(|(i, out)| {
+            let wanted = i * rows..i * rows + out.len() / s;
+            some_rows(isa, &windows, x, y, s, blocks, wanted, out);
+        });
+    };
+    if parts == 1 {
+        // SAFETY: the part writes all rows.
+        return unsafe { filled(patch * s, |dw| part(0, dw)) };
+    }
+    let all = |sums: &mut [MaybeUninit<f32>]| {
+        sums.par_chunks_mut(patch * s).enumerate().for_each(|(i, out)| part(i, out));
+    };
+    // SAFETY: every part writes all rows.
+    let mut sums: Vec<f32> = unsafe { filled(parts * patch * s, all) };
+    let (dw, others) = sums.split_at_mut(patch * s);
+    for other in others.chunks_exact(patch * s) {
+        dw.iter_mut().zip(other).for_each(|(d, o)| *d += o);
+    }
+    sums.truncate(patch * s);
+    sums
+}
+
+/// The rows `wanted` of the gradient, summed over `blocks` of pixels, to `out`, of which it writes everything.
+#[allow(clippy::too_many_arguments)]
+fn some_rows<T: Element>(
+    isa: Isa,
+    windows: &Windows,
+    x: &[T],
+    y: &[T],
+    s: usize,
+    blocks: &[Block],
+    wanted: Range<usize>,
+    out: &mut [MaybeUninit<f32>],
+) {
+    let of_y = Windows::pixels((1, 1, y.len() / s, s));
+    let c = windows.shape.3;
+    with_kept(|Scratch { a, b, rows: lines, c: sums, .. }: &mut Scratch<T>| {
+        // An odd number of cache lines, so that columns lie in different sets.
+        let pitch = (wanted.len().div_ceil(TURN) | 1) * TURN;
+        let sums = sums.get(wanted.len() * padded(s));
+        for (i, block) in blocks.iter().enumerate() {
+            let pixels = block.elements.clone();
+            // One f32 is a word, so rows of pixels are rows of words where they are.
+            let (a, pitch) = if T::PER_WORD == 1 && windows.are_pixels() {
+                (&x[pixels.start * c + wanted.start..], c)
+            } else {
+                let a = a.get(block.words * pitch * T::PER_WORD);
+                crate::simd::simd(
+                    #[inline(always)]
+                    || patches(windows, x, block, &wanted, lines.get(2 * pitch), a, pitch),
+                );
+                (&*a, pitch)
+            };
+            let a = Left::Columns { data: a, rows: wanted.len(), pitch };
+            for columns in portions(s, COLUMNS) {
+                let width = padded(columns.len());
+                let right = if T::PER_WORD == 1 && s.is_multiple_of(TURN) {
+                    Right::Rows(&y[pixels.start * s + columns.start..], s)
+                } else {
+                    let b = b.get(block.words * width * T::PER_WORD);
+                    crate::simd::simd(
+                        #[inline(always)]
+                        || patches(&of_y, y, block, &columns, lines.get(2 * width), b, width),
+                    );
+                    Right::Rows(b, width)
+                };
+                let sums = &mut sums[wanted.len() * columns.start..][..wanted.len() * width];
+                product(isa, a, block.words, right, width, sums, i > 0);
+            }
+        }
+        for columns in portions(s, COLUMNS) {
+            let sums = &sums[wanted.len() * columns.start..];
+            for (out, sums) in out.chunks_exact_mut(s).zip(sums.chunks_exact(padded(columns.len()))) {
+                let out = out[columns.clone()].iter_mut().zip(sums);
+                out.for_each(|(o, &v)| *o = MaybeUninit::new(if blocks.is_empty() { 0.0 } else { v }));
+            }
+        }
+    });
+}
+
+/// Portions of the patch in a piece of work: while they take their turns, their pictures stay in the cache.
+const PORTIONS: usize = 4;
+
+/// Words between the rows of patches, beyond their width: rows then lie in different cache sets.
+const GAP: usize = 16;
+
+/// The gradient by way of its transpose, `[S, kh·kw·C]`: y, which is small, is transposed block by block, and patches are the right
+/// operand as they are gathered.
+fn transposed<T: Element>(
+    isa: Isa,
+    windows: &Windows,
+    x: &[T],
+    y: &[T],
+    s: usize,
+    blocks: &[Block],
+) -> Vec<f32> {
+    let portions: Vec<Range<usize>> = portions(windows.patch(), COLUMNS).collect();
+    let groups: Vec<&[Range<usize>]> = portions.chunks(PORTIONS).collect();
     let parts = PIECES.div_ceil(groups.len()).min(blocks.len().max(1));
     // Sums of a portion, and of a piece of work.
     let each = isa.room(s) * portions.iter().map(|c| padded(c.len())).max().unwrap_or(0);
     let size = each * groups[0].len();
-
-    with_kept(|whole: &mut Whole<T>| {
+    with_kept(|whole: &mut Whole| {
         // A piece of work is a group of portions of the patch and a part of the blocks.
-        let pieces = whole.sums.get(groups.len() * parts * size);
+        let pieces = whole.0.get(groups.len() * parts * size);
         pieces.par_chunks_mut(size).enumerate().for_each(|(piece, sums)| {
             let (group, part) = (groups[piece / parts], piece % parts);
             let part = part * blocks.len() / parts..(part + 1) * blocks.len() / parts;
@@ -72,83 +152,29 @@ pub fn weight_grad<T: Element>(isa: Isa, conv: &Conv, x: &[T], shape: Shape, y: 
                     // Each group transposes y for itself: that costs less than to keep it for all.
                     crate::simd::simd(
                         #[inline(always)]
-                        || channels(y, s, block, s, a),
+                        || channels(y, s, block, a),
                     );
                     for (columns, sums) in group.iter().zip(sums.chunks_exact_mut(each)) {
                         let width = padded(columns.len());
                         let pitch = width + GAP;
-                        let (rows, b) = (rows.get(2 * width), b.get(block.words * pitch * T::PER_WORD));
+                        let (rows, b) = (rows.get(2 * pitch), b.get(block.words * pitch * T::PER_WORD));
                         crate::simd::simd(
                             #[inline(always)]
-                            || patches(&windows, x, block, columns, rows, b, pitch),
+                            || patches(windows, x, block, columns, rows, b, pitch),
                         );
-                        product(isa, a, s, block.words, Right::Rows(b, pitch), width, sums, i > part.start);
+                        let a = Left::Block(a, s);
+                        product(isa, a, block.words, Right::Rows(b, pitch), width, sums, i > part.start);
                     }
                 }
             });
         });
-        turn_back(pieces, &portions, (parts, in_group), (each, size), s)
+        turn_back(pieces, &portions, (parts, PORTIONS), (each, size), s)
     })
 }
 
-/// The gradient where all pixels are one block.
-fn directly<T: Element>(isa: Isa, windows: &Windows, x: &[T], y: &[T], s: usize, block: &Block) -> Vec<f32> {
-    let (patch, pixels) = (windows.patch(), block.elements.len());
-    let portions: Vec<Range<usize>> = portions(s, COLUMNS).collect();
-    with_kept(|whole: &mut Whole<T>| {
-        // The portions of y side by side, each as rows of words.
-        let width = padded(s);
-        let all = whole.right.get(block.words * width * T::PER_WORD);
-        let mut rest = &mut *all;
-        with_kept(|Scratch { rows, .. }: &mut Scratch<T>| {
-            let of_y = Windows::pixels((pixels, 1, 1, s));
-            for columns in &portions {
-                let width = padded(columns.len());
-                let (b, after) = rest.split_at_mut(block.words * width * T::PER_WORD);
-                rest = after;
-                crate::simd::simd(
-                    #[inline(always)]
-                    || patches(&of_y, y, block, columns, rows.get(2 * width), b, width),
-                );
-            }
-        });
-        let rows = rows_per_piece(patch);
-        let piece = |(i, dw): (usize, &mut [MaybeUninit<f32>])| {
-            with_kept(|Scratch { a, b: gathered, c, .. }: &mut Scratch<T>| {
-                let wanted = i * rows..i * rows + dw.len() / s;
-                let room = isa.room(wanted.len());
-                let (a, c) = (a.get(room * A_STRIDE * T::PER_WORD), c.get(room * width.min(COLUMNS)));
-                let pitch = wanted.len().next_multiple_of(TURN);
-                let gathered = gathered.get(pixels * pitch);
-                windows.gather(x, block.elements.clone(), wanted.clone(), gathered, pitch, pitch);
-                crate::simd::simd(
-                    #[inline(always)]
-                    || {
-                        channels(
-                            gathered,
-                            pitch,
-                            &Block { elements: 0..pixels, words: block.words },
-                            wanted.len(),
-                            a,
-                        )
-                    },
-                );
-                for columns in &portions {
-                    let width = padded(columns.len());
-                    let b = &all[columns.start * block.words * T::PER_WORD..]
-                        [..block.words * width * T::PER_WORD];
-                    product(isa, a, wanted.len(), block.words, Right::Rows(b, width), width, c, false);
-                    for (dw, sums) in dw.chunks_exact_mut(s).zip(c.chunks_exact(width)) {
-                        let dw = dw[columns.clone()].iter_mut().zip(sums);
-                        dw.for_each(|(d, &v)| *d = MaybeUninit::new(v));
-                    }
-                }
-            });
-        };
-        // SAFETY: pieces are whole rows, and of each row every portion is written.
-        unsafe { filled(patch * s, |dw| dw.par_chunks_mut(rows * s).enumerate().for_each(piece)) }
-    })
-}
+/// The sums of all pieces of work.
+#[derive(Default)]
+struct Whole(Buffer<f32>);
 
 /// The gradient from the sums of all pieces, which are `size` apart, and in them those of portions, `each` apart.
 fn turn_back(
@@ -206,19 +232,18 @@ fn turn<T: Element>(from: &[T], stride: usize, rows: usize) -> [[T; TURN]; TURN]
     square.map(|line| line.map(T::from_f32))
 }
 
-/// The left operand of a block: of `y` `[pixels, stride]` the block's pixels of each of the first `s` channels, [`A_STRIDE`]
-/// words apart.
+/// The left operand of a block: of `y` `[pixels, S]` the block's pixels of each channel, [`A_STRIDE`] words apart.
 #[inline(always)]
-fn channels<T: Element>(y: &[T], stride: usize, block: &Block, s: usize, a: &mut [T]) {
+fn channels<T: Element>(y: &[T], s: usize, block: &Block, a: &mut [T]) {
     let a_stride = A_STRIDE * T::PER_WORD;
     let full = block.words * T::PER_WORD;
-    let y = &y[block.elements.start * stride..block.elements.end * stride];
-    // Whole squares, as far as the rows go.
-    let wide = if stride.is_multiple_of(TURN) { s } else { s - s % TURN };
-    for (group, y) in y.chunks(TURN * stride).enumerate() {
-        let (at, n) = (group * TURN, y.len() / stride);
+    let y = &y[block.elements.start * s..block.elements.end * s];
+    // Whole squares, as far as they go.
+    let wide = s - s % TURN;
+    for (group, y) in y.chunks(TURN * s).enumerate() {
+        let (at, n) = (group * TURN, y.len() / s);
         for channel in (0..wide).step_by(TURN) {
-            for (i, row) in turn(&y[channel..], stride, n).iter().enumerate().take(s - channel) {
+            for (i, row) in turn(&y[channel..], s, n).iter().enumerate() {
                 let a = &mut a[(channel + i) * a_stride + at..];
                 // A copy of a fixed length is one instruction.
                 if n == TURN { a[..TURN].copy_from_slice(row) } else { a[..n].copy_from_slice(&row[..n]) }
@@ -226,7 +251,7 @@ fn channels<T: Element>(y: &[T], stride: usize, block: &Block, s: usize, a: &mut
         }
         for channel in wide..s {
             let row = a[channel * a_stride + at..][..n].iter_mut();
-            row.zip(y[channel..].iter().step_by(stride)).for_each(|(a, &y)| *a = y);
+            row.zip(y[channel..].iter().step_by(s)).for_each(|(a, &y)| *a = y);
         }
     }
     for a in a.chunks_exact_mut(a_stride).take(s) {
@@ -234,7 +259,8 @@ fn channels<T: Element>(y: &[T], stride: usize, block: &Block, s: usize, a: &mut
     }
 }
 
-/// The right operand of a block: the numbers `columns` of the patches of its pixels, rows `pitch` words apart.
+/// Rows of words of a block: the numbers `columns` of the patches of its pixels, rows `pitch` words apart and filled up with
+/// zeros to a multiple of a register. `rows` is room for two of them.
 #[inline(always)]
 fn patches<T: Element>(
     windows: &Windows,
@@ -242,22 +268,22 @@ fn patches<T: Element>(
     block: &Block,
     columns: &Range<usize>,
     rows: &mut [T],
-    b: &mut [T],
+    out: &mut [T],
     pitch: usize,
 ) {
     let width = padded(columns.len());
     if T::PER_WORD == 1 {
-        windows.gather(x, block.elements.clone(), columns.clone(), b, pitch, width);
-        b[block.elements.len() * pitch..].fill(T::default());
+        windows.gather(x, block.elements.clone(), columns.clone(), out, pitch, width);
         return;
     }
-    for (word, b) in b.chunks_exact_mut(pitch * T::PER_WORD).enumerate() {
+    let rows = &mut rows[..2 * width];
+    for (word, out) in out.chunks_exact_mut(pitch * T::PER_WORD).enumerate() {
         let first = (block.elements.start + word * T::PER_WORD).min(block.elements.end);
         let pair = first..block.elements.end.min(first + T::PER_WORD);
         let missing = pair.len() * width;
         windows.gather(x, pair, columns.clone(), rows, width, width);
         rows[missing..].fill(T::default());
         let (even, odd) = rows.split_at(width);
-        T::words(even, odd, &mut b[..width * T::PER_WORD]);
+        T::words(even, odd, &mut out[..width * T::PER_WORD]);
     }
 }

@@ -28,7 +28,7 @@ use std::mem::MaybeUninit;
 
 use crate::Activation;
 use crate::element::Element;
-use crate::matmul::Buffer;
+use crate::matmul::{Buffer, PANELS};
 
 /// A convolution's shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,11 +63,11 @@ impl Conv {
     }
 }
 
-/// Rows of a product that are computed at once: about this many keep their sums in the cache.
-const ROWS: usize = 126;
+/// The most rows of a product that are computed at once: so many keep their sums in the cache.
+const ROWS: usize = 128;
 
-/// Columns of a product that are computed at once.
-const COLUMNS: usize = 256;
+/// Columns of a product that are computed at once: three times as many as panels can be cut at.
+const COLUMNS: usize = 3 * PANELS;
 
 /// Rows per piece of work, so that every thread of the pool gets as many pieces as any other. Which rows share a piece
 /// changes no sum.
@@ -77,10 +77,10 @@ fn rows_per_piece(total: usize) -> usize {
     total.div_ceil(pieces.max(1)).max(1)
 }
 
-/// `columns` in even portions of at most `most`, all but the last a multiple of a panel.
+/// `columns` in even portions of at most `most`, a multiple of [`PANELS`], as are all but the last.
 fn portions(columns: usize, most: usize) -> impl Iterator<Item = std::ops::Range<usize>> + Clone {
     let count = columns.div_ceil(most).max(1);
-    let size = columns.div_ceil(count).next_multiple_of(crate::matmul::PANEL);
+    let size = columns.div_ceil(count).next_multiple_of(PANELS);
     (0..columns).step_by(size.max(1)).map(move |first| first..columns.min(first + size))
 }
 
@@ -91,7 +91,7 @@ struct Scratch<T> {
     a: Buffer<T>,
     /// The right operand, where it is not a weight.
     b: Buffer<T>,
-    /// Two rows of it.
+    /// Two rows of one of them.
     rows: Buffer<T>,
     /// Sums.
     c: Buffer<f32>,

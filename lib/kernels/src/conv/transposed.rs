@@ -69,7 +69,7 @@ impl<T: Element> PackedTransposed<T> {
             "transposed convolution: the weight is not {:?}×{c}×{s}",
             conv.kernel
         );
-        let patches = || Packed::new(isa, &[Source::Columns { data: weight, stride: s }], s, taps * c);
+        let patches = || Packed::new(isa, &[Source::Columns { data: weight, stride: s }], s, taps * c, s);
         let matrix = if conv.kernel == (h, w) && conv.padding == (0, 0) {
             Matrix::Whole(patches())
         } else if taps * c <= SMALL_PATCH {
@@ -113,7 +113,7 @@ impl<T: Element> Class<T> {
             stride: s,
         };
         let parts: Vec<Source> = ky.iter().flat_map(|&y| kx.iter().map(move |&x| tap(y, x))).collect();
-        let weight = Packed::new(isa, &parts, s, c);
+        let weight = Packed::new(isa, &parts, s, c, kx.len() * s);
         Class { first, count: (rows, columns), kernel: (ky.len(), kx.len()), before: (above, left), weight }
     }
 }
@@ -189,8 +189,9 @@ impl<T: Element> Class<T> {
         let all = units.start * per_unit..units.end * per_unit;
         let first_line = if even { units.start * stride } else { units.start * h };
         with_kept(|scratch: &mut Scratch<T>| {
-            for first in all.clone().step_by(ROWS) {
-                let part = first..all.end.min(first + ROWS);
+            let parts = all.len().div_ceil(ROWS);
+            for i in 0..parts {
+                let part = all.start + i * all.len() / parts..all.start + (i + 1) * all.len() / parts;
                 windows.multiply(y, part.clone(), &self.weight, scratch, |columns, sums, _| {
                     crate::simd::simd(
                         #[inline(always)]

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use super::{COLUMNS, Conv, Scratch, Shape, portions};
+use super::{COLUMNS, Conv, ROWS, Scratch, Shape, portions};
 use crate::element::Element;
-use crate::matmul::{A_STRIDE, Packed, Right, padded, product};
+use crate::matmul::{A_STRIDE, Block, Left, Packed, Right, padded, product};
 
 /// Windows over pictures `[B, H, W, C]`, in rows and columns: the patch of one is `[kh, kw, C]`, zero outside of the
 /// picture.
@@ -33,6 +33,11 @@ impl Windows {
     /// Single pixels: the patches are the picture.
     pub fn pixels(shape: Shape) -> Windows {
         Windows { shape, kernel: (1, 1), stride: 1, before: (0, 0), count: (shape.1, shape.2) }
+    }
+
+    /// Whether windows are pixels, in their order.
+    pub fn are_pixels(&self) -> bool {
+        (self.kernel, self.stride, self.before) == ((1, 1), 1, (0, 0))
     }
 
     /// Numbers in a patch.
@@ -107,8 +112,53 @@ impl Windows {
         }
     }
 
-    /// The product of the patches of `windows` with a packed matrix: calls `done(columns, sums)` for portions of its
-    /// columns; row i of `sums` begins at i times the padded number of columns.
+    /// The numbers `block` of the patches of `windows`, a row each, of whole words: where they lie in the picture, if they
+    /// are contiguous there; otherwise copied to `room`, [`A_STRIDE`] words apart.
+    fn rows<'a, T: Element>(
+        &self,
+        x: &'a [T],
+        windows: Range<usize>,
+        block: &Block,
+        room: &'a mut [T],
+        rows: &mut [&'a [T]],
+    ) {
+        let (_, h, w, c) = self.shape;
+        let (line, full) = (self.kernel.1 * c, block.words * T::PER_WORD);
+        let ky = block.elements.start / line;
+        // All of a block in one line of the patch, with nothing to fill up.
+        let contiguous = block.elements.end <= (ky + 1) * line && block.elements.len() == full;
+        if !contiguous {
+            self.gather(x, windows, block.elements.clone(), room, A_STRIDE * T::PER_WORD, full);
+            let room: &[T] = room;
+            rows.iter_mut().zip(room.chunks(A_STRIDE * T::PER_WORD)).for_each(|(row, room)| *row = room);
+            return;
+        }
+        let (first, last) = (block.elements.start - ky * line, block.elements.end - 1 - ky * line);
+        let per_image = self.count.0 * self.count.1;
+        // Where the picture has no line, rows of zeros: they can share one.
+        let mut zeros: Option<&[T]> = None;
+        for ((row, window), room) in rows.iter_mut().zip(windows).zip(room.chunks_mut(A_STRIDE * T::PER_WORD)) {
+            let (image, place) = (window / per_image, window % per_image);
+            let (oy, ox) = (place / self.count.1, place % self.count.1);
+            let y = (oy * self.stride + ky) as isize - self.before.0;
+            let left = (ox * self.stride) as isize - self.before.1;
+            let columns = left + (first / c) as isize..=left + (last / c) as isize;
+            let outside = !(0..h as isize).contains(&y);
+            if !outside && *columns.start() >= 0 && *columns.end() < w as isize {
+                let at = ((image * h + y as usize) * w * c) as isize + left * c as isize + first as isize;
+                *row = &x[at as usize..][..full];
+            } else if let (true, Some(zeros)) = (outside, zeros) {
+                *row = zeros;
+            } else {
+                self.gather(x, window..window + 1, block.elements.clone(), room, full, full);
+                *row = room;
+                zeros = outside.then_some(*row).or(zeros);
+            }
+        }
+    }
+
+    /// The product of the patches of `windows`, at most [`ROWS`], with a packed matrix: calls `done(columns, sums)` for
+    /// portions of its columns; row i of `sums` begins at i times the padded number of columns.
     pub fn multiply<T: Element>(
         &self,
         x: &[T],
@@ -119,7 +169,7 @@ impl Windows {
     ) {
         debug_assert_eq!(self.patch(), weight.k());
         let isa = weight.isa();
-        let (rows, room) = (windows.len(), isa.room(windows.len()));
+        let (count, room) = (windows.len(), isa.room(windows.len()));
         let Scratch { a, c, picture, .. } = scratch;
         let a = a.get(room * A_STRIDE * T::PER_WORD);
         for columns in portions(weight.n(), COLUMNS) {
@@ -129,9 +179,17 @@ impl Windows {
                 c.fill(0.0);
             }
             weight.blocks(columns.clone(), |block, panels| {
-                let (first, full) = (block.elements.start, block.words * T::PER_WORD);
-                self.gather(x, windows.clone(), block.elements, a, A_STRIDE * T::PER_WORD, full);
-                product(isa, a, rows, block.words, Right::Panels(panels), width, c, first > 0);
+                let add = block.elements.start > 0;
+                if isa.indirect() {
+                    let mut rows = [&[][..]; ROWS];
+                    let rows = &mut rows[..count];
+                    self.rows(x, windows.clone(), &block, a, rows);
+                    product(isa, Left::Rows(rows), block.words, Right::Panels(panels), width, c, add);
+                } else {
+                    let full = block.words * T::PER_WORD;
+                    self.gather(x, windows.clone(), block.elements, a, A_STRIDE * T::PER_WORD, full);
+                    product(isa, Left::Block(a, count), block.words, Right::Panels(panels), width, c, add);
+                }
             });
             done(columns, c, picture.as_mut_slice());
         }

@@ -2,7 +2,8 @@
 //!
 //! The plan is Goto and van de Geijn's ("Anatomy of High-Performance Matrix Multiplication", 2008): the inner dimension is cut
 //! into blocks of at most [`K_WORDS`] words; of each, a block of `a` and the panels of `b` lie in the second-level cache
-//! while tiles of a few rows by 32 columns run over them. `a` needs no panels: its rows are broadcast word by word.
+//! while tiles of a few rows by 48 columns run over them. `a` needs no panels: its words are broadcast one by one, so its
+//! rows may lie anywhere (Dukhan, "The Indirect Convolution Algorithm", 2019).
 //!
 //! Every sum runs over the inner dimension in order, block after block. How rows and columns are cut changes no byte of a
 //! result, hence neither does the number of threads; the instruction set does.
@@ -21,20 +22,29 @@ use rayon::prelude::*;
 
 pub(crate) use buffer::Buffer;
 pub use peak::peak;
-pub(crate) use tile::A_STRIDE;
 
 use crate::element::Element;
 use crate::simd::{SQUARE, transpose};
-use tile::Tile;
+use tile::{MOST_ROWS, Tile, Words};
 
-/// The most words along the inner dimension in one block: 14 rows of `a` then take half of a first-level cache.
+/// The most words along the inner dimension in one block: 9 rows of `a` then take a quarter of a first-level cache.
 pub(crate) const K_WORDS: usize = 256;
+
+/// The fewest words in a block that is cut short so that its rows can be read where they are.
+const FEW_WORDS: usize = 64;
+
+/// Words from one row of a copied block of `a` to the next: no power of two, so that the rows of a tile lie in different
+/// cache sets.
+pub(crate) const A_STRIDE: usize = K_WORDS + 16;
 
 /// Rows of blocks are padded to this for AMX, whose tiles have no other height.
 const AMX_ROWS: usize = 32;
 
-/// Columns of a panel of `b`; the last panel may have 16.
-pub(crate) const PANEL: usize = 32;
+/// Columns come in multiples of this: the numbers in a register of 512 bits.
+const LANES: usize = 16;
+
+/// Matrices may be cut at multiples of so many columns: panels then end there, whatever their width.
+pub(crate) const PANELS: usize = 96;
 
 /// The instruction sets that there is a tile for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,17 +112,39 @@ impl Isa {
         }
     }
 
-    /// The blocks that `k` elements of T along the inner dimension are cut into, each with its number of words.
-    pub(crate) fn blocks<T: Element>(self, k: usize) -> impl Iterator<Item = Block> + Clone {
-        let words = k.div_ceil(T::PER_WORD);
-        let count = words.div_ceil(K_WORDS).max(1);
-        let size = words.div_ceil(count).next_multiple_of(self.step());
-        (0..words.div_ceil(size.max(1))).map(move |i| {
-            let end = words.min((i + 1) * size);
-            Block {
-                elements: i * size * T::PER_WORD..k.min(end * T::PER_WORD),
-                words: (end - i * size).next_multiple_of(self.step()),
-            }
+    /// Whether rows of `a` may lie anywhere, rather than [`A_STRIDE`] words apart.
+    pub(crate) fn indirect(self) -> bool {
+        self != Isa::Amx
+    }
+
+    /// The panels of `b` that `columns`, a multiple of 16, are cut into: as wide as a tile; the last ones, up to 64 columns,
+    /// of 32 and 16.
+    pub(crate) fn panels(self, columns: usize) -> impl Iterator<Item = Range<usize>> {
+        let widest = if self == Isa::Amx { 32 } else { 48 };
+        let mut first = 0;
+        std::iter::from_fn(move || {
+            let rest = columns - first;
+            let width = if rest == 64 || rest == 32 { 32 } else { rest.min(widest) };
+            first += width;
+            (width > 0).then(|| first - width..first)
+        })
+    }
+
+    /// The blocks that `k` elements of T along the inner dimension are cut into, each with its number of words. Where they
+    /// are lines of `line` elements that are contiguous in memory, and long ones, no block has parts of two.
+    pub(crate) fn blocks<T: Element>(self, k: usize, line: usize) -> impl Iterator<Item = Block> + Clone {
+        let whole = self.indirect() && line.is_multiple_of(T::PER_WORD) && line / T::PER_WORD >= FEW_WORDS;
+        let line = if whole { line } else { k.max(1) };
+        let words = line.div_ceil(T::PER_WORD);
+        let size = words.div_ceil(words.div_ceil(K_WORDS)).next_multiple_of(self.step());
+        (0..k).step_by(line).flat_map(move |start| {
+            (0..words.div_ceil(size)).map(move |i| {
+                let end = words.min((i + 1) * size);
+                Block {
+                    elements: start + i * size * T::PER_WORD..start + line.min(end * T::PER_WORD),
+                    words: (end - i * size).next_multiple_of(self.step()),
+                }
+            })
         })
     }
 }
@@ -128,13 +160,24 @@ pub(crate) struct Block {
 
 /// Columns as panels hold them.
 pub(crate) fn padded(columns: usize) -> usize {
-    columns.next_multiple_of(PANEL / 2)
+    columns.next_multiple_of(LANES)
+}
+
+/// The left operand of a product.
+#[derive(Clone, Copy)]
+pub(crate) enum Left<'a, T> {
+    /// Rows, each of `words` words.
+    Rows(&'a [&'a [T]]),
+    /// So many rows, given as columns of `pitch` words from one to the next.
+    Columns { data: &'a [T], rows: usize, pitch: usize },
+    /// So many rows, [`A_STRIDE`] words apart and with room for [`Isa::room`] of them: the one form that AMX takes.
+    Block(&'a [T], usize),
 }
 
 /// The right operand of a product: `words` rows of `columns` words.
 #[derive(Clone, Copy)]
 pub(crate) enum Right<'a, T> {
-    /// Panels of [`PANEL`] columns, the last one of 16 if need be, each `[words, columns]`.
+    /// [`Isa::panels`], each `[words, columns]`.
     Panels(&'a [T]),
     /// Rows, so many words apart.
     Rows(&'a [T], usize),
@@ -142,13 +185,11 @@ pub(crate) enum Right<'a, T> {
 
 /// `c (+)= a·b` for one block of the inner dimension of `words` words.
 ///
-/// `a`: `rows` rows (and room for [`Isa::room`] of them), [`A_STRIDE`] words apart. `columns` is a multiple of 16. `c`: rows
-/// `columns` apart, room as in `a`; what lies beyond `rows` is anything.
-#[allow(clippy::too_many_arguments)]
+/// `columns` is a multiple of 16. `c`: rows `columns` apart, with room for [`Isa::room`] of them; what lies beyond the rows of `a`
+/// is anything.
 pub(crate) fn product<T: Element>(
     isa: Isa,
-    a: &[T],
-    rows: usize,
+    a: Left<T>,
     words: usize,
     b: Right<T>,
     columns: usize,
@@ -163,18 +204,29 @@ pub(crate) fn product<T: Element>(
         words <= A_STRIDE && words.is_multiple_of(isa.step()),
         "matrix product: {words} words in a block"
     );
-    assert!(columns.is_multiple_of(PANEL / 2), "matrix product: {columns} columns");
-    let room = isa.room(rows);
-    assert!(a.len() >= room * A_STRIDE * T::PER_WORD, "matrix product: a block of {room} rows expected");
+    assert!(columns.is_multiple_of(LANES), "matrix product: {columns} columns");
+    let (rows, fits) = match a {
+        Left::Rows(a) => (a.len(), a.iter().all(|row| row.len() >= words * T::PER_WORD)),
+        Left::Columns { data, rows, pitch } => {
+            (rows, words == 0 || data.len() >= ((words - 1) * pitch + rows) * T::PER_WORD)
+        }
+        Left::Block(a, rows) => (rows, a.len() >= isa.room(rows) * A_STRIDE * T::PER_WORD),
+    };
+    assert!(fits, "matrix product: {rows} rows of {words} words expected");
+    assert!(
+        matches!(a, Left::Block(..)) != isa.indirect(),
+        "matrix product: another form of the left operand expected"
+    );
     let (b, pitch) = match b {
         Right::Panels(b) => (b, None),
         Right::Rows(b, pitch) => (b, Some(pitch)),
     };
-    let extent = pitch.map_or(words * columns, |pitch| words * pitch);
+    let extent = pitch.map_or(words * columns, |pitch| words.saturating_sub(1) * pitch + columns);
     assert!(
         b.len() >= extent * T::PER_WORD && pitch.is_none_or(|p| p >= columns),
         "matrix product: {extent} words expected"
     );
+    let room = isa.room(rows);
     assert!(c.len() >= room * columns, "matrix product: room for {room}×{columns} sums expected");
     let run = runner::<T>(isa);
     let tiles = rows.div_ceil(isa.rows::<T>());
@@ -185,26 +237,36 @@ pub(crate) fn product<T: Element>(
     }
     for i in 0..tiles {
         // Tiles of even heights, rather than full ones and a low one at the end.
-        let (first, end) = if isa == Isa::Amx {
-            (i * isa.rows::<T>(), room.min((i + 1) * isa.rows::<T>()))
-        } else {
-            (i * rows / tiles, (i + 1) * rows / tiles)
+        let (first, end) = match a {
+            Left::Block(..) => (i * isa.rows::<T>(), room.min((i + 1) * isa.rows::<T>())),
+            _ => (i * rows / tiles, (i + 1) * rows / tiles),
         };
-        for panel in (0..columns).step_by(PANEL) {
-            let width = PANEL.min(columns - panel);
-            let (b_start, b_stride) = pitch.map_or((panel * words, width), |pitch| (panel, pitch));
+        let a = match a {
+            Left::Rows(a) => {
+                let mut starts = [std::ptr::null(); MOST_ROWS];
+                starts.iter_mut().zip(&a[first..end]).for_each(|(p, row)| *p = row.as_ptr().cast());
+                Words::Rows(starts)
+            }
+            Left::Columns { data, pitch, .. } => {
+                Words::Columns(data[first * T::PER_WORD..].as_ptr().cast(), pitch)
+            }
+            Left::Block(a, _) => Words::Block(a[first * A_STRIDE * T::PER_WORD..].as_ptr().cast()),
+        };
+        for panel in isa.panels(columns) {
+            let (width, first_column) = (panel.len(), panel.start);
+            let (b_start, b_stride) = pitch.map_or((first_column * words, width), |p| (first_column, p));
             let tile = Tile {
                 rows: end - first,
                 columns: width,
                 k: words,
-                a: a[first * A_STRIDE * T::PER_WORD..].as_ptr().cast(),
+                a,
                 b: b[b_start * T::PER_WORD..].as_ptr().cast(),
                 b_stride,
-                c: c[first * columns + panel..].as_mut_ptr(),
+                c: c[first * columns + first_column..].as_mut_ptr(),
                 stride: columns,
                 add,
             };
-            // SAFETY: the instruction set is supported; rows first..end of a (A_STRIDE ≥ words apart) and of c, and this
+            // SAFETY: the instruction set is supported; rows first..end of a (as it gives them) and of c, and this
             // panel of b, lie within the slices by the assertions above; c is borrowed mutably.
             unsafe { run(&tile) };
         }
@@ -243,6 +305,8 @@ pub struct Packed<T> {
     isa: Isa,
     k: usize,
     n: usize,
+    /// Rows whose factors in a left operand are contiguous.
+    line: usize,
     /// `[block][panel][words, columns]`.
     panels: Buffer<T>,
 }
@@ -259,6 +323,9 @@ pub(crate) enum Source<'a> {
 /// Rows of words that are packed at once.
 const GROUP: usize = 16;
 
+/// The most columns of a panel.
+const PANEL: usize = 48;
+
 /// Rows `group` and columns `wanted` of a stack of matrices, as up to [`GROUP`] rows of `width` words.
 #[inline(always)]
 fn pack_group<T: Element>(
@@ -271,6 +338,7 @@ fn pack_group<T: Element>(
 ) {
     // Two rows for every row of words, though f32 needs one; what is not there is zero.
     let mut lines = [[T::default(); PANEL]; 2 * GROUP];
+
     let mut k = group.start;
     while k < group.end {
         let (part, row) = (k / rows, k % rows);
@@ -280,9 +348,12 @@ fn pack_group<T: Element>(
             Source::Rows { data, stride } => {
                 for (i, line) in lines.iter_mut().enumerate() {
                     let from = &data[(row + i) * stride..][wanted.clone()];
-                    match from.first_chunk::<PANEL>() {
-                        Some(from) => *line = from.map(T::from_f32),
-                        None => line.iter_mut().zip(from).for_each(|(to, &v)| *to = T::from_f32(v)),
+                    // Copies of a fixed length are instructions rather than calls.
+                    for (line, from) in line.chunks_exact_mut(LANES).zip(from.chunks(LANES)) {
+                        match from.first_chunk::<LANES>() {
+                            Some(from) => line.copy_from_slice(&from.map(T::from_f32)),
+                            None => line.iter_mut().zip(from).for_each(|(to, &v)| *to = T::from_f32(v)),
+                        }
                     }
                 }
             }
@@ -315,21 +386,22 @@ fn pack_group<T: Element>(
 }
 
 impl<T: Element> Packed<T> {
-    /// Packs a matrix that is a stack of `parts` of `rows`×`n` each.
-    pub(crate) fn new(isa: Isa, parts: &[Source], rows: usize, n: usize) -> Packed<T> {
+    /// Packs a matrix that is a stack of `parts` of `rows`×`n` each. Rows of a left operand consist of lines of `line`
+    /// elements, each contiguous in memory.
+    pub(crate) fn new(isa: Isa, parts: &[Source], rows: usize, n: usize, line: usize) -> Packed<T> {
         let k = parts.len() * rows;
         let columns = padded(n);
-        let blocks: Vec<Block> = isa.blocks::<T>(k).collect();
+        let blocks: Vec<Block> = isa.blocks::<T>(k, line).collect();
         let words: usize = blocks.iter().map(|b| b.words).sum();
         let mut panels = Buffer::new();
         let mut rest = panels.get(words * columns * T::PER_WORD);
         let mut work = Vec::new();
         for block in &blocks {
-            for first in (0..columns).step_by(PANEL) {
-                let width = PANEL.min(columns - first);
+            for columns in isa.panels(columns) {
+                let width = columns.len();
                 let (panel, after) = rest.split_at_mut(block.words * width * T::PER_WORD);
                 rest = after;
-                work.push((block, first..(first + width).min(n), width, panel));
+                work.push((block, columns.start..columns.end.min(n), width, panel));
             }
         }
         work.into_par_iter().for_each(|(block, wanted, width, panel)| {
@@ -344,7 +416,7 @@ impl<T: Element> Packed<T> {
                 },
             );
         });
-        Packed { isa, k, n, panels }
+        Packed { isa, k, n, line, panels }
     }
 
     /// The number of rows.
@@ -363,10 +435,10 @@ impl<T: Element> Packed<T> {
     }
 
     /// Calls `run(block, panels)` for each block of the inner dimension with its panels of `columns`, a range that
-    /// begins at a multiple of [`PANEL`] and ends at one or at the last column.
+    /// begins at a multiple of [`PANELS`] and ends at one or at the last column.
     pub(crate) fn blocks(&self, columns: Range<usize>, mut run: impl FnMut(Block, &[T])) {
         let (all, mut before) = (padded(self.n), 0);
-        for block in self.isa.blocks::<T>(self.k) {
+        for block in self.isa.blocks::<T>(self.k, self.line) {
             let words = block.words;
             let panels = &self.panels.as_slice()[(before + columns.start * words) * T::PER_WORD..];
             run(block, &panels[..padded(columns.len()) * words * T::PER_WORD]);

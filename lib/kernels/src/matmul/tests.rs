@@ -23,7 +23,7 @@ fn packed<T: Element>(
         true => Source::Columns { data: &transposed, stride: k },
         false => Source::Rows { data: b, stride: n },
     };
-    let packed = Packed::<T>::new(isa, &[source], k, n);
+    let packed = Packed::<T>::new(isa, &[source], k, n, k);
     let (columns, room) = (padded(n), isa.room(m));
     let mut c = vec![f32::NAN; room * columns];
     let mut block = vec![T::from_f32(7.0); room * A_STRIDE * T::PER_WORD];
@@ -37,7 +37,9 @@ fn packed<T: Element>(
                 }
             }
         }
-        product(isa, &block, m, range.words, Right::Panels(panels), columns, &mut c, first > 0);
+        let rows: Vec<&[T]> = block.chunks_exact(A_STRIDE * T::PER_WORD).collect();
+        let left = if isa.indirect() { Left::Rows(&rows) } else { Left::Block(&block, m) };
+        product(isa, left, range.words, Right::Panels(panels), columns, &mut c, first > 0);
     });
     c.chunks_exact(columns).take(m).flat_map(|row| row[..n].to_vec()).collect()
 }
@@ -79,7 +81,7 @@ fn blocks_cover_the_inner_dimension_once() {
     for isa in [Isa::Plain, Isa::Amx] {
         for k in [0, 1, 2, 31, 32, 33, 511, 512, 513, 1000, 8192] {
             let mut next = 0;
-            for block in isa.blocks::<bf16>(k) {
+            for block in isa.blocks::<bf16>(k, k) {
                 assert_eq!(block.elements.start, next, "{k}");
                 assert!(block.words <= K_WORDS && block.words.is_multiple_of(isa.step()), "{k}: {block:?}");
                 assert!(block.elements.len() <= 2 * block.words && !block.elements.is_empty());
@@ -94,5 +96,5 @@ fn blocks_cover_the_inner_dimension_once() {
 #[should_panic(expected = "room for")]
 fn a_short_destination_is_refused() {
     let a = vec![0.0; 2 * A_STRIDE];
-    product(Isa::Plain, &a, 2, 1, Right::Panels(&[0.0; 16]), 16, &mut [0.0; 31], false);
+    product(Isa::Plain, Left::Rows(&[&a, &a]), 1, Right::Panels(&[0.0; 16]), 16, &mut [0.0; 31], false);
 }

@@ -1,27 +1,22 @@
 //! The innermost loop of a matrix product, written once over the vector registers of each instruction set.
 //!
 //! Operands are 32-bit words: one f32, or two bf16 that lie next to each other along the inner dimension. A tile is a few
-//! rows of `a`, whose words are broadcast, times 16 or 32 columns of `b`; its sums stay in registers.
+//! rows of `a`, whose words are broadcast, times 16, 32 or 48 columns of `b`; its sums stay in registers.
 #![expect(unsafe_op_in_unsafe_fn, reason = "every unsafe function here has the one condition of `Tile`")]
-
-/// Words from one row of an `a` block to the next: a constant, so that every operand's address is a base and a constant,
-/// and no power of two, so that the rows of a tile lie in different cache sets.
-pub(crate) const A_STRIDE: usize = super::K_WORDS + 16;
 
 /// One tile: `c (+)= a·b`.
 ///
 /// # Safety
 /// Whoever passes one to a function of this module promises that the processor has the function's instruction set and that
-/// the three pointers are good for the rows, columns and k stated.
+/// the pointers are good for the rows, columns and k stated.
 pub(in crate::matmul) struct Tile {
     /// Rows, at least 1 and at most the instruction set's.
     pub rows: usize,
-    /// 16 or 32.
+    /// 16, 32 or 48; AMX knows no 48.
     pub columns: usize,
     /// Words along the inner dimension.
     pub k: usize,
-    /// Row i begins at `i·A_STRIDE`.
-    pub a: *const u32,
+    pub a: Words,
     /// Row l, of `columns` words, begins at `l·b_stride`.
     pub b: *const u32,
     /// From one row of `b` to the next.
@@ -32,6 +27,48 @@ pub(in crate::matmul) struct Tile {
     pub stride: usize,
     /// Whether to add to `c` rather than replace it.
     pub add: bool,
+}
+
+/// The most rows of a tile, AMX apart.
+pub(super) const MOST_ROWS: usize = 9;
+
+/// The words of `a`.
+#[derive(Clone, Copy)]
+pub(in crate::matmul) enum Words {
+    /// Row i, of `k` words, is wherever its pointer says.
+    Rows([*const u32; MOST_ROWS]),
+    /// Column l, of `rows` words, begins at l times the second.
+    Columns(*const u32, usize),
+    /// Row i begins at `i·A_STRIDE`: what AMX loads, and it alone.
+    Block(*const u32),
+}
+
+/// Where a tile finds the words of `a`.
+trait Left: Copy {
+    /// That of row i and column l.
+    unsafe fn at(&self, i: usize, l: usize) -> *const u32;
+}
+
+/// [`Words::Rows`], of as many rows.
+#[derive(Clone, Copy)]
+struct Rows<const M: usize>([*const u32; M]);
+
+impl<const M: usize> Left for Rows<M> {
+    #[inline(always)]
+    unsafe fn at(&self, i: usize, l: usize) -> *const u32 {
+        self.0[i].add(l)
+    }
+}
+
+/// [`Words::Columns`].
+#[derive(Clone, Copy)]
+struct Columns(*const u32, usize);
+
+impl Left for Columns {
+    #[inline(always)]
+    unsafe fn at(&self, i: usize, l: usize) -> *const u32 {
+        self.0.add(l * self.1 + i)
+    }
 }
 
 /// The vector registers of an instruction set.
@@ -68,9 +105,25 @@ struct Dot;
 /// Rows of `b` that are asked for ahead.
 const AHEAD: usize = 16;
 
+/// Words along the inner dimension between two looks at their count.
+const UNROLLED: usize = 4;
+
 /// A tile of M rows and V vectors.
 #[inline(always)]
 unsafe fn tile<R: Registers, P: Multiply<R>, const M: usize, const V: usize>(t: &Tile) {
+    match t.a {
+        Words::Rows(rows) => {
+            let mut first = [rows[0]; M];
+            first.copy_from_slice(&rows[..M]);
+            sum::<R, P, _, M, V>(t, Rows(first));
+        }
+        Words::Columns(start, pitch) => sum::<R, P, _, M, V>(t, Columns(start, pitch)),
+        Words::Block(_) => unreachable!("a block is for AMX"),
+    }
+}
+
+#[inline(always)]
+unsafe fn sum<R: Registers, P: Multiply<R>, L: Left, const M: usize, const V: usize>(t: &Tile, a: L) {
     let mut sums = [[R::zero(); V]; M];
     if t.add {
         for (i, row) in sums.iter_mut().enumerate() {
@@ -79,18 +132,15 @@ unsafe fn tile<R: Registers, P: Multiply<R>, const M: usize, const V: usize>(t: 
             }
         }
     }
-    let (mut a, mut b) = (t.a, t.b);
-    for _ in 0..t.k {
-        (0..V * R::LANES).step_by(16).for_each(|j| R::prefetch(b.wrapping_add(AHEAD * t.b_stride + j)));
-        let columns: [R::Words; V] = std::array::from_fn(|j| R::words(b.add(j * R::LANES)));
-        for (i, row) in sums.iter_mut().enumerate() {
-            let word = R::splat(a.add(i * A_STRIDE));
-            for (sums, &column) in row.iter_mut().zip(&columns) {
-                *sums = P::multiply_add(*sums, word, column);
-            }
+    let even = t.k - t.k % UNROLLED;
+    // Loops, not `for_each`: what that calls may not be inlined, and then sums lie in memory.
+    for l in (0..even).step_by(UNROLLED) {
+        for i in 0..UNROLLED {
+            step::<R, P, L, M, V>(t, a, &mut sums, l + i);
         }
-        a = a.add(1);
-        b = b.add(t.b_stride);
+    }
+    for l in even..t.k {
+        step::<R, P, L, M, V>(t, a, &mut sums, l);
     }
     for (i, row) in sums.iter().enumerate() {
         for (j, &sums) in row.iter().enumerate() {
@@ -99,14 +149,36 @@ unsafe fn tile<R: Registers, P: Multiply<R>, const M: usize, const V: usize>(t: 
     }
 }
 
-/// Declares `$name`, which computes a tile: `$wide` vectors are 32 columns, `$narrow` are 16.
+/// Adds the products along one word of the inner dimension.
+#[inline(always)]
+unsafe fn step<R: Registers, P: Multiply<R>, L: Left, const M: usize, const V: usize>(
+    t: &Tile,
+    a: L,
+    sums: &mut [[R::Sums; V]; M],
+    l: usize,
+) {
+    let b = t.b.add(l * t.b_stride);
+    for j in (0..V * R::LANES).step_by(16) {
+        R::prefetch(b.wrapping_add(AHEAD * t.b_stride + j));
+    }
+    let columns: [R::Words; V] = std::array::from_fn(|j| R::words(b.add(j * R::LANES)));
+    for (i, row) in sums.iter_mut().enumerate() {
+        let word = R::splat(a.at(i, l));
+        for (sums, &column) in row.iter_mut().zip(&columns) {
+            *sums = P::multiply_add(*sums, word, column);
+        }
+    }
+}
+
+/// Declares `$name`, which computes a tile whose registers hold `$lanes` f32.
 macro_rules! tiles {
-    ($(#[$attribute:meta])* $name:ident, $registers:ty, $multiply:ty, $wide:literal, $narrow:literal, $($rows:literal)*) => {
+    ($(#[$attribute:meta])* $name:ident, $registers:ty, $multiply:ty, $lanes:literal, $($rows:literal)*) => {
         $(#[$attribute])*
         pub(in crate::matmul) unsafe fn $name(t: &Tile) {
             match (t.columns, t.rows) {
-                $((32, $rows) => tile::<$registers, $multiply, $rows, $wide>(t),)*
-                $((16, $rows) => tile::<$registers, $multiply, $rows, $narrow>(t),)*
+                $((48, $rows) => tile::<$registers, $multiply, $rows, { 48 / $lanes }>(t),)*
+                $((32, $rows) => tile::<$registers, $multiply, $rows, { 32 / $lanes }>(t),)*
+                $((16, $rows) => tile::<$registers, $multiply, $rows, { 16 / $lanes }>(t),)*
                 (columns, rows) => unreachable!("no tile of {rows} rows and {columns} columns"),
             }
         }
@@ -172,11 +244,11 @@ impl Multiply<Plain> for Pair {
 
 tiles! {
     /// A tile of f32 on any processor.
-    plain_f32, Plain, Single, 8, 4, 1 2
+    plain_f32, Plain, Single, 4, 1 2
 }
 tiles! {
     /// A tile of bf16 on any processor.
-    plain_bf16, Plain, Pair, 8, 4, 1 2
+    plain_bf16, Plain, Pair, 4, 1 2
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -190,8 +262,8 @@ mod x86 {
 
     struct Avx2;
 
-    /// Rows of a tile with AVX2: 12 registers of sums, one of columns, one broadcast.
-    pub(in crate::matmul) const AVX2_ROWS: usize = 3;
+    /// Rows of a tile with AVX2: 12 registers of sums, one of columns, two broadcast.
+    pub(in crate::matmul) const AVX2_ROWS: usize = 2;
 
     impl Registers for Avx2 {
         type Sums = __m256;
@@ -244,20 +316,21 @@ mod x86 {
     tiles! {
         /// A tile of f32 with AVX2 and FMA.
         #[target_feature(enable = "avx2,fma")]
-        avx2_f32, Avx2, Single, 4, 2, 1 2 3
+        avx2_f32, Avx2, Single, 8, 1 2
     }
     tiles! {
         /// A tile of bf16 with AVX2 and FMA.
         #[target_feature(enable = "avx2,fma")]
-        avx2_bf16, Avx2, Pair, 4, 2, 1 2 3
+        avx2_bf16, Avx2, Pair, 8, 1 2
     }
 
     struct Avx512;
 
-    /// Rows of a tile with AVX-512: 28 registers of sums, two of columns, one broadcast.
-    pub(in crate::matmul) const AVX512_ROWS: usize = 14;
-    /// The same where a word is a pair of bf16 that takes two multiplications: columns and broadcast take three more.
-    pub(in crate::matmul) const AVX512_PAIR_ROWS: usize = 12;
+    /// Rows of a tile with AVX-512: 27 registers of sums, three of columns, one broadcast. (14 rows by two registers take a
+    /// fifth more instructions for as many products.)
+    pub(in crate::matmul) const AVX512_ROWS: usize = 9;
+    /// The same where a word is a pair of bf16 that takes two multiplications: columns and broadcast take four more.
+    pub(in crate::matmul) const AVX512_PAIR_ROWS: usize = 7;
 
     impl Registers for Avx512 {
         type Sums = __m512;
@@ -318,16 +391,16 @@ mod x86 {
     tiles! {
         /// A tile of f32 with AVX-512.
         #[target_feature(enable = "avx512f")]
-        avx512_f32, Avx512, Single, 2, 1, 1 2 3 4 5 6 7 8 9 10 11 12 13 14
+        avx512_f32, Avx512, Single, 16, 1 2 3 4 5 6 7 8 9
     }
     tiles! {
         /// A tile of bf16 with AVX-512.
         #[target_feature(enable = "avx512f")]
-        avx512_bf16, Avx512, Pair, 2, 1, 1 2 3 4 5 6 7 8 9 10 11 12
+        avx512_bf16, Avx512, Pair, 16, 1 2 3 4 5 6 7
     }
     tiles! {
         /// A tile of bf16 with AVX-512-BF16.
         #[target_feature(enable = "avx512f,avx512bf16")]
-        dot_bf16, Avx512, Dot, 2, 1, 1 2 3 4 5 6 7 8 9 10 11 12 13 14
+        dot_bf16, Avx512, Dot, 16, 1 2 3 4 5 6 7 8 9
     }
 }

@@ -7,7 +7,8 @@ pub(crate) mod emulator;
 use std::arch::asm;
 use std::sync::OnceLock;
 
-use super::tile::{A_STRIDE, Tile};
+use super::A_STRIDE;
+use super::tile::{Tile, Words};
 
 /// Words along the inner dimension that one instruction takes; blocks are padded to it with zeros.
 pub(super) const STEP: usize = 16;
@@ -109,15 +110,16 @@ pub(super) unsafe fn burst() -> usize {
 /// A tile of 32 rows (whatever `rows` says) and 16 or 32 columns; `k` is a multiple of [`STEP`].
 ///
 /// # Safety
-/// [`supported`] said yes and this thread called [`configure`]; `a` and `c` are good for 32 rows.
+/// [`supported`] said yes and this thread called [`configure`]; `a`, a block, and `c` are good for 32 rows.
 pub(super) unsafe fn bf16(t: &Tile) {
     debug_assert!(t.k.is_multiple_of(STEP));
-    if t.columns == 32 { wide(t) } else { narrow(t) }
+    let Words::Block(a) = t.a else { unreachable!("AMX loads rows of one distance") };
+    if t.columns == 32 { wide(t, a) } else { narrow(t, a) }
 }
 
 /// Sums in registers 0 to 3, `a` in 4 and 5, `b` in 6 and 7. One block of assembly, so that the compiler never has to keep
 /// a tile register, of which it knows nothing.
-unsafe fn wide(t: &Tile) {
+unsafe fn wide(t: &Tile, a: *const u32) {
     let c_row = t.stride * 4;
     asm!(
         "test {add}, {add}",
@@ -153,8 +155,8 @@ unsafe fn wide(t: &Tile) {
         "tilestored [{c1} + {c_row}*1 + 64], tmm3",
         add = in(reg) t.add as u64,
         k = inout(reg) t.k / STEP => _,
-        a0 = inout(reg) t.a => _,
-        a1 = inout(reg) t.a.add(16 * A_STRIDE) => _,
+        a0 = inout(reg) a => _,
+        a1 = inout(reg) a.add(16 * A_STRIDE) => _,
         a_row = in(reg) A_STRIDE * 4,
         b = inout(reg) t.b => _,
         b_row = in(reg) t.b_stride * 4,
@@ -169,7 +171,7 @@ unsafe fn wide(t: &Tile) {
 }
 
 /// The same for one register of columns.
-unsafe fn narrow(t: &Tile) {
+unsafe fn narrow(t: &Tile, a: *const u32) {
     let c_row = t.stride * 4;
     asm!(
         "test {add}, {add}",
@@ -198,8 +200,8 @@ unsafe fn narrow(t: &Tile) {
         "tilestored [{c1} + {c_row}*1], tmm2",
         add = in(reg) t.add as u64,
         k = inout(reg) t.k / STEP => _,
-        a0 = inout(reg) t.a => _,
-        a1 = inout(reg) t.a.add(16 * A_STRIDE) => _,
+        a0 = inout(reg) a => _,
+        a1 = inout(reg) a.add(16 * A_STRIDE) => _,
         a_row = in(reg) A_STRIDE * 4,
         b = inout(reg) t.b => _,
         b_row = in(reg) t.b_stride * 4,
