@@ -6,13 +6,17 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::windows::Windows;
-use super::{COLUMNS, Conv, ROWS, Scratch, Shape, portions, rows_per_piece, with_kept};
+use super::{COLUMNS, Conv, ROWS, Scratch, Shape, portions, with_kept};
 use crate::element::{Element, filled};
 use crate::matmul::{A_STRIDE, Block, Buffer, Isa, Left, Right, padded, product};
 
 /// Pieces of work that there are at least, if the shape allows: where patches are short, the sum over output pixels is cut
 /// into parts, each summed on its own. A constant, so that the bytes do not depend on the number of threads.
-const PIECES: usize = 8;
+const PIECES: usize = 16;
+
+/// Sums of a piece of work, about: so many stay in the cache while all pixels go by, and so much of a patch is taken from
+/// each while its picture is there.
+const SUMS: usize = 1 << 16;
 
 /// The gradient of the weights: `dw = patches(x)ᵀ·y`.
 ///
@@ -33,8 +37,11 @@ pub fn weight_grad<T: Element>(isa: Isa, conv: &Conv, x: &[T], shape: Shape, y: 
     if !isa.indirect() {
         return transposed(isa, &windows, x, y, s, &blocks);
     }
-    let parts = PIECES.div_ceil(patch.div_ceil(ROWS)).min(blocks.len().max(1));
-    let rows = rows_per_piece(patch);
+    // Few pixels are one block: then there are no parts to share out, and pieces are small ones.
+    let most = if blocks.len() < PIECES { patch.div_ceil(PIECES / 2) } else { patch };
+    let pieces = patch.div_ceil((SUMS / padded(s)).clamp(1, most));
+    let rows = patch.div_ceil(pieces);
+    let parts = PIECES.div_ceil(pieces).min(blocks.len().max(1));
     let part = |part: usize, out: &mut [MaybeUninit<f32>]| {
         let blocks = &blocks[part * blocks.len() / parts..(part + 1) * blocks.len() / parts];
         out.par_chunks_mut(rows * s).enumerate().for_each(|(i, out)| {
@@ -73,45 +80,56 @@ fn some_rows<T: Element>(
 ) {
     let of_y = Windows::pixels((1, 1, y.len() / s, s));
     let c = windows.shape.3;
+    let width = padded(s);
+    // Portions of the rows, as many as a product takes.
+    let count = wanted.len().div_ceil(ROWS);
+    let portion = |i: usize| i * wanted.len() / count..(i + 1) * wanted.len() / count;
     with_kept(|Scratch { a, b, rows: lines, c: sums, .. }: &mut Scratch<T>| {
-        // An odd number of cache lines, so that columns lie in different sets.
-        let pitch = (wanted.len().div_ceil(TURN) | 1) * TURN;
-        let sums = sums.get(wanted.len() * padded(s));
+        // Of each portion, and in it of each portion of columns.
+        let sums = sums.get(wanted.len() * width);
         for (i, block) in blocks.iter().enumerate() {
             let pixels = block.elements.clone();
-            // One f32 is a word, so rows of pixels are rows of words where they are.
-            let (a, pitch) = if T::PER_WORD == 1 && windows.are_pixels() {
-                (&x[pixels.start * c + wanted.start..], c)
-            } else {
-                let a = a.get(block.words * pitch * T::PER_WORD);
-                crate::simd::simd(
-                    #[inline(always)]
-                    || patches(windows, x, block, &wanted, lines.get(2 * pitch), a, pitch),
-                );
-                (&*a, pitch)
-            };
-            let a = Left::Columns { data: a, rows: wanted.len(), pitch };
-            for columns in portions(s, COLUMNS) {
-                let width = padded(columns.len());
-                let right = if T::PER_WORD == 1 && s.is_multiple_of(TURN) {
-                    Right::Rows(&y[pixels.start * s + columns.start..], s)
+            for rows in (0..count).map(portion) {
+                let from = wanted.start + rows.start..wanted.start + rows.end;
+                // One f32 is a word, so rows of pixels are rows of words where they are.
+                let (a, pitch) = if T::PER_WORD == 1 && windows.are_pixels() {
+                    (&x[pixels.start * c + from.start..], c)
                 } else {
-                    let b = b.get(block.words * width * T::PER_WORD);
+                    // An odd number of cache lines, so that columns lie in different sets.
+                    let pitch = (rows.len().div_ceil(TURN) | 1) * TURN;
+                    let a = a.get(block.words * pitch * T::PER_WORD);
                     crate::simd::simd(
                         #[inline(always)]
-                        || patches(&of_y, y, block, &columns, lines.get(2 * width), b, width),
+                        || patches(windows, x, block, &from, lines.get(2 * pitch), a, pitch),
                     );
-                    Right::Rows(b, width)
+                    (&*a, pitch)
                 };
-                let sums = &mut sums[wanted.len() * columns.start..][..wanted.len() * width];
-                product(isa, a, block.words, right, width, sums, i > 0);
+                let a = Left::Columns { data: a, rows: rows.len(), pitch };
+                for columns in portions(s, COLUMNS) {
+                    let wide = padded(columns.len());
+                    let right = if T::PER_WORD == 1 && s.is_multiple_of(TURN) {
+                        Right::Rows(&y[pixels.start * s + columns.start..], s)
+                    } else {
+                        let b = b.get(block.words * wide * T::PER_WORD);
+                        crate::simd::simd(
+                            #[inline(always)]
+                            || patches(&of_y, y, block, &columns, lines.get(2 * wide), b, wide),
+                        );
+                        Right::Rows(b, wide)
+                    };
+                    let sums = &mut sums[rows.start * width + rows.len() * columns.start..];
+                    product(isa, a, block.words, right, wide, &mut sums[..rows.len() * wide], i > 0);
+                }
             }
         }
-        for columns in portions(s, COLUMNS) {
-            let sums = &sums[wanted.len() * columns.start..];
-            for (out, sums) in out.chunks_exact_mut(s).zip(sums.chunks_exact(padded(columns.len()))) {
-                let out = out[columns.clone()].iter_mut().zip(sums);
-                out.for_each(|(o, &v)| *o = MaybeUninit::new(if blocks.is_empty() { 0.0 } else { v }));
+        for rows in (0..count).map(portion) {
+            let out = &mut out[rows.start * s..rows.end * s];
+            for columns in portions(s, COLUMNS) {
+                let sums = &sums[rows.start * width + rows.len() * columns.start..];
+                for (out, sums) in out.chunks_exact_mut(s).zip(sums.chunks_exact(padded(columns.len()))) {
+                    let out = out[columns.clone()].iter_mut().zip(sums);
+                    out.for_each(|(o, &v)| *o = MaybeUninit::new(if blocks.is_empty() { 0.0 } else { v }));
+                }
             }
         }
     });
