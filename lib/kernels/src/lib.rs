@@ -12,6 +12,7 @@ pub mod element;
 pub mod linalg;
 pub mod matmul;
 pub mod norm;
+pub mod pool;
 mod simd;
 
 pub use activation::Activation;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use gan_kernels::conv::{Conv, Packed, conv2d, pack};
+use gan_kernels::pool::{avg_pool, concat, max_pool};
 use gan_kernels::{Activation, Element, Isa};
 use rayon::prelude::*;
 
@@ -13,12 +14,6 @@ use crate::Result;
 pub(crate) struct Map<T> {
     pub shape: (usize, usize, usize, usize),
     pub data: Vec<T>,
-}
-
-impl<T: Element> Map<T> {
-    fn zeros(b: usize, h: usize, w: usize, c: usize) -> Map<T> {
-        Map { shape: (b, h, w, c), data: vec![T::default(); b * h * w * c] }
-    }
 }
 
 /// The weights, packed, and the biases.
@@ -53,68 +48,21 @@ impl<T: Element> Net for Cpu<T> {
 
     fn max_pool(&self, pool: MaxPool, x: &Map<T>) -> Result<Map<T>> {
         let (b, h, w, c) = x.shape;
-        let (oh, ow) = (pool.output(h), pool.output(w));
-        let mut y = Map::zeros(b, oh, ow, c);
-        // One output row at a time; windows are cut at the picture's edge.
-        let window = |o: usize, n: usize| {
-            let from = (o * pool.stride).saturating_sub(pool.padding);
-            from..(o * pool.stride + MaxPool::WINDOW - pool.padding).min(n)
-        };
-        y.data.par_chunks_mut(ow * c).enumerate().for_each(|(row, y)| {
-            let (picture, oy) = (row / oh, row % oh);
-            for (ox, y) in y.chunks_exact_mut(c).enumerate() {
-                y.fill(T::from_f32(f32::NEG_INFINITY));
-                for iy in window(oy, h) {
-                    for ix in window(ox, w) {
-                        let x = &x.data[((picture * h + iy) * w + ix) * c..][..c];
-                        let larger = |y: T, x: T| if x.to_f32() > y.to_f32() { x } else { y };
-                        y.iter_mut().zip(x).for_each(|(y, &x)| *y = larger(*y, x));
-                    }
-                }
-            }
-        });
-        Ok(y)
+        let out = (pool.output(h), pool.output(w));
+        Ok(Map {
+            shape: (b, out.0, out.1, c),
+            data: max_pool(&x.data, x.shape, pool.stride, pool.padding, out),
+        })
     }
 
     fn avg_pool(&self, x: &Map<T>) -> Result<Map<T>> {
-        let (b, h, w, c) = x.shape;
-        let mut y = Map::zeros(b, h, w, c);
-        let window = |o: usize, n: usize| o.saturating_sub(1)..(o + 2).min(n);
-        y.data.par_chunks_mut(w * c).enumerate().for_each(|(row, y)| {
-            let (picture, oy) = (row / h, row % h);
-            let mut sums = vec![0f32; c];
-            for (ox, y) in y.chunks_exact_mut(c).enumerate() {
-                let (rows, columns) = (window(oy, h), window(ox, w));
-                let inside = (rows.len() * columns.len()) as f32;
-                sums.fill(0.0);
-                for iy in rows {
-                    for ix in columns.clone() {
-                        let x = &x.data[((picture * h + iy) * w + ix) * c..][..c];
-                        sums.iter_mut().zip(x).for_each(|(s, x)| *s += x.to_f32());
-                    }
-                }
-                y.iter_mut().zip(&sums).for_each(|(y, s)| *y = T::from_f32(s / inside));
-            }
-        });
-        Ok(y)
+        Ok(Map { shape: x.shape, data: avg_pool(&x.data, x.shape) })
     }
 
     fn concat(&self, parts: &[Map<T>]) -> Result<Map<T>> {
         let (b, h, w, _) = parts[0].shape;
-        let c = parts.iter().map(|p| p.shape.3).sum();
-        let mut y = Map::zeros(b, h, w, c);
-        y.data.par_chunks_mut(w * c).enumerate().for_each(|(row, y)| {
-            let mut at = 0;
-            for part in parts {
-                let n = part.shape.3;
-                let x = &part.data[row * w * n..][..w * n];
-                for (y, x) in y.chunks_exact_mut(c).zip(x.chunks_exact(n)) {
-                    y[at..at + n].copy_from_slice(x);
-                }
-                at += n;
-            }
-        });
-        Ok(y)
+        let parts: Vec<(&[T], usize)> = parts.iter().map(|part| (&*part.data, part.shape.3)).collect();
+        Ok(Map { shape: (b, h, w, parts.iter().map(|part| part.1).sum()), data: concat(&parts) })
     }
 
     fn mean(&self, x: &Map<T>) -> Result<Vec<f32>> {

@@ -13,7 +13,7 @@ pub(crate) mod tests;
 use std::path::Path;
 
 use candle_core::Device;
-use gan_kernels::bf16;
+use gan_kernels::{Element, bf16};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -93,6 +93,10 @@ impl std::fmt::Display for Features {
         })
     }
 }
+
+/// Pictures that go through a network together on the CPU. Four are enough to share each layer's weights, and their maps
+/// are still few enough.
+const PORTION: usize = 4;
 
 /// The same network on slices or on a device's tensors.
 enum Backend {
@@ -183,25 +187,48 @@ impl Extractor {
         &self.weights
     }
 
-    /// The features of pictures of any sizes, [n, dims]. The pictures are one batch.
+    /// The features of pictures of any sizes, [n, dims]. On a device the pictures are one batch.
     ///
     /// # Errors
     /// The device fails.
     pub fn run(&self, pictures: &[Picture]) -> Result<Vec<f32>> {
-        if pictures.is_empty() {
-            return Ok(Vec::new());
-        }
-        let (side, prepare): (usize, fn(&Picture, &mut [f32])) = match self.features {
-            Features::Inception => (inception::SIDE, inception::prepare),
-            Features::Squeezenet => (squeezenet::SIDE, squeezenet::prepare),
-        };
-        let mut input = vec![0.0; pictures.len() * side * side * 3];
-        input.par_chunks_mut(side * side * 3).zip(pictures).for_each(|(out, picture)| prepare(picture, out));
         match &self.backend {
-            Backend::F32(net) => self.walk(net, net.input(&input, side)),
-            Backend::Bf16(net) => self.walk(net, net.input(&input, side)),
-            Backend::Device(net) => self.walk(net, net.input(input, side)?),
+            Backend::F32(net) => self.portions(net, pictures),
+            Backend::Bf16(net) => self.portions(net, pictures),
+            Backend::Device(_) if pictures.is_empty() => Ok(Vec::new()),
+            Backend::Device(net) => self.walk(net, net.input(self.prepare(pictures), self.side())?),
         }
+    }
+
+    /// The features of portions of pictures, each portion from its first layer to its last on a thread of its own. The maps
+    /// of so few pictures stay near the thread, and nobody waits at the end of a layer.
+    fn portions<T: Element>(&self, net: &cpu::Cpu<T>, pictures: &[Picture]) -> Result<Vec<f32>> {
+        let portion = |pictures: &[Picture]| {
+            let input = self.prepare(pictures);
+            self.walk(net, net.input(&input, self.side()))
+        };
+        let features: Result<Vec<Vec<f32>>> = pictures.par_chunks(PORTION).map(portion).collect();
+        Ok(features?.concat())
+    }
+
+    /// The height and width of the network's input.
+    fn side(&self) -> usize {
+        match self.features {
+            Features::Inception => inception::SIDE,
+            Features::Squeezenet => squeezenet::SIDE,
+        }
+    }
+
+    /// The network's input.
+    fn prepare(&self, pictures: &[Picture]) -> Vec<f32> {
+        let prepare = match self.features {
+            Features::Inception => inception::prepare,
+            Features::Squeezenet => squeezenet::prepare,
+        };
+        let size = self.side() * self.side() * 3;
+        let mut input = vec![0.0; pictures.len() * size];
+        input.par_chunks_mut(size).zip(pictures).for_each(|(out, picture)| prepare(picture, out));
+        input
     }
 
     /// Through the network and the global average.

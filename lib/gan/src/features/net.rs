@@ -20,7 +20,7 @@ pub(crate) struct MaxPool {
 
 impl MaxPool {
     /// The side of every pool's window.
-    pub const WINDOW: usize = 3;
+    pub const WINDOW: usize = gan_kernels::pool::WINDOW;
 
     /// The output's side for an input of side `n`.
     pub fn output(&self, n: usize) -> usize {

@@ -59,10 +59,10 @@ impl Windows {
         let (_, h, w, c) = self.shape;
         let line = self.kernel.1 * c;
         let lines = elements.start / line..elements.end.div_ceil(line);
-        let (rows, columns) = self.count;
-        let (mut image, mut oy, mut ox) =
-            (windows.start / (rows * columns), windows.start / columns % rows, windows.start % columns);
+        let mut place = self.place(windows.start);
         for out in out.chunks_mut(stride).take(windows.len()) {
+            let (image, oy, ox) = place;
+            place = self.after(place);
             let left = (ox * self.stride) as isize - self.before.1;
             // The part of each line of the patch that lies inside of the picture.
             let inside = |x: isize| (x.clamp(0, w as isize) - left) as usize * c;
@@ -102,13 +102,6 @@ impl Windows {
             if at < width {
                 out[at..width].fill(T::default());
             }
-            ox += 1;
-            if ox == columns {
-                (oy, ox) = (oy + 1, 0);
-                if oy == rows {
-                    (image, oy) = (image + 1, 0);
-                }
-            }
         }
     }
 
@@ -134,17 +127,18 @@ impl Windows {
             return;
         }
         let (first, last) = (block.elements.start - ky * line, block.elements.end - 1 - ky * line);
-        let per_image = self.count.0 * self.count.1;
+        let (leftmost, rightmost) = ((first / c) as isize, (last / c) as isize);
         // Where the picture has no line, rows of zeros: they can share one.
         let mut zeros: Option<&[T]> = None;
-        for ((row, window), room) in rows.iter_mut().zip(windows).zip(room.chunks_mut(A_STRIDE * T::PER_WORD)) {
-            let (image, place) = (window / per_image, window % per_image);
-            let (oy, ox) = (place / self.count.1, place % self.count.1);
+        let mut place = self.place(windows.start);
+        for ((row, window), room) in rows.iter_mut().zip(windows).zip(room.chunks_mut(A_STRIDE * T::PER_WORD))
+        {
+            let (image, oy, ox) = place;
+            place = self.after(place);
             let y = (oy * self.stride + ky) as isize - self.before.0;
             let left = (ox * self.stride) as isize - self.before.1;
-            let columns = left + (first / c) as isize..=left + (last / c) as isize;
             let outside = !(0..h as isize).contains(&y);
-            if !outside && *columns.start() >= 0 && *columns.end() < w as isize {
+            if !outside && left + leftmost >= 0 && left + rightmost < w as isize {
                 let at = ((image * h + y as usize) * w * c) as isize + left * c as isize + first as isize;
                 *row = &x[at as usize..][..full];
             } else if let (true, Some(zeros)) = (outside, zeros) {
@@ -154,6 +148,22 @@ impl Windows {
                 *row = room;
                 zeros = outside.then_some(*row).or(zeros);
             }
+        }
+    }
+
+    /// Picture, row and column of a window.
+    fn place(&self, window: usize) -> (usize, usize, usize) {
+        let (rows, columns) = self.count;
+        (window / (rows * columns), window / columns % rows, window % columns)
+    }
+
+    /// Those of the window after it.
+    fn after(&self, (image, oy, ox): (usize, usize, usize)) -> (usize, usize, usize) {
+        let (rows, columns) = self.count;
+        match (ox + 1 == columns, oy + 1 == rows) {
+            (false, _) => (image, oy, ox + 1),
+            (true, false) => (image, oy + 1, 0),
+            (true, true) => (image + 1, 0, 0),
         }
     }
 
