@@ -72,11 +72,8 @@ impl Adam {
         let backend = network.backend();
         let parameters = network.parameters_mut();
         assert_eq!(parameters.len(), grads.len(), "one gradient per parameter");
-        for (((parameter, m), v), grad) in parameters.into_iter().zip(&mut self.m).zip(&mut self.v).zip(grads)
-        {
-            backend.adam(&step, parameter, m, v, grad)?;
-        }
-        Ok(())
+        let all = parameters.into_iter().zip(&mut self.m).zip(&mut self.v).zip(grads).collect();
+        backend.each(all, |(((parameter, m), v), grad)| backend.adam(&step, parameter, m, v, grad))
     }
 
     /// The whole state: `m.NAME` and `v.NAME` in PyTorch's layouts, f32, and `t`, i64 `[1]`.

@@ -74,6 +74,22 @@ struct Saved {
 #[derive(Debug)]
 pub struct Tape(Vec<Saved>);
 
+/// What the batch-norms of a network saw of a batch: its moments and how many numbers a channel had. One per layer.
+#[derive(Debug)]
+pub struct Seen(Vec<Option<(Moments, f64)>>);
+
+impl Tape {
+    /// For [`Network::observe`].
+    pub fn seen(&self) -> Seen {
+        let of = |saved: &Saved| {
+            let moments = saved.moments.clone()?;
+            let n = saved.x.elem_count() as f64 / moments.mean.elem_count() as f64;
+            Some((moments, n))
+        };
+        Seen(self.0.iter().map(of).collect())
+    }
+}
+
 /// Which gradients a backward pass computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
@@ -93,25 +109,31 @@ pub enum Grads {
 }
 
 impl Layer {
-    /// Training mode where `train`: batch-norm uses the batch's statistics and updates the running ones.
-    fn forward(&mut self, backend: Backend, x: Tensor, out: DType) -> Result<Saved> {
+    /// Training mode: batch-norm uses the batch's statistics.
+    fn forward(&self, backend: Backend, x: Tensor, out: DType) -> Result<Saved> {
         Ok(match self {
-            Layer::BatchNorm { gamma, beta, running, activation, .. } => {
+            Layer::BatchNorm { gamma, beta, activation, .. } => {
                 let moments = backend.moments(&x)?;
-                let n = x.elem_count() as f64 / gamma.elem_count() as f64;
-                // The running variance is the unbiased one; a single row has none, and counts as it is.
-                let unbiased = n / (n - 1.0).max(1.0);
-                let mix = |old: &Tensor, new: &Tensor, scale: f64| -> Result<Tensor> {
-                    Ok(((old * (1.0 - BN_MOMENTUM))? + (new * (BN_MOMENTUM * scale))?)?)
-                };
-                running.mean = mix(&running.mean, &moments.mean, 1.0)?;
-                running.var = mix(&running.var, &moments.var, unbiased)?;
                 let norm = Norm { gamma, beta, eps: BN_EPS, activation: *activation };
                 let y = backend.batch_norm(&x, &moments, &norm)?;
                 Saved { x, y, moments: Some(moments) }
             }
             _ => Saved { y: self.evaluate(backend, &x, out)?, x, moments: None },
         })
+    }
+
+    /// Takes a batch's moments, of `n` numbers each, into the running statistics.
+    fn observe(&mut self, moments: &Moments, n: f64) -> Result<()> {
+        if let Layer::BatchNorm { running, .. } = self {
+            // The running variance is the unbiased one; a single row has none, and counts as it is.
+            let unbiased = n / (n - 1.0).max(1.0);
+            let mix = |old: &Tensor, new: &Tensor, scale: f64| -> Result<Tensor> {
+                Ok(((old * (1.0 - BN_MOMENTUM))? + (new * (BN_MOMENTUM * scale))?)?)
+            };
+            running.mean = mix(&running.mean, &moments.mean, 1.0)?;
+            running.var = mix(&running.var, &moments.var, unbiased)?;
+        }
+        Ok(())
     }
 
     /// Evaluation mode: batch-norm uses its running statistics. A convolution's output is of type `out`.
@@ -148,23 +170,27 @@ impl Layer {
         match self {
             Layer::Conv { geometry, weight, bias, activation, .. } => {
                 let dy = before(*activation, dy)?;
-                let mut grads = Vec::new();
-                if parameters {
-                    grads.push(backend.weight_grad(*geometry, &saved.x, &dy)?);
-                    if bias.is_some() {
-                        grads.push(backend.bias_grad(&dy)?);
+                let own = || -> Result<Vec<Tensor>> {
+                    let mut grads = Vec::new();
+                    if parameters {
+                        grads.push(backend.weight_grad(*geometry, &saved.x, &dy)?);
+                        if bias.is_some() {
+                            grads.push(backend.bias_grad(&dy)?);
+                        }
                     }
-                }
+                    Ok(grads)
+                };
                 let dx = || backend.conv_transpose2d(*geometry, &dy, weight, linear, out);
-                let dx = input.then(dx).transpose()?;
-                Ok((grads, dx))
+                let (own, dx) = backend.both(own, || input.then(dx).transpose());
+                Ok((own?, dx?))
             }
             Layer::ConvTranspose { geometry, weight, activation, .. } => {
                 let dy = before(*activation, dy)?;
-                let grads = parameters.then(|| backend.weight_grad(*geometry, &dy, &saved.x)).transpose()?;
+                let own = || backend.weight_grad(*geometry, &dy, &saved.x);
                 let dx = || backend.conv2d(*geometry, &dy, weight, None, linear, out);
-                let dx = input.then(dx).transpose()?;
-                Ok((grads.into_iter().collect(), dx))
+                let (own, dx) =
+                    backend.both(|| parameters.then(own).transpose(), || input.then(dx).transpose());
+                Ok((own?.into_iter().collect(), dx?))
             }
             Layer::BatchNorm { gamma, beta, activation, .. } => {
                 let norm = Norm { gamma, beta, eps: BN_EPS, activation: *activation };
@@ -374,16 +400,29 @@ impl Network {
 
     /// Training mode: the output, f32, and what [`Network::backward`] needs. Updates batch-norm's running statistics.
     pub fn forward_train(&mut self, x: &Tensor) -> Result<(Tensor, Tape)> {
+        let (y, tape) = self.trace(x)?;
+        self.observe(&tape.seen())?;
+        Ok((y, tape))
+    }
+
+    /// [`Network::forward_train`] that leaves the running statistics to [`Network::observe`].
+    pub fn trace(&self, x: &Tensor) -> Result<(Tensor, Tape)> {
         let mut x = self.input(x)?;
         let mut tape = Vec::with_capacity(self.layers.len());
-        for i in 0..self.layers.len() {
-            let out = self.output(i);
-            let mut saved = self.layers[i].forward(self.backend, x, out)?;
+        for (i, layer) in self.layers.iter().enumerate() {
+            let mut saved = layer.forward(self.backend, x, self.output(i))?;
             x = saved.y.clone();
             saved.y = saved.y.to_dtype(self.precision.dtype())?;
             tape.push(saved);
         }
         Ok((x, Tape(tape)))
+    }
+
+    /// Updates batch-norm's running statistics.
+    pub fn observe(&mut self, Seen(seen): &Seen) -> Result<()> {
+        let each = self.layers.iter_mut().zip(seen);
+        each.filter_map(|(layer, seen)| Some((layer, seen.as_ref()?)))
+            .try_for_each(|(layer, (moments, n))| layer.observe(moments, *n))
     }
 
     /// What the first layer takes: latents are pictures of one pixel.

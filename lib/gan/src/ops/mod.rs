@@ -18,6 +18,7 @@ mod weight;
 
 use candle_core::{DType, Device, Tensor};
 use gan_kernels::conv::Conv;
+use rayon::prelude::*;
 
 pub use gan_kernels::Activation;
 pub use gan_kernels::adam::AdamStep;
@@ -169,5 +170,26 @@ impl Backend {
     /// The implementation for tensors on `device`.
     pub fn of(device: &Device) -> Backend {
         if device.is_cpu() { Backend::Cpu } else { Backend::Portable }
+    }
+
+    /// Two results that do not depend on each other: on the CPU side by side, so that a thread which has nothing left to do for
+    /// one helps with the other.
+    pub fn both<A: Send, B: Send>(
+        self,
+        a: impl FnOnce() -> A + Send,
+        b: impl FnOnce() -> B + Send,
+    ) -> (A, B) {
+        match self {
+            Backend::Cpu => rayon::join(a, b),
+            Backend::Portable => (a(), b()),
+        }
+    }
+
+    /// The same for any number of changes.
+    pub fn each<T: Send>(self, all: Vec<T>, change: impl Fn(T) -> Result<()> + Send + Sync) -> Result<()> {
+        match self {
+            Backend::Cpu => all.into_par_iter().try_for_each(change),
+            Backend::Portable => all.into_iter().try_for_each(change),
+        }
     }
 }

@@ -5,9 +5,13 @@ use std::collections::HashMap;
 use candle_core::Tensor;
 
 use crate::adam::{Adam, AdamConfig};
-use crate::layer::{Grads, Network, Tape, Wanted};
+use crate::layer::{Grads, Network, Seen, Tape, Wanted};
 use crate::loss::{Loss, binary_cross_entropy};
 use crate::{Error, Result};
+
+/// Numbers in a batch of pictures up to which D's passes over reals and fakes run side by side. Small networks keep few threads
+/// busy layer by layer; large ones do, and two tapes at once would cost memory.
+const SIDE_BY_SIDE: usize = 1 << 19;
 
 const REAL: f64 = 1.0;
 const FAKE: f64 = 0.0;
@@ -62,6 +66,22 @@ struct DiscriminatorPass {
     fake: Loss,
     /// G's pictures with the tape of their making.
     fakes: (Tensor, Tape),
+}
+
+/// What D made of pictures of one label: the gradients of its parameters, its loss, and what its batch-norms saw.
+struct Discriminated {
+    grads: Vec<Tensor>,
+    loss: Loss,
+    seen: Seen,
+}
+
+fn discriminate(d: &Network, pictures: &Tensor, label: f64) -> Result<Discriminated> {
+    let (logits, tape) = d.trace(pictures)?;
+    let (loss, seen) = (binary_cross_entropy(&logits, label)?, tape.seen());
+    match d.backward(tape, loss.grad.clone(), Wanted::Parameters)? {
+        Grads::Parameters(grads) => Ok(Discriminated { grads, loss, seen }),
+        Grads::Input(_) => unreachable!("parameters were wanted"),
+    }
 }
 
 impl Trainer {
@@ -128,22 +148,25 @@ impl Trainer {
     }
 
     fn discriminator_gradients(&mut self, real: &Tensor, z: &Tensor) -> Result<DiscriminatorPass> {
-        let (mut grads, real) = self.discriminate(real, REAL)?;
-        let fakes = self.generator.forward_train(z)?;
-        let (on_fake, fake) = self.discriminate(&fakes.0, FAKE)?;
-        let backend = self.discriminator.backend();
-        grads.iter_mut().zip(&on_fake).try_for_each(|(sum, grad)| backend.accumulate(sum, grad))?;
-        Ok(DiscriminatorPass { grads, real, fake, fakes })
-    }
-
-    /// D's loss on pictures of one label and the gradients of its parameters.
-    fn discriminate(&mut self, pictures: &Tensor, label: f64) -> Result<(Vec<Tensor>, Loss)> {
-        let (logits, tape) = self.discriminator.forward_train(pictures)?;
-        let loss = binary_cross_entropy(&logits, label)?;
-        match self.discriminator.backward(tape, loss.grad.clone(), Wanted::Parameters)? {
-            Grads::Parameters(grads) => Ok((grads, loss)),
-            Grads::Input(_) => unreachable!("parameters were wanted"),
-        }
+        let (g, d) = (&self.generator, &self.discriminator);
+        let backend = d.backend();
+        let on_reals = || discriminate(d, real, REAL);
+        let on_fakes = || -> Result<_> {
+            let fakes = g.trace(z)?;
+            let passed = discriminate(d, &fakes.0, FAKE)?;
+            Ok((fakes, passed))
+        };
+        let (reals, fakes) = match real.elem_count() <= SIDE_BY_SIDE {
+            true => backend.both(on_reals, on_fakes),
+            false => (on_reals(), on_fakes()),
+        };
+        let (mut reals, (fakes, passed)) = (reals?, fakes?);
+        self.generator.observe(&fakes.1.seen())?;
+        self.discriminator.observe(&reals.seen)?;
+        self.discriminator.observe(&passed.seen)?;
+        let sums = reals.grads.iter_mut().zip(&passed.grads).collect();
+        backend.each(sums, |(sum, grad)| backend.accumulate(sum, grad))?;
+        Ok(DiscriminatorPass { grads: reals.grads, real: reals.loss, fake: passed.loss, fakes })
     }
 
     /// G's loss (D should call its pictures real) and the gradients of its parameters, on the pictures of `fresh`
