@@ -27,25 +27,26 @@ pub fn simd<R>(work: impl FnOnce() -> R) -> R {
     Arch::new().dispatch(Work(work))
 }
 
-/// Transposes a square.
+/// The transpose of a square, given by its rows.
 #[inline(always)]
-pub fn transpose(square: &mut [[f32; SQUARE]; SQUARE]) {
+pub fn transpose(rows: &[&[f32; SQUARE]; SQUARE]) -> [[f32; SQUARE]; SQUARE] {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx512f") {
         // SAFETY: the processor has AVX-512F.
-        return unsafe { x86::transpose(square) };
+        return unsafe { x86::transpose(rows) };
     }
-    transpose_plain(square);
+    transpose_plain(rows)
 }
 
 #[inline(always)]
-fn transpose_plain(square: &mut [[f32; SQUARE]; SQUARE]) {
-    let from = *square;
-    for (i, row) in from.iter().enumerate() {
+fn transpose_plain(rows: &[&[f32; SQUARE]; SQUARE]) -> [[f32; SQUARE]; SQUARE] {
+    let mut square = [[0.0; SQUARE]; SQUARE];
+    for (i, row) in rows.iter().enumerate() {
         for (j, &v) in row.iter().enumerate() {
             square[j][i] = v;
         }
     }
+    square
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -57,9 +58,13 @@ mod x86 {
     /// Rows interleaved by single numbers, by pairs, and then by fours: 64 shuffles, where moving the numbers one by one is 256
     /// loads and stores.
     #[target_feature(enable = "avx512f")]
-    pub fn transpose(square: &mut [[f32; SQUARE]; SQUARE]) {
-        // SAFETY: 16 rows of 16 f32 are 16 registers' worth of bits, and every bit pattern is a value of either.
-        let rows: [__m512; SQUARE] = unsafe { std::mem::transmute(*square) };
+    pub fn transpose(rows: &[&[f32; SQUARE]; SQUARE]) -> [[f32; SQUARE]; SQUARE] {
+        let zero = _mm512_setzero_ps();
+        let (mut rows, from) = ([zero; SQUARE], rows);
+        for (row, from) in rows.iter_mut().zip(from) {
+            // SAFETY: a row is a register's worth of f32.
+            *row = unsafe { _mm512_loadu_ps(from.as_ptr()) };
+        }
         let mut singles = rows;
         for i in (0..SQUARE).step_by(2) {
             singles[i] = _mm512_unpacklo_ps(rows[i], rows[i + 1]);
@@ -85,8 +90,8 @@ mod x86 {
             turned[i + 8] = odd(e[0], e[1]);
             turned[i + 12] = odd(o[0], o[1]);
         }
-        // SAFETY: as above.
-        *square = unsafe { std::mem::transmute::<[__m512d; SQUARE], [[f32; SQUARE]; SQUARE]>(turned) };
+        // SAFETY: 16 registers are 16 rows of 16 f32, and every bit pattern is one.
+        unsafe { std::mem::transmute::<[__m512d; SQUARE], [[f32; SQUARE]; SQUARE]>(turned) }
     }
 }
 
@@ -98,9 +103,9 @@ mod tests {
     fn transposed_numbers_are_in_their_places() {
         let square: [[f32; SQUARE]; SQUARE] =
             std::array::from_fn(|i| std::array::from_fn(|j| (i * 100 + j) as f32));
+        let rows = std::array::from_fn(|i| &square[i]);
         for turn in [transpose, transpose_plain] {
-            let mut turned = square;
-            turn(&mut turned);
+            let turned = turn(&rows);
             assert!((0..256).all(|k| turned[k / 16][k % 16] == square[k % 16][k / 16]), "{turned:?}");
         }
     }

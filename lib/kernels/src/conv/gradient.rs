@@ -246,8 +246,7 @@ fn turn<T: Element>(from: &[T], stride: usize, rows: usize) -> [[T; TURN]; TURN]
         let from = from[i * stride..].first_chunk::<TURN>().expect("a row has that many columns");
         *line = from.map(T::to_f32);
     }
-    crate::simd::transpose(&mut square);
-    square.map(|line| line.map(T::from_f32))
+    crate::simd::transpose(&std::array::from_fn(|i| &square[i])).map(|line| line.map(T::from_f32))
 }
 
 /// The left operand of a block: of `y` `[pixels, S]` the block's pixels of each channel, [`A_STRIDE`] words apart.

@@ -1,6 +1,7 @@
 //! Memory at the start of a cache line, for whole vectors.
 
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 
 use crate::element::Element;
 
@@ -18,9 +19,21 @@ pub(crate) struct Buffer<T> {
 }
 
 impl<T: Element> Buffer<T> {
-    /// An empty one.
-    pub fn new() -> Buffer<T> {
-        Buffer { lines: Vec::new(), len: 0, kind: PhantomData }
+    /// `n` elements that `fill` writes, in fresh memory.
+    ///
+    /// # Safety
+    /// `fill` writes every element.
+    pub unsafe fn filled(n: usize, fill: impl FnOnce(&mut [MaybeUninit<T>])) -> Buffer<T> {
+        let count = (n * size_of::<T>()).div_ceil(size_of::<Line>());
+        let mut lines: Vec<Line> = Vec::with_capacity(count);
+        if let Some(last) = lines.spare_capacity_mut()[..count].last_mut() {
+            last.write(Line::default());
+        }
+        // SAFETY: there is room for `count` lines, hence for n elements, whose alignment is smaller.
+        fill(unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), n) });
+        // SAFETY: the elements are written, as the caller promises, and so is the end of the last line.
+        unsafe { lines.set_len(count) };
+        Buffer { lines, len: n, kind: PhantomData }
     }
 
     /// `n` elements of any content: what was there before, or zeros.

@@ -16,6 +16,7 @@ mod peak;
 mod tests;
 mod tile;
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -326,7 +327,11 @@ const GROUP: usize = 16;
 /// The most columns of a panel.
 const PANEL: usize = 48;
 
-/// Rows `group` and columns `wanted` of a stack of matrices, as up to [`GROUP`] rows of `width` words.
+/// Rows of elements that make a group of rows of words; f32 needs half of them.
+type Lines<T> = [[T; PANEL]; 2 * GROUP];
+
+/// Rows `group` and columns `wanted` of a stack of matrices, as up to [`GROUP`] rows of `width` words. `lines` holds what an
+/// earlier group of the same columns left there, or zeros: beyond `wanted` it stays zero.
 #[inline(always)]
 fn pack_group<T: Element>(
     parts: &[Source],
@@ -334,11 +339,9 @@ fn pack_group<T: Element>(
     group: Range<usize>,
     wanted: Range<usize>,
     width: usize,
-    out: &mut [T],
+    lines: &mut Lines<T>,
+    out: &mut [MaybeUninit<T>],
 ) {
-    // Two rows for every row of words, though f32 needs one; what is not there is zero.
-    let mut lines = [[T::default(); PANEL]; 2 * GROUP];
-
     let mut k = group.start;
     while k < group.end {
         let (part, row) = (k / rows, k % rows);
@@ -351,7 +354,9 @@ fn pack_group<T: Element>(
                     // Copies of a fixed length are instructions rather than calls.
                     for (line, from) in line.chunks_exact_mut(LANES).zip(from.chunks(LANES)) {
                         match from.first_chunk::<LANES>() {
-                            Some(from) => line.copy_from_slice(&from.map(T::from_f32)),
+                            Some(from) => {
+                                line.iter_mut().zip(from).for_each(|(to, &v)| *to = T::from_f32(v));
+                            }
                             None => line.iter_mut().zip(from).for_each(|(to, &v)| *to = T::from_f32(v)),
                         }
                     }
@@ -361,17 +366,25 @@ fn pack_group<T: Element>(
                 for column in wanted.clone().step_by(SQUARE) {
                     let (at, columns) = (column - wanted.start, SQUARE.min(wanted.end - column));
                     for (i, lines) in lines.chunks_mut(SQUARE).enumerate() {
-                        let mut square = [[0.0; SQUARE]; SQUARE];
-                        for (j, square) in square.iter_mut().enumerate().take(columns) {
+                        // Rows are read where they are; those that end early, from a copy.
+                        let mut short = [[0.0; SQUARE]; SQUARE];
+                        let mut square = [&[0.0; SQUARE]; SQUARE];
+                        for (j, (square, short)) in
+                            square.iter_mut().zip(&mut short).enumerate().take(columns)
+                        {
                             let from = &data[(column + j) * stride + row + i * SQUARE..][..lines.len()];
-                            match from.first_chunk::<SQUARE>() {
-                                Some(from) => *square = *from,
-                                None => square[..from.len()].copy_from_slice(from),
-                            }
+                            *square = match from.first_chunk::<SQUARE>() {
+                                Some(from) => from,
+                                None => {
+                                    short[..from.len()].copy_from_slice(from);
+                                    short
+                                }
+                            };
                         }
-                        transpose(&mut square);
+                        let square = transpose(&square);
                         for (line, square) in lines.iter_mut().zip(&square) {
-                            line[at..at + SQUARE].copy_from_slice(&square.map(T::from_f32));
+                            let line = line[at..at + SQUARE].iter_mut();
+                            line.zip(square).for_each(|(to, &v)| *to = T::from_f32(v));
                         }
                     }
                 }
@@ -379,9 +392,13 @@ fn pack_group<T: Element>(
         }
         k += n;
     }
-    for (i, out) in out.chunks_exact_mut(width * T::PER_WORD).enumerate() {
-        let (even, odd) = (&lines[i * T::PER_WORD], &lines[i * T::PER_WORD + T::PER_WORD - 1]);
-        T::words(&even[..width], &odd[..width], out);
+    // Rows of a last block that are not there.
+    lines[group.len()..].fill([T::default(); PANEL]);
+    let mut words = [T::default(); 2 * PANEL];
+    for (lines, out) in lines.chunks_exact(T::PER_WORD).zip(out.chunks_exact_mut(width * T::PER_WORD)) {
+        let words = &mut words[..width * T::PER_WORD];
+        T::words(&lines[0][..width], &lines[T::PER_WORD - 1][..width], words);
+        out.iter_mut().zip(&*words).for_each(|(out, &word)| *out = MaybeUninit::new(word));
     }
 }
 
@@ -393,29 +410,32 @@ impl<T: Element> Packed<T> {
         let columns = padded(n);
         let blocks: Vec<Block> = isa.blocks::<T>(k, line).collect();
         let words: usize = blocks.iter().map(|b| b.words).sum();
-        let mut panels = Buffer::new();
-        let mut rest = panels.get(words * columns * T::PER_WORD);
-        let mut work = Vec::new();
-        for block in &blocks {
-            for columns in isa.panels(columns) {
-                let width = columns.len();
-                let (panel, after) = rest.split_at_mut(block.words * width * T::PER_WORD);
-                rest = after;
-                work.push((block, columns.start..columns.end.min(n), width, panel));
+        let fill = |mut rest: &mut [MaybeUninit<T>]| {
+            let mut work = Vec::new();
+            for block in &blocks {
+                for columns in isa.panels(columns) {
+                    let width = columns.len();
+                    let (panel, after) = rest.split_at_mut(block.words * width * T::PER_WORD);
+                    rest = after;
+                    work.push((block, columns.start..columns.end.min(n), width, panel));
+                }
             }
-        }
-        work.into_par_iter().for_each(|(block, wanted, width, panel)| {
-            crate::simd::simd(
-                #[inline(always)]
-                || {
-                    for (i, out) in panel.chunks_mut(GROUP * width * T::PER_WORD).enumerate() {
-                        let first = block.elements.start + i * GROUP * T::PER_WORD;
-                        let group = first..block.elements.end.min(first + GROUP * T::PER_WORD);
-                        pack_group(parts, rows, group, wanted.clone(), width, out);
-                    }
-                },
-            );
-        });
+            work.into_par_iter().for_each(|(block, wanted, width, panel)| {
+                crate::simd::simd(
+                    #[inline(always)]
+                    || {
+                        let mut lines = [[T::default(); PANEL]; 2 * GROUP];
+                        for (i, out) in panel.chunks_mut(GROUP * width * T::PER_WORD).enumerate() {
+                            let first = block.elements.start + i * GROUP * T::PER_WORD;
+                            let group = first..block.elements.end.min(first + GROUP * T::PER_WORD);
+                            pack_group(parts, rows, group, wanted.clone(), width, &mut lines, out);
+                        }
+                    },
+                );
+            });
+        };
+        // SAFETY: the panels cover the buffer, their groups of rows each panel, and of each row every word is written.
+        let panels = unsafe { Buffer::filled(words * columns * T::PER_WORD, fill) };
         Packed { isa, k, n, line, panels }
     }
 
