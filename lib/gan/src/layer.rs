@@ -163,6 +163,7 @@ impl Layer {
         input: bool,
     ) -> Result<(Vec<Tensor>, Option<Tensor>)> {
         let (linear, out) = (Activation::Identity, dy.dtype());
+        let numbers = dy.elem_count().max(saved.x.elem_count());
         let before = |activation: Activation, dy: Tensor| match activation {
             Activation::Identity => Ok(dy),
             _ => backend.activation_backward(activation, &saved.y, &dy),
@@ -181,7 +182,7 @@ impl Layer {
                     Ok(grads)
                 };
                 let dx = || backend.conv_transpose2d(*geometry, &dy, weight, linear, out);
-                let (own, dx) = backend.both(own, || input.then(dx).transpose());
+                let (own, dx) = backend.both(numbers, own, || input.then(dx).transpose());
                 Ok((own?, dx?))
             }
             Layer::ConvTranspose { geometry, weight, activation, .. } => {
@@ -189,7 +190,7 @@ impl Layer {
                 let own = || backend.weight_grad(*geometry, &dy, &saved.x);
                 let dx = || backend.conv2d(*geometry, &dy, weight, None, linear, out);
                 let (own, dx) =
-                    backend.both(|| parameters.then(own).transpose(), || input.then(dx).transpose());
+                    backend.both(numbers, || parameters.then(own).transpose(), || input.then(dx).transpose());
                 Ok((own?.into_iter().collect(), dx?))
             }
             Layer::BatchNorm { gamma, beta, activation, .. } => {

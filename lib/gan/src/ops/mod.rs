@@ -92,6 +92,9 @@ pub struct NormGrads {
     pub beta: Tensor,
 }
 
+/// Numbers in the tensors of an operation that leaves threads idle.
+const FEW: usize = 1 << 19;
+
 /// One of the two implementations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
@@ -172,20 +175,21 @@ impl Backend {
         if device.is_cpu() { Backend::Cpu } else { Backend::Portable }
     }
 
-    /// Two results that do not depend on each other: on the CPU side by side, so that a thread which has nothing left to do for
-    /// one helps with the other.
+    /// Two results that do not depend on each other, on tensors of so many numbers. On the CPU, where these are few, side by side:
+    /// neither would keep all threads busy alone. Where they are many, each does, and both at once would cost memory.
     pub fn both<A: Send, B: Send>(
         self,
+        numbers: usize,
         a: impl FnOnce() -> A + Send,
         b: impl FnOnce() -> B + Send,
     ) -> (A, B) {
         match self {
-            Backend::Cpu => rayon::join(a, b),
-            Backend::Portable => (a(), b()),
+            Backend::Cpu if numbers <= FEW => rayon::join(a, b),
+            _ => (a(), b()),
         }
     }
 
-    /// The same for any number of changes.
+    /// Any number of changes that do not depend on each other.
     pub fn each<T: Send>(self, all: Vec<T>, change: impl Fn(T) -> Result<()> + Send + Sync) -> Result<()> {
         match self {
             Backend::Cpu => all.into_par_iter().try_for_each(change),

@@ -9,10 +9,6 @@ use crate::layer::{Grads, Network, Seen, Tape, Wanted};
 use crate::loss::{Loss, binary_cross_entropy};
 use crate::{Error, Result};
 
-/// Numbers in a batch of pictures up to which D's passes over reals and fakes run side by side. Small networks keep few threads
-/// busy layer by layer; large ones do, and two tapes at once would cost memory.
-const SIDE_BY_SIDE: usize = 1 << 19;
-
 const REAL: f64 = 1.0;
 const FAKE: f64 = 0.0;
 
@@ -156,10 +152,7 @@ impl Trainer {
             let passed = discriminate(d, &fakes.0, FAKE)?;
             Ok((fakes, passed))
         };
-        let (reals, fakes) = match real.elem_count() <= SIDE_BY_SIDE {
-            true => backend.both(on_reals, on_fakes),
-            false => (on_reals(), on_fakes()),
-        };
+        let (reals, fakes) = backend.both(real.elem_count(), on_reals, on_fakes);
         let (mut reals, (fakes, passed)) = (reals?, fakes?);
         self.generator.observe(&fakes.1.seen())?;
         self.discriminator.observe(&reals.seen)?;

@@ -62,8 +62,8 @@ pub fn weight_grad<T: Element>(isa: Isa, conv: &Conv, x: &[T], shape: Shape, y: 
     for other in others.chunks_exact(patch * s) {
         dw.iter_mut().zip(other).for_each(|(d, o)| *d += o);
     }
-    sums.truncate(patch * s);
-    sums
+    // A vector of its own: the gradient is kept for a while, and the parts' memory is not needed for that.
+    dw.to_vec()
 }
 
 /// The rows `wanted` of the gradient, summed over `blocks` of pixels, to `out`, of which it writes everything.
