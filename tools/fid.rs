@@ -40,7 +40,7 @@ struct Args {
     /// The Inception weights, .pth or .safetensors [default: FID_WEIGHTS, torch's hub cache, ~/.cache/gantools]
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
-    /// Pictures that go through the network at once; only memory and speed depend on it
+    /// Pictures that are read and computed together; only memory and speed depend on it
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=4096))]
     batch_size: u32,
     /// What to compute features in: f32, or bf16: faster where the processor multiplies it; the number then differs slightly, and says so
