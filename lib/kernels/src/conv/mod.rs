@@ -1,5 +1,5 @@
 //! Convolution, its adjoint (the transposed convolution) and the gradient of its weights, each as matrix products whose
-//! left operand is gathered from the channels-last picture, a block that fits the cache at a time (implicit GEMM).
+//! left operand is read from the channels-last picture, where it lies or copied a block at a time (implicit GEMM).
 //!
 //! One weight layout serves all three: `[kh, kw, C, S]`, where C counts the channels of the convolution's input (the
 //! large picture) and S those of its output (the small one). Read as a matrix W of `kh·kw·C` rows and S columns:

@@ -327,7 +327,7 @@ mod x86 {
     struct Avx512;
 
     /// Rows of a tile with AVX-512: 27 registers of sums, three of columns, one broadcast. (14 rows by two registers take a
-    /// fifth more instructions for as many products.)
+    /// tenth more instructions for as many products.)
     pub(in crate::matmul) const AVX512_ROWS: usize = 9;
     /// The same where a word is a pair of bf16 that takes two multiplications: columns and broadcast take four more.
     pub(in crate::matmul) const AVX512_PAIR_ROWS: usize = 7;
