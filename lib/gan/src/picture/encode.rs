@@ -1,4 +1,7 @@
-//! PNG files and grids of pictures.
+//! PNG and JPEG files, and grids of pictures.
+
+use image::ExtendedColorType;
+use image::codecs::jpeg::JpegEncoder;
 
 /// The width of the black lines of a grid, in pixels; torchvision's default.
 const PADDING: usize = 2;
@@ -35,6 +38,24 @@ pub fn encode_png(
     let mut writer = encoder.write_header().expect("a Vec takes every write");
     writer.write_image_data(data).expect("a Vec takes every write");
     writer.finish().expect("a Vec takes every write");
+    file
+}
+
+/// A JPEG file of `height · width · channels` bytes of data, `channels` 1 (grey) or 3 (RGB); `quality` is 1 to 100.
+///
+/// # Panics
+/// If `data` has another length, or `channels` is neither 1 nor 3.
+pub fn encode_jpeg(width: usize, height: usize, channels: usize, data: &[u8], quality: u8) -> Vec<u8> {
+    assert_eq!(data.len(), width * height * channels, "{width}×{height}×{channels} bytes");
+    let colour = match channels {
+        1 => ExtendedColorType::L8,
+        3 => ExtendedColorType::Rgb8,
+        n => panic!("{n} channels"),
+    };
+    let mut file = Vec::new();
+    JpegEncoder::new_with_quality(&mut file, quality)
+        .encode(data, width as u32, height as u32, colour)
+        .expect("a Vec takes every write");
     file
 }
 
