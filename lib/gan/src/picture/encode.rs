@@ -4,7 +4,7 @@ use image::ExtendedColorType;
 use image::codecs::jpeg::JpegEncoder;
 
 /// The width of the black lines of a grid, in pixels; torchvision's default.
-const PADDING: usize = 2;
+pub const PADDING: usize = 2;
 
 /// A PNG file of `height · width · channels` bytes of data, `channels` 1 (grey) or 3 (RGB). Each pair of `text` becomes a
 /// text chunk: tEXt where its value is Latin-1, iTXt elsewhere. The same input gives the same bytes; compression is the

@@ -10,7 +10,7 @@ mod tests;
 
 pub use animate::encode_gif;
 pub use decode::{SixteenBit, decode, decode_as};
-pub use encode::{encode_jpeg, encode_png, grid};
+pub use encode::{PADDING, encode_jpeg, encode_png, grid};
 pub use resize::{Filter, Fit, resize_and_crop};
 
 /// An RGB picture of 8 bits a channel, rows from top to bottom, `[height, width, 3]`.

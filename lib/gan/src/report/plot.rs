@@ -55,12 +55,7 @@ fn draw(chart: &Chart, above: f32, canvas: &mut Canvas) {
         canvas.line(columns.map(|c| at(c, c.mean)), curve.colour, None);
     }
     if let Some((name, level)) = chart.mark {
-        canvas.line(
-            [(left, y(level)), (right, y(level))].into_iter(),
-            INK,
-            StrokeDash::new(vec![8.0, 6.0], 0.0),
-        );
-        canvas.text(name, right - 8.0, y(level) - 12.0, Align::Right);
+        canvas.line([(left, y(level)), (right, y(level))].into_iter(), INK, dash());
     }
     canvas.rect([left, bottom - 0.5, right, bottom + 0.5], INK);
     canvas.rect([left - 0.5, top, left + 0.5, bottom], INK);
@@ -73,6 +68,15 @@ fn draw(chart: &Chart, above: f32, canvas: &mut Canvas) {
         canvas.rect([from - 24.0, top - 26.0, from, top - 22.0], curve.colour);
         from -= 48.0;
     }
+    if let Some((name, _)) = chart.mark {
+        canvas.text(name, from, top - 24.0, Align::Right);
+        from -= text_width(name) + 8.0;
+        canvas.line([(from - 36.0, top - 24.0), (from, top - 24.0)].into_iter(), INK, dash());
+    }
+}
+
+fn dash() -> Option<StrokeDash> {
+    StrokeDash::new(vec![8.0, 6.0], 0.0)
 }
 
 fn text_width(text: &str) -> f32 {

@@ -10,7 +10,7 @@ use super::score::Scorer;
 use crate::latent::{latents, pictures};
 use crate::layer::Network;
 use crate::model::ModelConfig;
-use crate::picture::{decode, encode_gif, encode_png, grid};
+use crate::picture::{PADDING, decode, encode_gif, encode_png, grid};
 use crate::progress::Progress;
 use crate::recipe::Recipe;
 use crate::report::{Doctor, Facts, Metrics, Report, Score};
@@ -23,7 +23,9 @@ const SHOWN: usize = 64;
 /// Pictures in a row of them.
 const COLUMNS: usize = 8;
 /// Frames of `progress.gif` at most, evenly spread over the epochs.
-const FRAMES: usize = 100;
+const FRAMES: usize = 60;
+/// Their width in pixels, about: a GIF of all 64 faces of 64×64 would be 16 MB.
+const FRAME_WIDTH: usize = 300;
 /// How long a frame is shown, and the last one.
 const FRAME: [Duration; 2] = [Duration::from_millis(150), Duration::from_secs(2)];
 
@@ -137,17 +139,20 @@ impl<'a> Watch<'a> {
         // Counted from the end: the last one is among them.
         let mut chosen: Vec<u64> = self.epochs.iter().rev().step_by(stride).copied().collect();
         chosen.reverse();
+        // The first pictures of each grid: so many rows and columns, and the line after them.
+        let (side, _, _) = self.model.image_shape();
+        let cell = side + PADDING;
+        let width = (FRAME_WIDTH / cell).clamp(1, COLUMNS) * cell + PADDING;
         let mut frames = Vec::new();
-        let mut size = (0, 0);
         for epoch in chosen {
             let path = folder::progress_picture(self.folder, epoch);
             let picture = decode(&std::fs::read(&path).map_err(Error::io(&path))?)
                 .map_err(|e| Error::file(&path, e.to_string()))?;
-            size = (picture.width, picture.height);
-            frames.push(picture.rgb);
+            let rows = picture.rgb.chunks_exact(3 * picture.width).take(width);
+            frames.push(rows.flat_map(|row| row[..3 * width].to_vec()).collect::<Vec<u8>>());
         }
         let frames: Vec<&[u8]> = frames.iter().map(Vec::as_slice).collect();
-        let gif = encode_gif(&frames, size.0, size.1, 3, FRAME);
+        let gif = encode_gif(&frames, width, width, 3, FRAME);
         atomic::write(&self.folder.join("progress.gif"), |out| out.write_all(&gif))
     }
 
