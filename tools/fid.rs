@@ -10,8 +10,8 @@ use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gan::features::{self, Choice, Compared, Extractor, Features, Pictures, Side};
 use gan::layer::Precision;
-use gan::stats::{self, Meta, Stats};
-use gan::{device, frechet, weights};
+use gan::stats::{self, Meta, Part, Stats};
+use gan::{device, frechet, kid, prdc, weights};
 use gantools::{Answer, Bar, Common, Usage, human, operand, precision};
 use serde_json::json;
 
@@ -31,12 +31,21 @@ struct Args {
     /// Save the statistics of the pictures A to the file B, which ends in .npz, and print its path
     #[arg(long)]
     save_stats: bool,
+    /// With --save-stats: only the K-th of N equal parts of the pictures, to be added up by --merge
+    #[arg(long, value_name = "K/N", requires = "save_stats")]
+    part: Option<Part>,
+    /// Add up the statistics of several sets of pictures, such as all parts of one, into OUT.npz
+    #[arg(long, value_names = ["OUT.npz", "IN.npz"], num_args = 3.., conflicts_with_all = ["a", "b", "save_stats", "features", "dims", "weights", "metrics", "dry_run"])]
+    merge: Vec<PathBuf>,
     /// The network whose features are compared [default: what the .npz is of, else inception]
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Features::NAMES).try_map(|name| name.parse::<Features>()))]
     features: Option<Features>,
     /// The number of features: 64, 192, 768 or 2048 of Inception, 512 of SqueezeNet [default: what the .npz has, else 2048 or 512]
     #[arg(long, value_name = "N", hide_possible_values = true, value_parser = PossibleValuesParser::new(["64", "192", "512", "768", "2048"]).try_map(|n| n.parse::<usize>()))]
     dims: Option<usize>,
+    /// What to tell, in this order: fid; kid, the kernel distance; prdc, precision, recall, density and coverage by 3 and 5 neighbours, A being the real pictures
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "fid", value_parser = PossibleValuesParser::new(Metric::NAMES).map(|name| Metric::named(&name)))]
+    metrics: Vec<Metric>,
     /// The Inception weights, .pth or .safetensors [default: FID_WEIGHTS, torch's hub cache, ~/.cache/gantools]
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
@@ -59,6 +68,26 @@ struct Args {
     common: Common,
 }
 
+/// What two sets of features are compared by.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Metric {
+    Fid,
+    Kid,
+    Prdc,
+}
+
+impl Metric {
+    const NAMES: [&'static str; 3] = ["fid", "kid", "prdc"];
+
+    fn named(name: &str) -> Metric {
+        match name {
+            "fid" => Metric::Fid,
+            "kid" => Metric::Kid,
+            _ => Metric::Prdc,
+        }
+    }
+}
+
 fn main() -> ExitCode {
     gantools::main(|args: &Args| &args.common, run)
 }
@@ -66,7 +95,11 @@ fn main() -> ExitCode {
 fn run(args: Args) -> Result<Answer> {
     let bar = Bar::new("fid", &args.common);
     bar.advise(args.precision);
-    let answer = if args.save_stats { save_stats(&args, &bar) } else { compare(&args, &bar) };
+    let answer = match &args.merge[..] {
+        [out, parts @ ..] => merge(&args, out, parts, &bar),
+        [] if args.save_stats => save_stats(&args, &bar),
+        [] => compare(&args, &bar),
+    };
     bar.finish();
     answer
 }
@@ -74,7 +107,10 @@ fn run(args: Args) -> Result<Answer> {
 fn compare(args: &Args, bar: &Bar) -> Result<Answer> {
     let usage = "name two sides: fid A B, each .npz statistics, a folder, a zip or a shard";
     if args.force {
-        return Err(Usage("--force is for --save-stats".into()).into());
+        return Err(Usage("--force is for --save-stats and --merge".into()).into());
+    }
+    if let Some(twice) = args.metrics.iter().enumerate().find(|(i, m)| args.metrics[..*i].contains(m)) {
+        return Err(Usage(format!("--metrics names {} twice", Metric::NAMES[*twice.1 as usize])).into());
     }
     let Some(a) = &args.a else { return Err(Usage(usage.into()).into()) };
     let b = second(args, a, bar, usage)?;
@@ -92,12 +128,14 @@ fn compare(args: &Args, bar: &Bar) -> Result<Answer> {
         return plan(args, &sides.each_ref().map(Side::pictures), extractor);
     }
     let paths = sides.each_ref().map(|side| side.path().to_path_buf());
-    let [a, b] = sides.map(|side| move || features::compared(side, extractor, args.batch_size as usize, bar));
+    let keep = args.metrics.iter().any(|&metric| metric != Metric::Fid);
+    let [a, b] =
+        sides.map(|side| move || features::compared(side, extractor, args.batch_size as usize, keep, bar));
     let sides = [a()?, b()?];
-    let distance = frechet::distance(&sides[0].gaussian, &sides[1].gaussian)?;
     bar.finish();
+    let answer = numbers(&args.metrics, choice, &sides)?;
     table(bar, &paths, &sides, choice, network.as_ref());
-    Ok(number(distance, choice, &sides))
+    Ok(answer)
 }
 
 /// The second side's path. Where the pipe brings it, that may take hours: what is wrong with the first side is said
@@ -116,13 +154,12 @@ fn save_stats(args: &Args, bar: &Bar) -> Result<Answer> {
     let (Some(input), Some(out)) = (&args.a, &args.b) else {
         return Err(Usage("name the pictures and the file: fid --save-stats IN OUT.npz".into()).into());
     };
-    if out.extension().is_none_or(|e| e != "npz") {
-        return Err(
-            Usage(format!("{}: statistics are .npz: fid --save-stats IN OUT.npz", out.display())).into()
-        );
-    }
+    is_npz(out, "fid --save-stats IN OUT.npz")?;
     let listed = SystemTime::now();
-    let side = open(input)?;
+    let side = match (open(input)?, args.part) {
+        (Side::Pictures(pictures), Some(part)) => Side::Pictures(Box::new(pictures.part(part)?)),
+        (side, _) => side,
+    };
     let choice = features::choose(&[&side], args.features, args.dims)?;
     let Some(pictures) = side.pictures() else {
         anyhow::bail!("{}: statistics already: name pictures to make some of", input.display());
@@ -150,8 +187,31 @@ fn save_stats(args: &Args, bar: &Bar) -> Result<Answer> {
     }
     stats::check_place(out)?;
     few(bar, Some(meta.n), choice, input);
-    let compared = features::compared(side, Some(&network.extractor), args.batch_size as usize, bar)?;
+    let compared = features::compared(side, Some(&network.extractor), args.batch_size as usize, false, bar)?;
     Stats { gaussian: compared.gaussian, meta: Some(meta) }.write(out, listed)?;
+    Ok(Answer::path(out, answer))
+}
+
+fn is_npz(out: &Path, usage: &str) -> Result<()> {
+    match out.extension().is_some_and(|e| e == "npz") {
+        true => Ok(()),
+        false => Err(Usage(format!("{}: statistics are .npz: {usage}", out.display())).into()),
+    }
+}
+
+fn merge(args: &Args, out: &Path, parts: &[PathBuf], bar: &Bar) -> Result<Answer> {
+    is_npz(out, "fid --merge OUT.npz IN.npz IN.npz …")?;
+    if out.exists() && !args.force {
+        anyhow::bail!("{}: is there already: name another file, or --force", out.display());
+    }
+    let merged = stats::merge(&stats::read_all(parts)?)?;
+    let meta = merged.meta.as_ref().expect("merged statistics tell what they are of");
+    let answer =
+        json!({ "n": meta.n, "dims": meta.dims, "features": meta.features, "weights": meta.weights });
+    few(bar, Some(meta.n), Choice { features: meta.features, dims: meta.dims }, out);
+    // A picture that changed after the first part was made makes the sum out of date.
+    let made = |path: &PathBuf| std::fs::metadata(path).and_then(|file| file.modified()).ok();
+    merged.write(out, parts.iter().filter_map(made).min().unwrap_or(SystemTime::now()))?;
     Ok(Answer::path(out, answer))
 }
 
@@ -241,26 +301,51 @@ fn few(bar: &Bar, n: Option<u64>, choice: Choice, path: &Path) {
     }
 }
 
-/// The result. What is not the FID as pytorch-fid computes it is called by its name.
-fn number(distance: f64, choice: Choice, sides: &[Compared; 2]) -> Answer {
+/// The results, one line. What is not the FID as pytorch-fid computes it is called by its name; alone, the FID needs none.
+fn numbers(metrics: &[Metric], choice: Choice, sides: &[Compared; 2]) -> Result<Answer> {
     let precision = if is_rounded(sides) { Precision::Bf16 } else { Precision::F32 };
-    let (name, key) = match choice.features {
-        Features::Inception => ("FID", "fid"),
-        Features::Squeezenet => ("FD-SqueezeNet", "fd_squeezenet"),
-    };
-    let text = match (choice.features, precision) {
-        (Features::Inception, Precision::F32) => format!("{distance:.6}"),
-        (_, Precision::F32) => format!("{name} {distance:.6}"),
-        (_, Precision::Bf16) => format!("{name}-bf16 {distance:.6}"),
-    };
+    let rounded = if precision == Precision::Bf16 { "-bf16" } else { "" };
     let weights = sides.iter().find_map(|side| side.weights.clone());
-    let json = json!({
-        key: distance,
+    let mut json = json!({
         "n": [sides[0].n, sides[1].n],
         "dims": choice.dims,
         "features": choice.features,
         "weights": weights,
         "precision": precision,
     });
-    Answer { text, json }
+    let inception = choice.features == Features::Inception;
+    let features =
+        || sides.each_ref().map(|side| side.features.as_deref().expect("kept, since a metric needs them"));
+    let mut texts = Vec::new();
+    for metric in metrics {
+        match metric {
+            Metric::Fid => {
+                let distance = frechet::distance(&sides[0].gaussian, &sides[1].gaussian)?;
+                json[if inception { "fid" } else { "fd_squeezenet" }] = distance.into();
+                texts.push(match (metrics, inception, precision) {
+                    ([_], true, Precision::F32) => format!("{distance:.6}"),
+                    _ => format!("{}{rounded} {distance:.6}", choice.features.distance()),
+                });
+            }
+            Metric::Kid => {
+                let [a, b] = features();
+                let kid = kid::kid(a, b, choice.dims)?;
+                json[if inception { "kid" } else { "kd_squeezenet" }] = json!(kid);
+                let name = choice.features.kernel_distance();
+                texts.push(format!("{name}{rounded} {:.6} ± {:.6}", kid.mean, kid.std));
+            }
+            Metric::Prdc => {
+                let [real, fake] = features();
+                let all = prdc::prdc(real, fake, choice.dims)?;
+                json["prdc"] = json!(all);
+                texts.extend(all.map(|prdc::Prdc { k, precision, recall, density, coverage }| {
+                    format!(
+                        "precision-{k}{rounded} {precision:.4} recall-{k}{rounded} {recall:.4} density-{k}{rounded} \
+                         {density:.4} coverage-{k}{rounded} {coverage:.4}"
+                    )
+                }));
+            }
+        }
+    }
+    Ok(Answer { text: texts.join(" "), json })
 }

@@ -112,6 +112,68 @@ fn statistics_are_saved_once_and_give_what_the_pictures_give() {
     assert_eq!(place.names("."), ["faces-32.safetensors", "real", "real.npz"]);
 }
 
+/// Parts made one by one, as on many machines, are the whole.
+#[test]
+fn statistics_in_parts_add_up() {
+    let place = place();
+    let save = "fid --features squeezenet --save-stats real";
+    assert_eq!(place.run(&format!("{save} whole.npz -q")).line(), "whole.npz");
+    for part in 1..=3 {
+        place.run(&format!("{save} part{part}.npz --part {part}/3 -q")).line();
+    }
+    let merged = place.run("fid --merge merged.npz part2.npz part1.npz part3.npz -q --json").json();
+    assert_eq!((&merged["path"], &merged["n"]), (&"merged.npz".into(), &30.into()));
+    assert!(value(&place.run("fid whole.npz merged.npz -q")) < 1e-9);
+    let direct = value(&place.run("fid whole.npz faces-32.safetensors -q"));
+    assert!((value(&place.run("fid merged.npz faces-32.safetensors -q")) / direct - 1.0).abs() < 1e-9);
+    // It is the whole, which need not be made again.
+    let again = place.run(&format!("{save} merged.npz"));
+    assert!(again.stderr.contains("merged.npz is up to date"), "{}", again.stderr);
+    for (line, code, wanted) in [
+        ("fid --merge merged.npz part1.npz part2.npz", 1, "merged.npz: is there already"),
+        ("fid --merge two.npz part1.npz part1.npz", 1, "part1.npz: is of the same pictures as part1.npz"),
+        ("fid --merge two.npz part1.npz real", 1, "real"),
+        ("fid --merge two.txt part1.npz part2.npz", 2, "two.txt: statistics are .npz"),
+        ("fid --merge two.npz part1.npz", 2, "--merge"),
+        ("fid --save-stats real x.npz --part 4/3", 2, "name a part as K/N"),
+        ("fid --features squeezenet --save-stats real x.npz --part 1/99", 1, "30 pictures have no part 1/99"),
+        ("fid real part1.npz --part 1/3", 2, "--save-stats"),
+    ] {
+        let done = place.run(line);
+        assert_eq!((done.code, &*done.stdout), (Some(code), ""), "{line}\n{}", done.stderr);
+        assert!(done.stderr.contains(wanted), "{line}: {}", done.stderr);
+    }
+    assert!(!place.path("two.npz").exists() && !place.path("x.npz").exists());
+}
+
+/// KID and neighbours beside the distance, in one pass and one line.
+#[test]
+fn more_numbers_come_from_the_same_features() {
+    let place = place();
+    let line = "fid real faces-32.safetensors --features squeezenet -q --metrics";
+    let all = place.run(&format!("{line} fid,kid,prdc"));
+    let words: Vec<&str> = all.line().split(' ').collect();
+    assert_eq!(words[0], "FD-SqueezeNet");
+    assert_eq!(format!("FD-SqueezeNet {}", words[1]), place.run(&format!("{line} fid")).line());
+    let json = place.run(&format!("{line} prdc,kid --json")).json();
+    assert!(json["fd_squeezenet"].is_null() && json["kid"].is_null(), "a KID is of Inception's features");
+    let kid = json["kd_squeezenet"]["mean"].as_f64().unwrap();
+    assert_eq!(
+        format!("KD-SqueezeNet {kid:.6} ± {:.6}", json["kd_squeezenet"]["std"].as_f64().unwrap()),
+        words[2..6].join(" ")
+    );
+    assert_eq!((json["prdc"][0]["k"].as_u64(), json["prdc"][1]["k"].as_u64()), (Some(3), Some(5)));
+    // Drawn faces are nowhere near photographs, and pictures are where they are themselves.
+    assert!(kid > 1.0 && json["prdc"][1]["precision"].as_f64().unwrap() < 0.5, "{json}");
+    let same = place.run("fid real real --features squeezenet -q --metrics prdc --json").json();
+    assert_eq!(same["prdc"][0]["coverage"], 1.0);
+    place.run("fid --features squeezenet --save-stats real real.npz -q").line();
+    let refused = place.run("fid real.npz faces-32.safetensors --metrics kid");
+    assert!(refused.failure(1).starts_with("real.npz: statistics have no single pictures in them"));
+    let twice = place.run(&format!("{line} kid,kid"));
+    assert_eq!(twice.code, Some(2), "{}", twice.stderr);
+}
+
 #[test]
 fn threads_change_nothing_and_batches_only_noise() {
     let place = place();

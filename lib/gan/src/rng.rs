@@ -33,6 +33,8 @@ pub enum Stream {
     Augment = 9,
     /// The latents of a generator's score in training, and which real pictures it is compared with; index = the picture.
     Score = 10,
+    /// The subsets of KID; index = 2 · subset, + 1 for the second side.
+    Subset = 11,
 }
 
 /// The generator behind `(seed, stream, index)`, at its first word. `index` is taken modulo 2^56.

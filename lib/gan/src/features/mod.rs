@@ -67,11 +67,19 @@ impl Features {
         })
     }
 
-    /// How the distance of these features is called: only Inception's is the FID.
+    /// How the Fréchet distance of these features is called: only Inception's is the FID.
     pub fn distance(self) -> &'static str {
         match self {
             Features::Inception => "FID",
             Features::Squeezenet => "FD-SqueezeNet",
+        }
+    }
+
+    /// How their kernel distance is called: only Inception's is the KID.
+    pub fn kernel_distance(self) -> &'static str {
+        match self {
+            Features::Inception => "KID",
+            Features::Squeezenet => "KD-SqueezeNet",
         }
     }
 }

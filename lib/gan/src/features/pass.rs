@@ -1,4 +1,4 @@
-//! One pass over a set of pictures: decode, features, sums. Memory does not grow with the set.
+//! One pass over a set of pictures: decode, features, sums. Memory does not grow with the set, unless features are kept.
 
 use std::time::Instant;
 
@@ -10,7 +10,8 @@ use crate::frechet::Moments;
 use crate::picture::Picture;
 use crate::progress::Progress;
 
-/// The sums of the features of all pictures, `batch` pictures at a time through the network.
+/// The sums of the features of all pictures, `batch` pictures at a time through the network; the features themselves are added to
+/// `kept`, `[n, dims]`, where there is one.
 ///
 /// # Errors
 /// A picture that cannot be read; the device fails.
@@ -18,13 +19,18 @@ pub fn measure(
     pictures: &Pictures,
     extractor: &Extractor,
     batch: usize,
+    mut kept: Option<&mut Vec<f32>>,
     progress: &dyn Progress,
 ) -> Result<Moments> {
     let mut moments = Moments::new(extractor.dims());
     let (n, began) = (pictures.len(), Instant::now());
     for start in (0..n).step_by(batch.max(1)) {
         let end = n.min(start + batch.max(1));
-        moments.push(&extractor.run(&decode(pictures, start..end)?)?);
+        let features = extractor.run(&decode(pictures, start..end)?)?;
+        moments.push(&features);
+        if let Some(kept) = &mut kept {
+            kept.extend(features);
+        }
         let rate = end as f64 / began.elapsed().as_secs_f64();
         progress.at(end as u64, n as u64, &format!("{rate:.1} pictures/s"));
     }

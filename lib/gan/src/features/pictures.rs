@@ -8,12 +8,14 @@ use std::time::SystemTime;
 use crate::picture::{Picture, SixteenBit};
 use crate::shard::Shard;
 use crate::source::{Source, Walk};
+use crate::stats::Part;
 use crate::{Error, Result};
 
 /// A listed set of pictures, each read by its number from any thread.
 pub struct Pictures {
     path: PathBuf,
     kind: Kind,
+    part: Option<Part>,
 }
 
 enum Kind {
@@ -31,19 +33,38 @@ impl Pictures {
             true => Kind::Shard(Box::new(Shard::open(path)?)),
             false => Kind::Source(Source::open(&[path.to_path_buf()], Walk::OneLevel)?),
         };
-        let pictures = Pictures { path: path.to_path_buf(), kind };
+        let pictures = Pictures { path: path.to_path_buf(), kind, part: None };
         match pictures.is_empty() {
             true => Err(Error::file(path, "no pictures in it")),
             false => Ok(pictures),
         }
     }
 
-    /// The number of pictures.
-    pub fn len(&self) -> usize {
-        match &self.kind {
+    /// One part of these pictures.
+    ///
+    /// # Errors
+    /// Too few pictures: the part would be empty.
+    pub fn part(mut self, part: Part) -> Result<Pictures> {
+        let all = self.len();
+        self.part = Some(part);
+        match self.is_empty() {
+            true => Err(Error::file(&self.path, format!("{all} pictures have no part {part}"))),
+            false => Ok(self),
+        }
+    }
+
+    /// The pictures among all that were listed.
+    fn range(&self) -> std::ops::Range<usize> {
+        let all = match &self.kind {
             Kind::Source(source) => source.len(),
             Kind::Shard(shard) => shard.len(),
-        }
+        };
+        self.part.map_or(0..all, |part| part.range(all))
+    }
+
+    /// The number of pictures.
+    pub fn len(&self) -> usize {
+        self.range().len()
     }
 
     /// Whether there are none.
@@ -66,6 +87,7 @@ impl Pictures {
     /// # Errors
     /// It cannot be read or decoded: leaving it out would change the number, so that is an error and names it.
     pub fn get(&self, i: usize) -> Result<Picture> {
+        let i = self.range().start + i;
         match &self.kind {
             Kind::Source(source) => source
                 .read(i)?
@@ -88,13 +110,14 @@ impl Pictures {
     /// # Errors
     /// A file that has gone since it was listed.
     pub fn content(&self) -> Result<(String, Option<SystemTime>)> {
-        match &self.kind {
+        let (whole, changed) = match &self.kind {
             Kind::Source(source) => {
                 let print = source.fingerprint()?;
-                Ok((format!("listing {}", print.digest), print.changed))
+                (format!("listing {}", print.digest), print.changed)
             }
-            Kind::Shard(shard) => Ok((format!("shard {}", shard.meta().content_hash), None)),
-        }
+            Kind::Shard(shard) => (format!("shard {}", shard.meta().content_hash), None),
+        };
+        Ok((self.part.map_or(whole.clone(), |part| part.content(&whole)), changed))
     }
 
     /// What the pictures are, for people.

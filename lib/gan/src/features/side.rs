@@ -36,6 +36,8 @@ pub struct Compared {
     pub weights: Option<String>,
     /// What the features were computed in, where it is known.
     pub precision: Option<Precision>,
+    /// The features themselves, `[n, dims]`, where they were asked for.
+    pub features: Option<Vec<f32>>,
 }
 
 impl Side {
@@ -121,28 +123,36 @@ pub fn choose(sides: &[&Side], features: Option<Features>, dims: Option<usize>) 
     Ok(Choice { features, dims })
 }
 
-/// Makes a side ready to be compared; `extractor` is needed where it is pictures.
+/// Makes a side ready to be compared; `extractor` is needed where it is pictures. With `keep` the features are kept: 8 KB for
+/// each picture and 2,048 features.
 ///
 /// # Errors
-/// A picture that cannot be read; fewer than two; no extractor.
+/// A picture that cannot be read; fewer than two; no extractor; statistics, whose features are not there to be kept.
 pub fn compared(
     side: Side,
     extractor: Option<&Extractor>,
     batch: usize,
+    keep: bool,
     progress: &dyn Progress,
 ) -> Result<Compared> {
     match (side, extractor) {
+        (Side::Stats(path, _), _) if keep => {
+            let what =
+                "statistics have no single pictures in them: KID and neighbours need the pictures themselves";
+            Err(Error::file(path, what))
+        }
         (Side::Stats(_, stats), _) => {
             let precision = stats.meta.as_ref().map(|meta| meta.precision);
             let (n, weights) = stats.meta.map(|meta| (meta.n, meta.weights)).unzip();
-            Ok(Compared { gaussian: stats.gaussian, n, weights, precision })
+            Ok(Compared { gaussian: stats.gaussian, n, weights, precision, features: None })
         }
         (Side::Pictures(pictures), Some(extractor)) => {
-            let moments = measure(&pictures, extractor, batch, progress)?;
+            let mut features = keep.then(Vec::new);
+            let moments = measure(&pictures, extractor, batch, features.as_mut(), progress)?;
             let n = Some(moments.n());
             let gaussian = moments.gaussian().map_err(|e| Error::file(pictures.path(), e.to_string()))?;
             let weights = Some(extractor.weights().to_string());
-            Ok(Compared { gaussian, n, weights, precision: Some(extractor.precision()) })
+            Ok(Compared { gaussian, n, weights, precision: Some(extractor.precision()), features })
         }
         (Side::Pictures(pictures), None) => Err(Error::file(pictures.path(), "pictures need a network")),
     }

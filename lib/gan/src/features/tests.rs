@@ -20,6 +20,16 @@ pub(crate) fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/fid").join(name)
 }
 
+/// Two samples `[n, d]` and `[m, d]` by the recipe of the golden vectors, as f32.
+pub(crate) fn hashed_samples(n: usize, m: usize, d: usize) -> [Vec<f32>; 2] {
+    let of_column = |name: &str| (0..d).map(|j| hashed::uniform(name, j as u64)).collect::<Vec<_>>();
+    let (spread, offset) = (of_column("s"), of_column("o"));
+    let one = |i: usize| hashed::uniform("x1", i as u64) as f32;
+    let two =
+        |i: usize| (hashed::uniform("x2", i as u64) * (0.5 + spread[i % d]) + 0.3 * offset[i % d]) as f32;
+    [(0..n * d).map(one).collect(), (0..m * d).map(two).collect()]
+}
+
 /// An array of a golden `.npz`.
 pub(crate) fn golden_array(file: &str, name: &str) -> Array2<f64> {
     Npz::open(&golden(file)).unwrap().matrix(name).unwrap()

@@ -54,7 +54,7 @@ fn draw(chart: &Chart, above: f32, canvas: &mut Canvas) {
         canvas.band(columns.clone().map(|c| (at(c, c.range.start), at(c, c.range.end))), curve.colour);
         canvas.line(columns.map(|c| at(c, c.mean)), curve.colour, None);
     }
-    if let Some((name, level)) = chart.mark {
+    if let Some((_, level)) = chart.mark {
         canvas.line([(left, y(level)), (right, y(level))].into_iter(), INK, dash());
     }
     canvas.rect([left, bottom - 0.5, right, bottom + 0.5], INK);

@@ -3,6 +3,7 @@
 //! `mu` [d] and `sigma` [d, d] in f64 (f32 is read, too). What we write also has `meta`, a JSON object as bytes, which
 //! tells the features that the statistics are of; numpy and pytorch-fid pass it over.
 
+mod merge;
 pub(crate) mod npz;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use crate::frechet::Gaussian;
 use crate::layer::Precision;
 use crate::{Error, Result, atomic};
 
+pub use merge::{Part, merge, read_all};
 use npz::{Npz, NpzWriter};
 
 /// What statistics are of.

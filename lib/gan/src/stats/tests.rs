@@ -178,3 +178,53 @@ fn what_is_no_npz_is_one_line() {
     assert!(Stats::read(folder.path()).unwrap_err().to_string().contains("a folder"));
     assert!(stats(2).write(&folder.path().join("no/where.npz"), SystemTime::now()).is_err());
 }
+
+#[test]
+fn parts_come_to_the_whole() {
+    let (n, d) = (103, 7);
+    let [samples, _] = crate::features::tests::hashed_samples(n, 1, d);
+    let of = |range: std::ops::Range<usize>, content: String| {
+        let mut moments = crate::frechet::Moments::new(d);
+        moments.push(&samples[range.start * d..range.end * d]);
+        let meta = Meta { n: range.len() as u64, content, dims: d, ..stats(d).meta.unwrap() };
+        Stats { gaussian: moments.gaussian().unwrap(), meta: Some(meta) }
+    };
+    let whole = of(0..n, "listing 01".into());
+    let parts: Vec<(PathBuf, Stats)> = (1..=5)
+        .map(|index| {
+            let part = Part { index, of: 5 };
+            (format!("{index}.npz").into(), of(part.range(n), part.content("listing 01")))
+        })
+        .rev()
+        .collect();
+    assert_eq!(parts.iter().map(|(_, s)| s.meta.as_ref().unwrap().n).sum::<u64>(), n as u64);
+    let merged = merge(&parts).unwrap();
+    assert_eq!(merged.meta, whole.meta, "the same pictures");
+    let numbers = |s: &Stats| [s.gaussian.mu.clone(), s.gaussian.sigma.clone()].concat();
+    for (a, b) in numbers(&merged).iter().zip(&numbers(&whole)) {
+        assert!((a - b).abs() < 1e-12, "{a} {b}");
+    }
+    // Some parts are not the whole, and those of other wholes are none.
+    assert!(merge(&parts[1..]).unwrap().meta.unwrap().content.starts_with("merged "));
+    let refused = |parts: &[(PathBuf, Stats)]| merge(parts).unwrap_err().to_string();
+    let twice = [parts[0].clone(), parts[1].clone(), parts[0].clone()];
+    assert_eq!(refused(&twice), "5.npz: is of the same pictures as 5.npz");
+    let mut foreign = parts[..2].to_vec();
+    foreign[1].1.meta = None;
+    assert!(refused(&foreign).starts_with("4.npz: does not tell its number of pictures"));
+    let mut other = parts[..2].to_vec();
+    other[1].1.meta.as_mut().unwrap().weights = "ff".into();
+    assert_eq!(refused(&other), "4.npz: is of other features, weights or precision than 5.npz");
+}
+
+#[test]
+fn parts_are_named_and_cover_everything_once() {
+    for n in [1, 5, 16, 1000] {
+        let ranges: Vec<_> = (1..=16).map(|index| Part { index, of: 16 }.range(n)).collect();
+        assert!(ranges.iter().flat_map(Clone::clone).eq(0..n));
+    }
+    assert_eq!("3/16".parse::<Part>().unwrap().to_string(), "3/16");
+    for wrong in ["0/3", "4/3", "3", "a/b", "1/0", "-1/2", ""] {
+        assert!(wrong.parse::<Part>().is_err(), "{wrong}");
+    }
+}
