@@ -1,12 +1,14 @@
 //! One picture: decode it, crop and resize it, turn its bytes into [-1, 1] and back, write it as PNG, set many in a
 //! grid. Knows nothing of models, folders or shards.
 
+mod animate;
 mod decode;
 mod encode;
 mod resize;
 #[cfg(test)]
 mod tests;
 
+pub use animate::{Delay, encode_apng, encode_gif};
 pub use decode::{SixteenBit, decode, decode_as};
 pub use encode::{encode_png, grid};
 pub use resize::{Filter, Fit, resize_and_crop};
