@@ -15,6 +15,36 @@ default:
 all DATA="": build
     @just --justfile {{ quote(justfile()) }} --working-directory . {{ if DATA == "" { "_demo" } else { "_celeba " + quote(DATA) } }}
 
+# DCGAN on CelebA's faces, or on a folder, zip or list of your own: 5 epochs, 3,000 samples, FID
+[group('recipes')]
+[no-cd]
+celeba DATA: build
+    @just --justfile {{ quote(justfile()) }} --working-directory . _celeba {{ quote(DATA) }}
+
+# DCGAN on a few hundred photographs of cats (or of anything), changed a little at each draw: 54 epochs
+[group('recipes')]
+[no-cd]
+cats DATA: build
+    @just --justfile {{ quote(justfile()) }} --working-directory . _recipe cats {{ quote(DATA) }} 1000
+
+# MLP GAN on MNIST's digits: 200 epochs
+[group('recipes')]
+[no-cd]
+mnist DATA: build
+    @just --justfile {{ quote(justfile()) }} --working-directory . _recipe mnist {{ quote(DATA) }} 3000
+
+# MLP GAN on Fashion-MNIST's clothes (or MNIST's digits): 200 epochs
+[group('recipes')]
+[no-cd]
+fashion DATA: build
+    @just --justfile {{ quote(justfile()) }} --working-directory . _recipe fashion {{ quote(DATA) }} 3000
+
+# MLP GAN on MNIST's digits with a deeper D, G kept at 10, 50, 100 and 300 epochs
+[group('recipes')]
+[no-cd]
+mnist-fixed DATA: build
+    @just --justfile {{ quote(justfile()) }} --working-directory . _recipe mnist-fixed {{ quote(DATA) }} 3000
+
 # Build the four tools into target/release
 [group('use')]
 build:

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gan::layer::Precision;
+use gan::loss::GeneratorLoss;
 use gan::recipe::{self, Length, Overrides, Recipe};
 use gan::shard::Shard;
 use gan::train::{Run, folder};
@@ -15,8 +17,8 @@ use serde_json::json;
 
 /// Train a GAN on the pictures of a shard, and print the path of its generator.
 ///
-/// Everything that a run leaves is in its folder: G.safetensors, D.safetensors, state.safetensors, metrics.jsonl,
-/// loss.png, real.png, samples/ and recipe.toml. The link ./G.safetensors points at the newest run's generator. Ctrl-C
+/// Everything that a run leaves is in its folder: G.safetensors, D.safetensors, state.safetensors, report.html, loss.png,
+/// progress.gif, real.png, samples/, metrics.jsonl and recipe.toml. The link ./G.safetensors points at the newest run's generator. Ctrl-C
 /// finishes the step and saves; a second one leaves at once.
 #[derive(Parser)]
 #[command(name = "train", version)]
@@ -59,6 +61,18 @@ struct Args {
     /// The discriminator's width
     #[arg(long, value_name = "N")]
     ndf: Option<usize>,
+    /// What the generator minimises: non-saturating, −log D(G(z)), or minimax, log(1 − D(G(z)))
+    #[arg(long, value_name = "LOSS", value_parser = PossibleValuesParser::new(GeneratorLoss::NAMES).try_map(|name| name.parse::<GeneratorLoss>()))]
+    loss: Option<GeneratorLoss>,
+    /// Also keep the generator of these epochs, as G_epoch-0010.safetensors
+    #[arg(long, value_name = "EPOCH,…", value_delimiter = ',')]
+    keep_at: Option<Vec<u64>>,
+    /// Also show what the generator makes of the fixed noise every N steps, as samples/step-000055.png
+    #[arg(long, value_name = "N")]
+    sample_every: Option<u64>,
+    /// Score the generator every N epochs by the embedded SqueezeNet, into scores.jsonl, and keep the best as G_best.safetensors
+    #[arg(long, value_name = "N")]
+    fid_every: Option<u64>,
     /// Decides the weights, the noise and the order of the pictures
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -110,9 +124,27 @@ fn run(args: Args) -> Result<Answer> {
 }
 
 fn overrides(args: &Args) -> Overrides {
-    let &Args { batch, lr_g, lr_d, beta1, beta2, nz, ngf, ndf, precision, seed, .. } = args;
+    let &Args { batch, lr_g, lr_d, beta1, beta2, nz, ngf, ndf, loss, precision, seed, .. } = args;
+    let &Args { sample_every, fid_every, .. } = args;
+    let keep_at = args.keep_at.clone();
     let length = args.steps.map(Length::Steps).or(args.epochs.map(Length::Epochs));
-    Overrides { batch, length, lr_g, lr_d, beta1, beta2, nz, ngf, ndf, precision, seed }
+    Overrides {
+        batch,
+        length,
+        lr_g,
+        lr_d,
+        beta1,
+        beta2,
+        nz,
+        ngf,
+        ndf,
+        loss,
+        precision,
+        keep_at,
+        sample_every,
+        fid_every,
+        seed,
+    }
 }
 
 fn open(path: &Path) -> Result<Shard> {
@@ -122,7 +154,7 @@ fn open(path: &Path) -> Result<Shard> {
 
 fn list_recipes() -> Answer {
     let recipes = recipe::built_in();
-    let line = |r: &Recipe| format!("{:<8} {}", r.name, r.about);
+    let line = |r: &Recipe| format!("{:<12} {}", r.name, r.about);
     let text = recipes.iter().map(line).collect::<Vec<_>>().join("\n");
     Answer { text, json: json!({ "recipes": recipes }) }
 }

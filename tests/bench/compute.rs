@@ -19,8 +19,16 @@ use crate::measure::{Figure, Load, Spread, Work};
 use crate::place::Place;
 
 /// The recipe `celeba`: the PyTorch tutorial's.
-pub const TUTORIAL: DcganConfig =
-    DcganConfig { size: 64, channels: 3, nz: 100, ngf: 64, ndf: 64, leaky_slope: 0.2 };
+pub const TUTORIAL: DcganConfig = DcganConfig {
+    size: 64,
+    channels: 3,
+    nz: 100,
+    ngf: 64,
+    ndf: 64,
+    leaky_slope: 0.2,
+    init_std: 0.02,
+    norm_init_std: 0.02,
+};
 
 /// A smaller one, for the cats that GANs are often tried on.
 pub const CATS: DcganConfig = DcganConfig { nz: 30, ndf: 32, leaky_slope: 0.1, ..TUTORIAL };

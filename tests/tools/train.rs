@@ -29,8 +29,10 @@ fn a_run_prints_its_generator_and_links_the_newest() {
             "G.safetensors",
             "loss.png",
             "metrics.jsonl",
+            "progress.gif",
             "real.png",
             "recipe.toml",
+            "report.html",
             "samples",
             "state.safetensors"
         ]
@@ -75,6 +77,7 @@ fn metrics_pictures_and_the_plot_are_whole() {
         "loss_d_fake",
         "loss_d",
         "loss_g",
+        "value",
         "d_x",
         "d_g_z1",
         "d_g_z2",
@@ -94,7 +97,112 @@ fn metrics_pictures_and_the_plot_are_whole() {
     // 8 × 8 pictures of 32, with 2 pixels around each; of the 40 real ones, 5 rows.
     assert_eq!(size("run/samples/epoch-0002.png"), (8 * 34 + 2, 8 * 34 + 2));
     assert_eq!(size("run/real.png"), (8 * 34 + 2, 5 * 34 + 2));
-    assert_eq!(size("run/loss.png"), (960, 540));
+    assert_eq!(size("run/loss.png"), (960, 3 * 360));
+    assert_eq!(size("run/progress.gif"), (8 * 34 + 2, 8 * 34 + 2));
+    let page = String::from_utf8(place.read("run/report.html")).unwrap();
+    assert_eq!(page.matches("[1, \"data:image/jpeg;base64,").count(), 1, "the pictures of epoch 1");
+    assert_eq!(page.matches("<svg").count(), 3);
+    assert!(page.contains("<dd>6 of 6</dd>") && page.contains("batch = 16"), "steps and recipe");
+    // One file that needs no network.
+    assert!(!page.contains("http") && !page.contains("<link") && !page.contains("src=\"/"), "{}", page.len());
+}
+
+/// What the flags of output ask for, and only that; and training goes its way whatever is shown of it.
+#[test]
+fn pictures_generators_and_scores_are_kept_where_asked_for() {
+    let place = Place::with_faces();
+    place.run(&format!("train faces-32.safetensors {SMALL} --epochs 4 -o plain -q")).line();
+    let flags = "--keep-at 1,3 --sample-every 5 --fid-every 2";
+    place.run(&format!("train faces-32.safetensors {SMALL} --epochs 4 -o run -q {flags}")).line();
+    assert!(
+        place.read("run/D.safetensors") != place.read("plain/D.safetensors"),
+        "the recipe is in the file"
+    );
+    let weights = |name: &str| {
+        let bytes = place.read(name);
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let tensors = file.tensors().into_iter().map(|(name, t)| (name, t.data().to_vec()));
+        tensors.collect::<std::collections::BTreeMap<_, _>>()
+    };
+    assert!(weights("run/state.safetensors") == weights("plain/state.safetensors"));
+    let more: Vec<String> =
+        place.names("run").into_iter().filter(|name| !place.names("plain").contains(name)).collect();
+    assert_eq!(
+        more,
+        ["G_best.safetensors", "G_epoch-0001.safetensors", "G_epoch-0003.safetensors", "scores.jsonl"]
+    );
+    // 12 steps: after 5, 10 and the last.
+    let steps: Vec<String> =
+        place.names("run/samples").into_iter().filter(|name| name.starts_with("step")).collect();
+    assert_eq!(steps, ["step-000005.png", "step-000010.png", "step-000012.png"]);
+    assert!(place.read("run/samples/step-000012.png") == place.read("run/samples/epoch-0004.png"));
+    let scores: Vec<serde_json::Value> = String::from_utf8(place.read("run/scores.jsonl"))
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(scores.iter().map(|s| s["epoch"].as_u64().unwrap()).collect::<Vec<_>>(), [2, 4]);
+    assert!(scores.iter().all(|s| s["fd_squeezenet"].as_f64().unwrap() > 0.0 && s["fakes"] == 40));
+    assert_eq!(scores[0]["best"], true);
+    // The best generator is that of the best epoch.
+    let best = scores.iter().rfind(|s| s["best"] == true).unwrap()["epoch"].as_u64().unwrap();
+    let info = place.run("train --json --info run/G_best.safetensors").json();
+    assert_eq!((info["epoch"].as_u64(), &info["kind"]), (Some(best), &"generator".into()));
+    assert!(String::from_utf8(place.read("run/report.html")).unwrap().contains("FD-SqueezeNet"));
+    // What a run left goes when another takes its folder.
+    place.run(&format!("train faces-32.safetensors {SMALL} --steps 1 -o run -q --force")).line();
+    assert_eq!(place.names("run"), place.names("plain"));
+    assert_eq!(place.names("run/samples"), ["epoch-0001.png"]);
+}
+
+/// The saturating loss is the game's own value on fakes: at the same weights it has the other sign of D's loss there.
+#[test]
+fn the_minimax_loss_is_another_game() {
+    let place = Place::with_faces();
+    for loss in ["minimax", "non-saturating"] {
+        place.run(&format!("train faces-32.safetensors {SMALL} --steps 3 --loss {loss} -o {loss} -q")).line();
+    }
+    let losses = |run: &str| -> Vec<f64> {
+        let text = String::from_utf8(place.read(format!("{run}/metrics.jsonl"))).unwrap();
+        let lines = text.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap());
+        lines.map(|m| m["loss_g"].as_f64().unwrap()).collect()
+    };
+    let (minimax, other) = (losses("minimax"), losses("non-saturating"));
+    assert!(minimax.iter().all(|&l| l < 0.0) && other.iter().all(|&l| l > 0.0), "{minimax:?} {other:?}");
+    // e^(log(1 − D)) + e^(−(−log D)) would be 1 for a single picture; for a batch's means Jensen makes it at most that.
+    let sum = minimax[0].exp() + (-other[0]).exp();
+    assert!(sum <= 1.0 + 1e-6 && sum > 0.9, "{sum}");
+    assert!(place.read("minimax/G.safetensors") != place.read("non-saturating/G.safetensors"));
+    let line = place.run("train faces-32.safetensors --loss hinge");
+    assert_eq!(line.code, Some(2), "{}", line.stderr);
+}
+
+/// Colour jitter and blur on the cats' recipe: the same pictures, otherwise trained on.
+#[test]
+fn the_cats_recipe_changes_pictures_as_it_draws_them() {
+    let place = Place::with_faces();
+    let small = "--batch 16 --nz 6 --ngf 4 --ndf 3 --steps 4 -q";
+    for threads in [1, 2] {
+        place
+            .run(&format!(
+                "train faces-32.safetensors --recipe cats {small} --threads {threads} -o run{threads}"
+            ))
+            .line();
+    }
+    assert!(place.read("run1/state.safetensors") == place.read("run2/state.safetensors"));
+    let recipe = String::from_utf8(place.read("run1/recipe.toml")).unwrap();
+    let (plain, augment) = recipe.split_once("[augment]").unwrap();
+    assert!(augment.contains("blur = [5, 9]"), "{augment}");
+    place.write("plain.toml", plain);
+    place.run("train faces-32.safetensors --recipe plain.toml -o plain -q").line();
+    let first = |run: &str| {
+        let text = String::from_utf8(place.read(format!("{run}/metrics.jsonl"))).unwrap();
+        let line: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        (line["loss_d_real"].clone(), line["loss_d_fake"].clone())
+    };
+    let ((real, fake), (changed, same)) = (first("plain"), first("run1"));
+    assert_eq!(fake, same, "the fakes are not changed");
+    assert_ne!(real, changed);
 }
 
 #[test]
@@ -211,7 +319,12 @@ fn modes_that_need_no_shard_never_touch_stdin() {
         drop(keep);
     }
     let list = place.run("train --list-recipes").stdout;
-    assert!(["celeba ", "demo ", "mnist "].iter().all(|name| list.contains(name)), "{list}");
+    assert!(
+        ["celeba ", "cats ", "mnist ", "fashion ", "mnist-fixed ", "demo "]
+            .iter()
+            .all(|name| list.contains(name)),
+        "{list}"
+    );
     let json = place.run("train --list-recipes --json -q").json();
     assert_eq!(json["recipes"][0]["optimiser"]["lr_g"], 2e-4);
     let info = |file: &str| place.run(&format!("train --json --info {file}")).json()["kind"].clone();
@@ -275,6 +388,8 @@ fn errors_are_one_line_that_names_the_file_or_flag() {
             "unknown key `lr_gg` in [optimiser]; did you mean `lr_g`?",
         ),
         ("faces-32.safetensors --lr-g 7", "--lr-g: 7 is not above 0 and at most 1"),
+        ("faces-32.safetensors --keep-at 3,2", "--keep-at: 2 after 3: name each epoch once, rising"),
+        ("faces-32.safetensors --keep-at 0", "--keep-at: 0: epochs are counted from 1"),
         ("--info cut.safetensors", "cut.safetensors: is cut short"),
         ("--info run/recipe.toml", "run/recipe.toml: is not a safetensors file"),
         ("", "stdin is empty"),

@@ -166,7 +166,7 @@ impl Layer {
         let numbers = dy.elem_count().max(saved.x.elem_count());
         let before = |activation: Activation, dy: Tensor| match activation {
             Activation::Identity => Ok(dy),
-            _ => backend.activation_backward(activation, &saved.y, &dy),
+            _ => backend.activation_backward(activation, &saved.y, dy),
         };
         match self {
             Layer::Conv { geometry, weight, bias, activation, .. } => {
@@ -196,7 +196,7 @@ impl Layer {
             Layer::BatchNorm { gamma, beta, activation, .. } => {
                 let norm = Norm { gamma, beta, eps: BN_EPS, activation: *activation };
                 let moments = saved.moments.as_ref().expect("a batch-norm's forward keeps its moments");
-                let grads = backend.batch_norm_backward(&saved.x, &saved.y, &dy, moments, &norm)?;
+                let grads = backend.batch_norm_backward(&saved.x, &saved.y, dy, moments, &norm)?;
                 let own = if parameters { vec![grads.gamma, grads.beta] } else { vec![] };
                 Ok((own, Some(grads.x)))
             }
@@ -446,7 +446,8 @@ impl Network {
             true => self.layers.iter().position(|l| !l.parameters().is_empty()).unwrap_or(self.layers.len()),
             false => 0,
         };
-        let mut dy = Some(dy.to_dtype(self.precision.dtype())?);
+        // Numbers of its own: on the CPU the layers change them in place.
+        let mut dy = Some(dy.to_dtype(self.precision.dtype())?.copy()?);
         let mut grads = Vec::new();
         for (i, (layer, saved)) in self.layers.iter().zip(tape.0).enumerate().skip(last).rev() {
             let input = i > last || wanted == Wanted::Input;

@@ -4,6 +4,7 @@
 
 pub mod adam;
 mod atomic;
+pub mod augment;
 pub mod checkpoint;
 pub mod device;
 mod error;

@@ -1,8 +1,54 @@
 //! Losses on logits, with their gradients.
 
 use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
 
 use crate::Result;
+
+/// What the generator minimises (Goodfellow et al. 2014, section 3). Both have the same fixed point.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GeneratorLoss {
+    /// −log D(G(z)): strong gradients even where D is sure.
+    #[default]
+    NonSaturating,
+    /// log(1 − D(G(z))), the value of the game itself: G learns little while D is sure.
+    Minimax,
+}
+
+impl GeneratorLoss {
+    /// What [`str::parse`] takes.
+    pub const NAMES: [&'static str; 2] = ["non-saturating", "minimax"];
+
+    /// The loss over D's `logits` of G's pictures.
+    pub fn of(self, logits: &Tensor) -> Result<Loss> {
+        let label = match self {
+            GeneratorLoss::NonSaturating => 1.0,
+            GeneratorLoss::Minimax => 0.0,
+        };
+        let loss = binary_cross_entropy(logits, label)?;
+        Ok(match self {
+            GeneratorLoss::NonSaturating => loss,
+            // log(1 − σ(x)) is what D minimises on fakes, with the other sign.
+            GeneratorLoss::Minimax => Loss { value: loss.value.neg()?, grad: loss.grad.neg()?, ..loss },
+        })
+    }
+}
+
+impl std::str::FromStr for GeneratorLoss {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<GeneratorLoss, String> {
+        let all = [GeneratorLoss::NonSaturating, GeneratorLoss::Minimax];
+        all.into_iter().find(|l| l.to_string() == name).ok_or_else(|| format!("{name}: no such loss"))
+    }
+}
+
+impl std::fmt::Display for GeneratorLoss {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(GeneratorLoss::NAMES[*self as usize])
+    }
+}
 
 /// A loss over a batch of logits.
 #[derive(Clone, Debug)]
@@ -18,8 +64,7 @@ pub struct Loss {
 /// Binary cross-entropy of σ(logits) against one label for the whole batch (1 = real, 0 = fake), averaged.
 ///
 /// Goodfellow et al. 2014. As softplus, log(1 + e^x) = max(x, 0) + log(1 + e^−|x|), which stays finite where log(σ(x))
-/// does not: the loss is softplus(x) − label·x and its gradient (σ(x) − label)/B. With the label "real" on fakes this is
-/// the generator's non-saturating loss.
+/// does not: the loss is softplus(x) − label·x and its gradient (σ(x) − label)/B.
 pub fn binary_cross_entropy(logits: &Tensor, label: f64) -> Result<Loss> {
     let n = logits.elem_count() as f64;
     let softplus = (logits.relu()? + (logits.abs()?.neg()?.exp()? + 1.0)?.log()?)?;
@@ -59,6 +104,29 @@ mod tests {
             for (g, &x) in loss.grad.to_vec1::<f32>().unwrap().iter().zip(&x) {
                 let exact = (1.0 / (1.0 + (-x as f64).exp()) - label) / 9.0;
                 assert!((*g as f64 - exact).abs() < 1e-7, "{g} {exact}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_generators_losses_and_their_gradients_match_f64() {
+        let x = [-30.0f32, -1.5, 0.0, 0.3, 4.0, 25.0];
+        let logits = Tensor::new(&x, &Device::Cpu).unwrap();
+        for kind in GeneratorLoss::NAMES.map(|name| name.parse::<GeneratorLoss>().unwrap()) {
+            // −log σ(x) and log(1 − σ(x)), each by a sum that cancels nothing where it is small.
+            let exact = |x: f64| match kind {
+                GeneratorLoss::NonSaturating => (-x).max(0.0) + (-x.abs()).exp().ln_1p(),
+                GeneratorLoss::Minimax => -(x.max(0.0) + (-x.abs()).exp().ln_1p()),
+            };
+            let loss = kind.of(&logits).unwrap();
+            let mean = x.iter().map(|&x| exact(x.into())).sum::<f64>() / 6.0;
+            let value = f64::from(loss.value.to_scalar::<f32>().unwrap());
+            assert!((value - mean).abs() < 1e-6 * mean.abs(), "{kind}: {value} {mean}");
+            for (g, &x) in loss.grad.to_vec1::<f32>().unwrap().iter().zip(&x) {
+                // A central difference of the exact loss.
+                let (x, h) = (f64::from(x), 1e-5);
+                let slope = (exact(x + h) - exact(x - h)) / (2.0 * h) / 6.0;
+                assert!((f64::from(*g) - slope).abs() < 1e-7, "{kind} at {x}: {g} {slope}");
             }
         }
     }

@@ -29,6 +29,10 @@ pub enum Stream {
     Demo = 7,
     /// The latents of G's update where it draws its own; index = the step.
     FreshNoise = 8,
+    /// The changes of training pictures; index = step · 2^16 + place in the batch.
+    Augment = 9,
+    /// The latents of a generator's score in training, and which real pictures it is compared with; index = the picture.
+    Score = 10,
 }
 
 /// The generator behind `(seed, stream, index)`, at its first word. `index` is taken modulo 2^56.
@@ -39,7 +43,7 @@ pub fn generator(seed: u64, stream: Stream, index: u64) -> ChaCha8Rng {
 }
 
 /// Uniform in the open interval (0, 1): 53 bits, never 0.
-fn open_unit(rng: &mut impl RngCore) -> f64 {
+pub(crate) fn open_unit(rng: &mut impl RngCore) -> f64 {
     ((rng.next_u64() >> 11) as f64 + 0.5) * (1.0 / (1u64 << 53) as f64)
 }
 

@@ -20,7 +20,16 @@ fn channels_last(x: &Tensor) -> Tensor {
 }
 
 fn trainer(backend: Backend) -> Trainer {
-    let config = DcganConfig { size: 64, channels: 3, nz: 8, ngf: 8, ndf: 8, leaky_slope: 0.2 };
+    let config = DcganConfig {
+        size: 64,
+        channels: 3,
+        nz: 8,
+        ngf: 8,
+        ndf: 8,
+        leaky_slope: 0.2,
+        init_std: 0.02,
+        norm_init_std: 0.02,
+    };
     let model = ModelConfig::Dcgan(config);
     let mut generator = model.generator(0, &Device::Cpu).unwrap().with_backend(backend);
     let mut discriminator = model.discriminator(0, &Device::Cpu).unwrap().with_backend(backend);
@@ -121,7 +130,16 @@ fn the_state_goes_out_and_comes_back() {
 #[test]
 fn a_generator_is_understood_from_its_shapes() {
     for (size, channels) in [(32, 1), (64, 3), (128, 3)] {
-        let config = DcganConfig { size, channels, nz: 7, ngf: 4, ndf: 4, leaky_slope: 0.2 };
+        let config = DcganConfig {
+            size,
+            channels,
+            nz: 7,
+            ngf: 4,
+            ndf: 4,
+            leaky_slope: 0.2,
+            init_std: 0.02,
+            norm_init_std: 0.02,
+        };
         let model = ModelConfig::Dcgan(config);
         let tensors = model.generator(3, &Device::Cpu).unwrap().tensors().unwrap();
         let shapes = tensors.iter().map(|(name, t)| (name.clone(), t.dims().to_vec())).collect();

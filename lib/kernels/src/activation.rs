@@ -1,11 +1,8 @@
 //! Activations and their derivatives, the latter from the output alone, so that no input need be kept.
 
-use std::mem::MaybeUninit;
-
 use rayon::prelude::*;
 
 use crate::Element;
-use crate::element::filled;
 
 /// An activation whose derivative can be had from its output.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -69,32 +66,24 @@ pub(crate) fn tanh(x: f32) -> f32 {
 /// Elements that one piece of element-wise work covers.
 const PIECE: usize = 1 << 16;
 
-/// The gradient at the activation's input, `dy · f'(x)`, with f' taken from the output `y`. All of one length.
-pub fn backward<T: Element>(activation: Activation, y: &[T], dy: &[T]) -> Vec<T> {
+/// Turns `dy`, the gradient at the activation's output `y`, into the one at its input, `dy · f'(x)`, with f' taken from the
+/// output. Both of one length. In place: a training step is as large as what it holds at once.
+pub fn backward<T: Element>(activation: Activation, y: &[T], dy: &mut [T]) {
     assert!(y.len() == dy.len(), "activation: lengths differ");
     #[inline(always)]
-    fn each<T: Element>(y: &[T], dy: &[T], dx: &mut [MaybeUninit<T>], f: impl Fn(f32, f32) -> f32) {
-        let all = dx.iter_mut().zip(dy).zip(y);
-        all.for_each(|((dx, dy), y)| *dx = MaybeUninit::new(T::from_f32(f(y.to_f32(), dy.to_f32()))));
+    fn each<T: Element>(y: &[T], dy: &mut [T], f: impl Fn(f32, f32) -> f32) {
+        dy.iter_mut().zip(y).for_each(|(dy, y)| *dy = T::from_f32(f(y.to_f32(), dy.to_f32())));
     }
-    let piece = |dx: &mut [MaybeUninit<T>], dy: &[T], y: &[T]| {
+    dy.par_chunks_mut(PIECE).zip(y.par_chunks(PIECE)).for_each(|(dy, y)| {
         crate::simd::simd(
             #[inline(always)]
             || match activation {
-                Activation::Identity => each(y, dy, dx, |_, dy| dy),
-                Activation::LeakyRelu(slope) => {
-                    each(y, dy, dx, |y, dy| if y > 0.0 { dy } else { dy * slope })
-                }
-                Activation::Tanh => each(y, dy, dx, |y, dy| dy * (1.0 - y * y)),
+                Activation::Identity => {}
+                Activation::LeakyRelu(slope) => each(y, dy, |y, dy| if y > 0.0 { dy } else { dy * slope }),
+                Activation::Tanh => each(y, dy, |y, dy| dy * (1.0 - y * y)),
             },
         );
-    };
-    let all = |dx: &mut [MaybeUninit<T>]| {
-        let pieces = dx.par_chunks_mut(PIECE).zip(dy.par_chunks(PIECE)).zip(y.par_chunks(PIECE));
-        pieces.for_each(|((dx, dy), y)| piece(dx, dy, y));
-    };
-    // SAFETY: the three are of one length, and every number of each piece is written.
-    unsafe { filled(y.len(), all) }
+    });
 }
 
 #[cfg(test)]
@@ -122,7 +111,8 @@ mod tests {
         {
             let at = |d: f32| x.iter().map(|v| activation.of(v + d)).collect::<Vec<f32>>();
             let (low, high) = (at(-1e-3), at(1e-3));
-            let dx = backward(activation, &at(0.0), &vec![3.0; x.len()]);
+            let mut dx = vec![3.0; x.len()];
+            backward(activation, &at(0.0), &mut dx);
             for i in 0..x.len() {
                 let numeric = 3.0 * (high[i] - low[i]) / 2e-3;
                 assert!((dx[i] - numeric).abs() < 2e-3, "{activation:?} at {}: {} {numeric}", x[i], dx[i]);

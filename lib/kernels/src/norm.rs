@@ -153,11 +153,9 @@ fn normalize_rows<T: Element>(
     }
 }
 
-/// What batch-norm's backward gives.
+/// What batch-norm's backward gives besides the input's gradient.
 #[derive(Clone, Debug)]
-pub struct Grads<T> {
-    /// The input's gradient, `[R, C]`.
-    pub x: Vec<T>,
+pub struct Grads {
     /// The gradient of gamma, `[C]`.
     pub gamma: Vec<f32>,
     /// The gradient of beta, `[C]`.
@@ -165,10 +163,10 @@ pub struct Grads<T> {
 }
 
 /// The backward pass of `activation(batch_norm(x))` in training mode, from `x` and `dy` `[R, C]`; mean and inv_std are of this
-/// batch.
+/// batch. `dy` becomes the gradient at x.
 ///
 /// The activation's slope is taken from its input, which costs a multiplication; its output would have to be read from memory.
-pub fn backward<T: Element>(x: &[T], dy: &[T], channels: &Channels, activation: Activation) -> Grads<T> {
+pub fn backward<T: Element>(x: &[T], dy: &mut [T], channels: &Channels, activation: Activation) -> Grads {
     match activation {
         Activation::Identity => backward_with(x, dy, channels, |_| 1.0),
         Activation::LeakyRelu(slope) => {
@@ -181,22 +179,23 @@ pub fn backward<T: Element>(x: &[T], dy: &[T], channels: &Channels, activation: 
 /// [`backward`] for an activation whose derivative is `slope`.
 fn backward_with<T: Element>(
     x: &[T],
-    dy: &[T],
+    dy: &mut [T],
     channels: &Channels,
     slope: impl Fn(f32) -> f32 + Sync,
-) -> Grads<T> {
+) -> Grads {
     // As the forward pass has it, so that every slope is that of the value that it gave.
     let scale = channels.scale(x);
     let &Channels { mean, inv_std, gamma, beta } = channels;
     let (c, rows) = (mean.len(), x.len() / mean.len());
     assert_eq!(x.len(), dy.len(), "batch-norm: shapes differ");
     // dz = dy·f'(z); Σdz and Σdz·(x − mean).
+    let above = &*dy;
     let (sum, product) = sums(rows, c, |first, n, sum, product| {
         let range = first * c..(first + n) * c;
         crate::simd::simd(
             #[inline(always)]
             || {
-                for (x, dy) in x[range.clone()].chunks_exact(c).zip(dy[range.clone()].chunks_exact(c)) {
+                for (x, dy) in x[range.clone()].chunks_exact(c).zip(above[range.clone()].chunks_exact(c)) {
                     // Slices of one known length, indexed: a chain of this many `zip`s is no vector code.
                     let (sum, product, mean) = (&mut sum[..c], &mut product[..c], &mean[..c]);
                     let (scale, beta, x, dy) = (&scale[..c], &beta[..c], &x[..c], &dy[..c]);
@@ -216,30 +215,23 @@ fn backward_with<T: Element>(
     // dx = gamma·inv_std·(dz − Σdz/R − x̂·Σ(dz·x̂)/R), as scale·dz + b·(x − mean) + d.
     let b = each(&|i| -(gamma[i] as f64) * inv(i).powi(3) * product[i] / n);
     let d = each(&|i| -(gamma[i] as f64) * inv(i) * sum[i] / n);
-    let piece = |dx: &mut [MaybeUninit<T>], x: &[T], dy: &[T]| {
+    dy.par_chunks_mut(ROWS * c).zip(x.par_chunks(ROWS * c)).for_each(|(dy, x)| {
         crate::simd::simd(
             #[inline(always)]
             || {
-                let rows = dx.chunks_exact_mut(c).zip(x.chunks_exact(c)).zip(dy.chunks_exact(c));
-                for ((dx, x), dy) in rows {
-                    let (dx, x, dy, mean) = (&mut dx[..c], &x[..c], &dy[..c], &mean[..c]);
+                for (dy, x) in dy.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
+                    let (x, dy, mean) = (&x[..c], &mut dy[..c], &mean[..c]);
                     let (scale, beta, b, d) = (&scale[..c], &beta[..c], &b[..c], &d[..c]);
                     for i in 0..c {
                         let centred = x[i].to_f32() - mean[i];
                         let dz = dy[i].to_f32() * slope(centred * scale[i] + beta[i]);
-                        dx[i] = MaybeUninit::new(T::from_f32(scale[i] * dz + b[i] * centred + d[i]));
+                        dy[i] = T::from_f32(scale[i] * dz + b[i] * centred + d[i]);
                     }
                 }
             },
         );
-    };
-    let all = |dx: &mut [MaybeUninit<T>]| {
-        let pieces = dx.par_chunks_mut(ROWS * c).zip(x.par_chunks(ROWS * c));
-        pieces.zip(dy.par_chunks(ROWS * c)).for_each(|((dx, x), dy)| piece(dx, x, dy));
-    };
-    // SAFETY: the three are of one length, cut into pieces of whole rows, and every number of a row is written.
-    let x = unsafe { filled(x.len(), all) };
-    Grads { x, gamma: each(&|i| product[i] * inv(i)), beta: each(&|i| sum[i]) }
+    });
+    Grads { gamma: each(&|i| product[i] * inv(i)), beta: each(&|i| sum[i]) }
 }
 
 #[cfg(test)]
@@ -303,7 +295,8 @@ mod tests {
             let dy: Vec<f32> = weight.iter().map(|&w| w as f32).collect();
             let inv_std = &*inverse_std(&m.var, 1e-5);
             let channels = Channels { mean: &m.mean, inv_std, gamma: &gamma, beta: &beta };
-            let grads = backward(&x, &dy, &channels, activation);
+            let mut dx = dy.clone();
+            let grads = backward(&x, &mut dx, &channels, activation);
             let h = 2e-3;
             let numeric = |f: &dyn Fn(f32) -> f64| (f(h) - f(-h)) / (2.0 * h as f64);
             for i in [0, 7, 23, 4, 1404, 1499] {
@@ -312,11 +305,7 @@ mod tests {
                     x[i] += d;
                     loss(&forward(&x, &gamma, &beta))
                 });
-                assert!(
-                    (grads.x[i] as f64 - slope).abs() < 2e-2,
-                    "{activation:?} x{i}: {} {slope}",
-                    grads.x[i]
-                );
+                assert!((dx[i] as f64 - slope).abs() < 2e-2, "{activation:?} x{i}: {} {slope}", dx[i]);
             }
             for c in 0..C {
                 let moved = |at: &[f32; C], d: f32| {

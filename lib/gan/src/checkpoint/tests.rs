@@ -14,7 +14,16 @@ use crate::train::Trainer;
 const CPU: Device = Device::Cpu;
 
 fn model() -> ModelConfig {
-    ModelConfig::Dcgan(DcganConfig { size: 32, channels: 3, nz: 5, ngf: 3, ndf: 2, leaky_slope: 0.2 })
+    ModelConfig::Dcgan(DcganConfig {
+        size: 32,
+        channels: 3,
+        nz: 5,
+        ngf: 3,
+        ndf: 2,
+        leaky_slope: 0.2,
+        init_std: 0.02,
+        norm_init_std: 0.02,
+    })
 }
 
 fn meta(kind: Kind) -> Meta {

@@ -3,19 +3,20 @@
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::Latents;
 use super::nearest::{Near, nearest};
 use super::sample::{Job, SOUND, about, each_batch};
-use crate::picture::{Delay, encode_apng, encode_gif, encode_png, grid};
+use crate::picture::{encode_apng, encode_gif, encode_png, grid};
 use crate::progress::Progress;
 use crate::shard::Shard;
 use crate::{Error, Result, atomic};
 
-/// How long a frame of an animation is shown, in hundredths of a second.
-const DELAY: Delay = Delay { each: 8, last: 8 };
+/// How long a frame of an animation is shown.
+const FRAME: Duration = Duration::from_millis(80);
 /// Pairs in a row of the picture of nearest ones.
 const PAIRS: usize = 8;
 
@@ -66,8 +67,8 @@ pub fn sheet(
             let (w, h, bytes) = grid(&pictures, width, height, channels, pictures.len());
             encode_png(w, h, channels, &bytes, &text)
         }
-        Form::Gif => encode_gif(&frames, width, height, channels, DELAY),
-        Form::Apng => encode_apng(&frames, width, height, channels, DELAY, &text),
+        Form::Gif => encode_gif(&frames, width, height, channels, [FRAME; 2]),
+        Form::Apng => encode_apng(&frames, width, height, channels, [FRAME; 2], &text),
     };
     write(job, &file)
 }

@@ -14,7 +14,16 @@ use crate::progress::Silent;
 const CPU: Device = Device::Cpu;
 
 fn generator() -> Generator {
-    let config = DcganConfig { size: 32, channels: 3, nz: 7, ngf: 4, ndf: 4, leaky_slope: 0.2 };
+    let config = DcganConfig {
+        size: 32,
+        channels: 3,
+        nz: 7,
+        ngf: 4,
+        ndf: 4,
+        leaky_slope: 0.2,
+        init_std: 0.02,
+        norm_init_std: 0.02,
+    };
     let model = ModelConfig::Dcgan(config);
     Generator { network: model.generator(2, &CPU).unwrap(), model, meta: None, hash: "beef".into() }
 }

@@ -10,8 +10,13 @@ use crate::ops::{Activation, Geometry, Moments, Weight};
 use crate::rng::{Stream, normals};
 use crate::{Error, Result};
 
-/// Standard deviation of the initial convolution weights N(0, 0.02) and batch-norm scales N(1, 0.02).
-const INIT_STD: f32 = 0.02;
+/// The paper's standard deviation of the initial weights (Radford et al. 2016, section 4), the tutorial's of the initial
+/// batch-norm scales, too.
+const INIT_STD: f64 = 0.02;
+
+fn init_std() -> f64 {
+    INIT_STD
+}
 
 /// The sizes of a DCGAN.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,10 +34,17 @@ pub struct DcganConfig {
     pub ndf: usize,
     /// The discriminator's LeakyReLU slope, in [0, 1).
     pub leaky_slope: f64,
+    /// Standard deviation of the initial convolution weights N(0, σ), in [0, 1].
+    #[serde(default = "init_std")]
+    pub init_std: f64,
+    /// Standard deviation of the initial batch-norm scales N(1, σ), in [0, 1].
+    #[serde(default = "init_std")]
+    pub norm_init_std: f64,
 }
 
 /// Draws the initial weights of one network, layer by layer; without a seed they are zeros.
 struct Init<'a> {
+    config: &'a DcganConfig,
     seed: Option<u64>,
     stream: Stream,
     layers: Vec<Layer>,
@@ -40,19 +52,19 @@ struct Init<'a> {
 }
 
 impl Init<'_> {
-    /// `n` numbers N(mean, 0.02); each layer has its own random stream.
-    fn normal(&self, mean: f32, n: usize) -> Vec<f32> {
+    /// `n` numbers N(mean, std); each layer has its own random stream.
+    fn normal(&self, mean: f32, std: f64, n: usize) -> Vec<f32> {
         let mut numbers = vec![0.0; n];
         if let Some(seed) = self.seed {
             normals(seed, self.stream, self.layers.len() as u64, &mut numbers);
-            numbers.iter_mut().for_each(|v| *v = mean + INIT_STD * *v);
+            numbers.iter_mut().for_each(|v| *v = mean + std as f32 * *v);
         }
         numbers
     }
 
     /// A convolution's weight `[4, 4, c, s]`, drawn in PyTorch's order of elements, `[s, c, 4, 4]`.
     fn weight(&self, c: usize, s: usize) -> Result<Weight> {
-        let drawn = self.normal(0.0, s * c * 16);
+        let drawn = self.normal(0.0, self.config.init_std, s * c * 16);
         let mut weight = vec![0.0; drawn.len()];
         // candle's permute would take longer than the drawing.
         for channel in 0..c {
@@ -67,9 +79,10 @@ impl Init<'_> {
 
     fn batch_norm(&mut self, index: usize, channels: usize, activation: Activation) -> Result<()> {
         let zeros = || Tensor::zeros(channels, DType::F32, self.device);
+        let gamma = self.normal(1.0, self.config.norm_init_std, channels);
         let layer = Layer::BatchNorm {
             name: format!("main.{index}"),
-            gamma: Tensor::from_vec(self.normal(1.0, channels), channels, self.device)?,
+            gamma: Tensor::from_vec(gamma, channels, self.device)?,
             beta: zeros()?,
             running: Moments { mean: zeros()?, var: zeros()?.ones_like()? },
             activation,
@@ -101,11 +114,16 @@ impl DcganConfig {
         if !(0.0..1.0).contains(&self.leaky_slope) {
             return refuse(format!("leaky_slope {}: must be at least 0 and below 1", self.leaky_slope));
         }
+        for (name, std) in [("init_std", self.init_std), ("norm_init_std", self.norm_init_std)] {
+            if !(0.0..=1.0).contains(&std) {
+                return refuse(format!("{name} {std}: must be 0 to 1"));
+            }
+        }
         Ok(())
     }
 
     pub(super) fn generator(&self, seed: Option<u64>, device: &Device) -> Result<Network> {
-        let mut init = Init { seed, stream: Stream::Generator, layers: vec![], device };
+        let mut init = Init { config: self, seed, stream: Stream::Generator, layers: vec![], device };
         let mut input = self.nz;
         for i in 0..self.halvings() {
             let output = self.ngf << (self.halvings() - 1 - i);
@@ -125,7 +143,8 @@ impl DcganConfig {
 
     pub(super) fn discriminator(&self, seed: u64, device: &Device) -> Result<Network> {
         let leaky = Activation::LeakyRelu(self.leaky_slope as f32);
-        let mut init = Init { seed: Some(seed), stream: Stream::Discriminator, layers: vec![], device };
+        let (seed, stream) = (Some(seed), Stream::Discriminator);
+        let mut init = Init { config: self, seed, stream, layers: vec![], device };
         let weight = init.weight(self.channels, self.ndf)?;
         let geometry = Geometry::K4S2P1;
         let name = "main.0".into();
@@ -154,7 +173,19 @@ impl DcganConfig {
         let last = (0..).take_while(|&i| weight(i).is_some()).last();
         match last.map(|last| (last, weight(0), weight(last))) {
             Some((halvings @ 3..=5, Some((nz, _)), Some((ngf, channels)))) => {
-                let config = DcganConfig { size: 4 << halvings, channels, nz, ngf, ndf: ngf, leaky_slope: 0.2 };
+                let size = 4 << halvings;
+                let [init_std, norm_init_std] = [INIT_STD; 2];
+                let leaky_slope = 0.2;
+                let config = DcganConfig {
+                    size,
+                    channels,
+                    nz,
+                    ngf,
+                    ndf: ngf,
+                    leaky_slope,
+                    init_std,
+                    norm_init_std,
+                };
                 config.check()?;
                 Ok(config)
             }

@@ -1,6 +1,7 @@
 //! The operations on the CPU: the tensors' own slices handed to `gan-kernels`, a new tensor made of the result.
 
 use std::cell::Cell;
+use std::marker::PhantomData;
 use std::ops::Deref;
 
 use candle_core::{CpuStorage, D, DType, Device, InplaceOp1, Layout, Storage, Tensor, WithDType};
@@ -15,6 +16,9 @@ use crate::{Error, Result};
 trait Number: Element + WithDType {
     /// The numbers of a storage of this type.
     fn of(storage: &CpuStorage) -> Option<&[Self]>;
+
+    /// The same, to be changed.
+    fn of_mut(storage: &mut CpuStorage) -> Option<&mut [Self]>;
 }
 
 impl Number for f32 {
@@ -24,10 +28,24 @@ impl Number for f32 {
             _ => None,
         }
     }
+
+    fn of_mut(storage: &mut CpuStorage) -> Option<&mut [f32]> {
+        match storage {
+            CpuStorage::F32(data) => Some(data),
+            _ => None,
+        }
+    }
 }
 
 impl Number for bf16 {
     fn of(storage: &CpuStorage) -> Option<&[bf16]> {
+        match storage {
+            CpuStorage::BF16(data) => Some(data),
+            _ => None,
+        }
+    }
+
+    fn of_mut(storage: &mut CpuStorage) -> Option<&mut [bf16]> {
         match storage {
             CpuStorage::BF16(data) => Some(data),
             _ => None,
@@ -59,7 +77,7 @@ struct Slice<Guard, T> {
     storage: Guard,
     start: usize,
     len: usize,
-    kind: std::marker::PhantomData<T>,
+    kind: PhantomData<T>,
 }
 
 fn slice<T: Number>(tensor: &Tensor) -> Result<Slice<impl Deref<Target = Storage> + '_, T>> {
@@ -67,7 +85,7 @@ fn slice<T: Number>(tensor: &Tensor) -> Result<Slice<impl Deref<Target = Storage
     let contiguous = layout.contiguous_offsets();
     match (&*storage, contiguous) {
         (Storage::Cpu(cpu), Some((start, end))) if T::of(cpu).is_some() => {
-            Ok(Slice { storage, start, len: end - start, kind: std::marker::PhantomData })
+            Ok(Slice { storage, start, len: end - start, kind: PhantomData })
         }
         _ => Err(Error::Invalid(format!(
             "tensor: the CPU operations take contiguous tensors of {:?} here, not {:?} {:?}",
@@ -96,26 +114,26 @@ fn tensor<T: Number>(data: Vec<T>, shape: impl Into<candle_core::Shape>) -> Resu
 }
 
 /// A function of a tensor's own numbers, called once.
-struct Change<F>(Cell<Option<F>>);
+struct Change<F, T>(Cell<Option<F>>, PhantomData<T>);
 
-impl<F: FnOnce(&mut [f32]) -> Result<()>> InplaceOp1 for Change<F> {
+impl<T: Number, F: FnOnce(&mut [T]) -> Result<()>> InplaceOp1 for Change<F, T> {
     fn name(&self) -> &'static str {
         "change"
     }
 
     fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
-        match (storage, layout.contiguous_offsets(), self.0.take()) {
-            (CpuStorage::F32(data), Some((start, end)), Some(f)) => {
+        match (T::of_mut(storage), layout.contiguous_offsets(), self.0.take()) {
+            (Some(data), Some((start, end)), Some(f)) => {
                 f(&mut data[start..end]).map_err(candle_core::Error::wrap)
             }
-            _ => candle_core::bail!("the CPU operations change contiguous f32 tensors only"),
+            _ => candle_core::bail!("the CPU operations change contiguous tensors of {:?} here", T::DTYPE),
         }
     }
 }
 
 /// Calls `f` with the tensor's own numbers.
-fn change(tensor: &Tensor, f: impl FnOnce(&mut [f32]) -> Result<()>) -> Result<()> {
-    Ok(tensor.inplace_op1(&Change(Cell::new(Some(f))))?)
+fn change<T: Number>(tensor: &Tensor, f: impl FnOnce(&mut [T]) -> Result<()>) -> Result<()> {
+    Ok(tensor.inplace_op1(&Change(Cell::new(Some(f)), PhantomData))?)
 }
 
 pub(super) fn conv2d(
@@ -174,10 +192,15 @@ pub(super) fn bias_grad(dy: &Tensor) -> Result<Tensor> {
     with_type!(dy.dtype(), T => tensor(norm_kernel::column_sums(&slice::<T>(dy)?, c), c))
 }
 
-pub(super) fn activation_backward(activation: Activation, y: &Tensor, dy: &Tensor) -> Result<Tensor> {
+pub(super) fn activation_backward(activation: Activation, y: &Tensor, dy: Tensor) -> Result<Tensor> {
     with_type!(y.dtype(), T => {
-        tensor(gan_kernels::activation::backward::<T>(activation, &slice(y)?, &slice(dy)?), y.shape())
-    })
+        let y = slice::<T>(y)?;
+        change(&dy, |dy| {
+            gan_kernels::activation::backward::<T>(activation, &y, dy);
+            Ok(())
+        })
+    })?;
+    Ok(dy)
 }
 
 pub(super) fn moments(x: &Tensor) -> Result<Moments> {
@@ -199,21 +222,23 @@ pub(super) fn batch_norm(x: &Tensor, moments: &Moments, norm: &Norm) -> Result<T
 pub(super) fn batch_norm_backward(
     x: &Tensor,
     _: &Tensor,
-    dy: &Tensor,
+    dy: Tensor,
     moments: &Moments,
     norm: &Norm,
 ) -> Result<NormGrads> {
+    let mut grads = None;
     with_channels(moments, norm, |channels| {
         with_type!(x.dtype(), T => {
-            let grads = norm_kernel::backward::<T>(&slice(x)?, &slice(dy)?, channels, norm.activation);
-            let c = grads.gamma.len();
-            Ok(NormGrads {
-                x: tensor(grads.x, x.shape())?,
-                gamma: tensor(grads.gamma, c)?,
-                beta: tensor(grads.beta, c)?,
+            let x = slice::<T>(x)?;
+            change(&dy, |dy| {
+                grads = Some(norm_kernel::backward::<T>(&x, dy, channels, norm.activation));
+                Ok(())
             })
         })
-    })
+    })?;
+    let norm_kernel::Grads { gamma, beta } = grads.expect("the change was made");
+    let c = gamma.len();
+    Ok(NormGrads { x: dy, gamma: tensor(gamma, c)?, beta: tensor(beta, c)? })
 }
 
 /// Calls `f` with the numbers of a batch-norm's channels.
@@ -225,7 +250,7 @@ fn with_channels<R>(moments: &Moments, norm: &Norm, f: impl FnOnce(&Channels) ->
 
 pub(super) fn accumulate(sum: &mut Tensor, x: &Tensor) -> Result<()> {
     let x = slice(x)?;
-    change(sum, |sum| {
+    change::<f32>(sum, |sum| {
         adam_kernel::accumulate(sum, &x);
         Ok(())
     })
@@ -239,9 +264,9 @@ pub(super) fn adam(
     g: &Tensor,
 ) -> Result<()> {
     let g = slice(g)?;
-    change(weight, |weight| {
-        change(m, |m| {
-            change(v, |v| {
+    change::<f32>(weight, |weight| {
+        change::<f32>(m, |m| {
+            change::<f32>(v, |v| {
                 adam_kernel::adam(step, weight, m, v, &g);
                 Ok(())
             })

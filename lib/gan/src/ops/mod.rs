@@ -148,8 +148,9 @@ operations! {
     /// The gradient `[C]` of a bias that was added to every row, from the gradient `[.., C]` at the sums.
     fn bias_grad(dy: &Tensor) -> Tensor;
 
-    /// The gradient at an activation's input from its output y and the gradient dy there; all of one shape.
-    fn activation_backward(activation: Activation, y: &Tensor, dy: &Tensor) -> Tensor;
+    /// The gradient at an activation's input from its output y and the gradient dy there; all of one shape. On the CPU dy's
+    /// own numbers become the result, so also those of its clones and views.
+    fn activation_backward(activation: Activation, y: &Tensor, dy: Tensor) -> Tensor;
 
     /// Mean and biased variance over all but the last dimension of x `[.., C]`.
     fn moments(x: &Tensor) -> Moments;
@@ -158,8 +159,9 @@ operations! {
     fn batch_norm(x: &Tensor, moments: &Moments, norm: &Norm) -> Tensor;
 
     /// The backward pass of [`Backend::batch_norm`] where the moments are x's own (training mode):
-    /// input x, output y, and the gradient dy at the output, all `[.., C]`.
-    fn batch_norm_backward(x: &Tensor, y: &Tensor, dy: &Tensor, moments: &Moments, norm: &Norm) -> NormGrads;
+    /// input x, output y, and the gradient dy at the output, all `[.., C]`. On the CPU dy's own numbers become the input's
+    /// gradient, so also those of its clones and views.
+    fn batch_norm_backward(x: &Tensor, y: &Tensor, dy: Tensor, moments: &Moments, norm: &Norm) -> NormGrads;
 
     /// `sum += x`, of one shape. On the CPU the tensor's own numbers change, so also those of its clones and views.
     fn accumulate(sum: &mut Tensor, x: &Tensor) -> ();

@@ -133,10 +133,10 @@ pub(super) fn bias_grad(dy: &Tensor) -> Result<Tensor> {
     sum_rows(&rows(dy)?)
 }
 
-pub(super) fn activation_backward(activation: Activation, y: &Tensor, dy: &Tensor) -> Result<Tensor> {
+pub(super) fn activation_backward(activation: Activation, y: &Tensor, dy: Tensor) -> Result<Tensor> {
     Ok(match activation {
-        Activation::Identity => dy.clone(),
-        Activation::LeakyRelu(slope) => y.gt(&y.zeros_like()?)?.where_cond(dy, &(dy * slope as f64)?)?,
+        Activation::Identity => dy,
+        Activation::LeakyRelu(slope) => y.gt(&y.zeros_like()?)?.where_cond(&dy, &(&dy * slope as f64)?)?,
         Activation::Tanh => (dy * (1.0 - y.sqr()?)?)?,
     })
 }
@@ -168,7 +168,7 @@ pub(super) fn batch_norm(x: &Tensor, moments: &Moments, norm: &Norm) -> Result<T
 pub(super) fn batch_norm_backward(
     x: &Tensor,
     y: &Tensor,
-    dy: &Tensor,
+    dy: Tensor,
     moments: &Moments,
     norm: &Norm,
 ) -> Result<NormGrads> {

@@ -1,54 +1,51 @@
 //! Animations of frames of one size: GIF, and PNG as all browsers animate it. Both go round for ever.
 
 use std::iter::repeat_n;
+use std::time::Duration;
 
 use image::codecs::gif::{GifEncoder, Repeat};
-use image::{Frame, RgbaImage};
+use image::{Delay, Frame, RgbaImage};
 
 use super::encode::png_encoder;
 
 /// About how many pixels of a frame its palette is learnt from: of small frames all, of large ones one in up to
 /// [`MAX_STEP`].
-const LEARNT_FROM: usize = 1 << 14;
+const LEARNT_FROM: usize = 1 << 13;
 /// The most pixels of which one is learnt from; beyond, palettes become poor.
 const MAX_STEP: usize = 10;
 
-/// How long frames are shown, in hundredths of a second, GIF's unit. Viewers show a frame of less than 2 for longer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Delay {
-    /// Every frame but the last.
-    pub each: u16,
-    /// The last one.
-    pub last: u16,
+/// How long each frame is shown, of `count`: the first of two durations, and for the last one the second.
+fn shown(delay: [Duration; 2], count: usize) -> impl Iterator<Item = Duration> {
+    repeat_n(delay[0], count - 1).chain([delay[1]])
 }
 
-impl Delay {
-    /// The delays of `count` frames in order.
-    fn of(self, count: usize) -> impl Iterator<Item = u16> {
-        repeat_n(self.each, count - 1).chain([self.last])
-    }
-}
-
-/// An animated GIF of frames of `height · width · channels` bytes each, `channels` 1 (grey) or 3 (RGB). Each frame has a
-/// palette of its own: exact up to 256 colours, so that grey is, else the 256 that a small neural net finds (Dekker
-/// 1994). The same input gives the same bytes.
+/// An animated GIF of frames of `height · width · channels` bytes each, `channels` 1 (grey) or 3 (RGB); `delay` is how
+/// long each frame is shown, and how long the last one, in the format to hundredths of a second. Each frame has a palette
+/// of its own: exact up to 256 colours, so that grey is, else the 256 that a small neural net finds (Dekker 1994). The
+/// same input gives the same bytes.
 ///
 /// # Panics
 /// If there are no frames, one has another length, `channels` is neither 1 nor 3, or a side is above 65,535 pixels.
-pub fn encode_gif(frames: &[&[u8]], width: usize, height: usize, channels: usize, delay: Delay) -> Vec<u8> {
+pub fn encode_gif(
+    frames: &[&[u8]],
+    width: usize,
+    height: usize,
+    channels: usize,
+    delay: [Duration; 2],
+) -> Vec<u8> {
     check(frames, width, height, channels);
     assert!(width.max(height) <= usize::from(u16::MAX), "{width}×{height}: more than a GIF can be");
     let mut file = Vec::new();
     let step = (width * height / LEARNT_FROM).clamp(1, MAX_STEP);
     let mut encoder = GifEncoder::new_with_speed(&mut file, step as i32);
     encoder.set_repeat(Repeat::Infinite).expect("a Vec takes every write");
-    for (frame, delay) in frames.iter().zip(delay.of(frames.len())) {
+    for (frame, delay) in frames.iter().zip(shown(delay, frames.len())) {
         let rgba = match channels {
             1 => frame.iter().flat_map(|&v| [v, v, v, 255]).collect(),
             _ => frame.chunks_exact(3).flat_map(|p| [p[0], p[1], p[2], 255]).collect(),
         };
         let rgba = RgbaImage::from_raw(width as u32, height as u32, rgba).expect("its length was checked");
-        let delay = image::Delay::from_numer_denom_ms(u32::from(delay) * 10, 1);
+        let delay = Delay::from_saturating_duration(delay);
         encoder.encode_frame(Frame::from_parts(rgba, 0, 0, delay)).expect("a Vec takes every write");
     }
     // Writes the end of the file.
@@ -57,7 +54,7 @@ pub fn encode_gif(frames: &[&[u8]], width: usize, height: usize, channels: usize
 }
 
 /// An animated PNG of frames of `height · width · channels` bytes each, `channels` 1 (grey) or 3 (RGB), without loss; a
-/// viewer that knows PNG alone shows the first. `text` is as in [`encode_png`](super::encode_png). The same input gives
+/// viewer that knows PNG alone shows the first. `delay` is as in [`encode_gif`], to milliseconds and 65 s. `text` is as in [`encode_png`](super::encode_png). The same input gives
 /// the same bytes.
 ///
 /// # Panics
@@ -68,7 +65,7 @@ pub fn encode_apng(
     width: usize,
     height: usize,
     channels: usize,
-    delay: Delay,
+    delay: [Duration; 2],
     text: &[(&str, &str)],
 ) -> Vec<u8> {
     check(frames, width, height, channels);
@@ -76,8 +73,9 @@ pub fn encode_apng(
     let mut encoder = png_encoder(&mut file, width, height, channels, text);
     encoder.set_animated(frames.len() as u32, 0).expect("there are frames");
     let mut writer = encoder.write_header().expect("a Vec takes every write");
-    for (frame, delay) in frames.iter().zip(delay.of(frames.len())) {
-        writer.set_frame_delay(delay, 100).expect("an animation");
+    for (frame, delay) in frames.iter().zip(shown(delay, frames.len())) {
+        let milliseconds = delay.as_millis().min(u16::MAX.into()) as u16;
+        writer.set_frame_delay(milliseconds, 1000).expect("an animation");
         writer.write_image_data(frame).expect("a Vec takes every write");
     }
     writer.finish().expect("a Vec takes every write");
@@ -102,7 +100,7 @@ mod tests {
     use super::super::decode;
     use super::*;
 
-    const DELAY: Delay = Delay { each: 8, last: 200 };
+    const DELAY: [Duration; 2] = [Duration::from_millis(80), Duration::from_secs(2)];
 
     /// Each frame of a GIF as RGB, with its delay in hundredths of a second.
     fn gif_frames(gif: &[u8]) -> Vec<(Vec<u8>, u32)> {
@@ -148,12 +146,12 @@ mod tests {
             let mut reader = png::Decoder::new(Cursor::new(&file)).read_info().unwrap();
             let control = reader.info().animation_control().unwrap();
             assert_eq!((control.num_frames, control.num_plays), (3, 0), "for ever");
-            for (frame, delay) in frames.iter().zip([8, 8, 200]) {
+            for (frame, delay) in frames.iter().zip([80, 80, 2000]) {
                 let mut back = vec![0; frame.len()];
                 reader.next_frame(&mut back).unwrap();
                 assert_eq!(back, *frame);
                 let control = reader.info().frame_control().unwrap();
-                assert_eq!((control.delay_num, control.delay_den), (delay, 100));
+                assert_eq!((control.delay_num, control.delay_den), (delay, 1000));
             }
             reader.finish().unwrap();
             assert_eq!(reader.info().uncompressed_latin1_text[0].text, "a walk");

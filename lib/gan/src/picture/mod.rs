@@ -8,9 +8,9 @@ mod resize;
 #[cfg(test)]
 mod tests;
 
-pub use animate::{Delay, encode_apng, encode_gif};
+pub use animate::{encode_apng, encode_gif};
 pub use decode::{SixteenBit, decode, decode_as};
-pub use encode::{encode_png, grid};
+pub use encode::{PADDING, encode_jpeg, encode_png, grid};
 pub use resize::{Filter, Fit, resize_and_crop};
 
 /// An RGB picture of 8 bits a channel, rows from top to bottom, `[height, width, 3]`.
@@ -31,14 +31,18 @@ impl Picture {
         Picture { width, height, rgb: grey.iter().flat_map(|&v| [v; 3]).collect() }
     }
 
-    /// Luma, `height · width` bytes: ITU-R 601 in Pillow's fixed point, `(19595 R + 38470 G + 7471 B + 2¹⁵) >> 16`. The
-    /// weights add up to 2¹⁶, so a picture made by [`Picture::from_grey`] gives its bytes back exactly.
+    /// Luma, `height · width` bytes. A picture made by [`Picture::from_grey`] gives its bytes back exactly.
     pub fn to_grey(&self) -> Vec<u8> {
-        let luma = |p: &[u8]| {
-            (19595 * u32::from(p[0]) + 38470 * u32::from(p[1]) + 7471 * u32::from(p[2]) + 0x8000) >> 16
-        };
-        self.rgb.chunks_exact(3).map(|p| luma(p) as u8).collect()
+        self.rgb.chunks_exact(3).map(luma).collect()
     }
+}
+
+/// The luma of an RGB pixel: ITU-R 601 in Pillow's fixed point, `(19595 R + 38470 G + 7471 B + 2¹⁵) >> 16`. The weights
+/// add up to 2¹⁶.
+#[inline]
+pub fn luma(rgb: &[u8]) -> u8 {
+    let [r, g, b] = [rgb[0], rgb[1], rgb[2]].map(u32::from);
+    ((19595 * r + 38470 * g + 7471 * b + 0x8000) >> 16) as u8
 }
 
 /// A byte as the networks see it: `x / 127.5 − 1`, in [-1, 1].

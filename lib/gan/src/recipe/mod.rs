@@ -9,7 +9,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::adam::AdamConfig;
+use crate::augment::Augment;
 use crate::layer::Precision;
+use crate::loss::GeneratorLoss;
 use crate::model::{DcganConfig, MlpConfig, ModelConfig, check_hidden};
 use crate::{Error, Result};
 
@@ -21,10 +23,13 @@ mod tests;
 pub const DEFAULT: &str = "celeba";
 
 /// The recipes that are built in: name and TOML.
-const BUILT_IN: [(&str, &str); 3] = [
+const BUILT_IN: [(&str, &str); 6] = [
     ("celeba", include_str!("../../../../pipelines/celeba.toml")),
-    ("demo", include_str!("../../../../pipelines/demo.toml")),
+    ("cats", include_str!("../../../../pipelines/cats.toml")),
     ("mnist", include_str!("../../../../pipelines/mnist.toml")),
+    ("fashion", include_str!("../../../../pipelines/fashion.toml")),
+    ("mnist-fixed", include_str!("../../../../pipelines/mnist-fixed.toml")),
+    ("demo", include_str!("../../../../pipelines/demo.toml")),
 ];
 
 /// A checked recipe.
@@ -42,6 +47,12 @@ pub struct Recipe {
     pub optimiser: Optimiser,
     /// How long, in what portions.
     pub schedule: Schedule,
+    /// What a run leaves besides its state, the networks and a picture at the end of every epoch.
+    #[serde(default)]
+    pub output: Output,
+    /// How a training picture is changed each time that it is drawn, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub augment: Option<Augment>,
 }
 
 /// The networks, up to what the shard decides (size and channels).
@@ -58,6 +69,12 @@ pub enum ModelPart {
         ndf: usize,
         /// Slope of the discriminator's LeakyReLU below zero, in [0, 1).
         leaky_slope: f64,
+        /// Standard deviation of the initial convolution weights N(0, σ), in [0, 1].
+        #[serde(default = "init_std")]
+        init_std: f64,
+        /// Standard deviation of the initial batch-norm scales N(1, σ), in [0, 1].
+        #[serde(default = "init_std")]
+        norm_init_std: f64,
     },
     /// Multilayer perceptrons on the flattened pictures.
     Mlp {
@@ -72,6 +89,11 @@ pub enum ModelPart {
         /// Slope below zero of the discriminator's hidden activations, in [0, 1); 0 is ReLU.
         slope_d: f64,
     },
+}
+
+/// What recipes had before they said.
+fn init_std() -> f64 {
+    0.02
 }
 
 /// Adam's settings for the two networks.
@@ -98,12 +120,27 @@ pub struct Schedule {
     /// earlier version saved do not say: it knew the latter alone.)
     #[serde(default)]
     pub fresh_noise: bool,
+    /// What G minimises.
+    #[serde(default)]
+    pub loss: GeneratorLoss,
     /// What the networks are computed in.
     #[serde(default)]
     pub precision: Precision,
     /// How long.
     #[serde(flatten)]
     pub length: Length,
+}
+
+/// What a run leaves besides its state, the networks and a picture at the end of every epoch.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Output {
+    /// The epochs after which the generator is kept in a file of its own, rising from 1.
+    pub keep_at: Vec<u64>,
+    /// Steps between two pictures within an epoch; 0: at the ends of epochs alone.
+    pub sample_every: u64,
+    /// Epochs between two scores of the generator; 0: none.
+    pub fid_every: u64,
 }
 
 /// How long a run is.
@@ -129,7 +166,11 @@ pub struct Overrides {
     pub nz: Option<usize>,
     pub ngf: Option<usize>,
     pub ndf: Option<usize>,
+    pub loss: Option<GeneratorLoss>,
     pub precision: Option<Precision>,
+    pub keep_at: Option<Vec<u64>>,
+    pub sample_every: Option<u64>,
+    pub fid_every: Option<u64>,
     pub seed: Option<u64>,
 }
 
@@ -166,8 +207,10 @@ impl Recipe {
     /// # Errors
     /// A value out of its range, or that the recipe's architecture does not have, named by its flag.
     pub fn with(mut self, flags: &Overrides) -> Result<Recipe> {
-        fn put<T: Copy>(value: &mut T, flag: Option<T>) {
-            *value = flag.unwrap_or(*value);
+        fn put<T: Clone>(value: &mut T, flag: Option<T>) {
+            if let Some(flag) = flag {
+                *value = flag;
+            }
         }
         match &mut self.model {
             ModelPart::Dcgan { nz, ngf, ndf, .. } => {
@@ -194,7 +237,15 @@ impl Recipe {
         put(&mut self.optimiser.beta2, flags.beta2);
         put(&mut self.schedule.batch, flags.batch);
         put(&mut self.schedule.length, flags.length);
+        put(&mut self.schedule.loss, flags.loss);
         put(&mut self.schedule.precision, flags.precision);
+        // A shorter run keeps what it comes to of the recipe's own.
+        if let Some(Length::Epochs(last)) = flags.length {
+            self.output.keep_at.retain(|&epoch| epoch <= last);
+        }
+        put(&mut self.output.keep_at, flags.keep_at.clone());
+        put(&mut self.output.sample_every, flags.sample_every);
+        put(&mut self.output.fid_every, flags.fid_every);
         put(&mut self.seed, flags.seed);
         // The recipe itself was in order: what is wrong now came with a flag.
         self.check()
@@ -221,7 +272,9 @@ impl Recipe {
                 return Err((key, format!("{value} is not above 0 and at most 1")));
             }
         }
-        below_one(&[("beta1", o.beta1), ("beta2", o.beta2)])
+        below_one(&[("beta1", o.beta1), ("beta2", o.beta2)])?;
+        self.output.check(self.schedule.length)?;
+        self.augment.as_ref().map_or(Ok(()), Augment::check)
     }
 
     /// The recipe as a TOML file that [`Recipe::load`] takes; the same bytes for the same recipe.
@@ -254,9 +307,16 @@ impl ModelPart {
     fn check(&self) -> Result<(), Wrong> {
         let width = |key, value: usize| (key, value as u64, 1, 4_096);
         match self {
-            &ModelPart::Dcgan { nz, ngf, ndf, leaky_slope } => {
+            &ModelPart::Dcgan { nz, ngf, ndf, leaky_slope, init_std, norm_init_std } => {
                 in_range(&[width("nz", nz), width("ngf", ngf), width("ndf", ndf)])?;
-                below_one(&[("leaky_slope", leaky_slope)])
+                below_one(&[("leaky_slope", leaky_slope)])?;
+                match [("init_std", init_std), ("norm_init_std", norm_init_std)]
+                    .into_iter()
+                    .find(|(_, std)| !(0.0..=1.0).contains(std))
+                {
+                    Some((key, std)) => Err((key, format!("{std} is not in 0 to 1"))),
+                    None => Ok(()),
+                }
             }
             ModelPart::Mlp { nz, hidden_g, hidden_d, slope_g, slope_d } => {
                 in_range(&[width("nz", *nz)])?;
@@ -278,8 +338,18 @@ impl ModelPart {
             )));
         }
         let config = match self.clone() {
-            ModelPart::Dcgan { nz, ngf, ndf, leaky_slope } => {
-                ModelConfig::Dcgan(DcganConfig { size: height, channels, nz, ngf, ndf, leaky_slope })
+            ModelPart::Dcgan { nz, ngf, ndf, leaky_slope, init_std, norm_init_std } => {
+                let size = height;
+                ModelConfig::Dcgan(DcganConfig {
+                    size,
+                    channels,
+                    nz,
+                    ngf,
+                    ndf,
+                    leaky_slope,
+                    init_std,
+                    norm_init_std,
+                })
             }
             ModelPart::Mlp { nz, hidden_g, hidden_d, slope_g, slope_d } => {
                 let size = height;
@@ -300,6 +370,28 @@ impl Optimiser {
     /// Adam for the discriminator.
     pub fn discriminator(&self) -> AdamConfig {
         AdamConfig { lr: self.lr_d, ..self.generator() }
+    }
+}
+
+impl Output {
+    /// The first value that is out of its range.
+    fn check(&self, length: Length) -> Result<(), Wrong> {
+        let most = match length {
+            Length::Epochs(most) => most,
+            // How many epochs so many steps are the shard decides.
+            Length::Steps(_) => u64::MAX,
+        };
+        if let Some(pair) = self.keep_at.windows(2).find(|pair| pair[0] >= pair[1]) {
+            return Err(("keep_at", format!("{} after {}: name each epoch once, rising", pair[1], pair[0])));
+        }
+        match self.keep_at.iter().find(|epoch| !(1..=most).contains(*epoch)) {
+            Some(0) => Err(("keep_at", "0: epochs are counted from 1".into())),
+            Some(epoch) => Err(("keep_at", format!("{epoch}: the run ends after {length}"))),
+            None => in_range(&[
+                ("sample_every", self.sample_every, 0, 1_000_000_000),
+                ("fid_every", self.fid_every, 0, 1_000_000),
+            ]),
+        }
     }
 }
 

@@ -6,26 +6,33 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use super::{Length, ModelPart, Optimiser, Recipe, Schedule};
+use super::{Length, ModelPart, Optimiser, Output, Recipe, Schedule};
+use crate::augment::Augment;
 use crate::layer::Precision;
+use crate::loss::GeneratorLoss;
 use crate::{Error, Result};
 
 /// The keys of a table ("" is the top).
-type Keys = [(&'static str, &'static [&'static str]); 4];
+type Keys = [(&'static str, &'static [&'static str]); 6];
+
+/// The keys of the one table that a recipe may lack.
+const AUGMENT: &[&str] = &["flip", "brightness", "contrast", "saturation", "blur", "blur_sigma"];
 
 /// Every key that a recipe of an architecture has. Of `epochs` and `steps` there is exactly one.
 const fn keys(model: &'static [&'static str]) -> Keys {
     [
-        ("", &["name", "about", "seed", "model", "optimiser", "schedule"]),
+        ("", &["name", "about", "seed", "model", "optimiser", "schedule", "output", "augment"]),
         ("model", model),
         ("optimiser", &["lr_g", "lr_d", "beta1", "beta2", "eps"]),
-        ("schedule", &["batch", "fresh_noise", "precision", "epochs", "steps"]),
+        ("schedule", &["batch", "fresh_noise", "loss", "precision", "epochs", "steps"]),
+        ("output", &["keep_at", "sample_every", "fid_every"]),
+        ("augment", AUGMENT),
     ]
 }
 
 /// The architectures and their keys.
 const ARCHITECTURES: [(&str, Keys); 2] = [
-    ("dcgan", keys(&["arch", "nz", "ngf", "ndf", "leaky_slope"])),
+    ("dcgan", keys(&["arch", "nz", "ngf", "ndf", "leaky_slope", "init_std", "norm_init_std"])),
     ("mlp", keys(&["arch", "nz", "hidden_g", "hidden_d", "slope_g", "slope_d"])),
 ];
 
@@ -53,23 +60,46 @@ pub fn recipe(text: &str, file: &Path) -> Result<Recipe> {
         schedule: Schedule {
             batch: reader.whole("batch")? as usize,
             fresh_noise: reader.yes_or_no("fresh_noise")?,
-            precision: reader.text("precision")?.parse().map_err(|_| {
-                reader.wrong("precision", format!("must be one of {}", Precision::NAMES.join(", ")))
-            })?,
+            loss: reader.one_of("loss", &GeneratorLoss::NAMES)?,
+            precision: reader.one_of("precision", &Precision::NAMES)?,
             length,
         },
+        output: Output {
+            keep_at: reader.wholes("keep_at")?,
+            sample_every: reader.whole("sample_every")?,
+            fid_every: reader.whole("fid_every")?,
+        },
+        augment: augment(&reader)?,
     };
     recipe.check().map_err(|(key, wrong)| reader.wrong(key, wrong))?;
     Ok(recipe)
 }
 
+fn augment(reader: &Reader) -> Result<Option<Augment>> {
+    if !AUGMENT.iter().any(|key| reader.has(key)) {
+        return Ok(None);
+    }
+    let [width, height] = reader.two(reader.wholes("blur")?, "blur")?;
+    Ok(Some(Augment {
+        flip: reader.real("flip")?,
+        brightness: reader.real("brightness")?,
+        contrast: reader.real("contrast")?,
+        saturation: reader.real("saturation")?,
+        blur: [width as usize, height as usize],
+        blur_sigma: reader.two(reader.reals("blur_sigma")?, "blur_sigma")?,
+    }))
+}
+
 fn model(reader: &Reader) -> Result<ModelPart> {
     let nz = reader.whole("nz")? as usize;
+    let widths = |key| -> Result<Vec<usize>> {
+        Ok(reader.wholes(key)?.into_iter().map(|width| width as usize).collect())
+    };
     Ok(match reader.text("arch")?.as_str() {
         "mlp" => ModelPart::Mlp {
             nz,
-            hidden_g: reader.wholes("hidden_g")?,
-            hidden_d: reader.wholes("hidden_d")?,
+            hidden_g: widths("hidden_g")?,
+            hidden_d: widths("hidden_d")?,
             slope_g: reader.real("slope_g")?,
             slope_d: reader.real("slope_d")?,
         },
@@ -78,6 +108,8 @@ fn model(reader: &Reader) -> Result<ModelPart> {
             ngf: reader.whole("ngf")? as usize,
             ndf: reader.whole("ndf")? as usize,
             leaky_slope: reader.real("leaky_slope")?,
+            init_std: reader.real("init_std")?,
+            norm_init_std: reader.real("norm_init_std")?,
         },
     })
 }
@@ -176,13 +208,30 @@ impl<'a> Reader<'a> {
         self.to_whole(key, self.get(key)?)
     }
 
-    fn wholes(&self, key: &str) -> Result<Vec<usize>> {
+    /// A name among `names`, as what it names.
+    fn one_of<T: std::str::FromStr>(&self, key: &str, names: &[&str]) -> Result<T> {
+        let refuse = |_| self.wrong(key, format!("must be one of {}", names.join(", ")));
+        self.text(key)?.parse().map_err(refuse)
+    }
+
+    fn list<T>(&self, key: &str, of: &str, each: impl Fn(&DeValue) -> Result<T>) -> Result<Vec<T>> {
         match self.get(key)? {
-            DeValue::Array(all) => {
-                all.iter().map(|value| Ok(self.to_whole(key, value.get_ref())? as usize)).collect()
-            }
-            other => Err(self.not_a(key, "a list of whole numbers", other)),
+            DeValue::Array(all) => all.iter().map(|value| each(value.get_ref())).collect(),
+            other => Err(self.not_a(key, &format!("a list of {of}"), other)),
         }
+    }
+
+    fn wholes(&self, key: &str) -> Result<Vec<u64>> {
+        self.list(key, "whole numbers", |value| self.to_whole(key, value))
+    }
+
+    fn reals(&self, key: &str) -> Result<Vec<f64>> {
+        self.list(key, "numbers", |value| self.to_real(key, value))
+    }
+
+    /// The two numbers that a list should have.
+    fn two<T>(&self, list: Vec<T>, key: &str) -> Result<[T; 2]> {
+        list.try_into().map_err(|list: Vec<T>| self.wrong(key, format!("{} numbers, not two", list.len())))
     }
 
     fn to_whole(&self, key: &str, value: &DeValue) -> Result<u64> {
@@ -194,7 +243,11 @@ impl<'a> Reader<'a> {
     }
 
     fn real(&self, key: &str) -> Result<f64> {
-        let text = match self.get(key)? {
+        self.to_real(key, self.get(key)?)
+    }
+
+    fn to_real(&self, key: &str, value: &DeValue) -> Result<f64> {
+        let text = match value {
             DeValue::Float(f) => f.as_str().to_string(),
             DeValue::Integer(i) if i.radix() == 10 => i.as_str().to_string(),
             other => return Err(self.not_a(key, "a number", other)),

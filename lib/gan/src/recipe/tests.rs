@@ -29,13 +29,22 @@ fn the_built_in_recipes_are_whole() {
 #[test]
 fn celeba_is_the_tutorial() {
     let r = Recipe::load(DEFAULT).unwrap();
-    assert_eq!(r.model, ModelPart::Dcgan { nz: 100, ngf: 64, ndf: 64, leaky_slope: 0.2 });
+    let [init_std, norm_init_std] = [0.02; 2];
+    let model = ModelPart::Dcgan { nz: 100, ngf: 64, ndf: 64, leaky_slope: 0.2, init_std, norm_init_std };
+    assert_eq!(r.model, model);
     assert_eq!(r.optimiser.generator(), AdamConfig { lr: 2e-4, beta1: 0.5, beta2: 0.999, eps: 1e-8 });
     assert_eq!(r.optimiser.discriminator(), r.optimiser.generator());
     assert_eq!(
         r.schedule,
-        Schedule { batch: 128, fresh_noise: false, precision: Precision::F32, length: Length::Epochs(5) }
+        Schedule {
+            batch: 128,
+            fresh_noise: false,
+            loss: GeneratorLoss::NonSaturating,
+            precision: Precision::F32,
+            length: Length::Epochs(5)
+        }
     );
+    assert_eq!((r.output, r.augment), (Output::default(), None));
     assert_eq!(r.seed, 999);
     // 5,999 pictures: 46 batches of 128 and one of 111.
     assert_eq!((r.schedule.epoch_steps(5999), r.schedule.steps(5999)), (47, 235));
@@ -51,10 +60,86 @@ fn mnist_is_yunjeys_tutorial() {
     assert_eq!(r.optimiser.discriminator(), r.optimiser.generator());
     assert_eq!(
         r.schedule,
-        Schedule { batch: 100, fresh_noise: true, precision: Precision::F32, length: Length::Epochs(200) }
+        Schedule {
+            batch: 100,
+            fresh_noise: true,
+            loss: GeneratorLoss::NonSaturating,
+            precision: Precision::F32,
+            length: Length::Epochs(200)
+        }
     );
     assert_eq!(r.schedule.steps(60_000), 120_000);
     assert_eq!(r.model.config(28, 28, 1).unwrap().image_shape(), (28, 28, 1));
+}
+
+#[test]
+fn cats_are_the_write_ups() {
+    let r = Recipe::load("cats").unwrap();
+    let (init_std, norm_init_std) = (0.02, 0.0);
+    let model = ModelPart::Dcgan { nz: 30, ngf: 64, ndf: 32, leaky_slope: 0.1, init_std, norm_init_std };
+    assert_eq!(r.model, model);
+    assert_eq!(r.optimiser, Optimiser { lr_g: 3e-4, lr_d: 2e-4, beta1: 0.5, beta2: 0.999, eps: 1e-8 });
+    assert_eq!((r.seed, r.output.sample_every), (84, 55));
+    // 527 pictures: 16 batches of 32 and one of 15, 54 times.
+    assert_eq!((r.schedule.batch, r.schedule.epoch_steps(527), r.schedule.steps(527)), (32, 17, 918));
+    assert_eq!(
+        r.augment.unwrap(),
+        Augment {
+            flip: 0.0,
+            brightness: 0.2,
+            contrast: 0.0,
+            saturation: 0.2,
+            blur: [5, 9],
+            blur_sigma: [0.1, 1.2],
+        }
+    );
+}
+
+#[test]
+fn fashion_and_mnist_fixed_are_the_write_ups() {
+    let r = Recipe::load("fashion").unwrap();
+    let two = || vec![256, 256];
+    let (hidden_g, hidden_d) = (two(), two());
+    assert_eq!(r.model, ModelPart::Mlp { nz: 64, hidden_g, hidden_d, slope_g: 0.2, slope_d: 0.2 });
+    assert_eq!((r.optimiser.lr_g, r.optimiser.lr_d), (1e-4, 1e-4));
+    assert_eq!((r.schedule.batch, r.schedule.length), (100, Length::Epochs(200)));
+
+    let r = Recipe::load("mnist-fixed").unwrap();
+    let (hidden_g, hidden_d) = (two(), vec![256, 256, 256]);
+    assert_eq!(r.model, ModelPart::Mlp { nz: 64, hidden_g, hidden_d, slope_g: 0.0, slope_d: 0.2 });
+    assert_eq!(r.schedule.length, Length::Epochs(300));
+    assert_eq!(r.output.keep_at, [10, 50, 100, 300]);
+    // A shorter run keeps what it comes to; a flag that asks for more is an error.
+    let shorter = Overrides { length: Some(Length::Epochs(60)), ..Default::default() };
+    assert_eq!(r.clone().with(&shorter).unwrap().output.keep_at, [10, 50]);
+    let e = r.with(&Overrides { keep_at: Some(vec![10, 61]), ..shorter }).unwrap_err().to_string();
+    assert_eq!(e, "--keep-at: 61: the run ends after 60 epochs");
+}
+
+#[test]
+fn changes_and_outputs_out_of_range_are_one_line() {
+    let cats = BUILT_IN[1].1;
+    for (from, to, wanted) in [
+        ("flip = 0.0", "flip = 1.5", "flip: 1.5 is not in 0 to 1"),
+        ("flip = 0.0", "", "`flip` is missing in [augment]"),
+        ("blur = [5, 9]", "blur = [5, 8]", "blur: 8 is not an odd number in 1 to 31"),
+        ("blur = [5, 9]", "blur = [5]", "blur: 1 numbers, not two"),
+        ("[0.1, 1.2]", "[1.2, 0.1]", "blur_sigma: [1.2, 0.1] is not a range"),
+        ("[0.1, 1.2]", "0.1", "blur_sigma: a float where a list of numbers should be"),
+        (
+            "saturation = 0.2 ",
+            "satruation = 0.2 ",
+            "unknown key `satruation` in [augment]; did you mean `saturation`?",
+        ),
+        ("init_std = 0.02", "init_std = 2", "init_std: 2 is not in 0 to 1"),
+        ("keep_at = []", "keep_at = [3, 3]", "keep_at: 3 after 3: name each epoch once, rising"),
+        ("keep_at = []", "keep_at = [0]", "keep_at: 0: epochs are counted from 1"),
+        ("keep_at = []", "keep_at = [55]", "keep_at: 55: the run ends after 54 epochs"),
+        ("\"non-saturating\"", "\"minmax\"", "loss: must be one of non-saturating, minimax"),
+    ] {
+        let line = error_in(cats, from, to);
+        assert!(line.contains(wanted), "{line} should have {wanted}");
+    }
 }
 
 #[test]
@@ -119,7 +204,7 @@ fn what_is_written_reads_back() {
 fn unknown_keys_name_the_nearest() {
     assert_eq!(
         error_after("batch = 128", "bacth = 128"),
-        "my.toml: line 25: unknown key `bacth` in [schedule]; did you mean `batch`?"
+        "my.toml: line 27: unknown key `bacth` in [schedule]; did you mean `batch`?"
     );
     assert!(
         error_after("[optimiser]", "[optimizer]")

@@ -1,14 +1,24 @@
-//! What a run tells about itself: `metrics.jsonl` and `loss.png`.
+//! What a run tells about itself: `metrics.jsonl`, `scores.jsonl`, `loss.png` and `report.html`.
 
+mod chart;
+mod doctor;
+mod glyph;
+mod page;
 mod plot;
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use doctor::Doctor;
+pub use page::Facts;
+
 use crate::{Error, Result, atomic};
+use chart::{BLUE, Chart, Column, Curve, GREEN, ORANGE, columns};
+use page::Shots;
 
 /// One line of `metrics.jsonl`: a step and what it measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,6 +35,9 @@ pub struct Metrics {
     pub loss_d: f64,
     /// G's loss, in nats.
     pub loss_g: f64,
+    /// The value of the game, E log D(x) + E log(1 − D(G(z))), in nats: what D maximises. Where G's pictures cannot be told
+    /// from real ones it is −log 4 (Goodfellow et al. 2014, theorem 1).
+    pub value: f64,
     /// D's mean probability that the real pictures are real.
     pub d_x: f64,
     /// D's mean probability that the fakes are real, before its update.
@@ -35,12 +48,32 @@ pub struct Metrics {
     pub images_per_second: f64,
 }
 
-/// Writes `metrics.jsonl` as the run goes, and `loss.png` from it.
+/// One line of `scores.jsonl`: how far G's pictures are from those that it learns from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// The epoch at whose end it was measured, from 1.
+    pub epoch: u64,
+    /// Steps up to then.
+    pub step: u64,
+    /// The Fréchet distance of SqueezeNet features; 0 is best. It is not the FID.
+    pub fd_squeezenet: f64,
+    /// How many of G's pictures were measured.
+    pub fakes: usize,
+    /// How many real ones.
+    pub reals: usize,
+    /// Whether it is the best so far.
+    pub best: bool,
+}
+
+/// Writes what a run tells as it goes.
 pub struct Report {
-    path: PathBuf,
-    file: BufWriter<File>,
-    /// (D's loss, G's loss) of each step.
-    losses: Vec<[f32; 2]>,
+    folder: PathBuf,
+    metrics: BufWriter<File>,
+    /// Of each step: D's loss, G's loss, the game's value, D(x), D(G(z)).
+    series: [Vec<f32>; 5],
+    scores: Vec<Score>,
+    warnings: Vec<String>,
+    shots: Shots,
 }
 
 impl Report {
@@ -50,8 +83,15 @@ impl Report {
     /// The file cannot be made.
     pub fn create(run: &Path) -> Result<Report> {
         let path = run.join("metrics.jsonl");
-        let file = BufWriter::new(File::create(&path).map_err(Error::io(&path))?);
-        Ok(Report { path, file, losses: Vec::new() })
+        let metrics = BufWriter::new(File::create(&path).map_err(Error::io(&path))?);
+        Ok(Report {
+            folder: run.to_path_buf(),
+            metrics,
+            series: Default::default(),
+            scores: Vec::new(),
+            warnings: Vec::new(),
+            shots: Shots::default(),
+        })
     }
 
     /// Adds a step. Its line reaches the file at once and as a whole, for those who follow it.
@@ -59,17 +99,85 @@ impl Report {
     /// # Errors
     /// The file cannot be written.
     pub fn add(&mut self, metrics: &Metrics) -> Result<()> {
-        self.losses.push([metrics.loss_d as f32, metrics.loss_g as f32]);
+        let &Metrics { loss_d, loss_g, value, d_x, d_g_z1, .. } = metrics;
+        for (all, value) in self.series.iter_mut().zip([loss_d, loss_g, value, d_x, d_g_z1]) {
+            all.push(value as f32);
+        }
         let line = serde_json::to_string(metrics).expect("numbers are JSON");
-        writeln!(self.file, "{line}").and_then(|()| self.file.flush()).map_err(Error::io(&self.path))
+        writeln!(self.metrics, "{line}")
+            .and_then(|()| self.metrics.flush())
+            .map_err(Error::io(self.folder.join("metrics.jsonl")))
     }
 
-    /// Writes `loss.png` anew: both losses of every step so far.
+    /// Adds a score, to `scores.jsonl` too.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn plot(&self) -> Result<()> {
-        let png = plot::png(&self.losses);
-        atomic::write(&self.path.with_file_name("loss.png"), |out| out.write_all(&png))
+    pub fn score(&mut self, score: Score) -> Result<()> {
+        self.scores.push(score);
+        let lines: Vec<String> =
+            self.scores.iter().map(|s| serde_json::to_string(s).expect("numbers are JSON") + "\n").collect();
+        let path = self.folder.join("scores.jsonl");
+        atomic::write(&path, |out| out.write_all(lines.concat().as_bytes()))
+    }
+
+    /// The scores so far.
+    pub fn scores(&self) -> &[Score] {
+        &self.scores
+    }
+
+    /// Keeps a warning for the page.
+    pub fn warn(&mut self, line: &str) {
+        self.warnings.push(line.to_string());
+    }
+
+    /// Keeps the picture, `height · width · channels` bytes, that shows what G makes of the fixed latents at the end of an
+    /// epoch.
+    pub fn shot(&mut self, epoch: u64, size: (usize, usize, usize), bytes: &[u8]) {
+        self.shots.add(epoch, size, bytes);
+    }
+
+    /// Keeps the picture of real ones.
+    pub fn real(&mut self, size: (usize, usize, usize), bytes: &[u8]) {
+        self.shots.real(size, bytes);
+    }
+
+    /// Writes `loss.png` and `report.html` anew.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn write(&self, facts: &Facts, elapsed: Duration) -> Result<()> {
+        let charts = self.charts();
+        let png = plot::png(&charts);
+        atomic::write(&self.folder.join("loss.png"), |out| out.write_all(&png))?;
+        let html = page::html(facts, self, &charts, elapsed);
+        atomic::write(&self.folder.join("report.html"), |out| out.write_all(html.as_bytes()))
+    }
+
+    fn charts(&self) -> Vec<Chart> {
+        let [loss_d, loss_g, value, d_x, d_g_z] = &self.series;
+        let curve =
+            |name, colour, values: &[f32]| Curve { name, colour, columns: columns(values, plot::COLUMNS) };
+        let of_steps = |title, curves, mark| Chart { title, unit: "step", curves, mark };
+        let mut charts = vec![
+            of_steps("loss", vec![curve("D", BLUE, loss_d), curve("G", ORANGE, loss_g)], None),
+            of_steps("value of the game", vec![curve("V", GREEN, value)], Some(("-log 4", -(4f64.ln())))),
+            of_steps(
+                "probability of real",
+                vec![curve("D(x)", BLUE, d_x), curve("D(G(z))", ORANGE, d_g_z)],
+                Some(("0.5", 0.5)),
+            ),
+        ];
+        if !self.scores.is_empty() {
+            let column = |s: &Score| Column {
+                x: s.epoch as f64,
+                mean: s.fd_squeezenet,
+                range: s.fd_squeezenet..s.fd_squeezenet,
+            };
+            let columns = self.scores.iter().map(column).collect();
+            let curves = vec![Curve { name: "FD-SqueezeNet", colour: GREEN, columns }];
+            charts.push(Chart { title: "score", unit: "epoch", curves, mark: None });
+        }
+        charts
     }
 }

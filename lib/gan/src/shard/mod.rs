@@ -15,7 +15,6 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 pub use self::header::Dtype;
@@ -132,14 +131,15 @@ impl Shard {
         &self.map[self.header.data_start + i * size..][..size]
     }
 
-    /// Reads the pictures `indices` into `out`, `[B, H, W, C]`, normalised to [-1, 1]: `x / 127.5 − 1`.
+    /// Reads the pictures `indices` into `out`, `[B, H, W, C]`, normalised to [-1, 1]: `x / 127.5 − 1`. On the calling thread
+    /// alone: it goes on beside a training step, which has the others.
     ///
     /// # Panics
     /// If an index is not below [`Shard::len`] or `out` has another length.
     pub fn gather(&self, indices: &[usize], out: &mut [f32]) {
         let values = self.values();
         assert_eq!(out.len(), indices.len() * values, "room for {} pictures", indices.len());
-        out.par_chunks_exact_mut(values).zip(indices).for_each(|(out, &i)| match self.dtype() {
+        out.chunks_exact_mut(values).zip(indices).for_each(|(out, &i)| match self.dtype() {
             Dtype::U8 => out.iter_mut().zip(self.stored(i)).for_each(|(o, &x)| *o = to_unit(x)),
             Dtype::F32 => out.iter_mut().zip(floats(self.stored(i))).for_each(|(o, x)| *o = x),
         });

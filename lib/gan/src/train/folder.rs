@@ -10,7 +10,18 @@ use crate::{Error, Result, atomic};
 /// Where run folders are made when none is named.
 const RUNS: &str = "runs";
 /// What a run leaves in its folder, besides what [`Kind::file_name`] names.
-const FILES: [&str; 4] = ["recipe.toml", "metrics.jsonl", "loss.png", "real.png"];
+const FILES: [&str; 8] = [
+    "recipe.toml",
+    "metrics.jsonl",
+    "scores.jsonl",
+    "loss.png",
+    "real.png",
+    "progress.gif",
+    "report.html",
+    BEST,
+];
+/// The generator of the best score.
+pub const BEST: &str = "G_best.safetensors";
 /// Where the pictures that show its progress are.
 pub const SAMPLES: &str = "samples";
 
@@ -68,10 +79,16 @@ fn remove_old_run(folder: &Path) -> Result<()> {
             _ => {}
         }
     }
-    let samples = folder.join(SAMPLES);
-    let old = fs::read_dir(&samples).into_iter().flatten().filter_map(|e| Some(e.ok()?.path()));
-    for picture in old.filter(|p| p.file_name().is_some_and(|n| is_progress_picture(&n.to_string_lossy()))) {
-        fs::remove_file(&picture).map_err(Error::io(&picture))?;
+    for (place, pattern) in [
+        (folder.to_path_buf(), ("G_epoch-", ".safetensors")),
+        (folder.join(SAMPLES), ("epoch-", ".png")),
+        (folder.join(SAMPLES), ("step-", ".png")),
+    ] {
+        let old = fs::read_dir(&place).into_iter().flatten().filter_map(|e| Some(e.ok()?.path()));
+        for file in old.filter(|p| p.file_name().is_some_and(|n| is_numbered(&n.to_string_lossy(), pattern)))
+        {
+            fs::remove_file(&file).map_err(Error::io(&file))?;
+        }
     }
     Ok(())
 }
@@ -81,8 +98,19 @@ pub fn progress_picture(run: &Path, epoch: u64) -> PathBuf {
     run.join(SAMPLES).join(format!("epoch-{epoch:04}.png"))
 }
 
-fn is_progress_picture(name: &str) -> bool {
-    let number = name.strip_prefix("epoch-").and_then(|n| n.strip_suffix(".png"));
+/// The same after `step`, from 1.
+pub fn step_picture(run: &Path, step: u64) -> PathBuf {
+    run.join(SAMPLES).join(format!("step-{step:06}.png"))
+}
+
+/// The generator that is kept at the end of `epoch`, from 1.
+pub fn kept_generator(run: &Path, epoch: u64) -> PathBuf {
+    run.join(format!("G_epoch-{epoch:04}.safetensors"))
+}
+
+/// Whether a name is a number between two texts.
+fn is_numbered(name: &str, (before, after): (&str, &str)) -> bool {
+    let number = name.strip_prefix(before).and_then(|n| n.strip_suffix(after));
     number.is_some_and(|n| n.parse::<u64>().is_ok())
 }
 

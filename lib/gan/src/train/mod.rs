@@ -3,9 +3,11 @@
 
 pub mod folder;
 mod run;
+mod score;
 mod step;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use run::{Estimate, Outcome, Run};
 pub use step::{StepReport, Trainer};

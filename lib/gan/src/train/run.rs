@@ -2,29 +2,24 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use candle_core::{Device, Tensor};
 
-use super::folder::progress_picture;
-use super::{StepReport, Trainer};
+use super::watch::Watch;
+use super::{StepReport, Trainer, folder};
 use crate::checkpoint::{self, Kind, Meta, ShardId};
-use crate::latent::{latents, pictures};
 use crate::model::ModelConfig;
-use crate::picture::{encode_png, grid};
+use crate::picture::to_unit;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
-use crate::report::{Metrics, Report};
+use crate::report::Metrics;
 use crate::rng::{Stream, normals, permutation};
 use crate::shard::Shard;
-use crate::{Error, Result, atomic};
+use crate::{Error, Result};
 
-/// Pictures in `real.png` and in each that shows the progress.
-const SHOWN: usize = 64;
-/// Pictures in a row of them.
-const COLUMNS: usize = 8;
 /// Measured steps are repeated until they have taken this long together, or there were [`MOST_MEASURED`].
 const MEASURE_FOR: Duration = Duration::from_secs(1);
 const MOST_MEASURED: u32 = 8;
@@ -91,13 +86,17 @@ impl<'a> Run<'a> {
             other => other,
         };
         let model = recipe.model.config(shard.height(), shard.width(), shard.channels()).map_err(about)?;
+        if let Some(augment) = &recipe.augment {
+            augment.check_size(shard.height(), shard.width()).map_err(about)?;
+        }
         let precision = recipe.schedule.precision;
         precision.check(device)?;
         let generator = model.generator(recipe.seed, device)?.with_precision(precision);
         let discriminator = model.discriminator(recipe.seed, device)?.with_precision(precision);
         let optimiser = &recipe.optimiser;
         let trainer =
-            Trainer::new(generator, discriminator, &optimiser.generator(), &optimiser.discriminator())?;
+            Trainer::new(generator, discriminator, &optimiser.generator(), &optimiser.discriminator())?
+                .with_loss(recipe.schedule.loss);
         Ok(Run { recipe, model, shard, device, trainer })
     }
 
@@ -137,7 +136,7 @@ impl<'a> Run<'a> {
     }
 
     /// Trains, and leaves in `folder` the resolved recipe, the metrics, and at the end of every epoch and of the run the
-    /// state, both networks, pictures and the loss plot. Once `stop` is set it finishes its step, saves and returns.
+    /// state, both networks, pictures, plots and the page. Once `stop` is set it finishes its step, saves and returns.
     ///
     /// The last batch of an epoch is what is left, down to one picture: as in PyTorch's loader without `drop_last`. Every
     /// batch-norm of a DCGAN sees at least 4×4 values per picture, so even that has a variance.
@@ -149,55 +148,77 @@ impl<'a> Run<'a> {
         if stop.load(Ordering::Relaxed) {
             return Err(Error::Stopped);
         }
-        let toml = self.recipe.to_toml();
-        atomic::write(&folder.join("recipe.toml"), |out| out.write_all(toml.as_bytes()))?;
-        self.write_real(folder)?;
-        let mut report = Report::create(folder)?;
+        let model = self.model.clone();
+        let mut watch = Watch::begin(self.recipe, &model, self.shard, self.device, folder, progress)?;
+        let shuffled = self.batches();
+        let total = self.steps();
+        // On one thread of the pool: tensors are then allocated and freed on the same one, and its heap uses them again. No
+        // other work of the pool may be waited for here, since there may be no other thread.
+        rayon::scope(|_| {
+            thread::scope(|scope| {
+                // One batch waits while another is trained on.
+                let (sender, batches) = sync_channel(1);
+                scope.spawn(move || shuffled.send(total, &sender));
+                self.steps_on(batches, folder, stop, progress, &mut watch)
+            })
+        })
+    }
+
+    /// A step on each batch, to the last one or until `stop`.
+    fn steps_on(
+        &mut self,
+        batches: Receiver<Batch>,
+        folder: &Path,
+        stop: &AtomicBool,
+        progress: &dyn Progress,
+        watch: &mut Watch,
+    ) -> Result<Outcome> {
         let total = self.steps();
         let per_epoch = self.recipe.schedule.epoch_steps(self.shard.len());
         let (start, mut seen, mut saved) = (Instant::now(), 0, None);
-        let shuffled = self.batches();
-        thread::scope(|scope| {
-            // One batch waits while another is trained on.
-            let (sender, batches) = sync_channel(1);
-            scope.spawn(move || shuffled.send(total, &sender));
-            let mut clock = Instant::now();
-            for (step, batch) in (1..).zip(batches) {
-                let epoch = (step - 1) / per_epoch + 1;
-                let count = batch.count;
-                let (real, z, fresh) = self.tensors(batch)?;
-                let losses = self.trainer.step(&real, &z, fresh.as_ref())?;
-                if !losses.is_finite() {
-                    return Err(diverged(step, "the loss is not finite", folder, saved));
-                }
-                let metrics = metrics(step, epoch, &losses, count as f64 / clock.elapsed().as_secs_f64());
-                clock = Instant::now();
-                seen += count;
-                report.add(&metrics)?;
-                progress.at(step, total, &note(&metrics, seen as f64 / start.elapsed().as_secs_f64()));
-                let stopped = stop.load(Ordering::Relaxed) && step < total;
-                if step % per_epoch == 0 || step == total || stopped {
-                    self.save(folder, step, epoch, saved)?;
-                    saved = Some(step);
-                    self.write_progress(folder, step, epoch)?;
-                    report.plot()?;
-                    // Saving is not training: it counts for no step's speed.
-                    clock = Instant::now();
-                }
-                if step == total || stopped {
-                    let duration = start.elapsed();
-                    return Ok(Outcome {
-                        generator: folder.join(Kind::Generator.file_name()),
-                        step,
-                        epoch,
-                        stopped,
-                        duration,
-                        images_per_second: seen as f64 / duration.as_secs_f64(),
-                    });
-                }
+        let mut clock = Instant::now();
+        for (step, batch) in (1..).zip(batches) {
+            let epoch = (step - 1) / per_epoch + 1;
+            let count = batch.count;
+            let (real, z, fresh) = self.tensors(batch)?;
+            let losses = self.trainer.step(&real, &z, fresh.as_ref())?;
+            if !losses.is_finite() {
+                return Err(diverged(step, "the loss is not finite", folder, saved));
             }
-            unreachable!("there are as many batches as steps")
-        })
+            let metrics = metrics(step, epoch, &losses, count as f64 / clock.elapsed().as_secs_f64());
+            seen += count;
+            watch.step(&metrics, &self.trainer.generator)?;
+            progress.at(step, total, &note(&metrics, seen as f64 / start.elapsed().as_secs_f64()));
+            // What is shown and saved is not training: it counts for no step's speed.
+            clock = Instant::now();
+            let stopped = stop.load(Ordering::Relaxed) && step < total;
+            if step % per_epoch == 0 || step == total || stopped {
+                self.save(folder, step, epoch, saved)?;
+                saved = Some(step);
+                if self.recipe.output.keep_at.contains(&epoch) && step % per_epoch == 0 {
+                    self.keep(&folder::kept_generator(folder, epoch), step, epoch)?;
+                }
+                let best = watch.score(step, epoch, &self.trainer.generator)?.is_some_and(|score| score.best);
+                if best {
+                    self.keep(&folder.join(folder::BEST), step, epoch)?;
+                }
+                watch.epoch(step, epoch, &self.trainer.generator, start.elapsed())?;
+                clock = Instant::now();
+            }
+            if step == total || stopped {
+                watch.end()?;
+                let duration = start.elapsed();
+                return Ok(Outcome {
+                    generator: folder.join(Kind::Generator.file_name()),
+                    step,
+                    epoch,
+                    stopped,
+                    duration,
+                    images_per_second: seen as f64 / duration.as_secs_f64(),
+                });
+            }
+        }
+        unreachable!("there are as many batches as steps")
     }
 
     fn batches(&self) -> Batches<'a> {
@@ -218,9 +239,28 @@ impl<'a> Run<'a> {
         if !checkpoint::is_finite(&state)? {
             return Err(diverged(step, "a weight is not finite", folder, saved));
         }
+        let mut meta = self.meta(step, epoch);
+        checkpoint::write(&folder.join(meta.kind.file_name()), &meta, &state)?;
+        meta.kind = Kind::Discriminator;
+        // In a step D runs on the real pictures, on the fakes, and on pictures for G.
+        let tensors = with_batches_tracked(self.trainer.discriminator.tensors()?, 3 * step)?;
+        checkpoint::write(&folder.join(meta.kind.file_name()), &meta, &tensors)?;
+        self.keep(&folder.join(Kind::Generator.file_name()), step, epoch)
+    }
+
+    /// Writes the generator.
+    fn keep(&self, path: &Path, step: u64, epoch: u64) -> Result<()> {
+        // In a step it runs once, or a second time on noise of its own.
+        let batches = if self.recipe.schedule.fresh_noise { 2 * step } else { step };
+        let tensors = with_batches_tracked(self.trainer.generator.tensors()?, batches)?;
+        checkpoint::write(path, &Meta { kind: Kind::Generator, ..self.meta(step, epoch) }, &tensors)
+    }
+
+    /// What the state's file says of itself.
+    fn meta(&self, step: u64, epoch: u64) -> Meta {
         let name = self.shard.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
         let hash = self.shard.meta().content_hash.clone();
-        let mut meta = Meta {
+        Meta {
             kind: Kind::State,
             model: self.model.clone(),
             recipe: self.recipe.clone(),
@@ -228,46 +268,7 @@ impl<'a> Run<'a> {
             step,
             epoch,
             tool: env!("CARGO_PKG_VERSION").into(),
-        };
-        checkpoint::write(&folder.join(meta.kind.file_name()), &meta, &state)?;
-        // In a step G runs once, or a second time on noise of its own, and D on the real pictures, on the fakes, and on
-        // pictures for G.
-        let of_g = if self.recipe.schedule.fresh_noise { 2 * step } else { step };
-        let networks = [
-            (Kind::Generator, &self.trainer.generator, of_g),
-            (Kind::Discriminator, &self.trainer.discriminator, 3 * step),
-        ];
-        for (kind, network, batches) in networks {
-            meta.kind = kind;
-            let tensors = with_batches_tracked(network.tensors()?, batches)?;
-            checkpoint::write(&folder.join(kind.file_name()), &meta, &tensors)?;
         }
-        Ok(())
-    }
-
-    /// The pictures that the generator now makes of the fixed noise.
-    fn write_progress(&self, folder: &Path, step: u64, epoch: u64) -> Result<()> {
-        let nz = self.model.latent_size();
-        let z = latents(self.recipe.seed, Stream::FixedNoise, 0, SHOWN, nz, self.device)?;
-        let bytes = pictures(&self.trainer.generator, &z)?;
-        self.write_grid(&progress_picture(folder, epoch), &bytes, &format!("step {step}, fixed noise"))
-    }
-
-    /// The first pictures of the first epoch, as the networks get them.
-    fn write_real(&self, folder: &Path) -> Result<()> {
-        let order = permutation(self.recipe.seed, Stream::Shuffle, 0, self.shard.len());
-        let (h, w, c) = self.model.image_shape();
-        let mut bytes = vec![0; SHOWN.min(order.len()) * h * w * c];
-        bytes.chunks_exact_mut(h * w * c).zip(order).for_each(|(out, i)| self.shard.pixels(i, out));
-        self.write_grid(&folder.join("real.png"), &bytes, "training pictures")
-    }
-
-    fn write_grid(&self, path: &Path, bytes: &[u8], text: &str) -> Result<()> {
-        let (h, w, c) = self.model.image_shape();
-        let cells: Vec<&[u8]> = bytes.chunks_exact(h * w * c).collect();
-        let (width, height, bytes) = grid(&cells, w, h, c, COLUMNS);
-        let png = encode_png(width, height, c, &bytes, &[("gantools", text)]);
-        atomic::write(path, |out| out.write_all(&png))
     }
 }
 
@@ -296,8 +297,20 @@ impl Batches<'_> {
     /// The pictures of these indices, and the latents of `step`, counted from 0.
     fn gather(&self, indices: &[usize], step: u64) -> Batch {
         let (shard, count) = (self.shard, indices.len());
-        let mut real = vec![0.0; count * shard.height() * shard.width() * shard.channels()];
-        shard.gather(indices, &mut real);
+        let size = (shard.height(), shard.width(), shard.channels());
+        let numbers = size.0 * size.1 * size.2;
+        let mut real = vec![0.0; count * numbers];
+        match &self.recipe.augment {
+            None => shard.gather(indices, &mut real),
+            Some(augment) => {
+                let mut pixels = vec![0; numbers];
+                for (place, (out, &i)) in real.chunks_exact_mut(numbers).zip(indices).enumerate() {
+                    shard.pixels(i, &mut pixels);
+                    augment.apply(self.recipe.seed, step, place, size, &mut pixels);
+                    out.iter_mut().zip(&pixels).for_each(|(out, &x)| *out = to_unit(x));
+                }
+            }
+        }
         let latents = |stream| {
             let mut z = vec![0.0; count * self.nz];
             normals(self.recipe.seed, stream, step, &mut z);
@@ -320,7 +333,20 @@ fn with_batches_tracked(mut tensors: Vec<(String, Tensor)>, batches: u64) -> Res
 fn metrics(step: u64, epoch: u64, losses: &StepReport, images_per_second: f64) -> Metrics {
     let &StepReport { loss_d_real, loss_d_fake, loss_g, d_x, d_g_z1, d_g_z2 } = losses;
     let loss_d = losses.loss_d();
-    Metrics { step, epoch, loss_d_real, loss_d_fake, loss_d, loss_g, d_x, d_g_z1, d_g_z2, images_per_second }
+    let value = -loss_d;
+    Metrics {
+        step,
+        epoch,
+        loss_d_real,
+        loss_d_fake,
+        loss_d,
+        loss_g,
+        value,
+        d_x,
+        d_g_z1,
+        d_g_z2,
+        images_per_second,
+    }
 }
 
 /// What stands beside the bar.

@@ -6,7 +6,7 @@ use candle_core::Tensor;
 
 use crate::adam::{Adam, AdamConfig};
 use crate::layer::{Grads, Network, Seen, Tape, Wanted};
-use crate::loss::{Loss, binary_cross_entropy};
+use crate::loss::{GeneratorLoss, Loss, binary_cross_entropy};
 use crate::{Error, Result};
 
 const REAL: f64 = 1.0;
@@ -21,6 +21,7 @@ pub struct Trainer {
     pub discriminator: Network,
     adam_g: Adam,
     adam_d: Adam,
+    loss: GeneratorLoss,
 }
 
 /// What a step measured; probabilities are means of σ(logit) over the batch.
@@ -89,7 +90,13 @@ impl Trainer {
         adam_d: &AdamConfig,
     ) -> Result<Trainer> {
         let (adam_g, adam_d) = (Adam::new(adam_g, &generator)?, Adam::new(adam_d, &discriminator)?);
-        Ok(Trainer { generator, discriminator, adam_g, adam_d })
+        Ok(Trainer { generator, discriminator, adam_g, adam_d, loss: GeneratorLoss::default() })
+    }
+
+    /// The same trainer with another loss for G.
+    pub fn with_loss(mut self, loss: GeneratorLoss) -> Trainer {
+        self.loss = loss;
+        self
     }
 
     /// A trainer in the same state that shares nothing with this one.
@@ -99,6 +106,7 @@ impl Trainer {
             discriminator: self.discriminator.copy()?,
             adam_g: self.adam_g.copy()?,
             adam_d: self.adam_d.copy()?,
+            loss: self.loss,
         })
     }
 
@@ -162,7 +170,7 @@ impl Trainer {
         Ok(DiscriminatorPass { grads: reals.grads, real: reals.loss, fake: passed.loss, fakes })
     }
 
-    /// G's loss (D should call its pictures real) and the gradients of its parameters, on the pictures of `fresh`
+    /// G's loss and the gradients of its parameters, on the pictures of `fresh`
     /// latents or else on `fakes`.
     fn generator_gradients(
         &mut self,
@@ -174,7 +182,7 @@ impl Trainer {
             None => fakes,
         };
         let (logits, through_d) = self.discriminator.forward_train(&pictures)?;
-        let loss = binary_cross_entropy(&logits, REAL)?;
+        let loss = self.loss.of(&logits)?;
         let at_pictures = match self.discriminator.backward(through_d, loss.grad.clone(), Wanted::Input)? {
             Grads::Input(grad) => grad,
             Grads::Parameters(_) => unreachable!("the input's gradient was wanted"),

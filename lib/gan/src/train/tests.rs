@@ -74,6 +74,7 @@ fn a_run_leaves_its_files_the_same_at_any_number_of_threads() {
         "real.png",
         "recipe.toml",
         "loss.png",
+        "progress.gif",
     ]) {
         let [one, two] = runs.each_ref().map(|run| fs::read(run.join(name)).unwrap());
         assert!(one == two && !one.is_empty(), "{name}");
@@ -85,6 +86,7 @@ fn a_run_leaves_its_files_the_same_at_any_number_of_threads() {
     );
     for m in &lines {
         assert_eq!(m.loss_d, m.loss_d_real + m.loss_d_fake);
+        assert_eq!(m.value, -m.loss_d);
         assert!([m.d_x, m.d_g_z1, m.d_g_z2].iter().all(|p| (0.0..=1.0).contains(p)));
         assert!(m.loss_g > 0.0 && m.images_per_second > 0.0);
     }

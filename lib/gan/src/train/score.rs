@@ -1,0 +1,75 @@
+//! The score of a generator in training: how far its pictures are from those that it learns from.
+
+use candle_core::Device;
+
+use crate::Result;
+use crate::features::Extractor;
+use crate::frechet::{self, Gaussian, Moments};
+use crate::latent::{PORTION, latents, pictures};
+use crate::layer::{Network, Precision};
+use crate::model::ModelConfig;
+use crate::picture::Picture;
+use crate::rng::{Stream, permutation};
+use crate::shard::Shard;
+
+/// Pictures of G that are measured, but no more than there are real ones: 32 portions.
+const FAKES: usize = 32 * PORTION;
+/// Real pictures that are measured: a random choice of so many.
+const REALS: usize = 10_000;
+
+/// SqueezeNet, whose weights are built in, and the statistics of the real pictures.
+pub struct Scorer {
+    extractor: Extractor,
+    real: Gaussian,
+    /// How many real pictures that is of.
+    pub reals: usize,
+    /// How many of G's pictures are measured.
+    pub fakes: usize,
+}
+
+impl Scorer {
+    /// Measures the pictures of `shard`: some seconds for each thousand.
+    ///
+    /// # Errors
+    /// A single picture, which has no covariance.
+    pub fn new(shard: &Shard, seed: u64) -> Result<Scorer> {
+        let extractor = Extractor::squeezenet(Precision::F32, &Device::Cpu)?;
+        let mut order = permutation(seed, Stream::Score, u64::MAX >> 8, shard.len());
+        order.truncate(REALS);
+        let (height, width, channels) = (shard.height(), shard.width(), shard.channels());
+        let mut moments = Moments::new(extractor.dims());
+        for indices in order.chunks(PORTION) {
+            let mut bytes = vec![0; indices.len() * height * width * channels];
+            let each = bytes.chunks_exact_mut(height * width * channels).zip(indices);
+            each.for_each(|(out, &i)| shard.pixels(i, out));
+            moments.push(&extractor.run(&to_pictures(&bytes, (height, width, channels)))?);
+        }
+        let fakes = FAKES.min(order.len());
+        Ok(Scorer { extractor, real: moments.gaussian()?, reals: order.len(), fakes })
+    }
+
+    /// The Fréchet distance of the features of what `generator` makes of latents that are the same each time, in evaluation
+    /// mode.
+    ///
+    /// # Errors
+    /// NaN from the generator.
+    pub fn score(&self, generator: &Network, model: &ModelConfig, seed: u64, device: &Device) -> Result<f64> {
+        let mut moments = Moments::new(self.extractor.dims());
+        for first in (0..self.fakes).step_by(PORTION) {
+            let z = latents(seed, Stream::Score, first as u64, PORTION, model.latent_size(), device)?;
+            let mut made = to_pictures(&pictures(generator, &z)?, model.image_shape());
+            made.truncate(self.fakes - first);
+            moments.push(&self.extractor.run(&made)?);
+        }
+        frechet::distance(&self.real, &moments.gaussian()?)
+    }
+}
+
+/// Bytes `[B, H, W, C]` as pictures; grey ones become RGB.
+fn to_pictures(bytes: &[u8], (height, width, channels): (usize, usize, usize)) -> Vec<Picture> {
+    let picture = |bytes: &[u8]| match channels {
+        1 => Picture::from_grey(width, height, bytes),
+        _ => Picture { width, height, rgb: bytes.to_vec() },
+    };
+    bytes.chunks_exact(height * width * channels).map(picture).collect()
+}
