@@ -1,6 +1,6 @@
-//! `sample`: a generator → a folder of PNGs.
+//! `sample`: a generator → a folder of PNGs, or one file of a walk, a sum or pairs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -8,12 +8,13 @@ use clap::Parser;
 use gan::Error;
 use gan::checkpoint::{self, Generator};
 use gan::device::{self, Device};
-use gan::latent::{Job, sample};
+use gan::latent::{Expr, Form, Job, Latents, Near, Walk, pairs, sample, sheet};
 use gan::layer::Precision;
-use gantools::{Answer, Bar, Common, operand, precision, stop_flag};
+use gan::shard::Shard;
+use gantools::{Answer, Bar, Common, Usage, operand, precision, stop_flag};
 use serde_json::json;
 
-/// Make pictures with a trained generator, and print their folder.
+/// Make pictures with a trained generator, and print their folder (or file).
 ///
 /// Picture i depends on the generator, the seed and i alone. The folder takes its place whole, at the end; one that
 /// `sample` made is replaced.
@@ -23,15 +24,33 @@ struct Args {
     /// The generator [default: one line from stdin, the path or a JSON object with `path`]
     #[arg(value_name = "G.safetensors")]
     generator: Option<PathBuf>,
-    /// How many pictures
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    count: u32,
-    /// The folder for 000000.png, 000001.png, …
-    #[arg(short, long, value_name = "DIR", default_value = "fakes/")]
-    out: PathBuf,
+    /// How many pictures [default: 64, or all of --latents]
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), conflicts_with_all = ["interpolate", "expr"])]
+    count: Option<u32>,
+    /// The folder for 000000.png, 000001.png, …, or the one file of --interpolate (see there), --expr or --nearest (.png) [default: fakes/, expr.png or nearest.png]
+    #[arg(short, long, value_name = "PATH")]
+    out: Option<PathBuf>,
     /// Which pictures
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
+    /// Make the pictures between some: the numbers of two or more, on the arc from each to the next. -o names a folder, or a file by its form: .png, one row; .gif or .apng, an animation there and back (or round, where the last is the first)
+    #[arg(long, value_name = "A,B,…", value_delimiter = ',', conflicts_with_all = ["expr", "nearest"])]
+    interpolate: Option<Vec<u32>>,
+    /// How many pictures --interpolate makes, the first and the last included [default: 16]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=10_000), requires = "interpolate")]
+    frames: Option<u32>,
+    /// Make what a sum of pictures comes to, beside its terms: "mean(3,7) - mean(1,4) + 0.5*2". Whole numbers are pictures, factors have a point; there are + - * / and parentheses
+    #[arg(long, value_name = "SUM", allow_hyphen_values = true, conflicts_with_all = ["nearest", "grid"])]
+    expr: Option<Expr>,
+    /// Show each picture beside the nearest one of a shard, which tells whether the generator memorised it; up to 4096
+    #[arg(long, value_name = "SHARD", conflicts_with = "grid")]
+    nearest: Option<PathBuf>,
+    /// Take the latents from a safetensors file (tensor `latents`, or its only one, [N, nz]): picture i is of row i
+    #[arg(long, value_name = "FILE", conflicts_with = "seed")]
+    latents: Option<PathBuf>,
+    /// Also write the latents of the pictures made, for --latents
+    #[arg(long, value_name = "FILE")]
+    save_latents: Option<PathBuf>,
     /// Pictures that a thread makes before it writes them, in multiples of 64; changes no byte of them
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     batch: u32,
@@ -47,12 +66,15 @@ struct Args {
     /// Tell what the generator is, and make nothing
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
     info: Option<Option<PathBuf>>,
-    /// Replace a folder though it holds what `sample` did not make
+    /// Replace a folder, or a file of latents, though it holds what `sample` did not make
     #[arg(long)]
     force: bool,
     #[command(flatten)]
     common: Common,
 }
+
+/// The most pictures that --nearest shows.
+const MAX_PAIRS: usize = 4096;
 
 fn main() -> ExitCode {
     gantools::main(|args: &Args| &args.common, run)
@@ -64,35 +86,103 @@ fn run(args: Args) -> Result<Answer> {
         let info = checkpoint::info(&operand(file.or(args.generator), usage)?)?;
         return Ok(Answer { text: info.text, json: info.json });
     }
+    let out = place(&args)?;
     let device = device::parse(&args.device)?;
     args.precision.check(&device)?;
     let mut generator = checkpoint::generator(&operand(args.generator.clone(), usage)?, &device)?;
     generator.network = generator.network.with_precision(args.precision);
-    make(&args, &generator, &device)?;
-    Ok(Answer::path(
-        &args.out,
-        json!({ "count": args.count, "seed": args.seed, "generator": generator.hash, "grid": args.grid }),
-    ))
+    make(&args, &out, &generator, &device)
 }
 
-fn make(args: &Args, generator: &Generator, device: &Device) -> Result<()> {
+/// Where the pictures go; a file where they make one.
+fn place(args: &Args) -> Result<PathBuf> {
+    let default = match (&args.expr, &args.nearest) {
+        (Some(_), _) => "expr.png",
+        (_, Some(_)) => "nearest.png",
+        _ => "fakes/",
+    };
+    let out = args.out.clone().unwrap_or(default.into());
+    if (args.expr.is_some() || args.nearest.is_some()) && Form::of(&out) != Some(Form::Row) {
+        let what = format!("-o {}: --expr and --nearest make one picture: name a .png", out.display());
+        return Err(Usage(what).into());
+    }
+    if args.grid.is_some() && args.interpolate.is_some() && Form::of(&out).is_some() {
+        let what = format!("--grid is for folders, and {} is one file", out.display());
+        return Err(Usage(what).into());
+    }
+    Ok(out)
+}
+
+fn make(args: &Args, out: &Path, generator: &Generator, device: &Device) -> Result<Answer> {
+    let shard = args.nearest.as_deref().map(Shard::open).transpose()?;
+    if let Some(shard) = &shard {
+        gantools::mapped("sample", shard.path());
+    }
+    let walk = match &args.interpolate {
+        Some(pictures) => Some(Walk::new(pictures, args.frames.unwrap_or(16) as usize)?),
+        None => None,
+    };
+    let latents = latents(args, walk.as_ref(), generator.model.latent_size())?;
     let stop = stop_flag()?;
     let bar = Bar::new("sample", &args.common);
     bar.advise(args.precision);
     let job = Job {
         generator,
         device,
-        seed: args.seed,
-        count: args.count as usize,
+        latents: &latents,
         batch: args.batch as usize,
-        out: &args.out,
-        grid: args.grid.as_deref(),
+        out,
+        save: args.save_latents.as_deref(),
         force: args.force,
     };
-    let done = sample(&job, stop, &bar);
+    let mut answer = latents.about().clone();
+    let form = Form::of(out).filter(|_| walk.is_some());
+    let order = walk.map_or(Vec::new(), |walk| walk.order());
+    let done = match (&shard, &args.expr, form) {
+        (Some(shard), ..) => pairs(&job, shard, stop, &bar).map(|near| answer["pairs"] = table(&bar, &near)),
+        (_, Some(_), _) => sheet(&job, Form::Row, &[], stop, &bar),
+        (.., Some(form)) => sheet(&job, form, &order, stop, &bar),
+        (.., None) => sample(&job, args.grid.as_deref(), stop, &bar),
+    };
     bar.finish();
     match done {
-        Err(Error::Stopped) => anyhow::bail!("stopped; {} is as it was", args.out.display()),
-        other => Ok(other?),
+        Err(Error::Stopped) => anyhow::bail!("stopped; {} is as it was", out.display()),
+        other => other?,
     }
+    answer["count"] = latents.count().into();
+    answer["generator"] = generator.hash.as_str().into();
+    answer["grid"] = json!(args.grid);
+    answer["saved_latents"] = json!(args.save_latents);
+    Ok(Answer::path(out, answer))
+}
+
+/// The latents that the flags ask for.
+fn latents(args: &Args, walk: Option<&Walk>, nz: usize) -> Result<Latents> {
+    let source = match (&args.latents, args.count) {
+        (Some(path), None) => Latents::read(path, nz)?,
+        (Some(path), Some(n)) => Latents::read(path, nz)?.first(n as usize)?,
+        (None, n) => Latents::drawn(args.seed, n.unwrap_or(64) as usize, nz),
+    };
+    if args.nearest.is_some() && source.count() > MAX_PAIRS {
+        anyhow::bail!(
+            "--nearest shows {MAX_PAIRS} pictures at most, not {}: name fewer with -n",
+            source.count()
+        );
+    }
+    Ok(match (walk, &args.expr) {
+        (Some(walk), _) => walk.latents(&source)?,
+        (_, Some(expr)) => expr.latents(&source)?,
+        _ => source,
+    })
+}
+
+/// Tells each picture's nearest one on stderr, and gives them for `--json`.
+fn table(bar: &Bar, near: &[Near]) -> serde_json::Value {
+    bar.finish();
+    bar.say("picture  nearest  root-mean-square distance, of 255");
+    for (i, near) in near.iter().enumerate() {
+        bar.say(&format!("{i:7}  {:7}  {:6.2}", near.index, near.rms));
+    }
+    let pair = |(i, near): (usize, &Near)| json!({ "index": i, "nearest": near.index, "rms": near.rms });
+    near.iter().enumerate().map(pair).collect()
 }

@@ -182,3 +182,213 @@ fn errors_are_one_line_that_names_the_file_or_flag() {
     assert!(!place.path("fakes").exists());
     assert!(!place.names(".").iter().any(|n| n.starts_with('.')), "no temporary folder is left");
 }
+
+fn rgb(place: &Place, name: &str) -> image::RgbImage {
+    image::open(place.path(name)).unwrap_or_else(|e| panic!("{name}: {e}")).to_rgb8()
+}
+
+/// Cell `i` of a row of pictures of 32×32.
+fn cell(row: &image::RgbImage, i: u32) -> image::RgbImage {
+    image::imageops::crop_imm(row, i * 34 + 2, 2, 32, 32).to_image()
+}
+
+#[test]
+fn a_walk_goes_from_picture_to_picture() {
+    let place = place();
+    place.run("sample G.safetensors --seed 4 -q").line();
+    let done = place.run("sample G.safetensors --seed 4 --interpolate 7,63,2 --frames 9 -o walk --json -q");
+    let json = done.json();
+    assert_eq!((&json["path"], &json["count"], &json["seed"]), (&"walk".into(), &9.into(), &4.into()));
+    assert_eq!(place.names("walk").len(), 10);
+    for (frame, picture) in [(0, 7), (4, 63), (8, 2)] {
+        let (frame, picture) = (format!("walk/{frame:06}.png"), format!("fakes/{picture:06}.png"));
+        assert_eq!(rgb(&place, &frame), rgb(&place, &picture), "{frame}");
+    }
+    let about = text(&place.read("walk/000003.png"));
+    assert_eq!(about["interpolate"], serde_json::json!([7, 63, 2]));
+    assert_eq!((&about["index"], &about["frames"]), (&3.into(), &9.into()));
+
+    let row = "sample G.safetensors --seed 4 --interpolate 7,63,2 --frames 9 -o row.png -q";
+    assert_eq!(place.run(row).line(), "row.png");
+    let row = rgb(&place, "row.png");
+    assert_eq!(row.dimensions(), (9 * 34 + 2, 36));
+    (0..9).for_each(|i| assert_eq!(cell(&row, i), rgb(&place, &format!("walk/{i:06}.png"))));
+    // 16 frames unless told otherwise; there and back, or round.
+    for (flags, out, frames) in [
+        ("--interpolate 1,2", "walk.gif", 30),
+        ("--interpolate 1,2,1 --frames 5", "round.gif", 4),
+        ("--interpolate 1,2", "walk.apng", 30),
+    ] {
+        assert_eq!(place.run(&format!("sample G.safetensors {flags} -o {out} -q")).line(), out);
+        let file = place.read(out);
+        let found = match out.ends_with("gif") {
+            true => file.windows(3).filter(|w| w == b"\x21\xf9\x04").count(),
+            false => file.windows(4).filter(|w| w == b"fcTL").count(),
+        };
+        assert_eq!(found, frames, "{out}");
+        let again = place.run(&format!("sample G.safetensors {flags} -o again.{out} -q --threads 1"));
+        assert!(place.read(again.line()) == file, "{out}: the same bytes");
+    }
+    // In a pipe a walk is a folder like any other; a grid shows its first 64.
+    place.run("sample G.safetensors --interpolate 1,2 --grid grid.png -q").line();
+    assert_eq!(
+        (place.names("fakes").len(), rgb(&place, "grid.png").dimensions()),
+        (17, (8 * 34 + 2, 2 * 34 + 2))
+    );
+}
+
+#[test]
+fn a_sum_of_pictures_is_shown_beside_its_terms() {
+    let place = place();
+    place.run("sample G.safetensors -n 10 -q").line();
+    let flags = ["--expr", "mean(3, 7) - 9 + 0.5*2", "--json", "-q", "--save-latents", "z.safetensors"];
+    let mut command = place.command("sample G.safetensors");
+    let json = crate::common::Done::from(command.args(flags).output().unwrap()).json();
+    assert_eq!((&json["path"], &json["count"]), (&"expr.png".into(), &4.into()));
+    assert_eq!(json["expr"], "mean(3, 7) - 9 + 0.5*2");
+    let about = text(&place.read("expr.png"));
+    assert_eq!((&about["expr"], &about["generator"]), (&json["expr"], &json["generator"]));
+    let row = rgb(&place, "expr.png");
+    assert_eq!(row.dimensions(), (4 * 34 + 2, 36));
+    assert_eq!(cell(&row, 1), rgb(&place, "fakes/000009.png"));
+    assert_eq!(cell(&row, 2), rgb(&place, "fakes/000002.png"));
+    // The result is what its latent makes, and -1 is a sum, too.
+    place.run("sample G.safetensors --latents z.safetensors -o sum -q").line();
+    assert_eq!(cell(&row, 3), rgb(&place, "sum/000003.png"));
+    place.run("sample G.safetensors --expr -1*-1.0 -o one.png -q").line();
+    assert_eq!(cell(&rgb(&place, "one.png"), 1), rgb(&place, "fakes/000001.png"));
+}
+
+#[test]
+fn saved_latents_make_the_same_pictures() {
+    let place = place();
+    place.run("sample G.safetensors -n 70 --seed 9 --save-latents z.safetensors -q").line();
+    let json = place.run("sample G.safetensors --latents z.safetensors -o again --json -q").json();
+    assert_eq!((&json["count"], &json["seed"]), (&70.into(), &serde_json::Value::Null));
+    assert_eq!(json["latents"].as_str().unwrap().len(), 64, "the file's hash");
+    for i in 0..70 {
+        let name = format!("{i:06}.png");
+        assert_eq!(rgb(&place, &format!("again/{name}")), rgb(&place, &format!("fakes/{name}")), "{name}");
+    }
+    assert_eq!(text(&place.read("again/000000.png"))["latents"], json["latents"]);
+    let bytes = place.read("z.safetensors");
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let latents = tensors.tensor("latents").unwrap();
+    assert_eq!((latents.dtype(), latents.shape()), (safetensors::Dtype::F32, &[70, 6][..]));
+    // A part of them; walks and sums of them; the same file again.
+    place.run("sample G.safetensors --latents z.safetensors -n 3 -o some -q").line();
+    assert_eq!(place.names("some").len(), 4);
+    place.run("sample G.safetensors --latents z.safetensors --interpolate 69,0 -o walk.png -q").line();
+    assert_eq!(cell(&rgb(&place, "walk.png"), 0), rgb(&place, "fakes/000069.png"));
+    place.run("sample G.safetensors -n 70 --seed 9 --save-latents z.safetensors --threads 1 -q").line();
+    assert!(place.read("z.safetensors") == bytes, "the same bytes");
+}
+
+#[test]
+fn pictures_are_shown_beside_their_nearest() {
+    let place = place();
+    place.run("sample G.safetensors -n 10 -q").line();
+    let done = place.run("sample G.safetensors --nearest faces-32.safetensors -n 10 --json");
+    let json = done.json();
+    assert_eq!((&json["path"], &json["count"]), (&"nearest.png".into(), &10.into()));
+    assert_eq!(done.stderr.lines().count(), 11, "a table: {}", done.stderr);
+    let grid = rgb(&place, "nearest.png");
+    assert_eq!(grid.dimensions(), (8 * 66 + 2, 2 * 34 + 2));
+    let shard = place.read("faces-32.safetensors");
+    let shard = safetensors::SafeTensors::deserialize(&shard).unwrap();
+    let faces: Vec<&[u8]> = shard.tensor("images").unwrap().data().chunks_exact(32 * 32 * 3).collect();
+    let rms = |a: &[u8], b: &[u8]| {
+        let sum: f64 = a.iter().zip(b).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum();
+        (sum / a.len() as f64).sqrt()
+    };
+    for (i, pair) in json["pairs"].as_array().unwrap().iter().enumerate() {
+        let (x, y) = (i as u32 % 8 * 66 + 2, i as u32 / 8 * 34 + 2);
+        let half = |x| image::imageops::crop_imm(&grid, x, y, 32, 32).to_image();
+        let (left, right) = (half(x), half(x + 32));
+        assert_eq!(left, rgb(&place, &format!("fakes/{i:06}.png")));
+        let nearest = pair["nearest"].as_u64().unwrap() as usize;
+        assert_eq!(right.as_raw(), faces[nearest]);
+        let best = faces.iter().map(|face| rms(&left, face)).fold(f64::INFINITY, f64::min);
+        assert!((pair["rms"].as_f64().unwrap() - best).abs() < 1e-9, "{pair}, but {best}");
+        assert_eq!(text(&place.read("nearest.png"))["nearest"][i], pair["nearest"]);
+    }
+    let other = "sample G.safetensors --nearest faces-32.safetensors -n 10 --threads 1 -q -o other.png";
+    let other = place.run(other);
+    assert_eq!((other.line(), &*other.stderr), ("other.png", ""));
+    assert!(place.read("other.png") == place.read("nearest.png"));
+}
+
+#[test]
+fn modes_that_do_not_go_together_are_refused() {
+    let place = place();
+    place.run("prep --demo 9 --size 64 -o faces-64.safetensors -q").line();
+    place.run("prep --demo 9 --size 32 --gray -o gray.safetensors -q").line();
+    let whole = place.read("faces-32.safetensors");
+    place.write("cut.safetensors", &whole[..whole.len() - 7]);
+    place.write("foreign", "PK\x03\x04 not at all latents");
+    place.run("sample G.safetensors -n 3 --save-latents z.safetensors -q").line();
+    let nan = f32::NAN.to_le_bytes();
+    let mut latents = place.read("z.safetensors");
+    let at = latents.len() - 4;
+    latents[at..].copy_from_slice(&nan);
+    place.write("nan.safetensors", &latents);
+    place.run("train faces-32.safetensors --recipe demo --nz 5 --ngf 4 --ndf 3 --steps 1 -o five -q").line();
+    // G.safetensors is a link to the newest now.
+    let generator = "runs/faces-32/G.safetensors";
+    let before = place.names(".");
+    for (flags, wanted) in [
+        ("--interpolate 3", "--interpolate: name two pictures or more"),
+        ("--interpolate 3,4,5 --frames 2", "--frames 2: fewer than the 3 pictures of --interpolate"),
+        ("--interpolate 0,3 --latents z.safetensors", "--interpolate: there is no picture 3 among 3 latents"),
+        ("--expr 3 --latents z.safetensors", "--expr: there is no picture 3 among 3 latents"),
+        ("-n 4 --latents z.safetensors", "-n 4: there are 3 latents"),
+        ("--latents none", "none: No such file"),
+        ("--latents foreign", "foreign: is not a safetensors file"),
+        ("--latents cut.safetensors", "cut.safetensors: is cut short"),
+        ("--latents faces-32.safetensors", "faces-32.safetensors: `images` has shape [40, 32, 32, 3]"),
+        ("--latents G.safetensors", "tensors and none is `latents`: not a file of latents"),
+        ("--latents nan.safetensors", "nan.safetensors: `latents` holds a NaN or an infinity"),
+        ("--save-latents G.safetensors", "G.safetensors: is there and is no file of latents"),
+        ("--save-latents fakes/z", "fakes/z: --save-latents may not be inside fakes/"),
+        ("--save-latents none/z -o x.png --expr 1", "none/z: No such file"),
+        ("--nearest none", "none: No such file"),
+        ("--nearest cut.safetensors", "cut.safetensors: cut short"),
+        ("--nearest G.safetensors", "G.safetensors: no tensor `images` in it, so not a shard"),
+        ("--nearest faces-64.safetensors", "has pictures of 64×64×3, but the generator makes 32×32×3"),
+        ("--nearest gray.safetensors", "has pictures of 32×32×1, but the generator makes 32×32×3"),
+        ("--nearest faces-32.safetensors -n 4097", "--nearest shows 4096 pictures at most, not 4097"),
+        ("--interpolate 1,2 -o none/x.gif", "none/x.gif: No such file"),
+    ] {
+        let done = place.run(&format!("sample {generator} -q {flags}"));
+        assert!(done.failure(1).contains(wanted), "{flags}: {}", done.stderr);
+    }
+    let done = place.run("sample five/G.safetensors --latents z.safetensors -q");
+    assert_eq!(
+        done.failure(1),
+        "z.safetensors: `latents` has shape [3, 6]; the generator takes latents [N, 5]"
+    );
+    let done = place.run("sample z.safetensors -q");
+    assert!(done.failure(1).starts_with("z.safetensors: holds latents, not weights"), "{}", done.stderr);
+    for (flags, wanted) in [
+        ("--expr 1 -o fakes", "-o fakes: --expr and --nearest make one picture: name a .png"),
+        ("--nearest faces-32.safetensors -o x.gif", "-o x.gif: --expr and --nearest make one picture"),
+        ("--interpolate 1,2 -o x.gif --grid g.png", "--grid is for folders, and x.gif is one file"),
+        ("--interpolate 1,2 --expr 1", "cannot be used with"),
+        ("--interpolate 1,2 --nearest faces-32.safetensors", "cannot be used with"),
+        ("--interpolate 1,2 -n 3", "cannot be used with"),
+        ("--interpolate 1,x", "invalid value 'x'"),
+        ("--frames 3", "--interpolate"),
+        ("--expr 1 --nearest faces-32.safetensors", "cannot be used with"),
+        ("--expr 1 -n 3", "cannot be used with"),
+        ("--expr 1 --grid g.png", "cannot be used with"),
+        ("--nearest faces-32.safetensors --grid g.png", "cannot be used with"),
+        ("--latents z.safetensors --seed 3", "cannot be used with"),
+        ("--expr mean(1,2", "column 9: the end where `,` or `)` should be"),
+        ("--expr 2*3", "column 2: a latent takes a factor here"),
+    ] {
+        let done = place.run(&format!("sample {generator} {flags}"));
+        assert_eq!((done.code, &*done.stdout), (Some(2), ""), "{flags}: {}", done.stderr);
+        assert!(done.stderr.contains(wanted), "{flags}: {}", done.stderr);
+    }
+    assert_eq!(place.names("."), before, "nothing is left behind");
+}

@@ -134,7 +134,22 @@ impl Weights {
     ///
     /// # Errors
     /// A read that fails, a type of numbers that there is no tensor for, or a NaN or infinity.
-    pub fn read(mut self, path: &Path) -> Result<(HashMap<String, Tensor>, String)> {
+    pub fn read(self, path: &Path) -> Result<(HashMap<String, Tensor>, String)> {
+        let (tensors, hash) = self.read_any(path)?;
+        for (name, tensor) in tensors.iter().filter(|(_, tensor)| tensor.dtype().is_float()) {
+            if !is_finite(tensor)? {
+                let what = format!("{name}: holds a NaN or an infinity; its training diverged");
+                return Err(Error::file(path, what));
+            }
+        }
+        Ok((tensors, hash))
+    }
+
+    /// [`Weights::read`] of numbers that need not be finite.
+    ///
+    /// # Errors
+    /// A read that fails, or a type of numbers that there is no tensor for.
+    pub fn read_any(mut self, path: &Path) -> Result<(HashMap<String, Tensor>, String)> {
         let mut bytes = vec![0; self.layout.data_len()];
         self.file.read_exact(&mut bytes).map_err(Error::io(path))?;
         let mut tensors = HashMap::new();
@@ -149,9 +164,6 @@ impl Weights {
             let mut tensor = view.load(&Device::Cpu).map_err(|e| about(&e))?;
             if tensor.dtype().is_float() {
                 tensor = tensor.to_dtype(DType::F32)?;
-                if !is_finite(&tensor)? {
-                    return Err(about(&"holds a NaN or an infinity; its training diverged"));
-                }
             }
             tensors.insert(name, tensor);
         }

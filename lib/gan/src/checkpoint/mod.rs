@@ -2,7 +2,7 @@
 //!
 //! Weights have PyTorch's names and layouts. The one metadata key, `gantools`, holds a [`Meta`] as JSON.
 
-mod file;
+pub(crate) mod file;
 mod info;
 #[cfg(test)]
 mod tests;
@@ -134,10 +134,17 @@ pub fn generator(path: &Path, device: &Device) -> Result<Generator> {
     Ok(Generator { model, network, meta, hash })
 }
 
-/// What `weights` say about themselves; an error if that is not understood or if they are a shard.
+/// What `weights` say about themselves; an error if that is not understood or if they are a shard or latents.
 fn meta(path: &Path, weights: &Weights) -> Result<Option<Meta>> {
-    if weights.shapes().contains_key("images") {
+    let shapes = weights.shapes();
+    if shapes.contains_key("images") {
         return Err(Error::file(path, "is a shard of pictures, not weights (`train` makes weights from it)"));
+    }
+    if shapes.contains_key("latents") {
+        return Err(Error::file(
+            path,
+            "holds latents, not weights (`sample --latents` makes pictures of them)",
+        ));
     }
     let parse = |json| {
         serde_json::from_str(json).map_err(|e| {

@@ -1,12 +1,20 @@
 //! Latent vectors and the pictures that a generator makes of them.
 //!
+//! They are drawn from a seed, read from a file, lie on a [walk](Walk) from picture to picture, or are what an
+//! [expression](Expr) of pictures comes to. The pictures go into a folder, or a [sheet](sheet()) of all.
+//!
 //! Latent i is a function of (seed, stream, i), and picture i is made in portion i / [`PORTION`] of fixed size and
 //! place, so that neither depends on how many others are made, in what batches, by how many threads.
 
+mod expr;
 mod folder;
+mod nearest;
 mod sample;
+mod sheet;
 #[cfg(test)]
 mod tests;
+mod vectors;
+mod walk;
 
 use candle_core::{Device, Tensor};
 
@@ -15,7 +23,12 @@ use crate::picture::to_u8;
 use crate::rng::{self, Stream};
 use crate::{Error, Result};
 
+pub use expr::Expr;
+pub use nearest::{Near, nearest};
 pub use sample::{Job, sample};
+pub use sheet::{Form, pairs, sheet};
+pub use vectors::Latents;
+pub use walk::{Walk, slerp};
 
 /// Pictures that go through the generator together. The shapes of a matrix product decide its order of summation, so
 /// this is a constant: a picture at the end of a request is computed among the same neighbours as in a longer one. Fewer

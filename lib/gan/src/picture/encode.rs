@@ -21,7 +21,22 @@ pub fn encode_png(
 ) -> Vec<u8> {
     assert_eq!(data.len(), width * height * channels, "{width}×{height}×{channels} bytes");
     let mut file = Vec::new();
-    let mut encoder = png::Encoder::new(&mut file, width as u32, height as u32);
+    let encoder = png_encoder(&mut file, width, height, channels, text);
+    let mut writer = encoder.write_header().expect("a Vec takes every write");
+    writer.write_image_data(data).expect("a Vec takes every write");
+    writer.finish().expect("a Vec takes every write");
+    file
+}
+
+/// What [`encode_png`] and the animated kind begin with.
+pub(super) fn png_encoder<'a>(
+    file: &'a mut Vec<u8>,
+    width: usize,
+    height: usize,
+    channels: usize,
+    text: &[(&str, &str)],
+) -> png::Encoder<'a, &'a mut Vec<u8>> {
+    let mut encoder = png::Encoder::new(file, width as u32, height as u32);
     encoder.set_color(match channels {
         1 => png::ColorType::Grayscale,
         3 => png::ColorType::Rgb,
@@ -35,10 +50,7 @@ pub fn encode_png(
         if latin1 { encoder.add_text_chunk(keyword, value) } else { encoder.add_itxt_chunk(keyword, value) }
             .expect("the header is not yet written");
     }
-    let mut writer = encoder.write_header().expect("a Vec takes every write");
-    writer.write_image_data(data).expect("a Vec takes every write");
-    writer.finish().expect("a Vec takes every write");
-    file
+    encoder
 }
 
 /// A JPEG file of `height · width · channels` bytes of data, `channels` 1 (grey) or 3 (RGB); `quality` is 1 to 100.

@@ -8,7 +8,7 @@ mod resize;
 #[cfg(test)]
 mod tests;
 
-pub use animate::encode_gif;
+pub use animate::{encode_apng, encode_gif};
 pub use decode::{SixteenBit, decode, decode_as};
 pub use encode::{PADDING, encode_jpeg, encode_png, grid};
 pub use resize::{Filter, Fit, resize_and_crop};

@@ -1,0 +1,159 @@
+//! Walks through the space of latents.
+
+use std::f64::consts::PI;
+
+use serde_json::json;
+
+use super::Latents;
+use crate::{Error, Result};
+
+/// Angles this near to 0 or π have no sine to divide by.
+const PARALLEL: f64 = 1e-6;
+
+/// The way from picture to picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Walk {
+    /// The pictures' numbers, ≥ 2.
+    pictures: Vec<u32>,
+    /// How many latents lie on it, both ends included; at least as many as pictures.
+    frames: usize,
+}
+
+impl Walk {
+    /// A walk through `pictures`, of `frames` latents.
+    ///
+    /// # Errors
+    /// Fewer than two pictures, or fewer frames than pictures.
+    pub fn new(pictures: &[u32], frames: usize) -> Result<Walk> {
+        if pictures.len() < 2 {
+            let what = "--interpolate: name two pictures or more, as 3,7".to_string();
+            return Err(Error::Invalid(what));
+        }
+        if frames < pictures.len() {
+            let what =
+                format!("--frames {frames}: fewer than the {} pictures of --interpolate", pictures.len());
+            return Err(Error::Invalid(what));
+        }
+        Ok(Walk { pictures: pictures.to_vec(), frames })
+    }
+
+    /// Its latents, evenly spread over the segments, each of which is a [`slerp`]; pictures are numbers of latents in `source`.
+    ///
+    /// # Errors
+    /// `source` has no such latent.
+    pub fn latents(&self, source: &Latents) -> Result<Latents> {
+        let stops: Vec<Vec<f32>> =
+            self.pictures.iter().map(|&i| source.latent(i, "--interpolate")).collect::<Result<_>>()?;
+        let (segments, steps) = (stops.len() - 1, self.frames - 1);
+        let mut rows = Vec::with_capacity(self.frames * source.nz());
+        for frame in 0..self.frames {
+            // In whole numbers, so that a frame that falls on a picture is that picture.
+            let segment = (frame * segments / steps).min(segments - 1);
+            let t = (frame * segments - segment * steps) as f64 / steps as f64;
+            rows.extend(slerp(&stops[segment], &stops[segment + 1], t));
+        }
+        let mut about = source.about().clone();
+        about["interpolate"] = json!(self.pictures);
+        about["frames"] = self.frames.into();
+        Ok(Latents::given(rows, source.nz(), about))
+    }
+
+    /// The order of its frames in an animation that goes round: there and back, each end once; or, where it ends at the
+    /// picture that it began with, straight on.
+    pub fn order(&self) -> Vec<usize> {
+        let last = self.frames - 1;
+        match self.pictures.first() == self.pictures.last() {
+            true => (0..last).collect(),
+            false => (0..=last).chain((1..last).rev()).collect(),
+        }
+    }
+}
+
+/// The point at `t` in [0, 1] on the arc from `a` to `b`: `(sin((1 − t)Ω) a + sin(tΩ) b) / sin Ω`, Ω the angle between them
+/// (Shoemake 1985; of latents White 2016). Where both have one norm, so has the point. A straight line where they are
+/// parallel, antiparallel or 0: no arc is the shortest there.
+pub fn slerp(a: &[f32], b: &[f32], t: f64) -> Vec<f32> {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
+    let cosine = dot(a, b) / (dot(a, a) * dot(b, b)).sqrt();
+    let angle = cosine.clamp(-1.0, 1.0).acos();
+    // A NaN, the angle to 0, is in no range.
+    let (wa, wb) = match (PARALLEL..PI - PARALLEL).contains(&angle) {
+        true => (((1.0 - t) * angle).sin() / angle.sin(), (t * angle).sin() / angle.sin()),
+        false => (1.0 - t, t),
+    };
+    a.iter().zip(b).map(|(&a, &b)| (wa * f64::from(a) + wb * f64::from(b)) as f32).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn norm(v: &[f32]) -> f64 {
+        v.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt()
+    }
+
+    fn near(a: &[f32], b: &[f32]) -> bool {
+        a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6)
+    }
+
+    #[test]
+    fn an_arc_has_its_closed_forms() {
+        let (x, y) = ([3.0, 0.0, 0.0], [0.0, 3.0, 0.0]);
+        let half = 3.0 * 0.5f32.sqrt();
+        assert!(near(&slerp(&x, &y, 0.5), &[half, half, 0.0]), "the middle of a right angle");
+        let third = slerp(&x, &y, 1.0 / 3.0);
+        assert!(near(&third, &[3.0 * 0.75f32.sqrt(), 1.5, 0.0]), "30°: {third:?}");
+        let (a, b) = ([0.3, -1.2, 2.0], [1.7, 0.4, -0.6]);
+        assert_eq!(slerp(&a, &b, 0.0), a);
+        assert_eq!(slerp(&a, &b, 1.0), b);
+        let scale = (norm(&a) / norm(&b)) as f32;
+        let b = b.map(|v| v * scale);
+        for t in 1..10 {
+            let v = slerp(&a, &b, f64::from(t) / 10.0);
+            assert!((norm(&v) - norm(&a)).abs() < 1e-6, "the norm at {t}: {} of {}", norm(&v), norm(&a));
+            assert!(!near(&v, &slerp(&a, &b, f64::from(t + 1) / 10.0)));
+        }
+    }
+
+    #[test]
+    fn where_there_is_no_arc_the_line_is_straight() {
+        let a = [1.0, 2.0];
+        assert_eq!(slerp(&a, &a, 0.25), a);
+        assert_eq!(slerp(&a, &[3.0, 6.0], 0.5), [2.0, 4.0]);
+        assert_eq!(slerp(&a, &[-1.0, -2.0], 0.25), [0.5, 1.0]);
+        assert_eq!(slerp(&a, &[0.0, 0.0], 0.5), [0.5, 1.0]);
+    }
+
+    #[test]
+    fn frames_are_evenly_spread_and_hit_the_pictures() {
+        let source = Latents::drawn(3, 1, 5);
+        let stop = |i| source.latent(i, "").unwrap();
+        let frame = |walk: &Walk, i| walk.latents(&source).unwrap().latent(i, "").unwrap();
+        let walk = Walk::new(&[4, 0, 9], 9).unwrap();
+        assert_eq!(walk.latents(&source).unwrap().count(), 9);
+        assert_eq!([frame(&walk, 0), frame(&walk, 4), frame(&walk, 8)], [stop(4), stop(0), stop(9)]);
+        assert_eq!(frame(&walk, 1), slerp(&stop(4), &stop(0), 0.25));
+        assert_eq!(frame(&walk, 7), slerp(&stop(0), &stop(9), 0.75));
+        // Six frames: the middle picture lies between the third and the fourth.
+        let walk = Walk::new(&[4, 0, 9], 6).unwrap();
+        assert_eq!(frame(&walk, 2), slerp(&stop(4), &stop(0), 0.8));
+        assert_eq!(frame(&walk, 3), slerp(&stop(0), &stop(9), 0.2));
+        assert_eq!([frame(&walk, 0), frame(&walk, 5)], [stop(4), stop(9)]);
+    }
+
+    #[test]
+    fn an_animation_goes_there_and_back_or_round() {
+        let order = |pictures: &[u32], frames| Walk::new(pictures, frames).unwrap().order();
+        assert_eq!(order(&[1, 2], 4), [0, 1, 2, 3, 2, 1]);
+        assert_eq!(order(&[1, 2], 2), [0, 1]);
+        assert_eq!(order(&[1, 2, 1], 5), [0, 1, 2, 3]);
+        assert_eq!(order(&[1, 1], 2), [0]);
+    }
+
+    #[test]
+    fn a_walk_needs_two_pictures_and_frames_for_them() {
+        let line = |pictures: &[u32], frames| Walk::new(pictures, frames).unwrap_err().to_string();
+        assert_eq!(line(&[3], 9), "--interpolate: name two pictures or more, as 3,7");
+        assert_eq!(line(&[3, 4, 5], 2), "--frames 2: fewer than the 3 pictures of --interpolate");
+    }
+}
