@@ -37,6 +37,9 @@ struct Args {
     /// Add up the statistics of several sets of pictures, such as all parts of one, into OUT.npz
     #[arg(long, value_names = ["OUT.npz", "IN.npz"], num_args = 3.., conflicts_with_all = ["a", "b", "save_stats", "features", "dims", "weights", "metrics", "dry_run"])]
     merge: Vec<PathBuf>,
+    /// Write Inception's weights as a .safetensors, and print its path
+    #[arg(long, value_names = ["IN", "OUT.safetensors"], num_args = 2, conflicts_with_all = ["a", "b", "save_stats", "merge", "features", "dims", "weights", "metrics", "dry_run"])]
+    convert_weights: Vec<PathBuf>,
     /// The network whose features are compared [default: what the .npz is of, else inception]
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Features::NAMES).try_map(|name| name.parse::<Features>()))]
     features: Option<Features>,
@@ -61,7 +64,7 @@ struct Args {
     /// Check both sides and the weights, tell how long it would take, and compute no distance
     #[arg(long)]
     dry_run: bool,
-    /// Replace the file that --save-stats is to write
+    /// Replace the file that is to be written
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -95,10 +98,11 @@ fn main() -> ExitCode {
 fn run(args: Args) -> Result<Answer> {
     let bar = Bar::new("fid", &args.common);
     bar.advise(args.precision);
-    let answer = match &args.merge[..] {
-        [out, parts @ ..] => merge(&args, out, parts, &bar),
-        [] if args.save_stats => save_stats(&args, &bar),
-        [] => compare(&args, &bar),
+    let answer = match (&args.convert_weights[..], &args.merge[..]) {
+        ([from, to], _) => convert(&args, from, to),
+        (_, [out, parts @ ..]) => merge(&args, out, parts, &bar),
+        _ if args.save_stats => save_stats(&args, &bar),
+        _ => compare(&args, &bar),
     };
     bar.finish();
     answer
@@ -107,7 +111,7 @@ fn run(args: Args) -> Result<Answer> {
 fn compare(args: &Args, bar: &Bar) -> Result<Answer> {
     let usage = "name two sides: fid A B, each .npz statistics, a folder, a zip or a shard";
     if args.force {
-        return Err(Usage("--force is for --save-stats and --merge".into()).into());
+        return Err(Usage("--force is for --save-stats, --merge and --convert-weights".into()).into());
     }
     if let Some(twice) = args.metrics.iter().enumerate().find(|(i, m)| args.metrics[..*i].contains(m)) {
         return Err(Usage(format!("--metrics names {} twice", Metric::NAMES[*twice.1 as usize])).into());
@@ -199,11 +203,26 @@ fn is_npz(out: &Path, usage: &str) -> Result<()> {
     }
 }
 
+fn convert(args: &Args, from: &Path, to: &Path) -> Result<Answer> {
+    if to.extension().is_none_or(|e| e != "safetensors") {
+        return Err(Usage(format!("{}: name a .safetensors to write", to.display())).into());
+    }
+    free(args, to)?;
+    weights::convert_inception(from, to)?;
+    Ok(Answer::path(to, json!({})))
+}
+
+/// Refuses a file that is there already, without --force.
+fn free(args: &Args, out: &Path) -> Result<()> {
+    match out.exists() && !args.force {
+        true => anyhow::bail!("{}: is there already: name another file, or --force", out.display()),
+        false => Ok(()),
+    }
+}
+
 fn merge(args: &Args, out: &Path, parts: &[PathBuf], bar: &Bar) -> Result<Answer> {
     is_npz(out, "fid --merge OUT.npz IN.npz IN.npz …")?;
-    if out.exists() && !args.force {
-        anyhow::bail!("{}: is there already: name another file, or --force", out.display());
-    }
+    free(args, out)?;
     let merged = stats::merge(&stats::read_all(parts)?)?;
     let meta = merged.meta.as_ref().expect("merged statistics tell what they are of");
     let answer =

@@ -112,6 +112,25 @@ fn statistics_are_saved_once_and_give_what_the_pictures_give() {
     assert_eq!(place.names("."), ["faces-32.safetensors", "real", "real.npz"]);
 }
 
+/// Whatever container weights come in, as safetensors they are the same.
+#[test]
+fn weights_are_converted_once() {
+    let place = place();
+    let convert = format!("fid --convert-weights {} inception.safetensors", weights());
+    assert_eq!(place.run(&convert).line(), "inception.safetensors");
+    let number = |weights: &str| {
+        let line = format!("fid real faces-32.safetensors --dims 64 --weights {weights} --json -q");
+        let json = place.run(&line).json();
+        (json["fid"].as_f64().unwrap(), json["weights"].clone())
+    };
+    assert_eq!(number(weights()), number("inception.safetensors"));
+    assert!(place.run(&convert).failure(1).starts_with("inception.safetensors: is there already"));
+    let refused = place.run("fid --convert-weights faces-32.safetensors other.safetensors");
+    assert!(refused.failure(1).starts_with("faces-32.safetensors: no tensor"), "{}", refused.stderr);
+    assert_eq!(place.run("fid --convert-weights a b.pth").code, Some(2));
+    assert!(!place.path("other.safetensors").exists());
+}
+
 /// Parts made one by one, as on many machines, are the whole.
 #[test]
 fn statistics_in_parts_add_up() {

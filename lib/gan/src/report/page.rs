@@ -55,13 +55,13 @@ impl Shots {
     pub fn add(&mut self, epoch: u64, size: (usize, usize, usize), bytes: &[u8]) {
         let shot = (epoch, data_uri(size, bytes));
         self.stride = self.stride.max(1);
-        if self.kept.is_empty() || epoch % self.stride == 0 {
+        if self.kept.is_empty() || epoch.is_multiple_of(self.stride) {
             self.kept.push(shot.clone());
         }
         if self.kept.len() > MOST {
             self.stride *= 2;
             let (stride, first) = (self.stride, self.kept[0].0);
-            self.kept.retain(|(epoch, _)| *epoch == first || epoch % stride == 0);
+            self.kept.retain(|(epoch, _)| *epoch == first || epoch.is_multiple_of(stride));
         }
         self.last = Some(shot);
     }

@@ -1,6 +1,6 @@
 //! What a run shows of itself as it goes: pictures, curves, scores, warnings. It changes nothing of the training.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use candle_core::Device;
@@ -183,12 +183,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Writes a grid, and returns its size (width, height, channels) and bytes.
-    fn write_grid(
-        &self,
-        path: &PathBuf,
-        bytes: &[u8],
-        text: &str,
-    ) -> Result<((usize, usize, usize), Vec<u8>)> {
+    fn write_grid(&self, path: &Path, bytes: &[u8], text: &str) -> Result<((usize, usize, usize), Vec<u8>)> {
         let (h, w, c) = self.model.image_shape();
         let cells: Vec<&[u8]> = bytes.chunks_exact(h * w * c).collect();
         let (width, height, bytes) = grid(&cells, w, h, c, COLUMNS);

@@ -13,11 +13,13 @@ use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use candle_core::{Device, Tensor};
 use half::{bf16, f16};
 
 pub use find::{INCEPTION_FILE, INCEPTION_URL, find_inception, is_published};
 
-use crate::{Error, Result};
+use crate::checkpoint::file;
+use crate::{Error, Result, inception};
 
 /// The largest file that is read: ten times the Inception weights.
 const LIMIT: u64 = 1 << 30;
@@ -175,6 +177,25 @@ impl Tensors {
         };
         Ok((0..n).map(element).collect())
     }
+}
+
+/// Writes Inception's weights, in whatever container they came, as a safetensors file of f32. What else is in the file, such as
+/// counters, is left out. The same weights give the same bytes.
+///
+/// # Errors
+/// Weights that are not Inception's; a file that cannot be written.
+pub fn convert_inception(from: &Path, to: &Path) -> Result<()> {
+    let tensors = Tensors::read(from)?;
+    let (_, hash) = inception::load(&tensors)?;
+    let floats = tensors.views.iter().filter(|(_, view)| !matches!(view.dtype, DType::Int(_)));
+    let all = floats
+        .map(|(name, view)| {
+            let values = tensors.get(name, &view.shape)?;
+            Ok((name.clone(), Tensor::from_vec(values, view.shape.as_slice(), &Device::Cpu)?))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let about = serde_json::json!({ "kind": "inception", "weights": hash });
+    file::write(to, &about.to_string(), &all)
 }
 
 fn safetensors_views(bytes: &[u8]) -> Result<BTreeMap<String, View>, String> {
