@@ -8,10 +8,11 @@ use std::time::{Duration, SystemTime};
 use anyhow::Result;
 use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use gan::features::{self, Choice, Compared, Extractor, Features, Pictures, Side};
+use gan::features::{self, Choice, Compared, Extractor, Features, Metric, Pictures, Side};
 use gan::layer::Precision;
+use gan::progress::Progress;
 use gan::stats::{self, Meta, Part, Stats};
-use gan::{device, frechet, kid, prdc, weights};
+use gan::{device, weights};
 use gantools::{Answer, Bar, Common, Usage, human, operand, precision};
 use serde_json::json;
 
@@ -47,7 +48,7 @@ struct Args {
     #[arg(long, value_name = "N", hide_possible_values = true, value_parser = PossibleValuesParser::new(["64", "192", "512", "768", "2048"]).try_map(|n| n.parse::<usize>()))]
     dims: Option<usize>,
     /// What to tell, in this order: fid; kid, the kernel distance; prdc, precision, recall, density and coverage by 3 and 5 neighbours, A being the real pictures
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "fid", value_parser = PossibleValuesParser::new(Metric::NAMES).map(|name| Metric::named(&name)))]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "fid", value_parser = PossibleValuesParser::new(Metric::NAMES).try_map(|name| name.parse::<Metric>()))]
     metrics: Vec<Metric>,
     /// The Inception weights, .pth or .safetensors [default: FID_WEIGHTS, torch's hub cache, ~/.cache/gantools]
     #[arg(long, value_name = "FILE")]
@@ -64,31 +65,11 @@ struct Args {
     /// Check both sides and the weights, tell how long it would take, and compute no distance
     #[arg(long)]
     dry_run: bool,
-    /// Replace the file that is to be written
+    /// Replace the file that is to be written; compare though the weights differ
     #[arg(long)]
     force: bool,
     #[command(flatten)]
     common: Common,
-}
-
-/// What two sets of features are compared by.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Metric {
-    Fid,
-    Kid,
-    Prdc,
-}
-
-impl Metric {
-    const NAMES: [&'static str; 3] = ["fid", "kid", "prdc"];
-
-    fn named(name: &str) -> Metric {
-        match name {
-            "fid" => Metric::Fid,
-            "kid" => Metric::Kid,
-            _ => Metric::Prdc,
-        }
-    }
 }
 
 fn main() -> ExitCode {
@@ -100,7 +81,7 @@ fn run(args: Args) -> Result<Answer> {
     bar.advise(args.precision);
     let answer = match (&args.convert_weights[..], &args.merge[..]) {
         ([from, to], _) => convert(&args, from, to),
-        (_, [out, parts @ ..]) => merge(&args, out, parts, &bar),
+        (_, [out, parts @ ..]) => merge(&args, out, parts),
         _ if args.save_stats => save_stats(&args, &bar),
         _ => compare(&args, &bar),
     };
@@ -110,36 +91,33 @@ fn run(args: Args) -> Result<Answer> {
 
 fn compare(args: &Args, bar: &Bar) -> Result<Answer> {
     let usage = "name two sides: fid A B, each .npz statistics, a folder, a zip or a shard";
-    if args.force {
-        return Err(Usage("--force is for --save-stats, --merge and --convert-weights".into()).into());
-    }
     if let Some(twice) = args.metrics.iter().enumerate().find(|(i, m)| args.metrics[..*i].contains(m)) {
-        return Err(Usage(format!("--metrics names {} twice", Metric::NAMES[*twice.1 as usize])).into());
+        return Err(Usage(format!("--metrics names {} twice", twice.1)).into());
     }
     let Some(a) = &args.a else { return Err(Usage(usage.into()).into()) };
     let b = second(args, a, bar, usage)?;
     let sides = [open(a)?, open(&b)?];
-    let choice = features::choose(&[&sides[0], &sides[1]], args.features, args.dims)?;
+    let choice = features::choose(&[&sides[0], &sides[1]], args.features, args.dims, args.force)?;
     let network = match sides.iter().any(|side| side.pictures().is_some()) {
         true => Some(Network::load(args, choice)?),
         false => None,
     };
     let extractor = network.as_ref().map(|network| &network.extractor);
-    for side in &sides {
+    for side in sides.iter().filter(|_| !args.force) {
         extractor.map_or(Ok(()), |extractor| side.check_weights(extractor))?;
     }
     if args.dry_run {
         return plan(args, &sides.each_ref().map(Side::pictures), extractor);
     }
     let paths = sides.each_ref().map(|side| side.path().to_path_buf());
-    let keep = args.metrics.iter().any(|&metric| metric != Metric::Fid);
+    let keep = args.metrics.iter().any(|metric| metric.needs_features());
     let [a, b] =
         sides.map(|side| move || features::compared(side, extractor, args.batch_size as usize, keep, bar));
     let sides = [a()?, b()?];
     bar.finish();
-    let answer = numbers(&args.metrics, choice, &sides)?;
+    let (text, json) = features::results(&args.metrics, choice, &sides)?;
     table(bar, &paths, &sides, choice, network.as_ref());
-    Ok(answer)
+    Ok(Answer { text, json })
 }
 
 /// The second side's path. Where the pipe brings it, that may take hours: what is wrong with the first side is said
@@ -164,13 +142,14 @@ fn save_stats(args: &Args, bar: &Bar) -> Result<Answer> {
         (Side::Pictures(pictures), Some(part)) => Side::Pictures(Box::new(pictures.part(part)?)),
         (side, _) => side,
     };
-    let choice = features::choose(&[&side], args.features, args.dims)?;
+    let choice = features::choose(&[&side], args.features, args.dims, false)?;
     let Some(pictures) = side.pictures() else {
         anyhow::bail!("{}: statistics already: name pictures to make some of", input.display());
     };
     let (content, changed) = pictures.content()?;
     let network = Network::load(args, choice)?;
-    let meta = Meta {
+    let mut meta = Meta {
+        look: None,
         features: choice.features,
         dims: choice.dims,
         n: pictures.len() as u64,
@@ -190,8 +169,9 @@ fn save_stats(args: &Args, bar: &Bar) -> Result<Answer> {
         return plan(args, &[Some(pictures)], Some(&network.extractor));
     }
     stats::check_place(out)?;
-    few(bar, Some(meta.n), choice, input);
+    features::few(&input.display().to_string(), meta.n, choice).iter().for_each(|line| bar.warn(line));
     let compared = features::compared(side, Some(&network.extractor), args.batch_size as usize, false, bar)?;
+    meta.look = compared.look;
     Stats { gaussian: compared.gaussian, meta: Some(meta) }.write(out, listed)?;
     Ok(Answer::path(out, answer))
 }
@@ -220,14 +200,13 @@ fn free(args: &Args, out: &Path) -> Result<()> {
     }
 }
 
-fn merge(args: &Args, out: &Path, parts: &[PathBuf], bar: &Bar) -> Result<Answer> {
+fn merge(args: &Args, out: &Path, parts: &[PathBuf]) -> Result<Answer> {
     is_npz(out, "fid --merge OUT.npz IN.npz IN.npz …")?;
     free(args, out)?;
     let merged = stats::merge(&stats::read_all(parts)?)?;
     let meta = merged.meta.as_ref().expect("merged statistics tell what they are of");
     let answer =
         json!({ "n": meta.n, "dims": meta.dims, "features": meta.features, "weights": meta.weights });
-    few(bar, Some(meta.n), Choice { features: meta.features, dims: meta.dims }, out);
     // A picture that changed after the first part was made makes the sum out of date.
     let made = |path: &PathBuf| std::fs::metadata(path).and_then(|file| file.modified()).ok();
     merged.write(out, parts.iter().filter_map(made).min().unwrap_or(SystemTime::now()))?;
@@ -282,89 +261,23 @@ fn plan(args: &Args, sides: &[Option<&Pictures>], extractor: Option<&Extractor>)
     Ok(Answer { text, json: json!({ "dry_run": true, "pictures": n, "seconds": seconds }) })
 }
 
-/// Tells on stderr what was compared.
+/// Tells on stderr what was compared, and what spoils the comparison.
 fn table(bar: &Bar, paths: &[PathBuf; 2], sides: &[Compared; 2], choice: Choice, network: Option<&Network>) {
-    let width = paths.iter().map(|path| path.display().to_string().chars().count()).max().unwrap_or(0);
-    for (path, side) in paths.iter().zip(sides) {
+    let names = paths.each_ref().map(|path| path.display().to_string());
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max("features".len());
+    for (name, side) in names.iter().zip(sides) {
         let n = side.n.map_or("statistics".to_string(), |n| format!("{n} pictures"));
-        bar.say(&format!("{:width$}  {n}", path.display().to_string()));
+        let sizes = side.look.as_ref().and_then(|look| look.describe());
+        let of = sizes.map_or(String::new(), |sizes| format!(" of {sizes}"));
+        let time = match side.seconds {
+            0.0 => String::new(),
+            seconds => format!(", {}", human(Duration::from_secs_f64(seconds))),
+        };
+        bar.say(&format!("{name:width$}  {n}{of}{time}"));
     }
     let origin = network.map_or(String::new(), |network| format!(", weights {}", network.origin));
     bar.say(&format!("{:width$}  {choice}{origin}", "features"));
-    for (path, side) in paths.iter().zip(sides) {
-        few(bar, side.n, choice, path);
-    }
-    if let [Some(a), Some(b)] = sides.each_ref().map(|side| side.precision)
-        && a != b
-    {
-        let [left, right] = paths.each_ref().map(|path| path.display());
-        bar.say(&format!(
-            "warning: {left} is of features in {a}, {right} in {b}: compare like with like (--precision)"
-        ));
-    }
-}
-
-/// Whether features were computed in bf16.
-fn is_rounded(sides: &[Compared; 2]) -> bool {
-    sides.iter().any(|side| side.precision == Some(Precision::Bf16))
-}
-
-/// Warns where a covariance is of fewer pictures than features.
-fn few(bar: &Bar, n: Option<u64>, choice: Choice, path: &Path) {
-    if let Some(n) = n.filter(|&n| n <= choice.dims as u64) {
-        bar.say(&format!(
-            "warning: {}: {n} pictures are few for {} features: the number is higher than that of more pictures",
-            path.display(),
-            choice.dims
-        ));
-    }
-}
-
-/// The results, one line. What is not the FID as pytorch-fid computes it is called by its name; alone, the FID needs none.
-fn numbers(metrics: &[Metric], choice: Choice, sides: &[Compared; 2]) -> Result<Answer> {
-    let precision = if is_rounded(sides) { Precision::Bf16 } else { Precision::F32 };
-    let rounded = if precision == Precision::Bf16 { "-bf16" } else { "" };
-    let weights = sides.iter().find_map(|side| side.weights.clone());
-    let mut json = json!({
-        "n": [sides[0].n, sides[1].n],
-        "dims": choice.dims,
-        "features": choice.features,
-        "weights": weights,
-        "precision": precision,
-    });
-    let inception = choice.features == Features::Inception;
-    let features =
-        || sides.each_ref().map(|side| side.features.as_deref().expect("kept, since a metric needs them"));
-    let mut texts = Vec::new();
-    for metric in metrics {
-        match metric {
-            Metric::Fid => {
-                let distance = frechet::distance(&sides[0].gaussian, &sides[1].gaussian)?;
-                json[if inception { "fid" } else { "fd_squeezenet" }] = distance.into();
-                texts.push(match (metrics, inception, precision) {
-                    ([_], true, Precision::F32) => format!("{distance:.6}"),
-                    _ => format!("{}{rounded} {distance:.6}", choice.features.distance()),
-                });
-            }
-            Metric::Kid => {
-                let [a, b] = features();
-                let kid = kid::kid(a, b, choice.dims)?;
-                json[if inception { "kid" } else { "kd_squeezenet" }] = json!(kid);
-                let name = choice.features.kernel_distance();
-                texts.push(format!("{name}{rounded} {:.6} ± {:.6}", kid.mean, kid.std));
-            }
-            Metric::Prdc => {
-                let [real, fake] = features();
-                let all = prdc::prdc(real, fake, choice.dims)?;
-                json["prdc"] = json!(all);
-                texts.extend(all.map(|prdc::Prdc { k, precision, recall, density, coverage }| {
-                    format!(
-                        "precision-{k}{rounded} {precision:.4} recall-{k}{rounded} {recall:.4} density-{k}{rounded} \
-                         {density:.4} coverage-{k}{rounded} {coverage:.4}"
-                    )
-                }));
-            }
-        }
-    }
-    Ok(Answer { text: texts.join(" "), json })
+    features::advice(names.each_ref().map(String::as_str), sides, choice)
+        .iter()
+        .for_each(|line| bar.warn(line));
 }

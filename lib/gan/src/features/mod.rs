@@ -2,6 +2,8 @@
 
 pub(crate) mod cpu;
 mod device;
+mod look;
+mod metric;
 pub(crate) mod net;
 mod pass;
 mod pictures;
@@ -18,7 +20,9 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use pass::{measure, seconds_per_picture};
+pub use look::{Look, advice, few};
+pub use metric::{Metric, results};
+pub use pass::{Measured, measure, seconds_per_picture};
 pub use pictures::Pictures;
 pub use side::{Choice, Compared, Side, choose, compared};
 

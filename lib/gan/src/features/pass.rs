@@ -4,14 +4,23 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
-use super::{Extractor, Pictures};
+use super::{Extractor, Look, Pictures};
 use crate::Result;
 use crate::frechet::Moments;
 use crate::picture::Picture;
 use crate::progress::Progress;
 
-/// The sums of the features of all pictures, `batch` pictures at a time through the network; the features themselves are added to
-/// `kept`, `[n, dims]`, where there is one.
+/// What a pass over pictures gives.
+pub struct Measured {
+    /// The sums of their features.
+    pub moments: Moments,
+    /// The features themselves, `[n, dims]`, where they were to be kept.
+    pub features: Option<Vec<f32>>,
+    /// What the pictures look like.
+    pub look: Look,
+}
+
+/// Measures all pictures, `batch` at a time through the network.
 ///
 /// # Errors
 /// A picture that cannot be read; the device fails.
@@ -19,14 +28,17 @@ pub fn measure(
     pictures: &Pictures,
     extractor: &Extractor,
     batch: usize,
-    mut kept: Option<&mut Vec<f32>>,
+    keep: bool,
     progress: &dyn Progress,
-) -> Result<Moments> {
+) -> Result<Measured> {
     let mut moments = Moments::new(extractor.dims());
+    let (mut kept, mut look) = (keep.then(Vec::new), Look::of(pictures));
     let (n, began) = (pictures.len(), Instant::now());
     for start in (0..n).step_by(batch.max(1)) {
         let end = n.min(start + batch.max(1));
-        let features = extractor.run(&decode(pictures, start..end)?)?;
+        let decoded = decode(pictures, start..end)?;
+        decoded.iter().for_each(|picture| look.see(picture));
+        let features = extractor.run(&decoded)?;
         moments.push(&features);
         if let Some(kept) = &mut kept {
             kept.extend(features);
@@ -34,7 +46,7 @@ pub fn measure(
         let rate = end as f64 / began.elapsed().as_secs_f64();
         progress.at(end as u64, n as u64, &format!("{rate:.1} pictures/s"));
     }
-    Ok(moments)
+    Ok(Measured { moments, features: kept, look })
 }
 
 /// Measured seconds per picture: one batch once to warm up and once more.

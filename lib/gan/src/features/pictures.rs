@@ -105,6 +105,26 @@ impl Pictures {
         }
     }
 
+    /// Whether most are JPEGs by their names; `None` of a shard.
+    pub fn mostly_jpeg(&self) -> Option<bool> {
+        let Kind::Source(source) = &self.kind else { return None };
+        let jpeg = |i: &usize| {
+            let name = source.name(*i).to_ascii_lowercase();
+            name.ends_with(".jpg") || name.ends_with(".jpeg")
+        };
+        Some(2 * self.range().filter(jpeg).count() > self.len())
+    }
+
+    /// How a shard's pictures were cropped and resized; `None` of others.
+    pub fn prepared(&self) -> Option<String> {
+        let Kind::Shard(shard) = &self.kind else { return None };
+        let meta = shard.meta();
+        let crop = meta.crop.map_or("no crop".to_string(), |crop| format!("crop {crop}"));
+        let size = meta.size.map_or("native size".to_string(), |size| format!("size {size}"));
+        let filter = meta.filter.as_ref().map_or(String::new(), |filter| format!(", {filter}"));
+        Some(format!("{crop}, {size}{filter}"))
+    }
+
     /// What tells these pictures from others, and when a file last changed where that would miss it.
     ///
     /// # Errors

@@ -1,8 +1,9 @@
 //! The two sides of a comparison: pictures or statistics, and what makes them comparable.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-use super::{Extractor, Features, Pictures, check_dims, measure};
+use super::{Extractor, Features, Look, Measured, Pictures, check_dims, measure};
 use crate::frechet::Gaussian;
 use crate::layer::Precision;
 use crate::progress::Progress;
@@ -38,6 +39,10 @@ pub struct Compared {
     pub precision: Option<Precision>,
     /// The features themselves, `[n, dims]`, where they were asked for.
     pub features: Option<Vec<f32>>,
+    /// What the pictures look like, where it is known.
+    pub look: Option<Look>,
+    /// How long it took to measure them.
+    pub seconds: f64,
 }
 
 impl Side {
@@ -90,8 +95,13 @@ impl Side {
 /// The features that all sides can be compared by: what was asked for, else what the statistics are of, else the FID's.
 ///
 /// # Errors
-/// Statistics of other features than asked for, or than those of the other side.
-pub fn choose(sides: &[&Side], features: Option<Features>, dims: Option<usize>) -> Result<Choice> {
+/// Statistics of other features than asked for, or than those of the other side; of other weights, unless `force`.
+pub fn choose(
+    sides: &[&Side],
+    features: Option<Features>,
+    dims: Option<usize>,
+    force: bool,
+) -> Result<Choice> {
     let mut fixed: Option<(&Path, Choice, Option<&str>)> = None;
     for side in sides {
         let Side::Stats(path, stats) = side else { continue };
@@ -107,8 +117,12 @@ pub fn choose(sides: &[&Side], features: Option<Features>, dims: Option<usize>) 
                 let what = format!("statistics of {is}, but {} is of {choice}", other.display());
                 return Err(Error::file(path, what));
             }
-            Some((other, _, theirs)) if theirs.zip(weights).is_some_and(|(a, b)| a != b) => {
-                let what = format!("of other {} weights than {}", is.features, other.display());
+            Some((other, _, theirs)) if !force && theirs.zip(weights).is_some_and(|(a, b)| a != b) => {
+                let what = format!(
+                    "of other {} weights than {} (--force compares them)",
+                    is.features,
+                    other.display()
+                );
                 return Err(Error::file(path, what));
             }
             _ => fixed = Some((path, is, weights)),
@@ -143,16 +157,25 @@ pub fn compared(
         }
         (Side::Stats(_, stats), _) => {
             let precision = stats.meta.as_ref().map(|meta| meta.precision);
+            let look = stats.meta.as_ref().and_then(|meta| meta.look.clone());
             let (n, weights) = stats.meta.map(|meta| (meta.n, meta.weights)).unzip();
-            Ok(Compared { gaussian: stats.gaussian, n, weights, precision, features: None })
+            let (features, seconds) = (None, 0.0);
+            Ok(Compared { gaussian: stats.gaussian, n, weights, precision, features, look, seconds })
         }
         (Side::Pictures(pictures), Some(extractor)) => {
-            let mut features = keep.then(Vec::new);
-            let moments = measure(&pictures, extractor, batch, features.as_mut(), progress)?;
+            let began = Instant::now();
+            let Measured { moments, features, look } = measure(&pictures, extractor, batch, keep, progress)?;
             let n = Some(moments.n());
             let gaussian = moments.gaussian().map_err(|e| Error::file(pictures.path(), e.to_string()))?;
-            let weights = Some(extractor.weights().to_string());
-            Ok(Compared { gaussian, n, weights, precision: Some(extractor.precision()), features })
+            Ok(Compared {
+                gaussian,
+                n,
+                weights: Some(extractor.weights().to_string()),
+                precision: Some(extractor.precision()),
+                features,
+                look: Some(look),
+                seconds: began.elapsed().as_secs_f64(),
+            })
         }
         (Side::Pictures(pictures), None) => Err(Error::file(pictures.path(), "pictures need a network")),
     }

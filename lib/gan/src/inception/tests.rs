@@ -31,7 +31,7 @@ fn features_are_pytorch_fids() {
 #[test]
 fn the_fid_is_pytorch_fids() {
     let pictures = Pictures::open(&golden("a")).unwrap();
-    let a = measure(&pictures, &extractor(64), 7, None, &Silent).unwrap();
+    let a = measure(&pictures, &extractor(64), 7, false, &Silent).unwrap().moments;
     let mut b = Moments::new(64);
     b.push(golden_array("features_64.npz", "b").as_slice().unwrap());
     let fid = distance(&a.gaussian().unwrap(), &b.gaussian().unwrap()).unwrap();

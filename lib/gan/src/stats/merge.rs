@@ -78,7 +78,8 @@ pub fn merge(parts: &[(PathBuf, Stats)]) -> Result<Stats> {
     let sources: Vec<&str> = metas.iter().map(|meta| meta.source.as_str()).collect();
     let source =
         if sources.iter().all(|s| *s == sources[0]) { sources[0].to_string() } else { sources.join(", ") };
-    let meta = Meta { n, content: content(&metas), source, ..first.clone() };
+    let look = first.look.clone().filter(|look| metas.iter().all(|meta| meta.look.as_ref() == Some(look)));
+    let meta = Meta { n, content: content(&metas), look, source, ..first.clone() };
     Ok(Stats { gaussian: together(parts, &metas, n as f64), meta: Some(meta) })
 }
 

@@ -16,7 +16,7 @@ use std::time::SystemTime;
 use ndarray::{ArrayView1, ArrayView2};
 use serde::{Deserialize, Serialize};
 
-use crate::features::Features;
+use crate::features::{Features, Look};
 use crate::frechet::Gaussian;
 use crate::layer::Precision;
 use crate::{Error, Result, atomic};
@@ -40,6 +40,9 @@ pub struct Meta {
     pub precision: Precision,
     /// Identifies the pictures: a hash of their bytes in order.
     pub content: String,
+    /// What the pictures look like; `None` where an earlier version does not say, and of merged ones that differ.
+    #[serde(default)]
+    pub look: Option<Look>,
     /// The pictures as they were named.
     pub source: String,
     /// The program that made the file.
@@ -123,7 +126,7 @@ impl Stats {
 }
 
 /// Whether statistics may be written to `path`, and are not there already: `true` if what is there is what would be
-/// made now, of the same pictures, by `wanted` (whose `source` and `tool` do not matter); `changed` is when a picture last
+/// made now, of the same pictures, by `wanted` (whose `look`, `source` and `tool` do not matter); `changed` is when a picture last
 /// changed.
 ///
 /// # Errors
@@ -135,7 +138,8 @@ pub fn is_up_to_date(path: &Path, wanted: &Meta, changed: Option<SystemTime>) ->
         Err(e) => return Err(Error::io(path)(e)),
     };
     let same = |there: &Meta| {
-        *there == Meta { source: there.source.clone(), tool: there.tool.clone(), ..wanted.clone() }
+        let Meta { look, source, tool, .. } = there.clone();
+        *there == Meta { look, source, tool, ..wanted.clone() }
     };
     match Stats::read(path) {
         Ok(Stats { meta: Some(meta), .. })

@@ -17,6 +17,7 @@ fn stats(d: usize) -> Stats {
         n: 10,
         weights: "00ff".to_string(),
         content: "listing 01".to_string(),
+        look: None,
         source: "celeba".to_string(),
         tool: "test".to_string(),
     };
