@@ -50,9 +50,12 @@ struct Args {
     /// What to tell, in this order: fid; kid, the kernel distance; prdc, precision, recall, density and coverage by 3 and 5 neighbours, A being the real pictures
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "fid", value_parser = PossibleValuesParser::new(Metric::NAMES).try_map(|name| name.parse::<Metric>()))]
     metrics: Vec<Metric>,
-    /// The Inception weights, .pth or .safetensors [default: FID_WEIGHTS, torch's hub cache, ~/.cache/gantools]
+    /// The Inception weights, .pth or .safetensors [default: FID_WEIGHTS, torch's hub cache, ~/.cache/gantools, else fetched there]
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
+    /// Never fetch the Inception weights
+    #[arg(long)]
+    offline: bool,
     /// Pictures that are read and computed together; only memory and speed depend on it
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=4096))]
     batch_size: u32,
@@ -240,11 +243,24 @@ impl Network {
                 origin: "built in".into(),
             });
         }
-        let file = weights::find_inception(args.weights.as_deref())?;
+        let file = match weights::find_inception(args.weights.as_deref())? {
+            Some(file) => file,
+            None if args.offline => return Err(weights::missing("--offline forbids to fetch them").into()),
+            None => fetch(args)?,
+        };
         let published = if weights::is_published(&file)? { "" } else { ", not the published file" };
         let origin = format!("{}{published}", file.display());
         Ok(Network { extractor: Extractor::inception(&file, choice.dims, args.precision, &device)?, origin })
     }
+}
+
+/// Fetches the Inception weights.
+fn fetch(args: &Args) -> Result<PathBuf> {
+    let bar = Bar::new("fid", &args.common);
+    bar.say(&format!("no Inception weights found: fetching {} (96 MB), once", weights::INCEPTION_URL));
+    let fetched = weights::fetch_inception(&bar);
+    bar.finish();
+    Ok(fetched?)
 }
 
 /// What `--dry-run` tells: how many pictures and about how long.

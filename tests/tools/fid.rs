@@ -71,13 +71,14 @@ fn the_weights_are_also_those_of_the_environment() {
     let done: Done = place.command(&line).env("FID_WEIGHTS", weights()).output().unwrap().into();
     assert_eq!(done.line(), "1.019689");
     let none = |variable: &str| -> Done {
-        let mut command = place.command(&line);
+        let mut command = place.command(&format!("{line} --offline"));
         command.env_remove("FID_WEIGHTS").env_remove("TORCH_HOME").env_remove("XDG_CACHE_HOME");
         command.env("HOME", place.path("")).env(variable, place.path("")).output().unwrap().into()
     };
     let failed = none("HOME");
     let line = failed.failure(1);
-    for part in ["no Inception weights", "https://", ".cache/gantools/pt_inception", "--weights"] {
+    for part in ["no Inception weights", "--offline", "https://", ".cache/gantools/pt_inception", "--weights"]
+    {
         assert!(line.contains(part), "{line}");
     }
     assert!(none("FID_WEIGHTS").failure(1).contains("FID_WEIGHTS"));

@@ -2,12 +2,10 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
+use super::fetch::{self, Published};
+use crate::progress::Progress;
 use crate::{Error, Result};
 
 /// The name of the published file of the FID Inception weights.
@@ -16,65 +14,77 @@ pub const INCEPTION_FILE: &str = "pt_inception-2015-12-05-6726825d.pth";
 /// Where that file is published.
 pub const INCEPTION_URL: &str = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth";
 
-/// Size in bytes and SHA-256 of the published file.
-const PUBLISHED: (u64, &str) =
-    (95_628_359, "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2");
+/// The published file.
+const PUBLISHED: Published = Published {
+    url: INCEPTION_URL,
+    size: 95_628_359,
+    sha256: "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+};
 
 /// Whether the file is the published one, byte by byte.
 ///
 /// # Errors
 /// The file cannot be read.
 pub fn is_published(path: &Path) -> Result<bool> {
-    let mut file = File::open(path).map_err(Error::io(path))?;
-    if file.metadata().map_err(Error::io(path))?.len() != PUBLISHED.0 {
-        return Ok(false);
-    }
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(n) => hash.update(&buffer[..n]),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(Error::io(path)(e)),
-        }
-    }
-    Ok(crate::source::hex(&hash.finalize()) == PUBLISHED.1)
+    let length = std::fs::metadata(path).map_err(Error::io(path))?.len();
+    Ok(length == PUBLISHED.size && fetch::hash(path)? == PUBLISHED.sha256)
 }
 
 /// The Inception weights: the file `given` (a flag's), else that of the environment's `FID_WEIGHTS`, else the first
-/// that is there of torch's hub cache and our own cache.
+/// that is there of torch's hub cache and our own cache; `None` if there is none.
 ///
 /// # Errors
-/// None is there: the error tells what to fetch and where to put it.
-pub fn find_inception(given: Option<&Path>) -> Result<PathBuf> {
-    find(given, &|name| env::var_os(name).filter(|value| !value.is_empty()))
+/// A file that is named and not there.
+pub fn find_inception(given: Option<&Path>) -> Result<Option<PathBuf>> {
+    find(given, &environment)
 }
 
-pub(super) fn find(given: Option<&Path>, env: &dyn Fn(&str) -> Option<OsString>) -> Result<PathBuf> {
+/// Fetches the published weights into our own cache, and returns their path.
+///
+/// # Errors
+/// They cannot be fetched: the error tells where to put them by hand.
+pub fn fetch_inception(progress: &dyn Progress) -> Result<PathBuf> {
+    let place = our_place(&environment).ok_or_else(|| missing("there is no HOME to keep them in"))?;
+    match fetch::fetch(PUBLISHED, &place, progress) {
+        Ok(()) => Ok(place),
+        Err(e) => Err(missing(&format!("they cannot be fetched ({e})"))),
+    }
+}
+
+/// The error of weights that are nowhere; `why` they were not fetched.
+pub fn missing(why: &str) -> Error {
+    let put = match our_place(&environment) {
+        Some(place) => format!("put them at {}, or name them with --weights or FID_WEIGHTS", place.display()),
+        None => "name them with --weights or FID_WEIGHTS".to_string(),
+    };
+    Error::Invalid(format!(
+        "no Inception weights found, and {why}. Fetch {INCEPTION_URL} (96 MB) elsewhere and {put}; --features squeezenet needs none"
+    ))
+}
+
+fn environment(name: &str) -> Option<OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
+}
+
+pub(super) fn find(given: Option<&Path>, env: &dyn Fn(&str) -> Option<OsString>) -> Result<Option<PathBuf>> {
     if let Some(path) = given {
         return match path.is_file() {
-            true => Ok(path.to_path_buf()),
+            true => Ok(Some(path.to_path_buf())),
             false => Err(Error::file(path, format!("no such file of weights; fetch {INCEPTION_URL}"))),
         };
     }
     if let Some(path) = env("FID_WEIGHTS").map(PathBuf::from) {
         return match path.is_file() {
-            true => Ok(path),
+            true => Ok(Some(path)),
             false => Err(Error::file(path, "FID_WEIGHTS names this file, but it is not there")),
         };
     }
-    let places = places(env);
-    if let Some(found) = places.iter().find(|p| p.is_file()) {
-        return Ok(found.clone());
-    }
-    let put = match places.last() {
-        Some(ours) => format!("put it at {}, or name it with --weights or FID_WEIGHTS", ours.display()),
-        None => "name it with --weights or FID_WEIGHTS".to_string(),
-    };
-    Err(Error::Invalid(format!(
-        "no Inception weights found: fetch {INCEPTION_URL} (96 MB) and {put}; --features squeezenet needs none"
-    )))
+    Ok(places(env).into_iter().find(|p| p.is_file()))
+}
+
+/// Where we keep what we fetch.
+fn our_place(env: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    places(env).pop().filter(|place| place.parent().is_some_and(|p| p.ends_with("gantools")))
 }
 
 /// Where the file may lie, in the order in which it is looked for; the last is the place we propose.

@@ -1,6 +1,7 @@
 //! Named tensors from a file: safetensors, or what `torch.save` writes (a zip today, the older container before 1.6).
 //! What a file is, its content tells, never its name.
 
+mod fetch;
 mod find;
 mod pickle;
 #[cfg(test)]
@@ -16,7 +17,8 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor};
 use half::{bf16, f16};
 
-pub use find::{INCEPTION_FILE, INCEPTION_URL, find_inception, is_published};
+pub use fetch::{Published, fetch};
+pub use find::{INCEPTION_FILE, INCEPTION_URL, fetch_inception, find_inception, is_published, missing};
 
 use crate::checkpoint::file;
 use crate::{Error, Result, inception};
