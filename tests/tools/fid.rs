@@ -218,6 +218,21 @@ fn threads_change_nothing_and_batches_only_noise() {
 }
 
 #[test]
+fn sixteen_bit_grey_is_told_of() {
+    let place = place();
+    fs::create_dir(place.path("deep")).unwrap();
+    let deep = image::ImageBuffer::from_fn(32, 32, |x, y| image::Luma([(x * 2000 + y) as u16]));
+    for name in ["a.png", "b.png"] {
+        deep.save(place.path("deep").join(name)).unwrap();
+    }
+    let done = place.run("fid real deep --features squeezenet");
+    assert!(
+        done.code == Some(0) && done.stderr.contains("deep: 16-bit grey is clipped to 255 in 2 pictures")
+    );
+    assert!(!place.run("fid real real --features squeezenet").stderr.contains("16-bit"));
+}
+
+#[test]
 fn a_zip_and_a_shard_are_their_pictures() {
     let place = place();
     let mut zip = b"".to_vec();

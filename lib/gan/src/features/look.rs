@@ -20,12 +20,15 @@ pub struct Look {
     pub jpeg: Option<bool>,
     /// How a shard's pictures were cropped and resized.
     pub prepared: Option<String>,
+    /// Pictures of 16-bit grey, whose values above 255 are clipped.
+    #[serde(default)]
+    pub clipped: usize,
 }
 
 impl Look {
     /// What is known of pictures before they are read.
     pub fn of(pictures: &Pictures) -> Look {
-        Look { sizes: None, jpeg: pictures.mostly_jpeg(), prepared: pictures.prepared() }
+        Look { sizes: None, jpeg: pictures.mostly_jpeg(), prepared: pictures.prepared(), clipped: 0 }
     }
 
     /// Takes in the size of a picture.
@@ -52,6 +55,9 @@ pub fn advice(names: [&str; 2], sides: &[Compared; 2], choice: Choice) -> Vec<St
     let mut lines = Vec::new();
     for (name, side) in names.iter().zip(sides) {
         lines.extend(side.n.and_then(|n| few(name, n, choice)));
+        lines.extend(side.look.as_ref().map(|look| look.clipped).filter(|&n| n > 0).map(|n| {
+            format!("{name}: 16-bit grey is clipped to 255 in {n} pictures, as Pillow does it: nearly white to the network")
+        }));
     }
     if let [Some(a), Some(b)] = sides.each_ref().map(|side| side.n)
         && a.max(b) / a.min(b).max(1) >= UNEVEN
@@ -119,7 +125,7 @@ mod tests {
     }
 
     fn look(size: usize, jpeg: Option<bool>, prepared: Option<&str>) -> Look {
-        let mut look = Look { sizes: None, jpeg, prepared: prepared.map(String::from) };
+        let mut look = Look { sizes: None, jpeg, prepared: prepared.map(String::from), clipped: 0 };
         look.see(&Picture { width: size, height: size, rgb: vec![] });
         look
     }

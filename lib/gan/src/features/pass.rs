@@ -36,8 +36,9 @@ pub fn measure(
     let (n, began) = (pictures.len(), Instant::now());
     for start in (0..n).step_by(batch.max(1)) {
         let end = n.min(start + batch.max(1));
-        let decoded = decode(pictures, start..end)?;
+        let (decoded, clipped) = decode(pictures, start..end)?;
         decoded.iter().for_each(|picture| look.see(picture));
+        look.clipped += clipped;
         let features = extractor.run(&decoded)?;
         moments.push(&features);
         if let Some(kept) = &mut kept {
@@ -55,12 +56,15 @@ pub fn measure(
 /// As [`measure`].
 pub fn seconds_per_picture(pictures: &Pictures, extractor: &Extractor, batch: usize) -> Result<f64> {
     let n = batch.clamp(1, pictures.len());
-    extractor.run(&decode(pictures, 0..1)?)?;
+    extractor.run(&decode(pictures, 0..1)?.0)?;
     let began = Instant::now();
-    extractor.run(&decode(pictures, 0..n)?)?;
+    extractor.run(&decode(pictures, 0..n)?.0)?;
     Ok(began.elapsed().as_secs_f64() / n as f64)
 }
 
-fn decode(pictures: &Pictures, range: std::ops::Range<usize>) -> Result<Vec<Picture>> {
-    range.into_par_iter().map(|i| pictures.get(i)).collect()
+/// The pictures of a range, and how many of them were clipped.
+fn decode(pictures: &Pictures, range: std::ops::Range<usize>) -> Result<(Vec<Picture>, usize)> {
+    let decoded = range.into_par_iter().map(|i| pictures.get(i)).collect::<Result<Vec<_>>>()?;
+    let clipped = decoded.iter().filter(|(_, clipped)| *clipped).count();
+    Ok((decoded.into_iter().map(|(picture, _)| picture).collect(), clipped))
 }

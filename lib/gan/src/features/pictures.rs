@@ -82,25 +82,28 @@ impl Pictures {
         matches!(self.kind, Kind::Shard(_))
     }
 
-    /// Picture `i` in RGB; grey is replicated, and 16-bit grey is clipped as Pillow does.
+    /// Picture `i` in RGB, and whether it is 16-bit grey, which is clipped as Pillow does; other grey is replicated.
     ///
     /// # Errors
     /// It cannot be read or decoded: leaving it out would change the number, so that is an error and names it.
-    pub fn get(&self, i: usize) -> Result<Picture> {
+    pub fn get(&self, i: usize) -> Result<(Picture, bool)> {
         let i = self.range().start + i;
         match &self.kind {
-            Kind::Source(source) => source
-                .read(i)?
-                .decode_as(SixteenBit::ClipAsPillow)
-                .map_err(|why| Error::file(source.name(i), format!("{why}; mend or remove it"))),
+            Kind::Source(source) => {
+                let raw = source.read(i)?;
+                let clipped = raw.is_sixteen_bit_grey();
+                let about = |why| Error::file(source.name(i), format!("{why}; mend or remove it"));
+                Ok((raw.decode_as(SixteenBit::ClipAsPillow).map_err(about)?, clipped))
+            }
             Kind::Shard(shard) => {
                 let (width, height) = (shard.width(), shard.height());
                 let mut pixels = vec![0; height * width * shard.channels()];
                 shard.pixels(i, &mut pixels);
-                Ok(match shard.channels() {
+                let picture = match shard.channels() {
                     1 => Picture::from_grey(width, height, &pixels),
                     _ => Picture { width, height, rgb: pixels },
-                })
+                };
+                Ok((picture, false))
             }
         }
     }

@@ -17,7 +17,7 @@ fn extractor(dims: usize) -> Extractor {
 
 fn features_of_a(dims: usize) -> Vec<f32> {
     let (pictures, extractor) = (Pictures::open(&golden("a")).unwrap(), extractor(dims));
-    let all: Vec<_> = (0..pictures.len()).map(|i| pictures.get(i).unwrap()).collect();
+    let all: Vec<_> = (0..pictures.len()).map(|i| pictures.get(i).unwrap().0).collect();
     all.chunks(12).flat_map(|some| extractor.run(some).unwrap()).collect()
 }
 
@@ -88,7 +88,7 @@ impl Net for Witness {
 fn every_block_is_pytorch_fids() {
     let want: serde_json::Value =
         serde_json::from_slice(&std::fs::read(golden("single_a0000.json")).unwrap()).unwrap();
-    let picture = Pictures::open(&golden("a")).unwrap().get(0).unwrap();
+    let picture = Pictures::open(&golden("a")).unwrap().get(0).unwrap().0;
     let cpu = Cpu::new(load(inception_tensors()).unwrap().0);
     let net = Witness { cpu, block: Default::default(), pools: Cell::new(0), seen: Default::default() };
     let mut input = vec![0.0; SIDE * SIDE * 3];
@@ -145,7 +145,7 @@ fn odd_pictures_give_pytorch_fids_features() {
         if !file.is_file() {
             continue;
         }
-        let got = extractor.run(&[Pictures::open(&file).unwrap().get(0).unwrap()]).unwrap();
+        let got = extractor.run(&[Pictures::open(&file).unwrap().get(0).unwrap().0]).unwrap();
         let number = |key: &str| want[key].as_f64().unwrap();
         let first = want["feat_first8"].as_array().unwrap();
         let sum: f64 = got.iter().map(|&v| f64::from(v)).sum();

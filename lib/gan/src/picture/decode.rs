@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use image::{DynamicImage, ImageError, ImageFormat, ImageReader, Limits};
+use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
 use super::Picture;
 
@@ -57,6 +57,14 @@ pub fn decode_as(bytes: &[u8], sixteen: SixteenBit) -> Result<Picture, String> {
         return Err(format!("{width}×{height} pixels"));
     }
     Ok(Picture { width, height, rgb: to_rgb(image, sixteen) })
+}
+
+/// Whether an encoded picture is of one channel, 16 bits deep: what Pillow, and with [`SixteenBit::ClipAsPillow`] this, clips.
+/// Reads its header alone.
+pub fn is_sixteen_bit_grey(bytes: &[u8]) -> bool {
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
+    let decoder = reader.ok().and_then(|reader| reader.into_decoder().ok());
+    decoder.is_some_and(|decoder| decoder.color_type() == ColorType::L16)
 }
 
 /// Whether an end-of-image marker follows the first scan of a JPEG. (A thumbnail in the EXIF segment has one, too, but

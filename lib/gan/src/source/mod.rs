@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 pub use self::split::Split;
 use self::{demo::Demo, folder::Folder, idx::Idx, zip::Zip};
-use crate::picture::{Picture, SixteenBit, decode_as};
+use crate::picture::{Picture, SixteenBit, decode_as, is_sixteen_bit_grey};
 use crate::{Error, Result};
 
 /// How a folder is searched for pictures. (Zips are always searched whole.)
@@ -46,6 +46,11 @@ impl Raw {
     /// Those of [`crate::picture::decode`].
     pub fn decode(self) -> Result<Picture, String> {
         self.decode_as(SixteenBit::HighByte)
+    }
+
+    /// Whether it is grey of 16 bits.
+    pub fn is_sixteen_bit_grey(&self) -> bool {
+        matches!(self, Raw::Encoded(bytes) if is_sixteen_bit_grey(bytes))
     }
 
     /// The picture itself, with a choice for 16-bit grey.

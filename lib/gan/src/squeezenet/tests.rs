@@ -16,7 +16,7 @@ fn features_are_torchvisions() {
     assert!(names.lines().count() >= 8);
     for (name, want) in names.lines().zip(want.rows()) {
         let folder = if name.starts_with('0') { "a" } else { "odd" };
-        let picture = Pictures::open(&golden(folder).join(name)).unwrap().get(0).unwrap();
+        let picture = Pictures::open(&golden(folder).join(name)).unwrap().get(0).unwrap().0;
         let got = extractor.run(&[picture]).unwrap();
         assert!(want.iter().any(|&v| v > 1.0), "features that are all zero would prove nothing");
         assert_features(&got, want);
