@@ -2,15 +2,18 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gan::layer::Precision;
 use gan::loss::GeneratorLoss;
+use gan::progress::Progress;
 use gan::recipe::{self, Length, Overrides, Recipe};
 use gan::shard::Shard;
-use gan::train::{Run, folder};
+use gan::train::{Run, SAVE_EVERY, folder};
 use gan::{Error, checkpoint, device};
 use gantools::{Answer, Bar, Common, human, mapped, operand, precision, stop_flag};
 use serde_json::json;
@@ -25,9 +28,15 @@ use serde_json::json;
 struct Args {
     /// The shard that `prep` made [default: one line from stdin, the path or a JSON object with `path`]
     shard: Option<PathBuf>,
-    /// What to train and how: a name (see --list-recipes) or a FILE.toml
-    #[arg(long, value_name = "NAME|FILE.toml", default_value = recipe::DEFAULT)]
-    recipe: String,
+    /// What to train and how: a name (see --list-recipes) or a FILE.toml [default: celeba]
+    #[arg(long, value_name = "NAME|FILE.toml")]
+    recipe: Option<String>,
+    /// Go on with a run that was stopped, from its last state, as if it never had been: RUN's, or the newest's here. Its shard is looked for here, unless it is named
+    #[arg(long, value_name = "RUN", num_args = 0..=1, require_equals = true, conflicts_with_all = ["out", "list_recipes", "info", "dry_run"])]
+    resume: Option<Option<PathBuf>>,
+    /// Save the state every so many minutes within epochs, too
+    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    save_every: Option<u32>,
     /// The run folder; new or empty [default: runs/SHARD, then runs/SHARD-2, …]
     #[arg(short, long, value_name = "RUN")]
     out: Option<PathBuf>,
@@ -91,7 +100,7 @@ struct Args {
     /// Print the resolved recipe, a TOML file, and train nothing; of a SHARD named here, also tell how long it would take
     #[arg(long)]
     dry_run: bool,
-    /// Train over the run that is in -o RUN
+    /// Train over the run that is in -o RUN; go on though the recipe, the pictures or the version are others
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -99,7 +108,7 @@ struct Args {
 }
 
 /// What is said when Ctrl-C came before there was anything to save.
-const STOPPED: &str = "stopped before the first step; nothing was saved";
+const STOPPED: &str = "stopped before the first step; nothing was changed";
 
 fn main() -> ExitCode {
     gantools::main(|args: &Args| &args.common, run)
@@ -113,14 +122,64 @@ fn run(args: Args) -> Result<Answer> {
         let info = checkpoint::info(file)?;
         return Ok(Answer { text: info.text, json: info.json });
     }
-    let recipe = Recipe::load(&args.recipe)?.with(&overrides(&args))?;
+    if let Some(folder) = &args.resume {
+        return resume(&args, folder.clone());
+    }
+    let recipe = Recipe::load(args.recipe.as_deref().unwrap_or(recipe::DEFAULT))?.with(&overrides(&args))?;
     if args.dry_run {
         return dry_run(&args, &recipe);
     }
     let device = device::parse(&args.device)?;
     let path = operand(args.shard.clone(), "name a shard: train SHARD (`prep` makes one)")?;
     let shard = open(&path)?;
-    train(&args, &recipe, &shard, Run::new(&recipe, &shard, &device)?)
+    let run = Run::new(&recipe, &shard, &device)?;
+    let bar = Bar::new("train", &args.common);
+    let stop = stop_flag()?;
+    let out = args.out.as_deref();
+    folder::check(out, args.force)?;
+    bar.advise(recipe.schedule.precision);
+    bar.say(&plan(&recipe, &shard, &run));
+    let folder = folder::create(out, shard.path(), args.force)?;
+    train(&args, run, &folder, stop, &bar)
+}
+
+/// Goes on with a run.
+fn resume(args: &Args, folder: Option<PathBuf>) -> Result<Answer> {
+    let folder = folder.map_or_else(folder::newest, Ok)?;
+    let (state, damaged) = checkpoint::state(&folder)?;
+    let bar = Bar::new("train", &args.common);
+    if let Some(damaged) = damaged {
+        bar.warn(&format!("{damaged}; going on from the one before"));
+    }
+    let meta = &state.meta;
+    let base = args.recipe.as_deref().map_or(Ok(meta.recipe.clone()), Recipe::load)?;
+    let recipe = base.with(&overrides(args))?;
+    let beside = Path::new(&meta.shard.name);
+    let path = match &args.shard {
+        Some(path) => path,
+        None if beside.exists() => beside,
+        None => anyhow::bail!("{}: is not here; name it: train SHARD --resume=RUN", meta.shard.name),
+    };
+    let shard = open(path)?;
+    let changed = [
+        meta.recipe.changed_by(&recipe).map(|what| format!("the recipe has {what}")),
+        (shard.meta().content_hash != meta.shard.hash)
+            .then(|| format!("{} is of other pictures than it began with", path.display())),
+        (meta.tool != env!("CARGO_PKG_VERSION")).then(|| format!("gantools {} began it", meta.tool)),
+    ];
+    if let Some(what) = changed.into_iter().flatten().next().filter(|_| !args.force) {
+        anyhow::bail!("{}: {what}; --force goes on all the same", folder.display());
+    }
+    let device = device::parse(&args.device)?;
+    let about = |e: Error| match e {
+        Error::Invalid(what) => Error::file(&folder, what),
+        other => other,
+    };
+    let run = Run::new(&recipe, &shard, &device)?.resumed(&state).map_err(about)?;
+    let stop = stop_flag()?;
+    bar.advise(recipe.schedule.precision);
+    bar.say(&format!("{}, from step {}", plan(&recipe, &shard, &run), meta.step + 1));
+    train(args, run, &folder, stop, &bar)
 }
 
 fn overrides(args: &Args) -> Overrides {
@@ -186,21 +245,15 @@ fn plan(recipe: &Recipe, shard: &Shard, run: &Run) -> String {
     format!("{} on {} ({} pictures), {length}", recipe.name, shard.path().display(), shard.len())
 }
 
-fn train(args: &Args, recipe: &Recipe, shard: &Shard, run: Run) -> Result<Answer> {
-    let bar = Bar::new("train", &args.common);
-    let stop = stop_flag()?;
-    let out = args.out.as_deref();
-    folder::check(out, args.force)?;
-    bar.advise(recipe.schedule.precision);
-    bar.say(&plan(recipe, shard, &run));
-    let folder = folder::create(out, shard.path(), args.force)?;
-    let done = run.train(&folder, stop, &bar);
+fn train(args: &Args, run: Run, folder: &Path, stop: &AtomicBool, bar: &Bar) -> Result<Answer> {
+    let every = args.save_every.map_or(SAVE_EVERY, |minutes| Duration::from_secs(60 * u64::from(minutes)));
+    let done = run.save_every(every).train(folder, stop, bar);
     bar.finish();
     let done = match done {
         Err(Error::Stopped) => anyhow::bail!(STOPPED),
         other => other?,
     };
-    if let Some(warning) = folder::link_newest(&folder)? {
+    if let Some(warning) = folder::link_newest(folder)? {
         bar.say(&format!("warning: {warning}"));
     }
     let how = if done.stopped { "stopped; saved" } else { "done" };

@@ -34,6 +34,7 @@ fn a_run_prints_its_generator_and_links_the_newest() {
             "recipe.toml",
             "report.html",
             "samples",
+            "state.previous.safetensors",
             "state.safetensors"
         ]
     );
@@ -151,7 +152,9 @@ fn pictures_generators_and_scores_are_kept_where_asked_for() {
     assert!(String::from_utf8(place.read("run/report.html")).unwrap().contains("FD-SqueezeNet"));
     // What a run left goes when another takes its folder.
     place.run(&format!("train faces-32.safetensors {SMALL} --steps 1 -o run -q --force")).line();
-    assert_eq!(place.names("run"), place.names("plain"));
+    let left: Vec<String> =
+        place.names("plain").into_iter().filter(|name| name != "state.previous.safetensors").collect();
+    assert_eq!(place.names("run"), left, "one step has no state before it");
     assert_eq!(place.names("run/samples"), ["epoch-0001.png"]);
 }
 
@@ -216,6 +219,109 @@ fn the_same_bytes_at_one_thread_and_at_two_and_another_seed_differs() {
         assert!(one == two, "{name}");
         assert!(one != other, "{name}");
     }
+}
+
+/// Stopped wherever, with any number of threads, a run that goes on comes to the very bytes of one that was never stopped.
+#[test]
+fn a_resumed_run_is_the_same_run() {
+    let place = Place::with_faces();
+    let recipe =
+        String::from_utf8(place.run(&format!("train --dry-run {SMALL} --epochs 4")).stdout.into()).unwrap();
+    // With changes of pictures, whose random numbers go on, too. 40 pictures in batches of 16: 12 steps.
+    let augment = "\n[augment]\nflip = 0.5\nbrightness = 0.2\ncontrast = 0.1\nsaturation = 0.2\nblur = [3, 5]\nblur_sigma = [0.1, 1.2]\n";
+    place.write("my.toml", recipe + augment);
+    place.run("train faces-32.safetensors --recipe my.toml -o whole -q").line();
+    let whole: Vec<String> = place.names("whole");
+    // As if killed: the state is of the end of a shorter run, mid-epoch, and metrics and pictures are of later steps.
+    for (i, stops) in [&[7][..], &[1, 3, 4, 11]].iter().enumerate() {
+        let run = format!("run{i}");
+        place
+            .run(&format!("train faces-32.safetensors --recipe my.toml -o {run} -q --steps {}", stops[0]))
+            .line();
+        for stop in &stops[1..] {
+            place.run(&format!("train --resume={run} --steps {stop} -q --threads {}", 1 + stop % 2)).line();
+        }
+        let mut metrics = String::from_utf8(place.read(format!("{run}/metrics.jsonl"))).unwrap();
+        let later = metrics.lines().last().unwrap().replace("\"step\":", "\"step\":9");
+        metrics += &format!("{later}\n{}", &later[..20]);
+        place.write(&format!("{run}/metrics.jsonl"), metrics);
+        let done = place.run(&format!("train --resume={run} --epochs 4"));
+        assert_eq!(done.line(), format!("{run}/G.safetensors"));
+        let from = format!("12 steps of 16, from step {}", stops.last().unwrap() + 1);
+        assert!(done.stderr.contains(&from), "{}", done.stderr);
+        for name in whole.iter().filter(|name| name.ends_with("safetensors") && !name.contains("previous")) {
+            assert!(
+                place.read(format!("whole/{name}")) == place.read(format!("{run}/{name}")),
+                "{run}/{name}"
+            );
+        }
+        let steps = |run: &str| -> Vec<serde_json::Value> {
+            let text = String::from_utf8(place.read(format!("{run}/metrics.jsonl"))).unwrap();
+            let mut lines: Vec<serde_json::Value> =
+                text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            lines.iter_mut().for_each(|line| drop(line["images_per_second"].take()));
+            lines
+        };
+        assert_eq!(steps(&run), steps("whole"), "no step twice and none left out");
+        assert!(
+            place.read("whole/samples/epoch-0004.png") == place.read(format!("{run}/samples/epoch-0004.png"))
+        );
+    }
+    // A damaged last state is passed over, and told of.
+    let mut state = place.read("run0/state.safetensors");
+    let end = state.len();
+    state[end - 5] ^= 1;
+    place.write("run0/state.safetensors", state);
+    let done = place.run("train --resume=run0 --epochs 4");
+    assert!(done.stderr.contains("run0/state.safetensors: is damaged"), "{}", done.stderr);
+    assert!(place.read("run0/state.safetensors") == place.read("whole/state.safetensors"));
+    // The newest is that of the link; its shard is here.
+    let done = place.run("train --resume --epochs 5");
+    assert_eq!(done.line(), "run0/G.safetensors");
+
+    place.run("prep --demo 41 --size 32 -o other-32.safetensors -q").line();
+    for (line, wanted) in [
+        ("--resume=whole", "whole: step 12 of 12 is taken already: --epochs (or --steps) lets it go on"),
+        (
+            "--resume=whole --epochs 5 --lr-d 1e-3",
+            "whole: the recipe has `lr_d = 0.001` where it had `lr_d = 0.0004`",
+        ),
+        ("--resume=whole --epochs 5 --recipe demo", "whole: the recipe has "),
+        (
+            "other-32.safetensors --resume=whole --epochs 5",
+            "other-32.safetensors is of other pictures than it began with",
+        ),
+        ("--resume=none", "none/state.safetensors: No such file"),
+    ] {
+        let done = place.run(&format!("train {line}"));
+        assert!(done.failure(1).contains(wanted), "{line}: {}", done.stderr);
+    }
+    assert_eq!(place.run("train --resume=whole -o there").code, Some(2));
+    fs::rename(place.path("faces-32.safetensors"), place.path("gone.safetensors")).unwrap();
+    let gone = place.run("train --resume=whole --epochs 5");
+    assert!(gone.failure(1).contains("faces-32.safetensors: is not here; name it"), "{}", gone.stderr);
+    place.run("train gone.safetensors --resume=whole --epochs 5 -q").line();
+}
+
+#[test]
+fn two_runs_do_not_share_a_folder() {
+    let place = Place::with_faces();
+    place.run(&format!("train faces-32.safetensors {SMALL} --steps 2 -o run -q")).line();
+    let mut child =
+        place.command("train --resume=run --steps 1000000").stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(|line| line.unwrap());
+    assert!(lines.any(|line| line.contains("from step 3")));
+    let start = Instant::now();
+    let at_work = || place.read("run/metrics.jsonl").iter().filter(|&&byte| byte == b'\n').count() > 2;
+    while !at_work() {
+        assert!(start.elapsed() < Duration::from_secs(60), "it takes no step");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let refused = place.run("train --resume=run --steps 3000000 -q");
+    assert!(refused.failure(1).starts_with("run: another run is at work in it"), "{}", refused.stderr);
+    // SAFETY: kill has no memory to be unsound with; the process is ours and not yet waited for.
+    unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 /// Keys and shapes are those of the PyTorch tutorial's networks at 32×32.

@@ -7,10 +7,12 @@ mod info;
 #[cfg(test)]
 mod tests;
 
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::layer::Network;
 use crate::model::ModelConfig;
@@ -18,6 +20,11 @@ use crate::recipe::Recipe;
 use crate::{Error, Result};
 use file::Weights;
 pub use info::{Info, info};
+
+/// The state before the last one, in a run folder.
+pub const PREVIOUS: &str = "state.previous.safetensors";
+/// The key in a state's metadata of the hash of its tensors.
+const SHA256: &str = "sha256";
 
 /// What a file of weights is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +87,75 @@ pub fn write(path: &Path, meta: &Meta, tensors: &[(String, Tensor)]) -> Result<(
     // A `Value`'s keys are sorted.
     let json = serde_json::to_value(meta).expect("a recipe's numbers are finite").to_string();
     file::write(path, &json, tensors)
+}
+
+/// A run's state: all that it needs to go on.
+pub struct State {
+    /// What it is of.
+    pub meta: Meta,
+    /// The tensors of [`crate::train::Trainer::tensors`].
+    pub tensors: HashMap<String, Tensor>,
+}
+
+/// Writes a run's state to `path`, and keeps what was there as [`PREVIOUS`] beside it. The tensors' hash is in the file.
+///
+/// # Errors
+/// What the operating system refuses; then what was there is there still.
+pub fn write_state(path: &Path, meta: &Meta, tensors: &[(String, Tensor)]) -> Result<()> {
+    let mut json = serde_json::to_value(meta).expect("a recipe's numbers are finite");
+    json[SHA256] = data_hash(tensors.iter().map(|(name, tensor)| (name, tensor)))?.into();
+    if path.exists() {
+        let previous = path.with_file_name(PREVIOUS);
+        // At no moment is there no state: the old one gets a second name before the new one takes its first.
+        let part = path.with_file_name(".state.part");
+        let _ = std::fs::remove_file(&part);
+        let linked = std::fs::hard_link(path, &part).or_else(|_| std::fs::copy(path, &part).map(drop));
+        linked.and_then(|()| std::fs::rename(&part, &previous)).map_err(Error::io(&previous))?;
+    }
+    file::write(path, &json.to_string(), tensors)
+}
+
+/// Reads the state of the run in `folder`: the last one, or where that is damaged the one before. What is wrong with the last
+/// one, if so, is told beside it.
+///
+/// # Errors
+/// Neither is there and whole: what is wrong with the last.
+pub fn state(folder: &Path) -> Result<(State, Option<Error>)> {
+    let last = read_state(&folder.join(Kind::State.file_name()));
+    match last {
+        Ok(state) => Ok((state, None)),
+        Err(e) => match read_state(&folder.join(PREVIOUS)) {
+            Ok(state) => Ok((state, Some(e))),
+            Err(_) => Err(e),
+        },
+    }
+}
+
+fn read_state(path: &Path) -> Result<State> {
+    let weights = Weights::open(path)?;
+    let stored = weights.metadata().and_then(|json| serde_json::from_str::<serde_json::Value>(json).ok());
+    let hash = stored.and_then(|json| json[SHA256].as_str().map(String::from));
+    let Some(meta) = meta(path, &weights)?.filter(|meta| meta.kind == Kind::State) else {
+        return Err(Error::file(path, "is not a run's state"));
+    };
+    let (tensors, _) = weights.read(path)?;
+    if hash.is_some_and(|hash| data_hash(tensors.iter()).ok() != Some(hash)) {
+        return Err(Error::file(path, "is damaged: its numbers are not those that were written"));
+    }
+    Ok(State { meta, tensors })
+}
+
+/// SHA-256 of named tensors in the order of their names.
+fn data_hash<'a>(tensors: impl Iterator<Item = (&'a String, &'a Tensor)>) -> Result<String> {
+    let sorted: BTreeMap<&String, &Tensor> = tensors.collect();
+    let mut hash = Sha256::new();
+    for (name, tensor) in sorted {
+        hash.update(name);
+        let values = tensor.flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        hash.update(&bytes);
+    }
+    Ok(crate::source::hex(&hash.finalize()))
 }
 
 /// Whether every float among `tensors` is finite.

@@ -277,6 +277,26 @@ impl Recipe {
         self.augment.as_ref().map_or(Ok(()), Augment::check)
     }
 
+    /// What of this recipe another one changes, other than how long it is and what it leaves behind, as one line; `None` if
+    /// nothing: then a run of this one may go on as the other.
+    pub fn changed_by(&self, other: &Recipe) -> Option<String> {
+        let flat = |recipe: &Recipe| {
+            let mut same = recipe.clone();
+            (same.output, same.schedule.length) = (Output::default(), Length::Steps(0));
+            (same.name, same.about) = Default::default();
+            same.to_toml().lines().map(String::from).collect::<Vec<_>>()
+        };
+        let (ours, theirs) = (flat(self), flat(other));
+        let differs = |a: &[String], b: &[String]| a.iter().find(|line| !b.contains(line)).cloned();
+        match (differs(&ours, &theirs), differs(&theirs, &ours)) {
+            (None, None) => None,
+            (ours, theirs) => {
+                let or = |line: Option<String>| line.unwrap_or("nothing of that kind".into());
+                Some(format!("`{}` where it had `{}`", or(theirs), or(ours)))
+            }
+        }
+    }
+
     /// The recipe as a TOML file that [`Recipe::load`] takes; the same bytes for the same recipe.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("strings and numbers within TOML's range")

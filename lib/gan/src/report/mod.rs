@@ -7,7 +7,7 @@ mod page;
 mod plot;
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -77,21 +77,48 @@ pub struct Report {
 }
 
 impl Report {
-    /// Starts `metrics.jsonl` in the run folder.
+    /// Starts `metrics.jsonl` in the run folder, or goes on after the first `taken` steps in it: what was told of later ones is
+    /// cut off. As long as the report lives, no other may begin in the folder.
     ///
     /// # Errors
-    /// The file cannot be made.
-    pub fn create(run: &Path) -> Result<Report> {
+    /// The file cannot be made; another run writes it.
+    pub fn begin(run: &Path, taken: u64) -> Result<Report> {
         let path = run.join("metrics.jsonl");
-        let metrics = BufWriter::new(File::create(&path).map_err(Error::io(&path))?);
-        Ok(Report {
+        let io = |e| Error::io(&path)(e);
+        let mut file =
+            File::options().create(true).read(true).write(true).truncate(false).open(&path).map_err(io)?;
+        if file.try_lock().is_err() {
+            return Err(Error::file(run, "another run is at work in it"));
+        }
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(io)?;
+        let kept: Vec<Metrics> = text
+            .lines()
+            .map_while(|line| serde_json::from_str::<Metrics>(line).ok())
+            .take_while(|metrics| metrics.step <= taken)
+            .collect();
+        let length = text.split_inclusive('\n').take(kept.len()).map(str::len).sum::<usize>();
+        file.set_len(length as u64).and_then(|()| file.seek(SeekFrom::End(0))).map_err(io)?;
+        let scores = std::fs::read_to_string(run.join("scores.jsonl")).unwrap_or_default();
+        let scores = scores.lines().filter_map(|line| serde_json::from_str::<Score>(line).ok());
+        let mut report = Report {
             folder: run.to_path_buf(),
-            metrics,
+            metrics: BufWriter::new(file),
             series: Default::default(),
-            scores: Vec::new(),
+            scores: scores.filter(|score| score.step <= taken).collect(),
             warnings: Vec::new(),
             shots: Shots::default(),
-        })
+        };
+        kept.iter().for_each(|metrics| report.keep(metrics));
+        Ok(report)
+    }
+
+    /// Keeps the numbers of a step for the charts.
+    fn keep(&mut self, metrics: &Metrics) {
+        let &Metrics { loss_d, loss_g, value, d_x, d_g_z1, .. } = metrics;
+        for (all, value) in self.series.iter_mut().zip([loss_d, loss_g, value, d_x, d_g_z1]) {
+            all.push(value as f32);
+        }
     }
 
     /// Adds a step. Its line reaches the file at once and as a whole, for those who follow it.
@@ -99,10 +126,7 @@ impl Report {
     /// # Errors
     /// The file cannot be written.
     pub fn add(&mut self, metrics: &Metrics) -> Result<()> {
-        let &Metrics { loss_d, loss_g, value, d_x, d_g_z1, .. } = metrics;
-        for (all, value) in self.series.iter_mut().zip([loss_d, loss_g, value, d_x, d_g_z1]) {
-            all.push(value as f32);
-        }
+        self.keep(metrics);
         let line = serde_json::to_string(metrics).expect("numbers are JSON");
         writeln!(self.metrics, "{line}")
             .and_then(|()| self.metrics.flush())

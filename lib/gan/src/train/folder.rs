@@ -4,13 +4,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::Kind;
+use crate::checkpoint::{Kind, PREVIOUS};
 use crate::{Error, Result, atomic};
 
 /// Where run folders are made when none is named.
 const RUNS: &str = "runs";
 /// What a run leaves in its folder, besides what [`Kind::file_name`] names.
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "recipe.toml",
     "metrics.jsonl",
     "scores.jsonl",
@@ -19,6 +19,7 @@ const FILES: [&str; 8] = [
     "progress.gif",
     "report.html",
     BEST,
+    PREVIOUS,
 ];
 /// The generator of the best score.
 pub const BEST: &str = "G_best.safetensors";
@@ -91,6 +92,19 @@ fn remove_old_run(folder: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The folder of the newest run, which the link `./G.safetensors` points into.
+///
+/// # Errors
+/// There is no such link.
+pub fn newest() -> Result<PathBuf> {
+    let target = fs::read_link(Kind::Generator.file_name());
+    target.ok().and_then(|target| target.parent().map(Path::to_path_buf)).ok_or_else(|| {
+        Error::Invalid(
+            "--resume: no run was begun here (./G.safetensors is no link); name one, --resume=RUN".into(),
+        )
+    })
 }
 
 /// The picture that shows the progress at the end of `epoch`, from 1.

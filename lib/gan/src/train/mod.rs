@@ -9,5 +9,5 @@ mod step;
 mod tests;
 mod watch;
 
-pub use run::{Estimate, Outcome, Run};
+pub use run::{Estimate, Outcome, Run, SAVE_EVERY};
 pub use step::{StepReport, Trainer};

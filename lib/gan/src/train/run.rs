@@ -1,5 +1,6 @@
 //! The loop: batches in a random order, a step on each, and what a run leaves in its folder.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -10,7 +11,7 @@ use candle_core::{Device, Tensor};
 
 use super::watch::Watch;
 use super::{StepReport, Trainer, folder};
-use crate::checkpoint::{self, Kind, Meta, ShardId};
+use crate::checkpoint::{self, Kind, Meta, ShardId, State};
 use crate::model::ModelConfig;
 use crate::picture::to_unit;
 use crate::progress::Progress;
@@ -23,6 +24,8 @@ use crate::{Error, Result};
 /// Measured steps are repeated until they have taken this long together, or there were [`MOST_MEASURED`].
 const MEASURE_FOR: Duration = Duration::from_secs(1);
 const MOST_MEASURED: u32 = 8;
+/// How often a run saves within epochs unless told otherwise.
+pub const SAVE_EVERY: Duration = Duration::from_secs(600);
 
 /// A training run that is ready to start.
 pub struct Run<'a> {
@@ -31,6 +34,9 @@ pub struct Run<'a> {
     shard: &'a Shard,
     device: &'a Device,
     trainer: Trainer,
+    /// Steps that were taken before.
+    taken: u64,
+    save_every: Duration,
 }
 
 /// How long a run will take.
@@ -97,7 +103,31 @@ impl<'a> Run<'a> {
         let trainer =
             Trainer::new(generator, discriminator, &optimiser.generator(), &optimiser.discriminator())?
                 .with_loss(recipe.schedule.loss);
-        Ok(Run { recipe, model, shard, device, trainer })
+        Ok(Run { recipe, model, shard, device, trainer, taken: 0, save_every: SAVE_EVERY })
+    }
+
+    /// The same run after the steps that `state` is of. Random numbers are a function of the step, so it goes on as if it had
+    /// never stopped.
+    ///
+    /// # Errors
+    /// A state of other networks, or of more steps than the run has.
+    pub fn resumed(mut self, state: &State) -> Result<Run<'a>> {
+        self.trainer.load(&state.tensors)?;
+        self.taken = state.meta.step;
+        match self.taken < self.steps() {
+            true => Ok(self),
+            false => Err(Error::Invalid(format!(
+                "step {} of {} is taken already: --epochs (or --steps) lets it go on",
+                self.taken,
+                self.steps()
+            ))),
+        }
+    }
+
+    /// The same run that saves its state also within epochs, this long after the last time.
+    pub fn save_every(mut self, time: Duration) -> Run<'a> {
+        self.save_every = time;
+        self
     }
 
     /// All steps of the run.
@@ -149,16 +179,17 @@ impl<'a> Run<'a> {
             return Err(Error::Stopped);
         }
         let model = self.model.clone();
-        let mut watch = Watch::begin(self.recipe, &model, self.shard, self.device, folder, progress)?;
+        let mut watch =
+            Watch::begin(self.recipe, &model, self.shard, self.device, folder, progress, self.taken)?;
         let shuffled = self.batches();
-        let total = self.steps();
+        let (taken, total) = (self.taken, self.steps());
         // On one thread of the pool: tensors are then allocated and freed on the same one, and its heap uses them again. No
         // other work of the pool may be waited for here, since there may be no other thread.
         rayon::scope(|_| {
             thread::scope(|scope| {
                 // One batch waits while another is trained on.
                 let (sender, batches) = sync_channel(1);
-                scope.spawn(move || shuffled.send(total, &sender));
+                scope.spawn(move || shuffled.send(taken..total, &sender));
                 self.steps_on(batches, folder, stop, progress, &mut watch)
             })
         })
@@ -175,9 +206,10 @@ impl<'a> Run<'a> {
     ) -> Result<Outcome> {
         let total = self.steps();
         let per_epoch = self.recipe.schedule.epoch_steps(self.shard.len());
-        let (start, mut seen, mut saved) = (Instant::now(), 0, None);
-        let mut clock = Instant::now();
-        for (step, batch) in (1..).zip(batches) {
+        let (start, mut seen) = (Instant::now(), 0);
+        let mut saved = Some(self.taken).filter(|&taken| taken > 0);
+        let (mut clock, mut save_clock) = (Instant::now(), Instant::now());
+        for (step, batch) in (self.taken + 1..).zip(batches) {
             let epoch = (step - 1) / per_epoch + 1;
             let count = batch.count;
             let (real, z, fresh) = self.tensors(batch)?;
@@ -203,7 +235,11 @@ impl<'a> Run<'a> {
                     self.keep(&folder.join(folder::BEST), step, epoch)?;
                 }
                 watch.epoch(step, epoch, &self.trainer.generator, start.elapsed())?;
-                clock = Instant::now();
+                (clock, save_clock) = (Instant::now(), Instant::now());
+            } else if save_clock.elapsed() >= self.save_every {
+                self.save(folder, step, epoch, saved)?;
+                saved = Some(step);
+                (clock, save_clock) = (Instant::now(), Instant::now());
             }
             if step == total || stopped {
                 watch.end()?;
@@ -240,7 +276,7 @@ impl<'a> Run<'a> {
             return Err(diverged(step, "a weight is not finite", folder, saved));
         }
         let mut meta = self.meta(step, epoch);
-        checkpoint::write(&folder.join(meta.kind.file_name()), &meta, &state)?;
+        checkpoint::write_state(&folder.join(meta.kind.file_name()), &meta, &state)?;
         meta.kind = Kind::Discriminator;
         // In a step D runs on the real pictures, on the fakes, and on pictures for G.
         let tensors = with_batches_tracked(self.trainer.discriminator.tensors()?, 3 * step)?;
@@ -280,16 +316,16 @@ struct Batches<'a> {
 }
 
 impl Batches<'_> {
-    /// Sends the `total` batches of a run in their order, or as many as are taken: a run that stops drops the receiver.
-    fn send(&self, total: u64, to: &SyncSender<Batch>) {
-        let mut step = 0;
-        for epoch in 0.. {
+    /// Sends the batches of these steps of a run, counted from 0, in their order, or as many as are taken: a run that stops
+    /// drops the receiver.
+    fn send(&self, steps: Range<u64>, to: &SyncSender<Batch>) {
+        let per_epoch = self.recipe.schedule.epoch_steps(self.shard.len());
+        for epoch in steps.start / per_epoch.. {
             let order = permutation(self.recipe.seed, Stream::Shuffle, epoch, self.shard.len());
-            for indices in order.chunks(self.recipe.schedule.batch) {
-                if step == total || to.send(self.gather(indices, step)).is_err() {
+            for (step, indices) in (epoch * per_epoch..).zip(order.chunks(self.recipe.schedule.batch)) {
+                if step >= steps.end || step >= steps.start && to.send(self.gather(indices, step)).is_err() {
                     return;
                 }
-                step += 1;
             }
         }
     }

@@ -44,7 +44,8 @@ pub struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    /// Begins: `recipe.toml`, `real.png`, and where scores are wanted the statistics of the real pictures.
+    /// Begins: `recipe.toml`, `real.png`, and where scores are wanted the statistics of the real pictures. After `taken` steps of
+    /// an earlier run in the folder it goes on with what that told of them.
     ///
     /// # Errors
     /// A file that cannot be written.
@@ -55,7 +56,10 @@ impl<'a> Watch<'a> {
         device: &'a Device,
         folder: &'a Path,
         progress: &'a dyn Progress,
+        taken: u64,
     ) -> Result<Watch<'a>> {
+        // First of all: it says whether another run has the folder.
+        let report = Report::begin(folder, taken)?;
         let toml = recipe.to_toml();
         atomic::write(&folder.join("recipe.toml"), |out| out.write_all(toml.as_bytes()))?;
         let name = shard.path().file_name().unwrap_or_default().to_string_lossy();
@@ -71,12 +75,26 @@ impl<'a> Watch<'a> {
             0 => None,
             _ => Some(Scorer::new(shard, recipe.seed)?),
         };
-        let report = Report::create(folder)?;
         let (doctor, epochs) = (Doctor::default(), Vec::new());
         let mut watch =
             Watch { recipe, model, device, folder, progress, facts, report, doctor, scorer, epochs };
         watch.write_real(shard)?;
+        watch.take_up(taken)?;
         Ok(watch)
+    }
+
+    /// Takes up the pictures of the epochs of an earlier run, as far as they are there.
+    fn take_up(&mut self, taken: u64) -> Result<()> {
+        for epoch in 1..=taken / self.facts.epoch_steps {
+            let path = folder::progress_picture(self.folder, epoch);
+            if let Some(picture) = std::fs::read(&path).ok().and_then(|bytes| decode(&bytes).ok()) {
+                let bytes = if self.model.image_shape().2 == 1 { picture.to_grey() } else { picture.rgb };
+                let size = (picture.width, picture.height, self.model.image_shape().2);
+                self.report.shot(epoch, size, &bytes);
+                self.epochs.push(epoch);
+            }
+        }
+        Ok(())
     }
 
     /// After each step, `generator` as it then is.
@@ -106,7 +124,10 @@ impl<'a> Watch<'a> {
         let path = folder::progress_picture(self.folder, epoch);
         let (size, grid) = self.write_grid(&path, &bytes, &format!("step {step}, fixed noise"))?;
         self.report.shot(epoch, size, &grid);
-        self.epochs.push(epoch);
+        // An epoch in which the run was stopped comes twice.
+        if self.epochs.last() != Some(&epoch) {
+            self.epochs.push(epoch);
+        }
         let (h, w, c) = self.model.image_shape();
         let warning = self.doctor.pictures(&bytes, h * w * c, self.recipe.optimiser.lr_g);
         self.warn(warning);
