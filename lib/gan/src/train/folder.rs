@@ -94,6 +94,19 @@ fn remove_old_run(folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Removes what a killed run was writing. Nobody else may be at work in the folder.
+pub(super) fn remove_parts(run: &Path) -> Result<()> {
+    for place in [run.to_path_buf(), run.join(SAMPLES)] {
+        for file in fs::read_dir(&place).into_iter().flatten().filter_map(|e| Some(e.ok()?.path())) {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with('.') && name.ends_with(".part") {
+                fs::remove_file(&file).map_err(Error::io(&file))?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The folder of the newest run, which the link `./G.safetensors` points into.
 ///
 /// # Errors

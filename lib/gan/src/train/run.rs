@@ -225,8 +225,8 @@ impl<'a> Run<'a> {
             clock = Instant::now();
             let stopped = stop.load(Ordering::Relaxed) && step < total;
             if step % per_epoch == 0 || step == total || stopped {
-                self.save(folder, step, epoch, saved)?;
-                saved = Some(step);
+                let state = self.state(step, folder, saved)?;
+                self.export(folder, step, epoch)?;
                 if self.recipe.output.keep_at.contains(&epoch) && step % per_epoch == 0 {
                     self.keep(&folder::kept_generator(folder, epoch), step, epoch)?;
                 }
@@ -235,14 +235,20 @@ impl<'a> Run<'a> {
                     self.keep(&folder.join(folder::BEST), step, epoch)?;
                 }
                 watch.epoch(step, epoch, &self.trainer.generator, start.elapsed())?;
+                if step == total || stopped {
+                    watch.end()?;
+                }
+                // Last of all: whatever a state is of, the rest of it is there. What a kill before this leaves is made again.
+                self.save(folder, step, epoch, &state)?;
+                saved = Some(step);
                 (clock, save_clock) = (Instant::now(), Instant::now());
             } else if save_clock.elapsed() >= self.save_every {
-                self.save(folder, step, epoch, saved)?;
+                let state = self.state(step, folder, saved)?;
+                self.save(folder, step, epoch, &state)?;
                 saved = Some(step);
                 (clock, save_clock) = (Instant::now(), Instant::now());
             }
             if step == total || stopped {
-                watch.end()?;
                 let duration = start.elapsed();
                 return Ok(Outcome {
                     generator: folder.join(Kind::Generator.file_name()),
@@ -269,15 +275,23 @@ impl<'a> Run<'a> {
         Ok((real, latents(batch.noise)?, batch.fresh.map(latents).transpose()?))
     }
 
-    /// Writes state, generator and discriminator; `saved` is the step of the last time.
-    fn save(&self, folder: &Path, step: u64, epoch: u64, saved: Option<u64>) -> Result<()> {
+    /// The state, if it is sound; `saved` is the step of the last one that was written.
+    fn state(&self, step: u64, folder: &Path, saved: Option<u64>) -> Result<Vec<(String, Tensor)>> {
         let state = self.trainer.tensors()?;
-        if !checkpoint::is_finite(&state)? {
-            return Err(diverged(step, "a weight is not finite", folder, saved));
+        match checkpoint::is_finite(&state)? {
+            true => Ok(state),
+            false => Err(diverged(step, "a weight is not finite", folder, saved)),
         }
-        let mut meta = self.meta(step, epoch);
-        checkpoint::write_state(&folder.join(meta.kind.file_name()), &meta, &state)?;
-        meta.kind = Kind::Discriminator;
+    }
+
+    /// Writes the state.
+    fn save(&self, folder: &Path, step: u64, epoch: u64, state: &[(String, Tensor)]) -> Result<()> {
+        checkpoint::write_state(&folder.join(Kind::State.file_name()), &self.meta(step, epoch), state)
+    }
+
+    /// Writes discriminator and generator.
+    fn export(&self, folder: &Path, step: u64, epoch: u64) -> Result<()> {
+        let meta = Meta { kind: Kind::Discriminator, ..self.meta(step, epoch) };
         // In a step D runs on the real pictures, on the fakes, and on pictures for G.
         let tensors = with_batches_tracked(self.trainer.discriminator.tensors()?, 3 * step)?;
         checkpoint::write(&folder.join(meta.kind.file_name()), &meta, &tensors)?;

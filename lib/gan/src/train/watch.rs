@@ -60,6 +60,7 @@ impl<'a> Watch<'a> {
     ) -> Result<Watch<'a>> {
         // First of all: it says whether another run has the folder.
         let report = Report::begin(folder, taken)?;
+        folder::remove_parts(folder)?;
         let toml = recipe.to_toml();
         atomic::write(&folder.join("recipe.toml"), |out| out.write_all(toml.as_bytes()))?;
         let name = shard.path().file_name().unwrap_or_default().to_string_lossy();
