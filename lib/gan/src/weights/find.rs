@@ -47,7 +47,12 @@ pub fn fetch_inception(progress: &dyn Progress) -> Result<PathBuf> {
     let place = our_place(&environment).ok_or_else(|| missing("there is no HOME to keep them in"))?;
     match fetch::fetch(PUBLISHED, &place, progress) {
         Ok(()) => Ok(place),
-        Err(e) => Err(missing(&format!("they cannot be fetched ({e})"))),
+        // The whole line names the address once.
+        Err(e) => {
+            let why = e.to_string();
+            let why = why.strip_prefix(INCEPTION_URL).unwrap_or(&why).trim_start_matches(": ");
+            Err(missing(&format!("they cannot be fetched ({why})")))
+        }
     }
 }
 
