@@ -256,7 +256,7 @@ fn a_resumed_run_is_the_same_run() {
                 "{run}/{name}"
             );
         }
-        assert!(!place.path(&format!("{run}/.x.part")).exists(), "what a killed run left is gone");
+        assert!(!place.path(format!("{run}/.x.part")).exists(), "what a killed run left is gone");
         let steps = |run: &str| -> Vec<serde_json::Value> {
             let text = String::from_utf8(place.read(format!("{run}/metrics.jsonl"))).unwrap();
             let mut lines: Vec<serde_json::Value> =
