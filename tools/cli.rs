@@ -159,6 +159,8 @@ struct Plain {
     due: Instant,
     /// How much was done at the last call.
     done: u64,
+    /// How much of that was done before this piece of work began.
+    before: u64,
 }
 
 impl Bar {
@@ -176,7 +178,7 @@ impl Bar {
             bar
         });
         let start = Instant::now();
-        let plain = Plain { start, due: start + Self::PLAIN_FIRST, done: 0 };
+        let plain = Plain { start, due: start + Self::PLAIN_FIRST, done: 0, before: 0 };
         Bar { tool, quiet: common.quiet, bar, plain: Mutex::new(plain) }
     }
 
@@ -212,6 +214,16 @@ impl Bar {
 }
 
 impl Progress for Bar {
+    fn begins(&self, done: u64) {
+        if let Some(bar) = &self.bar {
+            bar.reset();
+            bar.set_position(done);
+            bar.reset_eta();
+        }
+        let mut plain = self.plain.lock().expect("no panic while held");
+        (plain.start, plain.done, plain.before) = (Instant::now(), done, done);
+    }
+
     fn at(&self, done: u64, total: u64, note: &str) {
         if let Some(bar) = &self.bar {
             if done < bar.position() {
@@ -225,13 +237,14 @@ impl Progress for Bar {
             let mut plain = self.plain.lock().expect("no panic while held");
             if done < plain.done {
                 // Another piece of work: its time left is its own.
-                plain.start = now;
+                (plain.start, plain.before) = (now, 0);
             }
             plain.done = done;
             if now >= plain.due {
                 plain.due = now + Self::PLAIN_EVERY;
                 let spent = now - plain.start;
-                let left = spent.mul_f64(total.saturating_sub(done) as f64 / done.max(1) as f64);
+                let own = done.saturating_sub(plain.before).max(1);
+                let left = spent.mul_f64(total.saturating_sub(done) as f64 / own as f64);
                 let note = if note.is_empty() { String::new() } else { format!("  {note}") };
                 let _ = writeln!(io::stderr(), "{}: {done}/{total}{note}  {} left", self.tool, human(left));
             }

@@ -2,6 +2,8 @@
 
 /// Told by the library while it works; the tools draw it on stderr.
 pub trait Progress: Sync {
+    /// Work begins with `done` units that were done before, so that they count for no speed.
+    fn begins(&self, _done: u64) {}
     /// `done` of `total` units are done; `note` is a short text to put beside it (may be empty).
     fn at(&self, done: u64, total: u64, note: &str);
     /// A warning, one line.

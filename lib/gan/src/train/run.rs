@@ -209,6 +209,7 @@ impl<'a> Run<'a> {
         let (start, mut seen) = (Instant::now(), 0);
         let mut saved = Some(self.taken).filter(|&taken| taken > 0);
         let (mut clock, mut save_clock) = (Instant::now(), Instant::now());
+        progress.begins(self.taken);
         for (step, batch) in (self.taken + 1..).zip(batches) {
             let epoch = (step - 1) / per_epoch + 1;
             let count = batch.count;
