@@ -49,9 +49,15 @@ pub(crate) fn open_unit(rng: &mut impl RngCore) -> f64 {
     ((rng.next_u64() >> 11) as f64 + 0.5) * (1.0 / (1u64 << 53) as f64)
 }
 
-/// Fills `out` with standard normal numbers N(0, 1) (Box and Muller 1958, both values of each pair used).
+/// Fills `out` with standard normal numbers N(0, 1) (Box and Muller 1958, both values of each pair used), on the calling thread.
 pub fn normals(seed: u64, stream: Stream, index: u64, out: &mut [f32]) {
-    // Many numbers are shared among threads: the generator can begin at any word, and a pair takes four.
+    let mut rng = generator(seed, stream, index);
+    out.chunks_mut(2).for_each(|out| out.copy_from_slice(&normal_pair(&mut rng)[..out.len()]));
+}
+
+/// The same numbers as [`normals`], shared among the threads of the pool.
+pub fn many_normals(seed: u64, stream: Stream, index: u64, out: &mut [f32]) {
+    // The generator can begin at any word, and a pair takes four.
     out.par_chunks_mut(PIECE).enumerate().for_each(|(piece, out)| {
         let mut rng = generator(seed, stream, index);
         rng.set_word_pos((piece * PIECE * 2) as u128);
@@ -127,10 +133,13 @@ mod tests {
     #[test]
     fn the_pieces_of_many_numbers_are_one_sequence() {
         let mut numbers = vec![0f32; 2 * PIECE + 3];
-        normals(1, Stream::Generator, 4, &mut numbers);
+        many_normals(1, Stream::Generator, 4, &mut numbers);
         let mut rng = generator(1, Stream::Generator, 4);
         let sequence: Vec<f32> = (0..PIECE + 2).flat_map(|_| normal_pair(&mut rng)).collect();
         assert!(numbers == sequence[..numbers.len()]);
+        let mut alone = vec![0f32; numbers.len()];
+        normals(1, Stream::Generator, 4, &mut alone);
+        assert!(alone == numbers);
     }
 
     #[test]
