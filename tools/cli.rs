@@ -3,16 +3,17 @@
 //! The rules: stdout carries the result alone, one line; progress and warnings go to stderr; exit 0 is done, 1 is
 //! failed with one line that names the file or flag and the mend, 2 is usage; a closed pipe ends a tool quietly.
 
+use std::borrow::Cow;
 use std::ffi::CString;
 use std::fmt;
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::time::{Duration, Instant};
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
 use gan::layer::Precision;
 use gan::progress::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -101,20 +102,50 @@ pub fn main<A: clap::Parser>(common: fn(&A) -> &Common, run: fn(A) -> anyhow::Re
         }
         Err(e) => {
             let code = if e.is::<Usage>() { 2 } else { 1 };
-            fail(&tool, &one_line(&e), code)
+            fail(&tool, &format!("{e:#}"), code)
         }
     }
 }
 
-/// The whole chain of an error as one line. (candle's errors append a backtrace on further lines.)
-fn one_line(e: &anyhow::Error) -> String {
-    format!("{e:#}").lines().map(str::trim_end).find(|l| !l.is_empty()).unwrap_or("failed").to_string()
-}
-
 fn fail(tool: &str, line: &str, code: u8) -> ExitCode {
-    let _ = writeln!(io::stderr(), "{tool}: {line}");
+    let _ = writeln!(io::stderr(), "{tool}: {}", printable(line));
     ExitCode::from(code)
 }
+
+/// One line for a terminal, whatever the names of files in it hold: newlines, escape sequences and the like are written as Rust
+/// would write them.
+fn printable(line: &str) -> Cow<'_, str> {
+    match line.contains(char::is_control) {
+        false => line.into(),
+        true => line
+            .chars()
+            .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.into() })
+            .collect::<String>()
+            .into(),
+    }
+}
+
+/// Parses the name of a file or folder to make: see [`goes_through_the_pipe`].
+pub fn out_path() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| goes_through_the_pipe(&path).map(|()| path))
+}
+
+/// Whether the name of what is to be made can be printed for the next tool to read.
+///
+/// # Errors
+/// It is no UTF-8, or has control characters such as a newline.
+pub fn goes_through_the_pipe(path: &Path) -> Result<(), Usage> {
+    match path.to_str() {
+        Some(text) if !text.contains(char::is_control) => Ok(()),
+        _ => Err(Usage(format!(
+            "{}: what is made needs a name of UTF-8 without control characters, to go through the pipe",
+            path.display()
+        ))),
+    }
+}
+
+/// The longest line that is read from stdin, in bytes.
+const MAX_LINE: u64 = 1 << 20;
 
 /// The operand `given`, or else one line from stdin when that is not a terminal: a path, or a JSON object with `path`.
 /// `usage` says how to name the operand; it is the error when there is neither.
@@ -127,7 +158,7 @@ pub fn operand(given: Option<PathBuf>, usage: &str) -> anyhow::Result<PathBuf> {
         return Err(Usage(usage.to_string()).into());
     }
     let mut line = String::new();
-    stdin.lock().read_line(&mut line).map_err(|e| anyhow::anyhow!("stdin: {e}"))?;
+    stdin.lock().take(MAX_LINE).read_line(&mut line).map_err(|e| anyhow::anyhow!("stdin: {e}"))?;
     let line = line.trim_end_matches(['\r', '\n']);
     if line.is_empty() {
         anyhow::bail!("stdin is empty: what came before in the pipe failed, or name the operand ({usage})");
@@ -197,7 +228,7 @@ impl Bar {
             return;
         }
         let write = || {
-            let _ = writeln!(io::stderr(), "{}: {line}", self.tool);
+            let _ = writeln!(io::stderr(), "{}: {}", self.tool, printable(line));
         };
         match &self.bar {
             Some(bar) => bar.suspend(write),
@@ -282,7 +313,7 @@ pub fn stop_flag() -> anyhow::Result<&'static AtomicBool> {
 static SIGBUS_LINE: AtomicPtr<libc::c_char> = AtomicPtr::new(std::ptr::null_mut());
 
 fn set_sigbus_line(line: String) {
-    if let Ok(line) = CString::new(line) {
+    if let Ok(line) = CString::new(format!("{}\n", printable(&line))) {
         // Leaked on purpose: a handler may be reading the old line at any time. There is one per mapped file.
         SIGBUS_LINE.store(line.into_raw(), Ordering::Release);
     }
@@ -300,7 +331,7 @@ fn catch_sigbus(tool: &str) {
             libc::_exit(1);
         }
     }
-    set_sigbus_line(format!("{tool}: a mapped file was cut short, or its disk failed, while it was read\n"));
+    set_sigbus_line(format!("{tool}: a mapped file was cut short, or its disk failed, while it was read"));
     // SAFETY: the handler has the signature that `signal` expects and calls async-signal-safe functions only.
     unsafe {
         libc::signal(libc::SIGBUS, handler as *const () as libc::sighandler_t);
@@ -311,7 +342,7 @@ fn catch_sigbus(tool: &str) {
 pub fn mapped(tool: &str, path: &Path) {
     let path = path.display();
     set_sigbus_line(format!(
-        "{tool}: {path}: was cut short, or its disk failed, while it was read; make it again\n"
+        "{tool}: {path}: was cut short, or its disk failed, while it was read; make it again"
     ));
 }
 

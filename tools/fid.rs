@@ -13,7 +13,7 @@ use gan::layer::Precision;
 use gan::progress::Progress;
 use gan::stats::{self, Meta, Part, Stats};
 use gan::{device, weights};
-use gantools::{Answer, Bar, Common, Usage, human, operand, precision};
+use gantools::{Answer, Bar, Common, Usage, goes_through_the_pipe, human, operand, precision};
 use serde_json::json;
 
 /// Print the Fréchet Inception Distance between two sets of pictures.
@@ -180,6 +180,7 @@ fn save_stats(args: &Args, bar: &Bar) -> Result<Answer> {
 }
 
 fn is_npz(out: &Path, usage: &str) -> Result<()> {
+    goes_through_the_pipe(out)?;
     match out.extension().is_some_and(|e| e == "npz") {
         true => Ok(()),
         false => Err(Usage(format!("{}: statistics are .npz: {usage}", out.display())).into()),
@@ -190,6 +191,7 @@ fn convert(args: &Args, from: &Path, to: &Path) -> Result<Answer> {
     if to.extension().is_none_or(|e| e != "safetensors") {
         return Err(Usage(format!("{}: name a .safetensors to write", to.display())).into());
     }
+    goes_through_the_pipe(to)?;
     free(args, to)?;
     weights::convert_inception(from, to)?;
     Ok(Answer::path(to, json!({})))

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::Result;
@@ -11,7 +10,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gan::picture::{Filter, Fit};
 use gan::shard::{self, Dtype, Options, Shard};
 use gan::source::{Source, Split, Walk};
-use gantools::{Answer, Bar, Common, Usage, human};
+use gantools::{Answer, Bar, Common, Usage, human, out_path, stop_flag};
 use serde_json::json;
 
 /// Side of the pictures where none is asked for, in pixels.
@@ -28,7 +27,7 @@ struct Args {
     #[arg(value_name = "INPUT")]
     inputs: Vec<PathBuf>,
     /// The shard to write [default: <INPUT>-<SIZE>.safetensors, here]
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_parser = out_path())]
     output: Option<PathBuf>,
     /// Side of the square pictures, in pixels [default: 64; of IDX, the native size]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
@@ -145,10 +144,8 @@ fn output(args: &Args, source: &Source, options: &Options) -> Result<PathBuf> {
 }
 
 fn make(path: &Path, source: &Source, options: &Options, bar: &Bar) -> Result<()> {
-    static STOP: AtomicBool = AtomicBool::new(false);
-    ctrlc::set_handler(|| STOP.store(true, Ordering::Relaxed))?;
-    let start = Instant::now();
-    let made = shard::make(path, source, options, bar, &STOP);
+    let (stop, start) = (stop_flag()?, Instant::now());
+    let made = shard::make(path, source, options, bar, stop);
     bar.finish();
     let made = made?;
     let (n, [h, w, c], rejected) = (made.meta.count, made.shape, made.meta.rejected);

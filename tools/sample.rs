@@ -11,7 +11,7 @@ use gan::device::{self, Device};
 use gan::latent::{Expr, Form, Job, Latents, Near, Walk, pairs, sample, sheet};
 use gan::layer::Precision;
 use gan::shard::Shard;
-use gantools::{Answer, Bar, Common, Usage, operand, precision, stop_flag};
+use gantools::{Answer, Bar, Common, Usage, operand, out_path, precision, stop_flag};
 use serde_json::json;
 
 /// Make pictures with a trained generator, and print their folder (or file).
@@ -28,7 +28,7 @@ struct Args {
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), conflicts_with_all = ["interpolate", "expr"])]
     count: Option<u32>,
     /// The folder for 000000.png, 000001.png, …, or the one file of --interpolate (see there), --expr or --nearest (.png) [default: fakes/, expr.png or nearest.png]
-    #[arg(short, long, value_name = "PATH")]
+    #[arg(short, long, value_name = "PATH", value_parser = out_path())]
     out: Option<PathBuf>,
     /// Which pictures
     #[arg(long, value_name = "N", default_value_t = 0)]

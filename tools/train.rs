@@ -15,7 +15,7 @@ use gan::recipe::{self, Length, Overrides, Recipe};
 use gan::shard::Shard;
 use gan::train::{Run, SAVE_EVERY, folder};
 use gan::{Error, checkpoint, device};
-use gantools::{Answer, Bar, Common, human, mapped, operand, precision, stop_flag};
+use gantools::{Answer, Bar, Common, human, mapped, operand, out_path, precision, stop_flag};
 use serde_json::json;
 
 /// Train a GAN on the pictures of a shard, and print the path of its generator.
@@ -34,11 +34,11 @@ struct Args {
     /// Go on with a run that was stopped, from its last state, as if it never had been: RUN's, or the newest's here. Its shard is looked for here, unless it is named
     #[arg(long, value_name = "RUN", num_args = 0..=1, require_equals = true, conflicts_with_all = ["out", "list_recipes", "info", "dry_run"])]
     resume: Option<Option<PathBuf>>,
-    /// Save the state every so many minutes within epochs, too
+    /// Save every so many minutes within epochs, too [default: 10]
     #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     save_every: Option<u32>,
     /// The run folder; new or empty [default: runs/SHARD, then runs/SHARD-2, …]
-    #[arg(short, long, value_name = "RUN")]
+    #[arg(short, long, value_name = "RUN", value_parser = out_path())]
     out: Option<PathBuf>,
     /// Times through all pictures
     #[arg(long, value_name = "N")]
@@ -247,15 +247,12 @@ fn plan(recipe: &Recipe, shard: &Shard, run: &Run) -> String {
 
 fn train(args: &Args, run: Run, folder: &Path, stop: &AtomicBool, bar: &Bar) -> Result<Answer> {
     let every = args.save_every.map_or(SAVE_EVERY, |minutes| Duration::from_secs(60 * u64::from(minutes)));
-    let done = run.save_every(every).train(folder, stop, bar);
+    let done = run.linked().save_every(every).train(folder, stop, bar);
     bar.finish();
     let done = match done {
         Err(Error::Stopped) => anyhow::bail!(STOPPED),
         other => other?,
     };
-    if let Some(warning) = folder::link_newest(folder)? {
-        bar.say(&format!("warning: {warning}"));
-    }
     let how = if done.stopped { "stopped; saved" } else { "done" };
     let (time, speed) = (human(done.duration), done.images_per_second);
     bar.say(&format!("{how} at step {} (epoch {}) after {time}, {speed:.0} img/s", done.step, done.epoch));

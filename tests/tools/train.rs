@@ -244,7 +244,9 @@ fn a_resumed_run_is_the_same_run() {
         let mut metrics = String::from_utf8(place.read(format!("{run}/metrics.jsonl"))).unwrap();
         let later = metrics.lines().last().unwrap().replace("\"step\":", "\"step\":9");
         metrics += &format!("{later}\n{}", &later[..20]);
-        place.write(&format!("{run}/.x.part"), "half of a file");
+        let parts = ["state.safetensors", "G.safetensors", "samples/.epoch-0004.png"]
+            .map(|name| format!("{run}/.{name}.a1B2c3.part").replace("/.samples/", "/samples/"));
+        parts.iter().for_each(|part| place.write(part, "half of a file"));
         place.write(&format!("{run}/metrics.jsonl"), metrics);
         let done = place.run(&format!("train --resume={run} --epochs 4"));
         assert_eq!(done.line(), format!("{run}/G.safetensors"));
@@ -256,7 +258,7 @@ fn a_resumed_run_is_the_same_run() {
                 "{run}/{name}"
             );
         }
-        assert!(!place.path(format!("{run}/.x.part")).exists(), "what a killed run left is gone");
+        assert!(parts.iter().all(|part| !place.path(part).exists()), "what a killed run left is gone");
         let steps = |run: &str| -> Vec<serde_json::Value> {
             let text = String::from_utf8(place.read(format!("{run}/metrics.jsonl"))).unwrap();
             let mut lines: Vec<serde_json::Value> =

@@ -1,12 +1,23 @@
-//! Files that are whole or not there: written beside their place, synced, renamed.
+//! Files and folders that are whole or not there: made beside their place, synced, renamed.
+//!
+//! What is being made is called `.NAME.XXXXXX.part` and locked as long as its maker lives. So the next maker of NAME can tell
+//! what a killed one left, and removes it.
 
-use std::fs::{File, Permissions};
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
+use std::time::SystemTime;
 
-use tempfile::NamedTempFile;
+use tempfile::{Builder, NamedTempFile, TempDir};
 
 use crate::{Error, Result};
+
+/// How the name of what is being made ends.
+const SUFFIX: &str = ".part";
+/// Random letters before that.
+const RANDOM: usize = 6;
+/// Characters of NAME in it: NAME may be as long as the file system allows.
+const SHOWN: usize = 48;
 
 /// Writes `path` through `fill`, replacing a file of that name. Under `path` there is the old file or the whole new one,
 /// never a part; an error leaves the old one.
@@ -15,27 +26,104 @@ use crate::{Error, Result};
 /// Whatever the operating system refuses, or `fill` returns, about `path`.
 pub fn write(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
     let write = || {
-        let temporary = begin(path)?;
-        let mut out = BufWriter::with_capacity(1 << 20, temporary.as_file());
-        fill(&mut out)?;
-        out.flush()?;
-        drop(out);
+        let mut temporary = begin(path)?;
+        filled(&mut temporary, fill)?;
         finish(temporary, path)
     };
     write().map_err(Error::io(path))
 }
 
+/// [`write`] of a file whose last change is to have been at `time`.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_dated(
+    path: &Path,
+    time: SystemTime,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<()> {
+    let write = || {
+        let mut temporary = begin(path)?;
+        filled(&mut temporary, fill)?;
+        temporary.as_file().set_modified(time)?;
+        finish(temporary, path)
+    };
+    write().map_err(Error::io(path))
+}
+
+fn filled(
+    temporary: &mut NamedTempFile,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut out = BufWriter::with_capacity(1 << 20, temporary);
+    fill(&mut out)?;
+    out.flush()
+}
+
 /// A temporary file beside `path`, with the permissions of any new file; dropped, it is removed.
 pub fn begin(path: &Path) -> io::Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".").suffix(".part");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // What `File::create` asks for; the umask takes from it.
-        builder.permissions(Permissions::from_mode(0o666));
+    sweep(path);
+    loop {
+        let temporary = builder(&prefix(path), 0o666).tempfile_in(folder_of(path))?;
+        if is_claimed(temporary.as_file(), temporary.path())? {
+            return Ok(temporary);
+        }
     }
-    builder.tempfile_in(folder_of(path))
+}
+
+/// A temporary folder beside `path`, with the permissions of any new folder, and its lock, to be kept as long; dropped, it is
+/// removed.
+pub fn begin_folder(path: &Path) -> io::Result<(TempDir, File)> {
+    sweep(path);
+    loop {
+        let temporary = builder(&prefix(path), 0o777).tempdir_in(folder_of(path))?;
+        let lock = File::open(temporary.path())?;
+        if is_claimed(&lock, temporary.path())? {
+            return Ok((temporary, lock));
+        }
+    }
+}
+
+/// `mode` is what `File::create` or `create_dir` ask for; the umask takes from it.
+fn builder(prefix: &str, mode: u32) -> Builder<'_, 'static> {
+    let mut builder = Builder::new();
+    builder.prefix(prefix).suffix(SUFFIX).rand_bytes(RANDOM);
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
+    builder
+}
+
+/// Locks what was just made at `path`. Before that somebody may have taken it for what a killed one left: `false`.
+fn is_claimed(made: &File, path: &Path) -> io::Result<bool> {
+    // Where a file system has no locks, nobody gets the one that removing asks for.
+    let _ = made.lock();
+    fs::exists(path)
+}
+
+/// How the names of what is being made for `path` begin.
+fn prefix(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    format!(".{}.", name.chars().take(SHOWN).collect::<String>())
+}
+
+/// Removes what killed ones left of `path`, as far as it can be removed.
+fn sweep(path: &Path) {
+    let prefix = prefix(path);
+    for entry in fs::read_dir(folder_of(path)).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let random = name.to_str().and_then(|n| n.strip_prefix(&*prefix)?.strip_suffix(SUFFIX));
+        if random.is_none_or(|random| random.len() != RANDOM || random.contains('.')) {
+            continue;
+        }
+        let left = entry.path();
+        let Ok(lock) = File::open(&left) else { continue };
+        if lock.try_lock().is_ok() {
+            let _ = match left.is_dir() {
+                true => fs::remove_dir_all(&left),
+                false => fs::remove_file(&left),
+            };
+        }
+    }
 }
 
 /// Gives a temporary file its final name, on the disk and not in a buffer only.
@@ -77,6 +165,56 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         write(&path, |out| out.write_all(b"new")).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"new");
+    }
+
+    #[test]
+    fn what_a_killed_one_left_is_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let others =
+            [".b.abcdef.part", ".a.abc.part", ".a.part", "a.abcdef.part", ".a.b.c.de.part", ".a.abcdef.par"];
+        for name in [".a.abcdef.part", ".a.ABC123.part"].iter().chain(&others) {
+            fs::write(path(name), b"half").unwrap();
+        }
+        fs::create_dir_all(path(".a.folder.part/in")).unwrap();
+        // One is being made.
+        let alive = begin(&path("a")).unwrap();
+        write(&path("a"), |out| out.write_all(b"whole")).unwrap();
+        let left: Vec<String> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        let alive_name = alive.path().file_name().unwrap().to_str().unwrap();
+        assert!(
+            others.iter().chain(&["a", alive_name]).all(|name| left.contains(&name.to_string())),
+            "{left:?}"
+        );
+        assert_eq!(left.len(), others.len() + 2, "{left:?}");
+        finish(alive, &path("a")).unwrap();
+        assert_eq!(fs::read(path("a")).unwrap(), b"");
+    }
+
+    #[test]
+    fn a_folder_in_the_making_is_kept_until_it_is_forlorn() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("fakes");
+        let (first, lock) = begin_folder(&out).unwrap();
+        fs::write(first.path().join("0.png"), b"x").unwrap();
+        let (second, _lock) = begin_folder(&out).unwrap();
+        assert!(first.path().exists());
+        // As after a kill: nothing removes it, and nobody has its lock.
+        let left = first.keep();
+        drop(lock);
+        let (_third, _lock) = begin_folder(&out).unwrap();
+        assert!(!left.exists() && second.path().exists());
+    }
+
+    #[test]
+    fn a_name_may_be_as_long_as_the_file_system_has_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("é".repeat(127));
+        write(&path, |out| out.write_all(b"whole")).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"whole");
     }
 
     #[cfg(unix)]

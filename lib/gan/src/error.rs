@@ -30,8 +30,13 @@ pub enum Error {
     #[error("stopped")]
     Stopped,
     /// A tensor operation failed: a bug of ours, or a device out of memory.
-    #[error("tensor: {0}")]
+    #[error("tensor: {}", first_line(.0))]
     Tensor(candle_core::Error),
+}
+
+/// candle's errors append a backtrace on further lines.
+fn first_line(e: &candle_core::Error) -> String {
+    e.to_string().lines().map(str::trim_end).find(|line| !line.is_empty()).unwrap_or("failed").to_string()
 }
 
 impl Error {

@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 
 use candle_core::safetensors::Load;
@@ -14,6 +14,7 @@ use candle_core::{DType, Device, Tensor};
 use safetensors::tensor::{Metadata, TensorView};
 use sha2::{Digest, Sha256};
 
+use crate::source::hex;
 use crate::{Error, Result, atomic};
 
 /// The one key of our metadata.
@@ -26,19 +27,53 @@ const MAX_HEADER: u64 = 100_000_000;
 /// Tensors in their order in a file: the wider numbers first, so that all are aligned (PyTorch's reader wants that).
 type Ordered<'a> = BTreeMap<(Reverse<usize>, &'a str), &'a Tensor>;
 
-/// Writes `tensors` (f32 or i64) and `metadata` (JSON) to `path`, whole or not at all.
+/// What stands in metadata in the place of the file's own SHA-256, which [`write`] puts there: the hash of all of the file's bytes,
+/// with this where the hash is.
+pub const SEAL: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// Writes `tensors` (f32 or i64) and `metadata` (JSON) to `path`, whole or not at all; sealed, if [`SEAL`] is in the metadata.
 ///
 /// # Errors
 /// What the operating system refuses.
 pub fn write(path: &Path, metadata: &str, tensors: &[(String, Tensor)]) -> Result<()> {
     let key = |name, tensor: &Tensor| (Reverse(tensor.dtype().size_in_bytes()), name);
     let tensors: Ordered = tensors.iter().map(|(name, t)| (key(name.as_str(), t), t)).collect();
-    let header = header(metadata, &tensors);
+    let mut header = header(metadata, &tensors);
+    if let Some(at) = header.find(SEAL) {
+        let mut hash = Hashed(Sha256::new());
+        let mut out = BufWriter::with_capacity(1 << 16, &mut hash);
+        let hashed = start(&mut out, &header).and_then(|()| {
+            tensors.values().try_for_each(|tensor| data(&mut out, tensor))?;
+            out.flush()
+        });
+        hashed.map_err(Error::io(path))?;
+        drop(out);
+        header.replace_range(at..at + SEAL.len(), &hex(&hash.0.finalize()));
+    }
     atomic::write(path, |out| {
-        out.write_all(&(header.len() as u64).to_le_bytes())?;
-        out.write_all(header.as_bytes())?;
+        start(out, &header)?;
         tensors.values().try_for_each(|tensor| data(out, tensor))
     })
+}
+
+/// Writes the header and, before it, its length.
+fn start(out: &mut dyn Write, header: &str) -> io::Result<()> {
+    out.write_all(&(header.len() as u64).to_le_bytes())?;
+    out.write_all(header.as_bytes())
+}
+
+/// Takes bytes into a hash.
+struct Hashed(Sha256);
+
+impl Write for Hashed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn header(metadata: &str, tensors: &Ordered) -> String {
@@ -130,28 +165,51 @@ impl Weights {
         self.layout.tensors().into_iter().map(|(name, info)| (name, info.shape.clone())).collect()
     }
 
+    /// Numbers in all tensors.
+    pub fn numbers(&self) -> usize {
+        self.layout.tensors().values().map(|info| info.shape.iter().product::<usize>()).sum()
+    }
+
     /// Reads the tensors to the CPU, floats of any width as f32, and the SHA-256 of the whole file in hexadecimal.
     ///
     /// # Errors
     /// A read that fails, a type of numbers that there is no tensor for, or a NaN or infinity.
     pub fn read(self, path: &Path) -> Result<(HashMap<String, Tensor>, String)> {
-        let (tensors, hash) = self.read_any(path)?;
+        let (tensors, hash) = self.read_any(path, None)?;
+        Self::check_finite(path, &tensors)?;
+        Ok((tensors, hash))
+    }
+
+    /// [`Weights::read`] of a sealed file, whose `seal` the metadata tell.
+    ///
+    /// # Errors
+    /// Those of [`Weights::read`]; any byte is not the one that was written.
+    pub fn read_sealed(self, path: &Path, seal: &str) -> Result<(HashMap<String, Tensor>, String)> {
+        let (tensors, hash) = self.read_any(path, Some(seal))?;
+        Self::check_finite(path, &tensors)?;
+        Ok((tensors, hash))
+    }
+
+    fn check_finite(path: &Path, tensors: &HashMap<String, Tensor>) -> Result<()> {
         for (name, tensor) in tensors.iter().filter(|(_, tensor)| tensor.dtype().is_float()) {
             if !is_finite(tensor)? {
                 let what = format!("{name}: holds a NaN or an infinity; its training diverged");
                 return Err(Error::file(path, what));
             }
         }
-        Ok((tensors, hash))
+        Ok(())
     }
 
     /// [`Weights::read`] of numbers that need not be finite.
     ///
     /// # Errors
     /// A read that fails, or a type of numbers that there is no tensor for.
-    pub fn read_any(mut self, path: &Path) -> Result<(HashMap<String, Tensor>, String)> {
+    pub fn read_any(mut self, path: &Path, seal: Option<&str>) -> Result<(HashMap<String, Tensor>, String)> {
         let mut bytes = vec![0; self.layout.data_len()];
         self.file.read_exact(&mut bytes).map_err(Error::io(path))?;
+        if seal.is_some_and(|seal| !self.is_sealed(seal, &bytes)) {
+            return Err(Error::file(path, "is damaged: its bytes are not those that were written"));
+        }
         let mut tensors = HashMap::new();
         for (name, info) in self.layout.tensors() {
             let about = |what: &dyn std::fmt::Display| {
@@ -168,7 +226,17 @@ impl Weights {
             tensors.insert(name, tensor);
         }
         let hash = Sha256::new().chain_update(&self.header).chain_update(&bytes).finalize();
-        Ok((tensors, hash.iter().map(|b| format!("{b:02x}")).collect()))
+        Ok((tensors, hex(&hash)))
+    }
+
+    /// Whether `seal` is what [`write`] would put into a file of this header and these data.
+    fn is_sealed(&self, seal: &str, data: &[u8]) -> bool {
+        let place = self.header.windows(SEAL.len()).position(|window| window == seal.as_bytes());
+        place.filter(|_| seal.len() == SEAL.len()).is_some_and(|at| {
+            let mut header = self.header.clone();
+            header[at..at + SEAL.len()].copy_from_slice(SEAL.as_bytes());
+            hex(&Sha256::new().chain_update(&header).chain_update(data).finalize()) == seal
+        })
     }
 }
 

@@ -30,7 +30,7 @@ pub fn info(path: &Path) -> Result<Info> {
         json["kind"] = "shard".into();
         return Ok(Info { text, json });
     }
-    let numbers: usize = shapes.values().map(|s| s.iter().product::<usize>()).sum();
+    let numbers = weights.numbers();
     let mut info = match meta(path, &weights)? {
         Some(meta) => ours(path, &meta, numbers),
         None => match ModelConfig::from_generator_weights(&shapes) {

@@ -7,12 +7,11 @@ mod info;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::layer::Network;
 use crate::model::ModelConfig;
@@ -23,7 +22,7 @@ pub use info::{Info, info};
 
 /// The state before the last one, in a run folder.
 pub const PREVIOUS: &str = "state.previous.safetensors";
-/// The key in a state's metadata of the hash of its tensors.
+/// The key in the metadata of a file's [`file::SEAL`].
 const SHA256: &str = "sha256";
 
 /// What a file of weights is.
@@ -79,14 +78,16 @@ pub struct ShardId {
     pub pictures: usize,
 }
 
-/// Writes `tensors` (f32 or i64) with `meta` to `path`, whole or not at all; the same content gives the same bytes.
+/// Writes `tensors` (f32 or i64) with `meta` and a hash of it all to `path`, whole or not at all; the same content gives the same
+/// bytes.
 ///
 /// # Errors
 /// What the operating system refuses.
 pub fn write(path: &Path, meta: &Meta, tensors: &[(String, Tensor)]) -> Result<()> {
+    let mut json = serde_json::to_value(meta).expect("a recipe's numbers are finite");
+    json[SHA256] = file::SEAL.into();
     // A `Value`'s keys are sorted.
-    let json = serde_json::to_value(meta).expect("a recipe's numbers are finite").to_string();
-    file::write(path, &json, tensors)
+    file::write(path, &json.to_string(), tensors)
 }
 
 /// A run's state: all that it needs to go on.
@@ -97,22 +98,21 @@ pub struct State {
     pub tensors: HashMap<String, Tensor>,
 }
 
-/// Writes a run's state to `path`, and keeps what was there as [`PREVIOUS`] beside it. The tensors' hash is in the file.
+/// [`write`] of a run's state, which keeps what was there as [`PREVIOUS`] beside it.
 ///
 /// # Errors
 /// What the operating system refuses; then what was there is there still.
 pub fn write_state(path: &Path, meta: &Meta, tensors: &[(String, Tensor)]) -> Result<()> {
-    let mut json = serde_json::to_value(meta).expect("a recipe's numbers are finite");
-    json[SHA256] = data_hash(tensors.iter().map(|(name, tensor)| (name, tensor)))?.into();
     if path.exists() {
         let previous = path.with_file_name(PREVIOUS);
         // At no moment is there no state: the old one gets a second name before the new one takes its first.
         let part = path.with_file_name(".state.part");
+        // A killed run may have left it.
         let _ = std::fs::remove_file(&part);
         let linked = std::fs::hard_link(path, &part).or_else(|_| std::fs::copy(path, &part).map(drop));
         linked.and_then(|()| std::fs::rename(&part, &previous)).map_err(Error::io(&previous))?;
     }
-    file::write(path, &json.to_string(), tensors)
+    write(path, meta, tensors)
 }
 
 /// Reads the state of the run in `folder`: the last one, or where that is damaged the one before. What is wrong with the last
@@ -133,29 +133,18 @@ pub fn state(folder: &Path) -> Result<(State, Option<Error>)> {
 
 fn read_state(path: &Path) -> Result<State> {
     let weights = Weights::open(path)?;
-    let stored = weights.metadata().and_then(|json| serde_json::from_str::<serde_json::Value>(json).ok());
-    let hash = stored.and_then(|json| json[SHA256].as_str().map(String::from));
     let Some(meta) = meta(path, &weights)?.filter(|meta| meta.kind == Kind::State) else {
         return Err(Error::file(path, "is not a run's state"));
     };
-    let (tensors, _) = weights.read(path)?;
-    if hash.is_some_and(|hash| data_hash(tensors.iter()).ok() != Some(hash)) {
-        return Err(Error::file(path, "is damaged: its numbers are not those that were written"));
-    }
+    let (tensors, _) = read_sealed(path, weights)?;
     Ok(State { meta, tensors })
 }
 
-/// SHA-256 of named tensors in the order of their names.
-fn data_hash<'a>(tensors: impl Iterator<Item = (&'a String, &'a Tensor)>) -> Result<String> {
-    let sorted: BTreeMap<&String, &Tensor> = tensors.collect();
-    let mut hash = Sha256::new();
-    for (name, tensor) in sorted {
-        hash.update(name);
-        let values = tensor.flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
-        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        hash.update(&bytes);
-    }
-    Ok(crate::source::hex(&hash.finalize()))
+/// Reads a file of ours, as [`write`] wrote it.
+fn read_sealed(path: &Path, weights: Weights) -> Result<(HashMap<String, Tensor>, String)> {
+    let stored = weights.metadata().and_then(|json| serde_json::from_str::<serde_json::Value>(json).ok());
+    let seal = stored.and_then(|json| json[SHA256].as_str().map(String::from));
+    weights.read_sealed(path, &seal.unwrap_or_default())
 }
 
 /// Whether every float among `tensors` is finite.
@@ -204,7 +193,15 @@ pub fn generator(path: &Path, device: &Device) -> Result<Generator> {
         }
         None => ModelConfig::from_generator_weights(&weights.shapes()).map_err(about)?,
     };
-    let (tensors, hash) = weights.read(path)?;
+    model.check().map_err(about)?;
+    // A model is made before its weights are read: the file must be one of its size.
+    if model.generator_numbers() > weights.numbers() {
+        return Err(Error::file(path, "has fewer numbers than the generator that it says it is"));
+    }
+    let (tensors, hash) = match meta {
+        Some(_) => read_sealed(path, weights)?,
+        None => weights.read(path)?,
+    };
     let mut network = model.blank_generator(device).map_err(about)?;
     network.load(&tensors).map_err(about)?;
     Ok(Generator { model, network, meta, hash })

@@ -149,7 +149,7 @@ fn every_wrong_byte_has_its_line() {
         (&whole[..40], "is cut short at 40 bytes; make it again"),
         (&whole[..data], &format!("is cut short at {data} bytes; make it again")),
         (&[&whole[..], b"more"].concat(), "has 4 bytes too many at its end"),
-        (&nan, "main.9.weight: holds a NaN or an infinity; its training diverged"),
+        (&nan, "is damaged: its bytes are not those that were written"),
         (&shape, "its safetensors header is broken: "),
         (b"\x02\0\0\0\0\0\0\0{}", "not a DCGAN generator"),
     ];
@@ -171,8 +171,15 @@ fn other_files_of_ours_are_told_apart() {
     assert!(refusal(&other).starts_with("is a run's state, not a generator"));
     write(&other, &meta(Kind::Discriminator), &tensors).unwrap();
     assert!(refusal(&other).starts_with("is a discriminator, not a generator"));
-    write(&other, &meta(Kind::Generator), &tensors[1..]).unwrap();
-    assert_eq!(refusal(&other), format!("{}: is missing", tensors[0].0));
+    let (norm, others): (Vec<_>, Vec<_>) =
+        tensors.iter().cloned().partition(|(name, _)| name == "main.1.weight");
+    write(&other, &meta(Kind::Generator), &others).unwrap();
+    assert_eq!(refusal(&other), "main.1.weight: is missing");
+    write(&other, &meta(Kind::Generator), &norm).unwrap();
+    assert_eq!(refusal(&other), "has fewer numbers than the generator that it says it is");
+    let diverged: Vec<_> = tensors.iter().map(|(n, t)| (n.clone(), (t / 0.0).unwrap())).collect();
+    write(&other, &meta(Kind::Generator), &diverged).unwrap();
+    assert!(refusal(&other).ends_with(": holds a NaN or an infinity; its training diverged"));
     file::write(&other, "{\"kind\":\"generator\",\"later\":1}", &tensors).unwrap();
     assert!(refusal(&other).starts_with("its metadata is not understood (missing field"));
     let images = Tensor::zeros((1, 2, 2, 3), DType::F32, &CPU).unwrap();

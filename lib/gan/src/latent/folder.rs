@@ -1,7 +1,7 @@
 //! A folder of pictures that takes its place whole, and never takes the place of what others made.
 
 use std::ffi::OsStr;
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +21,7 @@ const MAKER: &str = "sample";
 pub struct Folder {
     place: PathBuf,
     making: TempDir,
+    _lock: fs::File,
     force: bool,
 }
 
@@ -37,16 +38,8 @@ impl Folder {
             Err(_) => out.to_path_buf(),
         };
         may_replace(out, &place, force)?;
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".sample-").suffix(".part");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            // What `create_dir` asks for; the umask takes from it.
-            builder.permissions(Permissions::from_mode(0o777));
-        }
-        let making = builder.tempdir_in(atomic::folder_of(&place)).map_err(Error::io(out))?;
-        Ok(Folder { place, making, force })
+        let (making, lock) = atomic::begin_folder(&place).map_err(Error::io(out))?;
+        Ok(Folder { place, making, _lock: lock, force })
     }
 
     /// Adds a file. Many threads may.

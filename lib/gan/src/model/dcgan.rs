@@ -122,22 +122,26 @@ impl DcganConfig {
         Ok(())
     }
 
+    /// Channels from the latents through the layers of the generator to the picture.
+    pub(super) fn generator_widths(&self) -> Vec<usize> {
+        let hidden = (0..self.halvings()).rev().map(|i| self.ngf << i);
+        std::iter::once(self.nz).chain(hidden).chain([self.channels]).collect()
+    }
+
     pub(super) fn generator(&self, seed: Option<u64>, device: &Device) -> Result<Network> {
         let mut init = Init { config: self, seed, stream: Stream::Generator, layers: vec![], device };
-        let mut input = self.nz;
-        for i in 0..self.halvings() {
-            let output = self.ngf << (self.halvings() - 1 - i);
+        for (i, pair) in self.generator_widths().windows(2).enumerate() {
+            let (input, output) = (pair[0], pair[1]);
+            let last = i == self.halvings();
             let geometry = if i == 0 { Geometry::K4S1P0 } else { Geometry::K4S2P1 };
             let weight = init.weight(output, input)?;
-            let (name, activation) = (format!("main.{}", 3 * i), Activation::Identity);
+            let name = format!("main.{}", 3 * i);
+            let activation = if last { Activation::Tanh } else { Activation::Identity };
             init.layers.push(Layer::ConvTranspose { name, geometry, weight, activation });
-            init.batch_norm(3 * i + 1, output, Activation::RELU)?;
-            input = output;
+            if !last {
+                init.batch_norm(3 * i + 1, output, Activation::RELU)?;
+            }
         }
-        let weight = init.weight(self.channels, input)?;
-        let name = format!("main.{}", 3 * self.halvings());
-        let (geometry, activation) = (Geometry::K4S2P1, Activation::Tanh);
-        init.layers.push(Layer::ConvTranspose { name, geometry, weight, activation });
         Ok(Network::new(init.layers, device))
     }
 

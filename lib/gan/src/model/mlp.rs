@@ -62,9 +62,14 @@ impl MlpConfig {
         Ok(())
     }
 
+    /// Numbers from the latents through the layers of the generator to the picture.
+    pub(super) fn generator_widths(&self) -> Vec<usize> {
+        [&[self.nz], &self.hidden_g[..], &[self.pixels()]].concat()
+    }
+
     pub(super) fn generator(&self, seed: Option<u64>, device: &Device) -> Result<Network> {
-        let widths = [&[self.nz], &self.hidden_g[..], &[self.pixels()]].concat();
         let hidden = Activation::LeakyRelu(self.slope_g as f32);
+        let widths = self.generator_widths();
         let mut layers = linear_layers(&widths, hidden, Activation::Tanh, seed, Stream::Generator, device)?;
         layers.push(Layer::Reshape([self.size, self.size, self.channels]));
         Ok(Network::new(layers, device))

@@ -50,6 +50,15 @@ impl ModelConfig {
         }
     }
 
+    /// Numbers in the weights of a generator's convolutions or linear layers, which are nearly all that it has.
+    pub(crate) fn generator_numbers(&self) -> usize {
+        let (widths, kernel) = match self {
+            ModelConfig::Dcgan(c) => (c.generator_widths(), 16),
+            ModelConfig::Mlp(c) => (c.generator_widths(), 1),
+        };
+        widths.windows(2).map(|pair| pair[0] * pair[1] * kernel).sum()
+    }
+
     /// A generator with the initial weights of `seed`: `[B, nz]` → `[B, H, W, C]` in [−1, 1].
     pub fn generator(&self, seed: u64, device: &Device) -> Result<Network> {
         self.check()?;

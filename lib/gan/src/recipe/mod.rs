@@ -4,6 +4,8 @@
 //! a typo is an error that names the nearest key. The picture's size and channels come from the shard.
 
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +21,8 @@ mod parse;
 #[cfg(test)]
 mod tests;
 
+/// The longest recipe that is read, in bytes.
+const MAX_TOML: u64 = 1 << 20;
 /// The recipe that is taken when none is named.
 pub const DEFAULT: &str = "celeba";
 
@@ -189,7 +193,12 @@ impl Recipe {
     /// No such recipe (the nearest name is given), an unreadable file, or one that is not a whole and sound recipe.
     pub fn load(name: &str) -> Result<Recipe> {
         if name.ends_with(".toml") || name.contains('/') {
-            let text = std::fs::read_to_string(name).map_err(Error::io(name))?;
+            let mut text = String::new();
+            let file = File::open(name).map_err(Error::io(name))?;
+            file.take(MAX_TOML + 1).read_to_string(&mut text).map_err(Error::io(name))?;
+            if text.len() as u64 > MAX_TOML {
+                return Err(Error::file(name, "too long to be a recipe"));
+            }
             return parse::recipe(&text, Path::new(name));
         }
         let names = BUILT_IN.map(|(n, _)| n);

@@ -6,8 +6,8 @@ mod glyph;
 mod page;
 mod plot;
 
-use std::fs::File;
-use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::fs::{File, TryLockError};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -65,6 +65,31 @@ pub struct Score {
     pub best: bool,
 }
 
+/// The numbers of each step, in a run folder.
+const METRICS: &str = "metrics.jsonl";
+
+/// Takes the folder of a run for its maker: for as long as what is returned lives, no [`Report`] begins in it. `None` where no run
+/// was begun.
+///
+/// # Errors
+/// Another run is at work in it.
+pub fn hold(run: &Path) -> Result<Option<File>> {
+    let path = run.join(METRICS);
+    match File::open(&path) {
+        Ok(file) => lock(&file, run).map(|()| Some(file)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::io(&path)(e)),
+    }
+}
+
+fn lock(metrics: &File, run: &Path) -> Result<()> {
+    match metrics.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(Error::file(run, "another run is at work in it")),
+        // A file system without locks.
+        Err(TryLockError::Error(_)) | Ok(()) => Ok(()),
+    }
+}
+
 /// Writes what a run tells as it goes.
 pub struct Report {
     folder: PathBuf,
@@ -83,15 +108,15 @@ impl Report {
     /// # Errors
     /// The file cannot be made; another run writes it.
     pub fn begin(run: &Path, taken: u64) -> Result<Report> {
-        let path = run.join("metrics.jsonl");
+        let path = run.join(METRICS);
         let io = |e| Error::io(&path)(e);
         let mut file =
             File::options().create(true).read(true).write(true).truncate(false).open(&path).map_err(io)?;
-        if file.try_lock().is_err() {
-            return Err(Error::file(run, "another run is at work in it"));
-        }
-        let mut text = String::new();
-        file.read_to_string(&mut text).map_err(io)?;
+        lock(&file, run)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(io)?;
+        // After a power cut its end may be anything.
+        let text = String::from_utf8_lossy(&bytes);
         let kept: Vec<Metrics> = text
             .lines()
             .map_while(|line| serde_json::from_str::<Metrics>(line).ok())
@@ -130,7 +155,15 @@ impl Report {
         let line = serde_json::to_string(metrics).expect("numbers are JSON");
         writeln!(self.metrics, "{line}")
             .and_then(|()| self.metrics.flush())
-            .map_err(Error::io(self.folder.join("metrics.jsonl")))
+            .map_err(Error::io(self.folder.join(METRICS)))
+    }
+
+    /// Makes the steps that were added last through a crash.
+    ///
+    /// # Errors
+    /// The disk does not take them.
+    pub fn sync(&self) -> Result<()> {
+        self.metrics.get_ref().sync_data().map_err(Error::io(self.folder.join(METRICS)))
     }
 
     /// Adds a score, to `scores.jsonl` too.

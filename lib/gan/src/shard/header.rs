@@ -13,8 +13,8 @@ use super::Meta;
 
 /// The data begin at a multiple of this: a cache line, and the widest vector.
 const ALIGN: usize = 64;
-/// More is not a header of ours. (The safetensors crate's own limit.)
-const MAX_HEADER: u64 = 100_000_000;
+/// More is not a header of ours, which has about a thousand bytes.
+const MAX_HEADER: u64 = 1 << 20;
 /// What a file that is no shard is told.
 const MEND: &str = "not a shard: `prep` makes one";
 

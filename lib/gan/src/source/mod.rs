@@ -252,6 +252,9 @@ fn open_part(input: &Path, walk: Walk) -> Result<Box<dyn Part>> {
             }
         };
     }
+    if !fs::metadata(input).map_err(Error::io(input))?.is_file() {
+        return Err(Error::file(input, "neither a file nor a folder"));
+    }
     if zip::is_zip(input)? {
         return Ok(Box::new(Zip::open(input)?));
     }
@@ -273,8 +276,13 @@ fn file_name(input: &Path) -> String {
     named.map_or_else(|| "pictures".to_string(), |name| name.to_string_lossy().into_owned())
 }
 
-/// A folder's name; an archive's without its extension; of a picture, its folder's.
+/// A folder's name; an archive's without its extension; of a picture, its folder's. It can be a file's name and a line, whatever
+/// the input's was.
 fn title(input: &Path) -> String {
+    name_of(input).replace(|c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER, "_")
+}
+
+fn name_of(input: &Path) -> String {
     let name = file_name(input);
     if input.is_dir() {
         return name;

@@ -28,8 +28,12 @@ pub(super) fn is_zip(path: &Path) -> Result<bool> {
     }
 }
 
+/// The most that deflate packs into a byte.
+const MAX_RATIO: u64 = 1032;
+
 pub(super) struct Zip {
     path: PathBuf,
+    archive_len: u64,
     archive: ZipArchive<SharedFile>,
     /// Names and numbers of the pictures, by name.
     entries: Vec<(String, usize)>,
@@ -39,6 +43,7 @@ impl Zip {
     /// Reads the zip's directory.
     pub(super) fn open(path: &Path) -> Result<Zip> {
         let file = SharedFile::open(path).map_err(Error::io(path))?;
+        let archive_len = file.len;
         let archive = ZipArchive::new(file).map_err(|e| match e {
             ZipError::Io(e) => Error::io(path)(e),
             other => Error::file(path, format!("a broken or incomplete zip ({other}): fetch it again")),
@@ -59,14 +64,16 @@ impl Zip {
             return Err(Error::file(path, "no pictures in it (JPEG, PNG, BMP, WebP, TIFF, GIF or PNM)"));
         }
         entries.sort_unstable();
-        Ok(Zip { path: path.to_path_buf(), archive, entries })
+        Ok(Zip { path: path.to_path_buf(), archive_len, archive, entries })
     }
 
     fn unpack(&self, i: usize) -> Result<Vec<u8>, ZipError> {
         // Cheap: the directory is shared, the reader's buffer begins empty.
         let mut archive = self.archive.clone();
         let entry = archive.by_index(self.entries[i].1)?;
-        let mut bytes = Vec::with_capacity(entry.size().min(1 << 24) as usize);
+        // What it says of itself may be a lie: room for no more than what is there can unpack to.
+        let most = entry.compressed_size().min(self.archive_len).saturating_mul(MAX_RATIO);
+        let mut bytes = Vec::with_capacity(entry.size().min(most).min(1 << 24) as usize);
         entry.take(MAX_UNPACKED + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > MAX_UNPACKED {
             return Err(ZipError::UnsupportedArchive("it unpacks to more than 512 MiB"));

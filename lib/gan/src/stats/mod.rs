@@ -8,7 +8,6 @@ pub(crate) mod npz;
 #[cfg(test)]
 mod tests;
 
-use std::fs::File;
 use std::io::{self, Cursor};
 use std::path::Path;
 use std::time::SystemTime;
@@ -95,9 +94,7 @@ impl Stats {
     /// The folder is not there or not writable.
     pub fn write(&self, path: &Path, listed: SystemTime) -> Result<()> {
         let bytes = self.bytes().map_err(Error::io(path))?;
-        atomic::write(path, |out| out.write_all(&bytes))?;
-        let file = File::options().write(true).open(path).map_err(Error::io(path))?;
-        file.set_modified(listed).map_err(Error::io(path))
+        atomic::write_dated(path, listed, |out| out.write_all(&bytes))
     }
 
     /// The `.npz`.

@@ -11,8 +11,12 @@ use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
 use crate::{Error, Result};
 
-/// The largest array that is read: a covariance of 16,384 features in f64.
-const LIMIT: u64 = (16_384 * 16_384) * 8 + 4096;
+/// The most features that there are statistics of.
+const MOST: usize = 16_384;
+/// The longest `meta`, in bytes.
+const MOST_BYTES: usize = 1 << 20;
+/// The longest header of an array that is read.
+const HEADER: usize = 4096;
 
 /// An open `.npz`. Errors are one line that names the file and the array.
 pub(crate) struct Npz<'a> {
@@ -41,27 +45,34 @@ impl<'a> Npz<'a> {
         Error::file(self.path, format!("array `{name}`: {what}"))
     }
 
-    /// The bytes of an array's `.npy` and the shape that its header tells, which the bytes are long enough for.
-    fn entry(&mut self, name: &str) -> Result<(Vec<u8>, Vec<usize>)> {
+    /// The bytes of an array's `.npy`, which are enough for the shape that its header tells; it has `most` elements at most.
+    fn entry(&mut self, name: &str, most: usize) -> Result<Vec<u8>> {
         let path = self.path;
         let wrong = |what: String| Error::file(path, format!("array `{name}`: {what}"));
-        let entry = self.zip.by_name(&format!("{name}.npy")).map_err(|e| wrong(e.to_string()))?;
+        let mut entry = self.zip.by_name(&format!("{name}.npy")).map_err(|e| wrong(e.to_string()))?;
         let mut bytes = Vec::new();
-        entry.take(LIMIT + 1).read_to_end(&mut bytes).map_err(|e| wrong(e.to_string()))?;
-        if bytes.len() as u64 > LIMIT {
-            return Err(wrong("too large to be statistics".to_string()));
-        }
+        let mut read = |bytes: &mut Vec<u8>, n: u64| {
+            let entry = Read::by_ref(&mut entry);
+            entry.take(n).read_to_end(bytes).map_err(|e| wrong(e.to_string()))
+        };
+        read(&mut bytes, HEADER as u64)?;
         let shape = shape(&bytes).ok_or_else(|| wrong("not a .npy array".to_string()))?;
+        let elements = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).filter(|&n| n <= most);
+        let Some(elements) = elements else {
+            return Err(wrong(format!("its shape is {shape:?}: too large to be statistics")));
+        };
+        // A few bytes may unpack to a great many: no more is read than that shape can need, and one byte to see that there are more.
+        read(&mut bytes, 8 * elements as u64 + 1)?;
         // ndarray-npy makes room for what the header claims before it reads: check the claim first.
-        match shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)) {
-            Some(n) if n <= bytes.len() => Ok((bytes, shape)),
-            _ => Err(wrong(format!("cut short: {} bytes for a shape of {shape:?}", bytes.len()))),
+        match elements <= bytes.len() {
+            true => Ok(bytes),
+            false => Err(wrong(format!("cut short: {} bytes for a shape of {shape:?}", bytes.len()))),
         }
     }
 
     /// An array of f64 or f32 of any order as f64, row-major, and its shape.
-    fn array(&mut self, name: &str) -> Result<ArrayD<f64>> {
-        let (bytes, _) = self.entry(name)?;
+    fn array(&mut self, name: &str, most: usize) -> Result<ArrayD<f64>> {
+        let bytes = self.entry(name, most)?;
         let wide = match ArrayD::<f64>::read_npy(Cursor::new(&bytes)) {
             Err(ndarray_npy::ReadNpyError::WrongDescriptor(_)) => {
                 ArrayD::<f32>::read_npy(Cursor::new(&bytes)).map(|a| a.mapv(f64::from))
@@ -73,7 +84,7 @@ impl<'a> Npz<'a> {
 
     /// A one-dimensional array of f64 or f32.
     pub(crate) fn vector(&mut self, name: &str) -> Result<Array1<f64>> {
-        let array = self.array(name)?;
+        let array = self.array(name, MOST)?;
         let shape = array.shape().to_vec();
         array
             .into_dimensionality::<Ix1>()
@@ -82,7 +93,7 @@ impl<'a> Npz<'a> {
 
     /// A two-dimensional array of f64 or f32.
     pub(crate) fn matrix(&mut self, name: &str) -> Result<Array2<f64>> {
-        let array = self.array(name)?;
+        let array = self.array(name, MOST * MOST)?;
         let shape = array.shape().to_vec();
         array
             .into_dimensionality::<Ix2>()
@@ -91,7 +102,7 @@ impl<'a> Npz<'a> {
 
     /// A one-dimensional array of bytes.
     pub(crate) fn bytes(&mut self, name: &str) -> Result<Vec<u8>> {
-        let (bytes, _) = self.entry(name)?;
+        let bytes = self.entry(name, MOST_BYTES)?;
         let array = Array1::<u8>::read_npy(Cursor::new(&bytes)).map_err(|e| self.wrong(name, e))?;
         Ok(array.to_vec())
     }

@@ -143,22 +143,24 @@ fn wrong_statistics_are_one_line() {
     });
 }
 
-/// A header that claims an array of terabytes must not be believed.
+/// A header that claims an array of terabytes must not be believed, nor one of a size that statistics have.
 #[test]
 fn a_claim_of_terabytes_is_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s.npz");
-    let mut zip = zip::ZipWriter::new(fs::File::create(&path).unwrap());
-    for name in ["mu.npy", "sigma.npy"] {
-        let header = "{'descr': '<f8', 'fortran_order': False, 'shape': (4000000, 4000000), }\n";
-        zip.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
-        zip.write_all(b"\x93NUMPY\x01\x00").unwrap();
-        zip.write_all(&(header.len() as u16).to_le_bytes()).unwrap();
-        zip.write_all(header.as_bytes()).unwrap();
+    for (shape, what) in [("(4000000, 4000000)", "too large"), ("(16000,)", "cut short")] {
+        let mut zip = zip::ZipWriter::new(fs::File::create(&path).unwrap());
+        for name in ["mu.npy", "sigma.npy"] {
+            let header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}\n");
+            zip.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+            zip.write_all(b"\x93NUMPY\x01\x00").unwrap();
+            zip.write_all(&(header.len() as u16).to_le_bytes()).unwrap();
+            zip.write_all(header.as_bytes()).unwrap();
+        }
+        zip.finish().unwrap();
+        let error = Stats::read(&path).unwrap_err().to_string();
+        assert!(error.contains(what), "{error}");
     }
-    zip.finish().unwrap();
-    let error = Stats::read(&path).unwrap_err().to_string();
-    assert!(error.contains("cut short"), "{error}");
 }
 
 #[test]

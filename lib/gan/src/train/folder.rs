@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::checkpoint::{Kind, PREVIOUS};
-use crate::{Error, Result, atomic};
+use crate::{Error, Result, atomic, report};
 
 /// Where run folders are made when none is named.
 const RUNS: &str = "runs";
@@ -23,6 +23,9 @@ const FILES: [&str; 9] = [
 ];
 /// The generator of the best score.
 pub const BEST: &str = "G_best.safetensors";
+/// The link to the newest run's generator before it takes its place.
+#[cfg(unix)]
+const LINK_PART: &str = ".G.safetensors.part";
 /// Where the pictures that show its progress are.
 pub const SAMPLES: &str = "samples";
 
@@ -42,13 +45,16 @@ pub fn check(given: Option<&Path>, force: bool) -> Result<()> {
 /// Makes the folder of a run on `shard`: `given`, or else the first of `runs/STEM`, `runs/STEM-2`, … that is free.
 ///
 /// # Errors
-/// `given` is there and not empty; with `force`, what a run leaves in it is removed, and nothing else.
+/// `given` is there and not empty; with `force`, what a run leaves in it is removed, and nothing else, unless another is at work
+/// in it.
 pub fn create(given: Option<&Path>, shard: &Path, force: bool) -> Result<PathBuf> {
     let folder = match given {
         Some(folder) => {
             check(given, force)?;
             fs::create_dir_all(folder).map_err(Error::io(folder))?;
+            let held = report::hold(folder)?;
             remove_old_run(folder)?;
+            drop(held);
             folder.to_path_buf()
         }
         None => next_free(shard)?,
@@ -60,7 +66,9 @@ pub fn create(given: Option<&Path>, shard: &Path, force: bool) -> Result<PathBuf
 
 fn next_free(shard: &Path) -> Result<PathBuf> {
     fs::create_dir_all(RUNS).map_err(Error::io(RUNS))?;
-    let stem = shard.file_stem().unwrap_or("run".as_ref()).to_string_lossy().into_owned();
+    // A line that goes through the pipe, whatever the shard's name is.
+    let stem = shard.file_stem().unwrap_or("run".as_ref()).to_string_lossy();
+    let stem = stem.replace(|c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER, "_");
     let names = std::iter::once(stem.clone()).chain((2..).map(|i| format!("{stem}-{i}")));
     for folder in names.map(|name| Path::new(RUNS).join(name)) {
         // Whoever makes it has it: two runs that start at once get two folders.
@@ -89,19 +97,6 @@ fn remove_old_run(folder: &Path) -> Result<()> {
         for file in old.filter(|p| p.file_name().is_some_and(|n| is_numbered(&n.to_string_lossy(), pattern)))
         {
             fs::remove_file(&file).map_err(Error::io(&file))?;
-        }
-    }
-    Ok(())
-}
-
-/// Removes what a killed run was writing. Nobody else may be at work in the folder.
-pub(super) fn remove_parts(run: &Path) -> Result<()> {
-    for place in [run.to_path_buf(), run.join(SAMPLES)] {
-        for file in fs::read_dir(&place).into_iter().flatten().filter_map(|e| Some(e.ok()?.path())) {
-            let name = file.file_name().unwrap_or_default().to_string_lossy();
-            if name.starts_with('.') && name.ends_with(".part") {
-                fs::remove_file(&file).map_err(Error::io(&file))?;
-            }
         }
     }
     Ok(())
@@ -162,14 +157,15 @@ pub fn link_newest(run: &Path) -> Result<Option<String>> {
         _ => {}
     }
     let make = || {
-        let new = tempfile::Builder::new()
-            .prefix(".")
-            .suffix(".part")
-            .make_in(".", |path| std::os::unix::fs::symlink(&target, path))?;
-        new.into_temp_path().persist(link).map_err(|e| e.error)?;
+        // One name for all: what a killed run left is in the way of none.
+        let part = Path::new(LINK_PART);
+        let _ = fs::remove_file(part);
+        std::os::unix::fs::symlink(&target, part)?;
+        fs::rename(part, link)?;
         atomic::sync_folder(Path::new("."))
     };
-    make().map_err(Error::io(link))?;
+    // Two runs that begin at once may take each other's.
+    make().or_else(|_| make()).map_err(Error::io(link))?;
     Ok(None)
 }
 

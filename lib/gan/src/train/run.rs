@@ -37,6 +37,7 @@ pub struct Run<'a> {
     /// Steps that were taken before.
     taken: u64,
     save_every: Duration,
+    linked: bool,
 }
 
 /// How long a run will take.
@@ -103,7 +104,7 @@ impl<'a> Run<'a> {
         let trainer =
             Trainer::new(generator, discriminator, &optimiser.generator(), &optimiser.discriminator())?
                 .with_loss(recipe.schedule.loss);
-        Ok(Run { recipe, model, shard, device, trainer, taken: 0, save_every: SAVE_EVERY })
+        Ok(Run { recipe, model, shard, device, trainer, taken: 0, save_every: SAVE_EVERY, linked: false })
     }
 
     /// The same run after the steps that `state` is of. Random numbers are a function of the step, so it goes on as if it had
@@ -124,7 +125,13 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The same run that saves its state also within epochs, this long after the last time.
+    /// The same run that, when it first saves, points `./G.safetensors` at its generator: it is the newest then.
+    pub fn linked(mut self) -> Run<'a> {
+        self.linked = true;
+        self
+    }
+
+    /// The same run that saves also within epochs, this long after the last time.
     pub fn save_every(mut self, time: Duration) -> Run<'a> {
         self.save_every = time;
         self
@@ -166,7 +173,7 @@ impl<'a> Run<'a> {
     }
 
     /// Trains, and leaves in `folder` the resolved recipe, the metrics, and at the end of every epoch and of the run the
-    /// state, both networks, pictures, plots and the page. Once `stop` is set it finishes its step, saves and returns.
+    /// state, both networks, pictures, plots and the page; state and networks more often as [`Run::save_every`] has it. Once `stop` is set it finishes its step, saves and returns.
     ///
     /// The last batch of an epoch is what is left, down to one picture: as in PyTorch's loader without `drop_last`. Every
     /// batch-norm of a DCGAN sees at least 4×4 values per picture, so even that has a variance.
@@ -224,32 +231,37 @@ impl<'a> Run<'a> {
             progress.at(step, total, &note(&metrics, seen as f64 / start.elapsed().as_secs_f64()));
             // What is shown and saved is not training: it counts for no step's speed.
             clock = Instant::now();
-            let stopped = stop.load(Ordering::Relaxed) && step < total;
-            if step % per_epoch == 0 || step == total || stopped {
+            let (ends_epoch, last) = (step % per_epoch == 0, step == total);
+            let stopped = stop.load(Ordering::Relaxed) && !last;
+            if ends_epoch || last || stopped || save_clock.elapsed() >= self.save_every {
                 let state = self.state(step, folder, saved)?;
                 self.export(folder, step, epoch)?;
-                if self.recipe.output.keep_at.contains(&epoch) && step % per_epoch == 0 {
+                if ends_epoch && self.recipe.output.keep_at.contains(&epoch) {
                     self.keep(&folder::kept_generator(folder, epoch), step, epoch)?;
                 }
-                let best = watch.score(step, epoch, &self.trainer.generator)?.is_some_and(|score| score.best);
-                if best {
+                let scored = ends_epoch || last;
+                if scored
+                    && watch.score(step, epoch, &self.trainer.generator)?.is_some_and(|score| score.best)
+                {
                     self.keep(&folder.join(folder::BEST), step, epoch)?;
                 }
-                watch.epoch(step, epoch, &self.trainer.generator, start.elapsed())?;
-                if step == total || stopped {
+                if scored || stopped {
+                    watch.epoch(step, epoch, &self.trainer.generator, start.elapsed())?;
+                }
+                if last || stopped {
                     watch.end()?;
+                }
+                watch.sync()?;
+                if self.linked {
+                    folder::link_newest(folder)?.iter().for_each(|line| progress.warn(line));
+                    self.linked = false;
                 }
                 // Last of all: whatever a state is of, the rest of it is there. What a kill before this leaves is made again.
                 self.save(folder, step, epoch, &state)?;
                 saved = Some(step);
                 (clock, save_clock) = (Instant::now(), Instant::now());
-            } else if save_clock.elapsed() >= self.save_every {
-                let state = self.state(step, folder, saved)?;
-                self.save(folder, step, epoch, &state)?;
-                saved = Some(step);
-                (clock, save_clock) = (Instant::now(), Instant::now());
             }
-            if step == total || stopped {
+            if last || stopped {
                 let duration = start.elapsed();
                 return Ok(Outcome {
                     generator: folder.join(Kind::Generator.file_name()),

@@ -60,7 +60,6 @@ impl<'a> Watch<'a> {
     ) -> Result<Watch<'a>> {
         // First of all: it says whether another run has the folder.
         let report = Report::begin(folder, taken)?;
-        folder::remove_parts(folder)?;
         let toml = recipe.to_toml();
         atomic::write(&folder.join("recipe.toml"), |out| out.write_all(toml.as_bytes()))?;
         let name = shard.path().file_name().unwrap_or_default().to_string_lossy();
@@ -176,6 +175,14 @@ impl<'a> Watch<'a> {
         let frames: Vec<&[u8]> = frames.iter().map(Vec::as_slice).collect();
         let gif = encode_gif(&frames, width, width, 3, FRAME);
         atomic::write(&self.folder.join("progress.gif"), |out| out.write_all(&gif))
+    }
+
+    /// Makes what was told of the steps so far last through a crash.
+    ///
+    /// # Errors
+    /// The disk does not take it.
+    pub fn sync(&self) -> Result<()> {
+        self.report.sync()
     }
 
     fn warn(&mut self, line: Option<String>) {

@@ -1,0 +1,327 @@
+//! Every file that the tools read, damaged: each byte changed, each length cut. Whatever comes is an error that names the file, or
+//! what a sound file gives; never a panic, a hang, or more memory than the file is worth.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::fs;
+use std::io::{Cursor, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::SystemTime;
+
+use candle_core::Device;
+use gan::Error;
+use gan::checkpoint;
+use gan::frechet::Gaussian;
+use gan::latent::Latents;
+use gan::picture::{Filter, Fit, encode_png};
+use gan::progress::Silent;
+use gan::recipe::Recipe;
+use gan::shard::{self, Dtype, Shard};
+use gan::source::{Source, Walk};
+use gan::stats::Stats;
+use gan::train::{Run, folder};
+use gan::weights::Tensors;
+use tempfile::TempDir;
+
+/// The largest piece of memory that reading may ask for: every file here has less than 32 kB, and the buffers through which we
+/// write have 1 MiB.
+const MOST: usize = 4 << 20;
+
+thread_local! {
+    /// The largest piece of memory that this thread asked for.
+    static LARGEST: Cell<usize> = const { Cell::new(0) };
+}
+
+/// The system's allocator, which notes what it is asked for.
+struct Noting;
+
+// SAFETY: everything is the system allocator's doing.
+unsafe impl GlobalAlloc for Noting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(layout.size())));
+        // SAFETY: as the caller promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: as the caller promises.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Noting = Noting;
+
+/// Names the case when a panic comes through it.
+struct Case<'a>(&'a str, String);
+
+impl Drop for Case<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}: {}", self.0, self.1);
+        }
+    }
+}
+
+/// What reading a file comes to.
+type Reader<'a> = &'a dyn Fn(&Path) -> Result<(), Error>;
+
+/// Reads `bytes` as the file `path`, and checks what comes of it.
+fn try_one(path: &Path, bytes: &[u8], read: Reader, case: String) -> Result<(), String> {
+    fs::write(path, bytes).unwrap();
+    let case = Case(path.file_name().unwrap().to_str().unwrap(), case);
+    LARGEST.set(0);
+    let result = read(path).map_err(|e| e.to_string());
+    let largest = LARGEST.get();
+    assert!(largest <= MOST, "asked for {largest} bytes for a file of {}", bytes.len());
+    if let Err(line) = &result {
+        assert!(line.contains(&path.display().to_string()) && !line.contains('\n'), "{line}");
+    }
+    drop(case);
+    result
+}
+
+/// How byte `at` of a file is changed: in one bit and in all, or (`just chaos`) in each bit.
+fn masks(at: usize) -> Vec<u8> {
+    let bits = if std::env::var_os("GANTOOLS_CHAOS").is_some() { 0..8 } else { at % 8..at % 8 + 1 };
+    bits.map(|bit| 1 << bit).chain([0xFF]).collect()
+}
+
+/// Tries `whole`, then with each of its first `header` bytes changed, then cut to every length. Returns the places of the bytes
+/// that did not matter.
+fn damage(path: &Path, whole: &[u8], header: usize, read: Reader) -> Vec<usize> {
+    try_one(path, whole, read, "whole".into()).unwrap();
+    let (mut tried, mut passed) = (0, Vec::new());
+    for at in 0..header.min(whole.len()) {
+        for mask in masks(at) {
+            let mut bytes = whole.to_vec();
+            bytes[at] ^= mask;
+            if try_one(path, &bytes, read, format!("byte {at} ^ {mask:#04x}")).is_ok() {
+                passed.push(at);
+            }
+            tried += 1;
+        }
+    }
+    for length in 0..whole.len() {
+        let cut = try_one(path, &whole[..length], read, format!("cut to {length}"));
+        assert!(cut.is_err(), "{}: cut to {length} it is read", path.display());
+        tried += 1;
+    }
+    eprintln!("{}: {tried} tries", path.file_name().unwrap().to_string_lossy());
+    passed
+}
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+/// A folder with four pictures of 4×4 in it.
+fn pictures() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for i in 0..4u8 {
+        let pixels: Vec<u8> = (0..48).map(|k| k * 5 + i).collect();
+        fs::write(folder.path().join(format!("{i}.png")), encode_png(4, 4, 3, &pixels, &[])).unwrap();
+    }
+    folder
+}
+
+fn make_shard(folder: &TempDir, dtype: Dtype) -> PathBuf {
+    let path = folder.path().join("small-4.safetensors");
+    let fit = Fit { crop: None, size: Some(4), filter: Filter::Bilinear };
+    let options = shard::Options { fit, grey: false, dtype, split: None, strict: true };
+    let source = Source::open(&[folder.path().to_path_buf()], Walk::Recursive).unwrap();
+    shard::make(&path, &source, &options, &Silent, &AtomicBool::new(false)).unwrap();
+    path
+}
+
+/// A run of two steps of an MLP as small as can be; returns its folder.
+fn make_run(folder: &TempDir) -> PathBuf {
+    let toml = Recipe::load("mnist").unwrap().to_toml();
+    let small = toml.lines().map(|line| match line.split_once(" = ").map(|(key, _)| key.trim()) {
+        Some("nz") => "nz = 2\n".to_string(),
+        Some(key @ ("hidden_g" | "hidden_d")) => format!("{key} = [3]\n"),
+        Some("batch") => "batch = 4\n".into(),
+        Some("epochs") => "steps = 2\n".into(),
+        _ => format!("{line}\n"),
+    });
+    let recipe = folder.path().join("small.toml");
+    fs::write(&recipe, small.collect::<String>()).unwrap();
+    let recipe = Recipe::load(recipe.to_str().unwrap()).unwrap();
+    let shard = Shard::open(&make_shard(folder, Dtype::U8)).unwrap();
+    let run = folder::create(Some(&folder.path().join("run")), shard.path(), false).unwrap();
+    let stop = AtomicBool::new(false);
+    Run::new(&recipe, &shard, &Device::Cpu).unwrap().train(&run, &stop, &Silent).unwrap();
+    run
+}
+
+/// Reads all pictures of a source.
+fn read_source(path: &Path) -> Result<(), Error> {
+    let source = Source::open(&[path.to_path_buf()], Walk::Recursive)?;
+    source.fingerprint()?;
+    for i in 0..source.len() {
+        source.read(i)?.decode().map_err(|what| Error::file(source.name(i), what))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn shards() {
+    for dtype in [Dtype::U8, Dtype::F32] {
+        let folder = pictures();
+        let whole = fs::read(make_shard(&folder, dtype)).unwrap();
+        let path = folder.path().join("damaged.safetensors");
+        let read = |path: &Path| {
+            let shard = Shard::open(path)?;
+            let mut all = vec![0.0; shard.len() * 48];
+            shard.gather(&(0..shard.len()).collect::<Vec<_>>(), &mut all);
+            let _ = shard.header_info();
+            Ok(())
+        };
+        damage(&path, &whole, whole.len(), &read);
+        damage(&path, &whole, 0, &|path| checkpoint::info(path).map(drop));
+    }
+}
+
+#[test]
+fn checkpoints() {
+    let folder = pictures();
+    let run = make_run(&folder);
+    let damaged = folder.path().join("damaged");
+    fs::create_dir(&damaged).unwrap();
+    // There is a hash of all its bytes: no change passes.
+    let state = fs::read(run.join("state.safetensors")).unwrap();
+    let read = |_: &Path| checkpoint::state(&damaged).map(drop);
+    let passed = damage(&damaged.join("state.safetensors"), &state, state.len(), &read);
+    assert!(passed.is_empty(), "{passed:?}");
+    let generator = fs::read(run.join("G.safetensors")).unwrap();
+    let read = |path: &Path| checkpoint::generator(path, &Device::Cpu).map(drop);
+    let passed = damage(&damaged.join("G.safetensors"), &generator, generator.len(), &read);
+    // Without our key in its metadata it is another program's, which has no hash.
+    let key = generator.windows(8).position(|window| window == b"gantools").unwrap();
+    assert!(passed.iter().all(|at| (key..key + 8).contains(at)), "{passed:?}");
+    // Its header alone is read.
+    let header = generator.iter().rposition(|&byte| byte == b'}').unwrap() + 1;
+    damage(&damaged.join("G.safetensors"), &generator, header, &|path| checkpoint::info(path).map(drop));
+}
+
+/// Weights of other programs have no hash.
+#[test]
+fn foreign_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = fs::read(golden("pth/small.safetensors")).unwrap();
+    let read = |path: &Path| Tensors::read(path)?.get("layer.weight", &[3, 4]).map(drop);
+    damage(&folder.path().join("weights.safetensors"), &whole, whole.len(), &read);
+    let read = |path: &Path| match checkpoint::generator(path, &Device::Cpu) {
+        Err(e) if e.to_string().contains("not a DCGAN generator") => Ok(()),
+        other => other.map(drop),
+    };
+    damage(&folder.path().join("small.safetensors"), &whole, whole.len(), &read);
+    for file in ["small_zip.pth", "small_legacy.pth"] {
+        let whole = fs::read(golden("pth").join(file)).unwrap();
+        let read = |path: &Path| Tensors::read(path)?.get("layer.weight", &[3, 4]).map(drop);
+        damage(&folder.path().join(file), &whole, whole.len(), &read);
+    }
+}
+
+#[test]
+fn latents() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("z.safetensors");
+    Latents::drawn(1, 3, 5).write(&path, false).unwrap();
+    let whole = fs::read(&path).unwrap();
+    damage(&path, &whole, whole.len(), &|path| Latents::read(path, 5).map(drop));
+}
+
+#[test]
+fn statistics() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stats.npz");
+    let sigma = (0..16).map(|i| if i % 5 == 0 { 2.0 } else { 0.5 }).collect();
+    let stats = Stats { gaussian: Gaussian { mu: vec![1.0, 2.0, 3.0, 4.0], sigma }, meta: None };
+    stats.write(&path, SystemTime::now()).unwrap();
+    let read = |path: &Path| Stats::read(path).map(drop);
+    let whole = fs::read(&path).unwrap();
+    damage(&path, &whole, whole.len(), &read);
+    for name in ["stored.npz", "compressed.npz", "fortran.npz"] {
+        let whole = fs::read(golden("npz").join(name)).unwrap();
+        if Stats::read(&golden("npz").join(name)).is_ok() {
+            damage(&path, &whole, whole.len(), &read);
+        }
+    }
+}
+
+#[test]
+fn idx_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut idx = vec![0, 0, 8, 3];
+    idx.extend([3u32, 5, 4].iter().flat_map(|n| n.to_be_bytes()));
+    idx.extend(0..60);
+    damage(&folder.path().join("train-images-idx3-ubyte"), &idx, idx.len(), &read_source);
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    gzip.write_all(&idx).unwrap();
+    let gzip = gzip.finish().unwrap();
+    damage(&folder.path().join("train-images-idx3-ubyte.gz"), &gzip, gzip.len(), &read_source);
+}
+
+#[test]
+fn zips() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("faces.zip");
+    for method in [zip::CompressionMethod::Stored, zip::CompressionMethod::Deflated] {
+        let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        let options = zip::write::SimpleFileOptions::default().compression_method(method);
+        for name in ["a/1.png", "a/2.png"] {
+            zip.start_file(name, options).unwrap();
+            zip.write_all(&encode_png(4, 4, 3, &[7; 48], &[])).unwrap();
+        }
+        let whole = zip.finish().unwrap().into_inner();
+        damage(&path, &whole, whole.len(), &read_source);
+    }
+}
+
+#[test]
+fn pictures_of_every_kind() {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(golden("picture/decode")).unwrap() {
+        let golden = entry.unwrap().path();
+        let whole = fs::read(&golden).unwrap();
+        let Ok(_) = gan::picture::decode(&whole) else { continue };
+        let path = folder.path().join(golden.file_name().unwrap());
+        let mut tried = 0;
+        for at in 0..whole.len() {
+            for mask in masks(at) {
+                let mut bytes = whole.to_vec();
+                bytes[at] ^= mask;
+                let _case = Case(path.to_str().unwrap(), format!("byte {at} ^ {mask:#04x}"));
+                let _ = gan::picture::decode(&bytes);
+                tried += 1;
+            }
+            let _case = Case(path.to_str().unwrap(), format!("cut to {at}"));
+            let _ = gan::picture::decode(&whole[..at]);
+            tried += 1;
+        }
+        eprintln!("{}: {tried} tries", path.file_name().unwrap().to_string_lossy());
+    }
+}
+
+#[test]
+fn recipes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("my.toml");
+    for name in ["celeba", "cats", "mnist"] {
+        let whole = Recipe::load(name).unwrap().to_toml();
+        // Cut between two keys it may be whole: what it lacks has to be told, but for [augment].
+        let end = whole.find("[augment]").unwrap_or(whole.len());
+        let whole = whole[..end].trim_end();
+        let read = |path: &Path| Recipe::load(path.to_str().unwrap()).map(drop);
+        for at in 0..whole.len() {
+            for mask in masks(at) {
+                let mut bytes = whole.as_bytes().to_vec();
+                bytes[at] ^= mask;
+                let _ = try_one(&path, &bytes, &read, format!("{name}: byte {at} ^ {mask:#04x}"));
+            }
+            let _ = try_one(&path, &whole.as_bytes()[..at], &read, format!("{name}: cut to {at}"));
+        }
+    }
+}
