@@ -112,13 +112,17 @@ fn fail(tool: &str, line: &str, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
+/// The longest line that is written to stderr, in characters: two paths have room.
+const LONGEST: usize = 10_000;
+
 /// One line for a terminal, whatever the names of files in it hold: newlines, escape sequences and the like are written as Rust
 /// would write them.
 fn printable(line: &str) -> Cow<'_, str> {
-    match line.contains(char::is_control) {
+    match line.contains(char::is_control) || line.len() > LONGEST {
         false => line.into(),
         true => line
             .chars()
+            .take(LONGEST)
             .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.into() })
             .collect::<String>()
             .into(),

@@ -1,8 +1,14 @@
 //! The four built binaries, end to end, as one test binary: one module a tool, and their chain.
 
 mod chain;
+#[cfg(target_os = "linux")]
+mod chaos;
 mod common;
+#[cfg(target_os = "linux")]
+mod faults;
 mod fid;
+#[cfg(target_os = "linux")]
+mod hostile;
 mod prep;
 mod sample;
 mod train;

@@ -64,7 +64,7 @@ fn filled(
 pub fn begin(path: &Path) -> io::Result<NamedTempFile> {
     sweep(path);
     loop {
-        let temporary = builder(&prefix(path), 0o666).tempfile_in(folder_of(path))?;
+        let temporary = builder(&prefix(path), 0o666).tempfile_in(folder_of(path)).map_err(plain)?;
         if is_claimed(temporary.as_file(), temporary.path())? {
             return Ok(temporary);
         }
@@ -76,7 +76,7 @@ pub fn begin(path: &Path) -> io::Result<NamedTempFile> {
 pub fn begin_folder(path: &Path) -> io::Result<(TempDir, File)> {
     sweep(path);
     loop {
-        let temporary = builder(&prefix(path), 0o777).tempdir_in(folder_of(path))?;
+        let temporary = builder(&prefix(path), 0o777).tempdir_in(folder_of(path)).map_err(plain)?;
         let lock = File::open(temporary.path())?;
         if is_claimed(&lock, temporary.path())? {
             return Ok((temporary, lock));
@@ -91,6 +91,12 @@ fn builder(prefix: &str, mode: u32) -> Builder<'_, 'static> {
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
     builder
+}
+
+/// An error of `tempfile` without the name that nobody gave.
+fn plain(e: io::Error) -> io::Error {
+    let cause = e.get_ref().and_then(|e| e.source()).and_then(|e| e.downcast_ref::<io::Error>());
+    cause.and_then(io::Error::raw_os_error).map_or(e, io::Error::from_raw_os_error)
 }
 
 /// Locks what was just made at `path`. Before that somebody may have taken it for what a killed one left: `false`.

@@ -110,7 +110,10 @@ pub fn write_state(path: &Path, meta: &Meta, tensors: &[(String, Tensor)]) -> Re
         // A killed run may have left it.
         let _ = std::fs::remove_file(&part);
         let linked = std::fs::hard_link(path, &part).or_else(|_| std::fs::copy(path, &part).map(drop));
-        linked.and_then(|()| std::fs::rename(&part, &previous)).map_err(Error::io(&previous))?;
+        let renamed = linked.and_then(|()| std::fs::rename(&part, &previous));
+        // It is there still if that failed; or if it did nothing, since both were one file, where a run was killed at this place.
+        let _ = std::fs::remove_file(&part);
+        renamed.map_err(Error::io(&previous))?;
     }
     write(path, meta, tensors)
 }

@@ -1,11 +1,12 @@
 //! A folder of pictures, or one picture.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::{Part, Raw, Walk};
+use super::{MAX_ENCODED, Part, Raw, Walk};
 use crate::{Error, Result};
 
 /// Extensions of the formats that are read.
@@ -107,7 +108,18 @@ impl Part for Folder {
 
     fn read(&self, i: usize) -> Result<Raw> {
         let path = self.path(i);
-        fs::read(&path).map(Raw::Encoded).map_err(Error::io(&path))
+        let read = || {
+            let mut bytes = Vec::new();
+            let file = File::open(&path)?;
+            // One more, since only then is its end seen without asking for more room.
+            bytes.reserve_exact(file.metadata()?.len().min(MAX_ENCODED) as usize + 1);
+            file.take(MAX_ENCODED + 1).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        match read().map_err(Error::io(&path))? {
+            bytes if bytes.len() as u64 > MAX_ENCODED => Err(Error::file(&path, "larger than 256 MiB")),
+            bytes => Ok(Raw::Encoded(bytes)),
+        }
     }
 
     fn version(&self, i: usize) -> Result<(String, Option<SystemTime>)> {

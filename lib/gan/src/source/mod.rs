@@ -21,6 +21,9 @@ use self::{demo::Demo, folder::Folder, idx::Idx, zip::Zip};
 use crate::picture::{Picture, SixteenBit, decode_as, is_sixteen_bit_grey};
 use crate::{Error, Result};
 
+/// The largest encoded picture that is read, in bytes: several may be in memory at once, one a thread.
+const MAX_ENCODED: u64 = 256 << 20;
+
 /// How a folder is searched for pictures. (Zips are always searched whole.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Walk {

@@ -11,11 +11,8 @@ use ::zip::ZipArchive;
 use ::zip::result::ZipError;
 
 use super::folder::{is_hidden, is_picture};
-use super::{Part, Raw, Walk};
+use super::{MAX_ENCODED, Part, Raw, Walk};
 use crate::{Error, Result};
-
-/// The most that one packed picture may unpack to, in bytes: what [`crate::picture`] would take at most, too.
-const MAX_UNPACKED: u64 = 512 << 20;
 
 /// Whether a file begins as a zip does (an empty one included).
 pub(super) fn is_zip(path: &Path) -> Result<bool> {
@@ -74,9 +71,9 @@ impl Zip {
         // What it says of itself may be a lie: room for no more than what is there can unpack to.
         let most = entry.compressed_size().min(self.archive_len).saturating_mul(MAX_RATIO);
         let mut bytes = Vec::with_capacity(entry.size().min(most).min(1 << 24) as usize);
-        entry.take(MAX_UNPACKED + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > MAX_UNPACKED {
-            return Err(ZipError::UnsupportedArchive("it unpacks to more than 512 MiB"));
+        entry.take(MAX_ENCODED + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > MAX_ENCODED {
+            return Err(ZipError::UnsupportedArchive("unpacked it is larger than 256 MiB"));
         }
         Ok(bytes)
     }

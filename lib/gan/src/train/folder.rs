@@ -161,7 +161,7 @@ pub fn link_newest(run: &Path) -> Result<Option<String>> {
         let part = Path::new(LINK_PART);
         let _ = fs::remove_file(part);
         std::os::unix::fs::symlink(&target, part)?;
-        fs::rename(part, link)?;
+        fs::rename(part, link).inspect_err(|_| drop(fs::remove_file(part)))?;
         atomic::sync_folder(Path::new("."))
     };
     // Two runs that begin at once may take each other's.
