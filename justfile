@@ -60,6 +60,12 @@ install:
 test:
     cargo test --release --locked --workspace
 
+# The tests that break the tools at work, in full: a thousand kills, every call failing, every bit of a header (RELIABILITY.md)
+[group('work')]
+chaos:
+    GANTOOLS_CHAOS=1 cargo test --release --locked --test tools -- --nocapture --test-threads 1 chaos:: hostile::
+    GANTOOLS_CHAOS=1 cargo test --release --locked --package gan --test damage -- --nocapture
+
 # Formatting, and clippy with warnings as errors
 [group('work')]
 lint:

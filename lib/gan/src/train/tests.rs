@@ -1,6 +1,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use candle_core::Device;
 use rayon::ThreadPoolBuilder;
@@ -9,7 +10,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::picture::Fit;
 use crate::progress::{Progress, Silent};
-use crate::recipe::{Length, Overrides, Recipe};
+use crate::recipe::{Length, Overrides, Recipe, Schedule};
 use crate::report::Metrics;
 use crate::shard::{self, Dtype, Options, Shard};
 use crate::source::Source;
@@ -169,6 +170,51 @@ fn a_loss_that_is_not_finite_stops_the_run_and_keeps_what_was_saved() {
     let expected = "step 1: the loss is not finite; nothing was saved yet; lower --lr-g and --lr-d";
     assert_eq!(line, format!("{}: {expected}", out.display()));
     assert!(!out.join("G.safetensors").exists());
+}
+
+/// The loss of a step is that of the weights before it.
+#[test]
+fn a_weight_that_is_not_finite_is_not_saved() {
+    let (folder, shard) = pictures(16, Dtype::U8);
+    let mut recipe = recipe(8, Length::Epochs(3));
+    let out = folder.path().join("run");
+    train(
+        &Recipe {
+            schedule: Schedule { length: Length::Epochs(1), ..recipe.schedule.clone() },
+            ..recipe.clone()
+        },
+        &shard,
+        &out,
+        &AtomicBool::new(false),
+        &Silent,
+    )
+    .unwrap();
+    let saved = fs::read(out.join("state.safetensors")).unwrap();
+    let (state, _) = crate::checkpoint::state(&out).unwrap();
+    recipe.optimiser.lr_g = 1e300;
+    let shard = Shard::open(&shard).unwrap();
+    let run = Run::new(&recipe, &shard, &Device::Cpu).unwrap().resumed(&state).unwrap();
+    let run = run.save_every(Duration::ZERO);
+    let line = run.train(&out, &AtomicBool::new(false), &Silent).unwrap_err().to_string();
+    let expected = "step 3: a weight is not finite; state.safetensors is of step 2; lower --lr-g and --lr-d";
+    assert_eq!(line, format!("{}: {expected}", out.display()));
+    assert!(fs::read(out.join("state.safetensors")).unwrap() == saved);
+}
+
+#[test]
+fn a_run_saves_within_an_epoch_as_often_as_it_is_told_to() {
+    let (folder, shard) = pictures(40, Dtype::U8);
+    let (recipe, shard) = (recipe(8, Length::Steps(4)), Shard::open(&shard).unwrap());
+    let previous = |every| {
+        let out = folder.path().join(format!("{every:?}"));
+        let out = folder::create(Some(&out), shard.path(), false).unwrap();
+        let run = Run::new(&recipe, &shard, &Device::Cpu).unwrap().save_every(every);
+        run.train(&out, &AtomicBool::new(false), &Silent).unwrap();
+        fs::remove_file(out.join("state.safetensors")).unwrap();
+        crate::checkpoint::state(&out).map(|(state, _)| state.meta.step)
+    };
+    assert_eq!(previous(Duration::ZERO).unwrap(), 3, "after each step");
+    assert!(previous(SAVE_EVERY).is_err(), "at its end alone");
 }
 
 #[test]
