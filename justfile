@@ -84,6 +84,26 @@ bench *WORDS:
 bench-kernels *WORDS:
     cargo bench --locked --workspace --bench kernels -- "$@"
 
+# The kernels' tests under AddressSanitizer (nightly Rust)
+[group('work')]
+asan:
+    RUSTFLAGS=-Zsanitizer=address cargo +nightly test --release --locked --package gan-kernels --lib \
+        --target {{ arch() }}-unknown-linux-gnu --target-dir target/asan
+
+# Licences and sources of all dependencies (cargo-deny), and their known flaws where the list of these can be fetched
+[group('work')]
+deny:
+    cargo deny --offline --locked check licenses bans sources
+    if timeout 120 cargo deny --locked fetch db; then cargo deny --offline --locked check advisories; \
+    else echo "the list of known flaws cannot be fetched: not checked" >&2; fi
+
+# Feed TARGET (shard, npz, idx, pth, recipe, checkpoint) with damaged files for so long (cargo-fuzz, nightly Rust)
+[group('work')]
+fuzz TARGET SECONDS="300":
+    cargo +nightly fuzz run --fuzz-dir tests/fuzz {{ TARGET }} \
+        target/fuzz/{{ TARGET }} tests/fuzz/seeds/{{ TARGET }} -- \
+        -max_total_time={{ SECONDS }} -timeout=20 -malloc_limit_mb=512 -max_len=65536
+
 # What the continuous integration runs
 [group('work')]
 ci: lint test

@@ -9,6 +9,7 @@ mod faults;
 mod fid;
 #[cfg(target_os = "linux")]
 mod hostile;
+mod house;
 mod prep;
 mod sample;
 mod train;

@@ -325,3 +325,29 @@ fn recipes() {
         }
     }
 }
+
+/// What the fuzzer starts from, and what it found (`just fuzz`).
+#[test]
+fn the_fuzzers_seeds() {
+    let folder = tempfile::tempdir().unwrap();
+    let weights = |path: &Path| Tensors::read(path)?.get("layer.weight", &[3, 4]).map(drop);
+    let generator = |path: &Path| checkpoint::generator(path, &Device::Cpu).map(drop);
+    let readers: [(&str, &str, Reader); 6] = [
+        ("shard", "x-4.safetensors", &|path| Shard::open(path).map(drop)),
+        ("npz", "stats.npz", &|path| Stats::read(path).map(drop)),
+        ("idx", "train-images-idx3-ubyte", &read_source),
+        ("pth", "weights.pth", &weights),
+        ("recipe", "my.toml", &|path| Recipe::load(path.to_str().unwrap()).map(drop)),
+        ("checkpoint", "G.safetensors", &generator),
+    ];
+    for (target, name, read) in readers {
+        let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/seeds").join(target);
+        let mut tried = 0;
+        for seed in fs::read_dir(&seeds).unwrap().map(|entry| entry.unwrap().path()) {
+            let case = seed.file_name().unwrap().to_string_lossy().into_owned();
+            let _ = try_one(&folder.path().join(name), &fs::read(&seed).unwrap(), read, case);
+            tried += 1;
+        }
+        assert!(tried > 1, "{target} has no seeds");
+    }
+}
