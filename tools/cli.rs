@@ -3,7 +3,6 @@
 //! The rules: stdout carries the result alone, one line; progress and warnings go to stderr; exit 0 is done, 1 is
 //! failed with one line that names the file or flag and the mend, 2 is usage; a closed pipe ends a tool quietly.
 
-use std::borrow::Cow;
 use std::ffi::CString;
 use std::fmt;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
@@ -15,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
 use gan::layer::Precision;
+use gan::printable;
 use gan::progress::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -110,23 +110,6 @@ pub fn main<A: clap::Parser>(common: fn(&A) -> &Common, run: fn(A) -> anyhow::Re
 fn fail(tool: &str, line: &str, code: u8) -> ExitCode {
     let _ = writeln!(io::stderr(), "{tool}: {}", printable(line));
     ExitCode::from(code)
-}
-
-/// The longest line that is written to stderr, in characters: two paths have room.
-const LONGEST: usize = 10_000;
-
-/// One line for a terminal, whatever the names of files in it hold: newlines, escape sequences and the like are written as Rust
-/// would write them.
-fn printable(line: &str) -> Cow<'_, str> {
-    match line.contains(char::is_control) || line.len() > LONGEST {
-        false => line.into(),
-        true => line
-            .chars()
-            .take(LONGEST)
-            .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.into() })
-            .collect::<String>()
-            .into(),
-    }
 }
 
 /// Parses the name of a file or folder to make: see [`goes_through_the_pipe`].

@@ -1,5 +1,6 @@
 //! The library's one error type: what went wrong, with the file or value that it went wrong with.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The operating system refused something about a file.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}", printable(&format!("{}: {reason}", path.display())))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -16,7 +17,7 @@ pub enum Error {
         reason: io::Error,
     },
     /// A file's content is not what it should be.
-    #[error("{}: {what}", path.display())]
+    #[error("{}", printable(&format!("{}: {what}", path.display())))]
     File {
         /// The file or folder.
         path: PathBuf,
@@ -24,7 +25,7 @@ pub enum Error {
         what: String,
     },
     /// A value (a flag's, a recipe key's) makes no sense.
-    #[error("{0}")]
+    #[error("{}", printable(.0))]
     Invalid(String),
     /// The work was stopped on request.
     #[error("stopped")]
@@ -32,6 +33,23 @@ pub enum Error {
     /// A tensor operation failed: a bug of ours, or a device out of memory.
     #[error("tensor: {}", first_line(.0))]
     Tensor(candle_core::Error),
+}
+
+/// The longest line that is printed, in characters: two paths have room.
+const LONGEST: usize = 10_000;
+
+/// One line for a terminal, whatever the names of files in it hold: newlines, escape sequences and the like are written as Rust
+/// would write them.
+pub fn printable(line: &str) -> Cow<'_, str> {
+    match line.contains(char::is_control) || line.len() > LONGEST {
+        false => line.into(),
+        true => line
+            .chars()
+            .take(LONGEST)
+            .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.into() })
+            .collect::<String>()
+            .into(),
+    }
 }
 
 /// candle's errors append a backtrace on further lines.

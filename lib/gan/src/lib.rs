@@ -30,4 +30,4 @@ pub mod stats;
 pub mod train;
 pub mod weights;
 
-pub use error::{Error, Result};
+pub use error::{Error, Result, printable};
