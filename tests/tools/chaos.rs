@@ -298,6 +298,40 @@ fn every_call_fails_once() {
     });
 }
 
+/// Each read of a file fails once: one line and exit 1, or all the same the right result.
+#[test]
+fn every_read_fails_once() {
+    with_stages(|place, stage, before, after| {
+        let (mut failed, mut borne, step) = (0, 0, if full() { 1 } else { 3 });
+        for at in (0..).step_by(step) {
+            restore(place, before);
+            let decide = |number| if number == at { Act::Fail(libc::EIO) } else { Act::Go };
+            let folder = place.path("");
+            let Some((output, calls)) = faults::run_reading(place.command(stage.line), &folder, decide)
+            else {
+                return;
+            };
+            let done = Done::from(output);
+            let what = format!("{}: read {at} of {}: {}", stage.name, calls.len(), done.stderr);
+            check_whole(&what, &files(place), before, after);
+            match done.code {
+                Some(0) => borne += 1,
+                _ => {
+                    failed += 1;
+                    assert!(!done.failure(1).is_empty(), "{what}");
+                    assert!(!files(place).keys().any(|path| is_hidden(path)), "{what}");
+                    go_on(place, stage).line();
+                }
+            }
+            check_equal(&what, &files(place), after);
+            if at >= calls.len() {
+                break;
+            }
+        }
+        eprintln!("{}: {failed} failed reads told of, {borne} borne", stage.name);
+    });
+}
+
 /// Killed at random moments, one tool after the other, until all four have done their work; then from the start again.
 #[test]
 fn killed_at_random_moments() {

@@ -4,6 +4,7 @@
 use std::fs;
 use std::mem::zeroed;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::path::Path;
 use std::process::{Child, Command, Output};
 use std::sync::mpsc::channel;
 use std::thread;
@@ -58,17 +59,25 @@ const OLDER: [(c_long, &str); 7] = [
 #[cfg(not(target_arch = "x86_64"))]
 const OLDER: [(c_long, &str); 0] = [];
 
+/// The calls that read.
+const READS: [(c_long, &str); 2] = [(libc::SYS_read, "read"), (libc::SYS_pread64, "read")];
+
 /// `ioctl` of a listener: `_IOWR('!', 0, struct seccomp_notif)` and `_IOWR('!', 1, struct seccomp_notif_resp)` of linux/seccomp.h.
 const RECEIVE: libc::Ioctl = 0xC050_2100;
 const ANSWER: libc::Ioctl = 0xC018_2101;
 
 fn name(call: i32) -> &'static str {
-    CALLS.iter().chain(&OLDER).find(|(number, _)| *number == c_long::from(call)).map_or("?", |(_, name)| name)
+    CALLS
+        .iter()
+        .chain(&OLDER)
+        .chain(&READS)
+        .find(|(number, _)| *number == c_long::from(call))
+        .map_or("?", |(_, name)| name)
 }
 
 /// The filter: a listener is asked about the calls above; about `openat` only where it makes or empties a file, about writes only
 /// where they go beyond stdin, stdout and stderr.
-fn filter() -> Vec<sock_filter> {
+fn filter(reads: bool) -> Vec<sock_filter> {
     let step = |code: u32, jt: u8, jf: u8, k: u32| sock_filter { code: code as u16, jt, jf, k };
     let load = |at: u32| step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, at);
     let jump = |how: u32, k: u32, jt: u8, jf: u8| step(libc::BPF_JMP | how | libc::BPF_K, jt, jf, k);
@@ -77,7 +86,8 @@ fn filter() -> Vec<sock_filter> {
     let argument = |i: u32| load(16 + 8 * i);
     let (ask, go) = (libc::SECCOMP_RET_USER_NOTIF, libc::SECCOMP_RET_ALLOW);
     let mut program = vec![load(0)];
-    for (call, name) in CALLS.iter().chain(&OLDER) {
+    let more = if reads { &READS[..] } else { &[] };
+    for (call, name) in CALLS.iter().chain(&OLDER).chain(more) {
         let own: Vec<sock_filter> = match *name {
             "openat" if *call == libc::SYS_openat => {
                 let makes = (libc::O_CREAT | libc::O_TRUNC) as u32;
@@ -96,8 +106,8 @@ fn filter() -> Vec<sock_filter> {
 }
 
 /// Filters the calling thread, and whatever it starts, for good; returns the listener.
-fn install() -> std::io::Result<OwnedFd> {
-    let mut filter = filter();
+fn install(reads: bool) -> std::io::Result<OwnedFd> {
+    let mut filter = filter(reads);
     let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
     // SAFETY: numbers alone.
     unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
@@ -111,17 +121,40 @@ fn install() -> std::io::Result<OwnedFd> {
     }
 }
 
-/// Runs `command` to its end, asking `decide` about each call, by its number from 0 and its name. Returns what it did, and the names
-/// of its calls; `None` where the system has no such supervisor.
+/// Runs `command` to its end, asking `decide` about each call that changes the file system, by its number from 0 and its name.
+/// Returns what it did, and the names of its calls; `None` where the system has no such supervisor.
 pub fn run(
-    mut command: Command,
+    command: Command,
     mut decide: impl FnMut(usize, &str) -> Act,
+) -> Option<(Output, Vec<&'static str>)> {
+    supervise(command, false, |calls, name, _| Some(decide(calls, name)))
+}
+
+/// The same of the calls that read files below `folder`, and of no others.
+pub fn run_reading(
+    command: Command,
+    folder: &Path,
+    mut decide: impl FnMut(usize) -> Act,
+) -> Option<(Output, Vec<&'static str>)> {
+    let folder = folder.canonicalize().expect("it is there");
+    supervise(command, true, |calls, name, asked| {
+        let file = || fs::read_link(format!("/proc/{}/fd/{}", asked.pid, asked.data.args[0]));
+        let below = name == "read" && file().is_ok_and(|file| file.starts_with(&folder));
+        below.then(|| decide(calls))
+    })
+}
+
+/// Asks `decide` about each call: `None` lets it go and does not count it.
+fn supervise(
+    mut command: Command,
+    reads: bool,
+    mut decide: impl FnMut(usize, &str, &libc::seccomp_notif) -> Option<Act>,
 ) -> Option<(Output, Vec<&'static str>)> {
     let (sender, listener) = channel();
     let (starts, started) = channel();
     // A thread of its own, since it keeps the filter; it ends once the command runs.
     let starter = thread::spawn(move || {
-        let Ok(listener) = install() else { return };
+        let Ok(listener) = install(reads) else { return };
         sender.send(listener).expect("the receiver waits");
         starts.send(command.spawn().expect("it starts")).expect("the receiver waits");
     });
@@ -151,11 +184,10 @@ pub fn run(
         }
         // The starter itself is filtered, too.
         let ours = fs::exists(format!("/proc/self/task/{}", asked.pid)).unwrap_or(false);
-        let act = if ours { Act::Go } else { decide(calls.len(), name(asked.data.nr)) };
-        if !ours {
-            calls.push(name(asked.data.nr));
-        }
-        let (error, flags) = match act {
+        let name = name(asked.data.nr);
+        let act = if ours { None } else { decide(calls.len(), name, &asked) };
+        calls.extend(act.map(|_| name));
+        let (error, flags) = match act.unwrap_or(Act::Go) {
             Act::Go => (0, libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32),
             Act::Fail(error) => (-error, 0),
             Act::Kill => {

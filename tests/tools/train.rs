@@ -323,6 +323,9 @@ fn two_runs_do_not_share_a_folder() {
     }
     let refused = place.run("train --resume=run --steps 3000000 -q");
     assert!(refused.failure(1).starts_with("run: another run is at work in it"), "{}", refused.stderr);
+    let refused = place.run(&format!("train faces-32.safetensors {SMALL} --steps 2 -o run --force -q"));
+    assert!(refused.failure(1).starts_with("run: another run is at work in it"), "{}", refused.stderr);
+    assert!(place.path("run/state.safetensors").exists() && at_work());
     // SAFETY: kill has no memory to be unsound with; the process is ours and not yet waited for.
     unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
     assert_eq!(child.wait().unwrap().code(), Some(0));
