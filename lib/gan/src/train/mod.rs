@@ -10,4 +10,4 @@ mod tests;
 mod watch;
 
 pub use run::{Estimate, Outcome, Run, SAVE_EVERY};
-pub use step::{StepReport, Trainer};
+pub use step::{StepNumbers, StepReport, Trainer};

@@ -7,10 +7,10 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use super::watch::Watch;
-use super::{StepReport, Trainer, folder};
+use super::{StepNumbers, StepReport, Trainer, folder};
 use crate::checkpoint::{self, Kind, Meta, ShardId, State};
 use crate::model::ModelConfig;
 use crate::picture::to_unit;
@@ -18,14 +18,18 @@ use crate::progress::Progress;
 use crate::recipe::Recipe;
 use crate::report::Metrics;
 use crate::rng::{Stream, normals, permutation};
-use crate::shard::Shard;
+use crate::shard::{Dtype, Shard};
 use crate::{Error, Result};
 
 /// Measured steps are repeated until they have taken this long together, or there were [`MOST_MEASURED`].
 const MEASURE_FOR: Duration = Duration::from_secs(1);
-const MOST_MEASURED: u32 = 8;
+const MOST_MEASURED: usize = 8;
 /// How often a run saves within epochs unless told otherwise.
 pub const SAVE_EVERY: Duration = Duration::from_secs(600);
+
+/// Steps of a device whose numbers are read together: to read them is to wait until it has done them all, with nothing to do
+/// after. On the CPU, which has no time of its own, it is one.
+const READ_TOGETHER: usize = 16;
 
 /// A training run that is ready to start.
 pub struct Run<'a> {
@@ -70,12 +74,29 @@ pub struct Outcome {
 /// What a step learns from.
 struct Batch {
     count: usize,
-    /// `[count, H, W, C]` in [−1, 1].
-    real: Vec<f32>,
+    /// `[count, H, W, C]`.
+    real: Pictures,
     /// The latents of D's fakes, `[count, nz]`.
     noise: Vec<f32>,
     /// Those of G's update, where the recipe draws it its own.
     fresh: Option<Vec<f32>>,
+}
+
+/// Pictures on their way to where they are trained on.
+enum Pictures {
+    /// In [−1, 1].
+    Floats(Vec<f32>),
+    /// x stands for x/127.5 − 1, which the device computes: a quarter of the bytes to move there.
+    Bytes(Vec<u8>),
+}
+
+/// Steps that were taken, and not yet told of.
+struct Untold {
+    /// Of each: its number, its epoch, its pictures.
+    steps: Vec<(u64, u64, usize)>,
+    numbers: Vec<StepNumbers>,
+    /// When the first of them began.
+    clock: Instant,
 }
 
 /// The same on the device: real pictures, latents, latents of G's own.
@@ -96,7 +117,6 @@ impl<'a> Run<'a> {
             augment.check_size(shard.height(), shard.width()).map_err(about)?;
         }
         let precision = recipe.schedule.precision;
-        precision.check(device)?;
         let generator = model.generator(recipe.seed, device)?.with_precision(precision);
         let discriminator = model.discriminator(recipe.seed, device)?.with_precision(precision);
         let optimiser = &recipe.optimiser;
@@ -155,12 +175,12 @@ impl<'a> Run<'a> {
         let (real, z, fresh) = self.tensors(batch)?;
         // The first step pays for fresh memory.
         copy.step(&real, &z, fresh.as_ref())?;
-        let (start, mut measured) = (Instant::now(), 0);
-        while measured == 0 || start.elapsed() < MEASURE_FOR && measured < MOST_MEASURED {
-            copy.step(&real, &z, fresh.as_ref())?;
-            measured += 1;
+        let (start, mut measured) = (Instant::now(), vec![]);
+        while measured.is_empty() || start.elapsed() < MEASURE_FOR && measured.len() < MOST_MEASURED {
+            measured.push(copy.start_step(&real, &z, fresh.as_ref())?);
         }
-        let images_per_second = count as f64 * measured as f64 / start.elapsed().as_secs_f64();
+        StepNumbers::read(&measured)?;
+        let images_per_second = (count * measured.len()) as f64 / start.elapsed().as_secs_f64();
         let duration = Duration::from_secs_f64(self.pictures() as f64 / images_per_second);
         Ok(Estimate { steps: self.steps(), duration, images_per_second })
     }
@@ -208,23 +228,31 @@ impl<'a> Run<'a> {
         let per_epoch = self.recipe.schedule.epoch_steps(self.shard.len());
         let (start, mut seen) = (Instant::now(), 0);
         let mut saved = Some(self.taken).filter(|&taken| taken > 0);
-        let (mut clock, mut save_clock) = (Instant::now(), Instant::now());
+        let mut save_clock = Instant::now();
+        let mut untold = Untold { steps: vec![], numbers: vec![], clock: start };
+        let together = if self.device.is_cpu() { 1 } else { READ_TOGETHER };
         progress.begins(self.taken);
         for (step, batch) in (self.taken + 1..).zip(batches) {
             let epoch = (step - 1) / per_epoch + 1;
             let count = batch.count;
             let (real, z, fresh) = self.tensors(batch)?;
-            let losses = self.trainer.step(&real, &z, fresh.as_ref())?;
-            if !losses.is_finite() {
-                return Err(diverged(step, "the loss is not finite", folder, saved));
-            }
-            let metrics = metrics(step, epoch, &losses, count as f64 / clock.elapsed().as_secs_f64());
+            untold.numbers.push(self.trainer.start_step(&real, &z, fresh.as_ref())?);
+            untold.steps.push((step, epoch, count));
             seen += count;
-            watch.step(&metrics, &self.trainer.generator)?;
-            progress.at(step, total, &note(&metrics, seen as f64 / start.elapsed().as_secs_f64()));
-            // What is shown and saved is not training: it counts for no step's speed.
-            clock = Instant::now();
-            let stopped = stop.load(Ordering::Relaxed) && step < total;
+            // Nothing is shown or saved of a step before all numbers up to it were seen to be finite.
+            let due = step % per_epoch == 0 || step == total || save_clock.elapsed() >= self.save_every;
+            let told =
+                untold.steps.len() >= together || due || watch.shows(step) || stop.load(Ordering::Relaxed);
+            if told {
+                for metrics in untold.tell(folder, saved)? {
+                    let metrics = metrics?;
+                    watch.step(&metrics)?;
+                    let speed = seen as f64 / start.elapsed().as_secs_f64();
+                    progress.at(metrics.step, total, &note(&metrics, speed));
+                }
+            }
+            watch.show(step, &self.trainer.generator)?;
+            let stopped = told && stop.load(Ordering::Relaxed) && step < total;
             if step % per_epoch == 0 || step == total || stopped {
                 let state = self.state(step, folder, saved)?;
                 self.export(folder, step, epoch)?;
@@ -242,12 +270,16 @@ impl<'a> Run<'a> {
                 // Last of all: whatever a state is of, the rest of it is there. What a kill before this leaves is made again.
                 self.save(folder, step, epoch, &state)?;
                 saved = Some(step);
-                (clock, save_clock) = (Instant::now(), Instant::now());
-            } else if save_clock.elapsed() >= self.save_every {
+                save_clock = Instant::now();
+            } else if due {
                 let state = self.state(step, folder, saved)?;
                 self.save(folder, step, epoch, &state)?;
                 saved = Some(step);
-                (clock, save_clock) = (Instant::now(), Instant::now());
+                save_clock = Instant::now();
+            }
+            if untold.steps.is_empty() {
+                // What is shown and saved is not training: it counts for no step's speed.
+                untold.clock = Instant::now();
             }
             if step == total || stopped {
                 let duration = start.elapsed();
@@ -265,13 +297,21 @@ impl<'a> Run<'a> {
     }
 
     fn batches(&self) -> Batches<'a> {
-        Batches { shard: self.shard, recipe: self.recipe, nz: self.model.latent_size() }
+        let bytes = self.shard.dtype() == Dtype::U8 || self.recipe.augment.is_some();
+        let bytes = bytes && !self.device.is_cpu();
+        Batches { shard: self.shard, recipe: self.recipe, nz: self.model.latent_size(), bytes }
     }
 
     /// A batch on the device.
     fn tensors(&self, batch: Batch) -> Result<Inputs> {
         let (h, w, c) = self.model.image_shape();
-        let real = Tensor::from_vec(batch.real, (batch.count, h, w, c), self.device)?;
+        let shape = (batch.count, h, w, c);
+        let real = match batch.real {
+            Pictures::Floats(real) => Tensor::from_vec(real, shape, self.device)?,
+            Pictures::Bytes(real) => {
+                Tensor::from_vec(real, shape, self.device)?.to_dtype(DType::F32)?.affine(1.0 / 127.5, -1.0)?
+            }
+        };
         let latents = |z| Tensor::from_vec(z, (batch.count, self.model.latent_size()), self.device);
         Ok((real, latents(batch.noise)?, batch.fresh.map(latents).transpose()?))
     }
@@ -328,6 +368,27 @@ struct Batches<'a> {
     shard: &'a Shard,
     recipe: &'a Recipe,
     nz: usize,
+    /// Whether pictures go as bytes.
+    bytes: bool,
+}
+
+impl Untold {
+    /// What each of the steps measured, or that it diverged; `saved` is the step of the state in `folder`.
+    ///
+    /// # Errors
+    /// The device failed.
+    fn tell(&mut self, folder: &Path, saved: Option<u64>) -> Result<Vec<Result<Metrics>>> {
+        let reports = StepNumbers::read(&self.numbers)?;
+        let pictures: usize = self.steps.iter().map(|(.., count)| count).sum();
+        let speed = pictures as f64 / self.clock.elapsed().as_secs_f64();
+        self.numbers.clear();
+        let each =
+            self.steps.drain(..).zip(&reports).map(|((step, epoch, _), report)| match report.is_finite() {
+                true => Ok(metrics(step, epoch, report, speed)),
+                false => Err(diverged(step, "the loss is not finite", folder, saved)),
+            });
+        Ok(each.collect())
+    }
 }
 
 impl Batches<'_> {
@@ -350,18 +411,31 @@ impl Batches<'_> {
         let (shard, count) = (self.shard, indices.len());
         let size = (shard.height(), shard.width(), shard.channels());
         let numbers = size.0 * size.1 * size.2;
-        let mut real = vec![0.0; count * numbers];
-        match &self.recipe.augment {
-            None => shard.gather(indices, &mut real),
-            Some(augment) => {
-                let mut pixels = vec![0; numbers];
-                for (place, (out, &i)) in real.chunks_exact_mut(numbers).zip(indices).enumerate() {
-                    shard.pixels(i, &mut pixels);
-                    augment.apply(self.recipe.seed, step, place, size, &mut pixels);
-                    out.iter_mut().zip(&pixels).for_each(|(out, &x)| *out = to_unit(x));
+        let pixels = |place: usize, i: usize, out: &mut [u8]| {
+            shard.pixels(i, out);
+            if let Some(augment) = &self.recipe.augment {
+                augment.apply(self.recipe.seed, step, place, size, out);
+            }
+        };
+        let real = if self.bytes {
+            let mut real = vec![0; count * numbers];
+            let each = real.chunks_exact_mut(numbers).zip(indices).enumerate();
+            each.for_each(|(place, (out, &i))| pixels(place, i, out));
+            Pictures::Bytes(real)
+        } else {
+            let mut real = vec![0.0; count * numbers];
+            match self.recipe.augment {
+                None => shard.gather(indices, &mut real),
+                Some(_) => {
+                    let mut bytes = vec![0; numbers];
+                    for (place, (out, &i)) in real.chunks_exact_mut(numbers).zip(indices).enumerate() {
+                        pixels(place, i, &mut bytes);
+                        out.iter_mut().zip(&bytes).for_each(|(out, &x)| *out = to_unit(x));
+                    }
                 }
             }
-        }
+            Pictures::Floats(real)
+        };
         let latents = |stream| {
             let mut z = vec![0.0; count * self.nz];
             normals(self.recipe.seed, stream, step, &mut z);
