@@ -1,5 +1,8 @@
 //! The device that tensors are on, by the name that `--device` takes.
 
+#[cfg(all(feature = "cuda", target_os = "linux", target_arch = "x86_64"))]
+mod lazy;
+
 pub use candle_core::Device;
 
 use crate::{Error, Result};
@@ -69,6 +72,8 @@ fn gpu(number: usize) -> Result<Device, String> {
     use candle_core::{DType, Tensor};
 
     let line = |e: candle_core::Error| e.to_string().lines().next().unwrap_or_default().to_string();
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    lazy::load(sys::CUDA_VERSION / 1000)?;
     let mut driver = 0;
     // SAFETY: the driver writes one number to where the pointer points; it may be asked before anything else.
     let answer = unsafe { sys::cuDriverGetVersion(&mut driver) };
