@@ -78,6 +78,18 @@ bench *WORDS:
 bench-kernels *WORDS:
     cargo bench --locked --workspace --bench kernels -- "$@"
 
+# The CUDA build without a GPU: nvcc from PyPI into FOLDER, compile, link, the GPU path's tests on an emulated GPU. 10 minutes and more
+[group('gpu')]
+check-cuda FOLDER="target/cuda-toolkit":
+    tests/cuda/check.sh {{ quote(FOLDER) }}
+
+# On a machine with a GPU and CUDA's toolkit: the goldens and the chain on the GPU, then its speed, into gpu.json
+[group('gpu')]
+[positional-arguments]
+test-gpu *WORDS:
+    cargo test --release --locked --workspace --features cuda gpu
+    cargo bench --locked --features cuda --bench bench -- gpu "$@"
+
 # What the continuous integration runs
 [group('work')]
 ci: lint test

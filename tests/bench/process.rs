@@ -21,7 +21,7 @@ pub const LIMIT: usize = 6000;
 pub const SAMPLES: usize = 3000;
 
 /// A tool with its arguments, split at spaces, run in the place on as many threads as this process.
-fn tool(place: &Place, line: &str) -> Command {
+pub fn tool(place: &Place, line: &str) -> Command {
     let mut words = line.split_whitespace();
     let mut command = Command::new(match words.next() {
         Some("prep") => env!("CARGO_BIN_EXE_prep"),
@@ -35,7 +35,7 @@ fn tool(place: &Place, line: &str) -> Command {
 }
 
 /// Runs it to its end and returns the seconds.
-fn run(mut command: Command) -> f64 {
+pub fn run(mut command: Command) -> f64 {
     let mut output = None;
     let seconds = timed(|| output = Some(command.output().expect("the tool starts")));
     let output = output.expect("it ran");

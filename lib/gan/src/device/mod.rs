@@ -71,7 +71,12 @@ fn gpu(number: usize) -> Result<Device, String> {
     use candle_core::cuda_backend::cudarc::driver::sys;
     use candle_core::{DType, Tensor};
 
-    let line = |e: candle_core::Error| e.to_string().lines().next().unwrap_or_default().to_string();
+    // Of `DriverError(CUDA_ERROR_NO_DEVICE, "no CUDA-capable device is detected")` what is quoted.
+    let line = |e: candle_core::Error| {
+        let all = e.to_string();
+        let first = all.lines().next().unwrap_or_default();
+        first.split('"').nth(1).unwrap_or(first).to_string()
+    };
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     lazy::load(sys::CUDA_VERSION / 1000)?;
     let mut driver = 0;

@@ -201,6 +201,47 @@ fn batch_norm_agrees_with_autograd_and_finite_differences() {
     }
 }
 
+/// Activations of half the bits, as the GPU's path may have them: within a few of their last bits of f32.
+#[test]
+fn portable_operations_in_bf16_and_f16_agree_with_f32() {
+    let ops = Backend::Portable;
+    for (dtype, tolerance) in [(DType::BF16, 2e-2), (DType::F16, 3e-3)] {
+        let narrow = |t: &Tensor| t.to_dtype(dtype).unwrap();
+        let same = |half: &Tensor, full: &Tensor, what: &str| {
+            close(&half.to_dtype(DType::F32).unwrap(), full, tolerance, &format!("{dtype:?} {what}"));
+        };
+        for (geometry, large, s) in shapes() {
+            let (kh, kw) = geometry.conv().kernel;
+            let weight = Weight::new((random(4, &[kh, kw, large[3], s]) * 0.1).unwrap());
+            let (x, y) = (random(5, &large), random(6, &small_shape(geometry, large, s)));
+            let (hx, hy) = (narrow(&x), narrow(&y));
+            let (leaky, linear) = (Activation::LeakyRelu(0.2), Activation::Identity);
+            let down = |x: &Tensor| ops.conv2d(geometry, x, &weight, None, leaky, x.dtype()).unwrap();
+            same(&down(&hx), &down(&x), "conv2d");
+            assert_eq!(down(&hx).dtype(), dtype);
+            let up = |y: &Tensor| ops.conv_transpose2d(geometry, y, &weight, linear, y.dtype()).unwrap();
+            same(&up(&hy), &up(&y), "conv_transpose2d");
+            let grad = ops.weight_grad(geometry, &hx, &hy).unwrap();
+            assert_eq!(grad.dtype(), DType::F32);
+            same(&grad, &ops.weight_grad(geometry, &x, &y).unwrap(), "weight_grad");
+        }
+        let (x, dy) = (random(10, &[4, 4, 4, 6]), random(11, &[4, 4, 4, 6]));
+        let (gamma, beta) = ((random(12, &[6]) + 1.0).unwrap(), random(13, &[6]));
+        let norm = Norm { gamma: &gamma, beta: &beta, eps: 1e-5, activation: Activation::LeakyRelu(0.2) };
+        let passes = |x: &Tensor, dy: &Tensor| {
+            let moments = ops.moments(x).unwrap();
+            assert_eq!((moments.mean.dtype(), moments.var.dtype()), (DType::F32, DType::F32));
+            let y = ops.batch_norm(x, &moments, &norm).unwrap();
+            let back = ops.batch_norm_backward(x, &y, dy.copy().unwrap(), &moments, &norm).unwrap();
+            assert_eq!((y.dtype(), back.x.dtype(), back.gamma.dtype()), (x.dtype(), x.dtype(), DType::F32));
+            [y, back.x, back.gamma, back.beta]
+        };
+        for (half, full) in passes(&narrow(&x), &narrow(&dy)).iter().zip(passes(&x, &dy)) {
+            same(half, &full, "batch_norm");
+        }
+    }
+}
+
 #[test]
 fn accumulate_is_the_sum_on_both() {
     let (a, b) = (random(30, &[3, 5]), random(31, &[3, 5]));
