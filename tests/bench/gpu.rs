@@ -24,19 +24,15 @@ type Measure = fn(&Place) -> Result<f64, String>;
 
 /// The pieces of work: name, ours, PyTorch's.
 const ROWS: [(&str, Measure, Measure); 5] = [
-    ("train, celeba 64×64, batch 128, f32", |place| Ok(train(place, "f32")), |_| torch_steps("f32")),
-    ("train, celeba 64×64, batch 128, bf16", |place| Ok(train(place, "bf16")), |_| torch_steps("bf16")),
-    (
-        "sample, PNGs, whole process, f32",
-        |place| Ok(sample(place, "f32")),
-        |place| torch_samples(place, "f32"),
-    ),
+    ("train, celeba 64×64, batch 128, f32", |place| train(place, "f32"), |_| torch_steps("f32")),
+    ("train, celeba 64×64, batch 128, bf16", |place| train(place, "bf16"), |_| torch_steps("bf16")),
+    ("sample, PNGs, whole process, f32", |place| sample(place, "f32"), |place| torch_samples(place, "f32")),
     (
         "sample, PNGs, whole process, bf16",
-        |place| Ok(sample(place, "bf16")),
+        |place| sample(place, "bf16"),
         |place| torch_samples(place, "bf16"),
     ),
-    ("fid against stats.npz, whole process, f32", |place| Ok(fid(place)), torch_fid),
+    ("fid against stats.npz, whole process, f32", fid, torch_fid),
 ];
 
 /// Measures the wanted rows, prints them and writes them to [`OUT`].
@@ -69,17 +65,17 @@ pub fn run(place: &Place, wanted: impl Fn(&str) -> bool) {
 }
 
 /// The median speed of the steps, waiting for their pictures included.
-fn train(place: &Place, precision: &str) -> f64 {
+fn train(place: &Place, precision: &str) -> Result<f64, String> {
     let run = format!("gpu-{precision}");
     let flags =
         format!("--recipe celeba --steps {} --precision {precision} --device cuda -q -o {run}", STEPS[0]);
     let mut command = process::tool(place, &format!("train {flags}"));
     command.arg(place.shard());
-    process::run(command);
+    process::attempt(command)?;
     let text = fs::read_to_string(place.path(&format!("{run}/metrics.jsonl"))).expect("a run's metrics");
     let speed =
         |line: &str| serde_json::from_str::<Metrics>(line).expect("a line of metrics").images_per_second;
-    Spread::of(text.lines().skip(STEPS[1]).map(speed).collect()).median
+    Ok(Spread::of(text.lines().skip(STEPS[1]).map(speed).collect()).median)
 }
 
 fn torch_steps(precision: &str) -> Result<f64, String> {
@@ -88,11 +84,11 @@ fn torch_steps(precision: &str) -> Result<f64, String> {
     Ok(BATCH / Spread::of(seconds[STEPS[1]..].to_vec()).median)
 }
 
-fn sample(place: &Place, precision: &str) -> f64 {
+fn sample(place: &Place, precision: &str) -> Result<f64, String> {
     let flags = format!("-n {} --precision {precision} --device cuda -q -o gpu-fakes", place.fakes);
     let mut command = process::tool(place, &format!("sample {flags}"));
     command.arg(place.generator());
-    place.fakes as f64 / process::run(command)
+    Ok(place.fakes as f64 / process::attempt(command)?)
 }
 
 fn torch_samples(place: &Place, precision: &str) -> Result<f64, String> {
@@ -101,11 +97,11 @@ fn torch_samples(place: &Place, precision: &str) -> Result<f64, String> {
     Ok(place.fakes as f64 / done.seconds)
 }
 
-fn fid(place: &Place) -> f64 {
+fn fid(place: &Place) -> Result<f64, String> {
     let ([stats, _], samples) = (place.stats(), place.samples());
     let mut command = process::tool(place, "fid --device cuda --batch-size 50 -q");
     command.args([&stats, samples]).env("FID_WEIGHTS", place.weights());
-    place.fakes as f64 / process::run(command)
+    Ok(place.fakes as f64 / process::attempt(command)?)
 }
 
 fn torch_fid(place: &Place) -> Result<f64, String> {

@@ -1,6 +1,7 @@
 // CUDA's driver, cuBLAS and cuRAND as far as candle calls them here, on a processor: what `just check-cuda` runs the tests of the
 // GPU path with. Memory is the host's, candle's own kernels are compiled for the processor (f32 alone) and called thread by
-// thread, and products are loops. What is asked of the GPU is counted: `emulated_counts` tells it.
+// thread, and products are loops. A kernel that nvcc did not make is none here either. What is asked of the GPU is counted:
+// `emulated_counts` tells it.
 //
 // EMULATED_GPUS=0 is a machine without a GPU, EMULATED_DRIVER=12020 a driver of CUDA 12.2.
 #include <cstdio>
@@ -154,6 +155,8 @@ int cuDeviceGet(int *device, int ordinal) {
     *device = ordinal;
     return ordinal < environment("EMULATED_GPUS", 1) ? OK : NO_SUCH_DEVICE;
 }
+int cuDeviceGetDefaultMemPool(void **pool, int) { return *pool = &computes, OK; }
+int cuMemPoolSetAttribute(void *, int, void *) { return OK; }
 int cuDeviceGetAttribute(int *value, int, int) { return *value = 1, OK; }
 int cuDevicePrimaryCtxRetain(void **context, int) { return *context = &computes, OK; }
 int cuDevicePrimaryCtxRelease_v2(int) { return OK; }
@@ -209,10 +212,17 @@ int cuMemsetD8Async(void *to, unsigned char value, size_t bytes, void *stream) {
     return memset(to, value, bytes), sent(stream);
 }
 
-int cuModuleLoad(void **module, const char *) { return *module = &computes, OK; }
-int cuModuleLoadData(void **module, const void *) { return *module = &computes, OK; }
-int cuModuleUnload(void *) { return OK; }
-int cuModuleGetFunction(void **function, void *, const char *name) {
+int cuModuleLoad(void **, const char *) { return NOT_FOUND; }
+// What nvcc made of candle's kernels, as text.
+int cuModuleLoadData(void **module, const void *ptx) {
+    return *module = new std::string(static_cast<const char *>(ptx)), OK;
+}
+int cuModuleUnload(void *module) { return delete static_cast<std::string *>(module), OK; }
+int cuModuleGetFunction(void **function, void *module, const char *name) {
+    if (static_cast<std::string *>(module)->find(std::string(".entry ") + name + "(") == std::string::npos) {
+        fprintf(stderr, "emulated GPU: nvcc made no kernel %s\n", name);
+        return NOT_FOUND;
+    }
     static std::map<std::string, Kernel> made;
     std::lock_guard<std::mutex> guard(lock);
     auto known = KERNELS.find(name);

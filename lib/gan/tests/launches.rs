@@ -7,14 +7,15 @@ use std::ffi::CStr;
 use candle_core::{DType, Device, Tensor};
 use gan::adam::AdamConfig;
 use gan::device::{choose, with_layouts_kept};
+use gan::layer::Precision;
 use gan::model::{DcganConfig, ModelConfig};
 use gan::ops::{Activation, Backend, Geometry, Norm, Weight};
 use gan::train::{StepNumbers, Trainer};
 
 const BATCH: usize = 128;
-/// Bandwidth in bytes and products in FLOP, both per second, as the makers give them; f32, without TF32.
-const H100: [f64; 2] = [3.35e12, 67e12];
-const RTX_4070: [f64; 2] = [0.504e12, 29e12];
+/// Bandwidth in bytes, and products in FLOP of f32 (without TF32) and of bf16, all per second, as the maker gives them: of an H100
+/// SXM and of an RTX 4070.
+const CARDS: [[f64; 3]; 2] = [[3.35e12, 67e12, 989e12], [0.504e12, 29e12, 58e12]];
 
 /// What the emulated GPU counts, in its order.
 #[derive(Clone, Copy, Default)]
@@ -51,17 +52,17 @@ fn count<T>(device: &Device, mut work: impl FnMut() -> T) -> Counts {
 }
 
 fn line(what: &str, times: usize, c: Counts) {
-    let ms = |[bandwidth, peak]: [f64; 2]| 1e3 * (c.bytes as f64 / bandwidth + c.flops as f64 / peak);
+    let half = usize::from(what.ends_with("bf16"));
+    let [h100, rtx_4070] =
+        CARDS.map(|card| 1e3 * (c.bytes as f64 / card[0] + c.flops as f64 / card[1 + half]));
     println!(
-        "| {what} | {times} | {} | {} | {} | {} | {:.0} | {:.2} | {:.2} | {:.2} |",
+        "| {what} | {times} | {} | {} | {} | {} | {:.0} | {:.2} | {h100:.2} | {rtx_4070:.2} |",
         c.kernels,
         c.products,
         c.copies,
         c.to_device,
         c.bytes as f64 / 1e6,
-        c.flops as f64 / 1e9,
-        ms(H100),
-        ms(RTX_4070)
+        c.flops as f64 / 1e9
     );
 }
 
@@ -130,7 +131,7 @@ fn layer(device: &Device, &(name, transposed, geometry, side, c, s, norm, activa
     line(&format!("{name}, backward"), 1 + d, backward);
 }
 
-fn trainer(device: &Device) -> Trainer {
+fn trainer(device: &Device, precision: Precision) -> Trainer {
     let model = ModelConfig::Dcgan(DcganConfig {
         size: 64,
         channels: 3,
@@ -142,14 +143,15 @@ fn trainer(device: &Device) -> Trainer {
         norm_init_std: 0.02,
     });
     let adam = AdamConfig { lr: 2e-4, beta1: 0.5, beta2: 0.999, eps: 1e-8 };
-    let networks = (model.generator(1, device).unwrap(), model.discriminator(1, device).unwrap());
-    Trainer::new(networks.0, networks.1, &adam, &adam).unwrap()
+    let networks = [model.generator(1, device), model.discriminator(1, device)];
+    let [g, d] = networks.map(|network| network.unwrap().with_precision(precision));
+    Trainer::new(g, d, &adam, &adam).unwrap()
 }
 
 #[test]
 fn launches_of_a_step_on_the_gpu() {
     let device = choose(Some("cuda")).unwrap().device;
-    let mut trainer = trainer(&device);
+    let mut trainer = trainer(&device, Precision::F32);
     let real = Tensor::zeros((BATCH, 64, 64, 3), DType::F32, &device).unwrap();
     let z = Tensor::zeros((BATCH, 100), DType::F32, &device).unwrap();
     let Some(computes) = emulated::<extern "C" fn(i32)>(c"emulated_computes") else {
@@ -166,6 +168,9 @@ fn launches_of_a_step_on_the_gpu() {
     let mut numbers = Vec::new();
     let step = count(&device, || numbers.push(trainer.start_step(&real, &z, None).unwrap()));
     line("the whole step", 1, step);
+    let mut half = self::trainer(&device, Precision::Bf16);
+    let step_in_bf16 = count(&device, || half.start_step(&real, &z, None).unwrap());
+    line("the whole step in bf16", 1, step_in_bf16);
     let bytes = vec![0u8; BATCH * 64 * 64 * 3];
     let mut noise = vec![0f32; BATCH * 100];
     let batch = count(&device, || {
@@ -182,9 +187,13 @@ fn launches_of_a_step_on_the_gpu() {
     assert_eq!((step.to_device, step.to_host), (0, 0), "a step waits for nothing and sends nothing");
     assert_eq!((batch.to_device, batch.to_device_bytes), (2, (BATCH * (64 * 64 * 3 + 4 * 100)) as u64));
     assert_eq!((read.to_host, read.to_host_bytes), (1, 4 * 2 * 3 * BATCH as u64));
-    let all = step.kernels + step.products + step.copies;
-    assert!(all <= MOST, "{all} launches a step");
+    for (step, most) in [(step, MOST), (step_in_bf16, MOST_IN_BF16)] {
+        let all = step.kernels + step.products + step.copies;
+        assert!(all <= most, "{all} launches a step, not {most}");
+    }
 }
 
 /// What PERFORMANCE.md tells.
 const MOST: u64 = 752;
+/// The same in bf16.
+const MOST_IN_BF16: u64 = 897;

@@ -97,6 +97,7 @@ fn gpu(number: usize) -> Result<Device, String> {
     let cuda = device.as_cuda_device().map_err(line)?;
     // SAFETY: there is one stream, so nothing has to wait for another.
     unsafe { cuda.disable_event_tracking() };
+    keep_memory(number);
     let computes = || Tensor::zeros(1, DType::F32, &device)?.affine(1.0, 1.0)?.to_vec1::<f32>();
     match computes() {
         Ok(one) if one == [1.0] => Ok(device),
@@ -105,6 +106,24 @@ fn gpu(number: usize) -> Result<Device, String> {
             "this build's kernels do not run on it: {} (build with CUDA_COMPUTE_CAP set to the GPU's, such as 75 or 86)",
             line(e)
         )),
+    }
+}
+
+/// Has GPU `number` keep the memory that tensors give back, where it would return it whenever a number is read: the buffers of a
+/// step, or of a portion of pictures, are the same from one to the next. A GPU that has no such pool keeps nothing.
+#[cfg(feature = "cuda")]
+fn keep_memory(number: usize) {
+    use candle_core::cuda_backend::cudarc::driver::sys::{self, CUmemPool_attribute, CUresult::CUDA_SUCCESS};
+
+    let (mut gpu, mut pool, mut all) = (0, std::ptr::null_mut(), u64::MAX);
+    // SAFETY: the driver is in use; each call writes to or reads from the variable that it is given, of its type.
+    unsafe {
+        if sys::cuDeviceGet(&mut gpu, number as i32) == CUDA_SUCCESS
+            && sys::cuDeviceGetDefaultMemPool(&mut pool, gpu) == CUDA_SUCCESS
+        {
+            let threshold = CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+            let _ = sys::cuMemPoolSetAttribute(pool, threshold, (&raw mut all).cast());
+        }
     }
 }
 

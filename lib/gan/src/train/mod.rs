@@ -1,6 +1,7 @@
 //! Training: [`Trainer::step`] is one update of the discriminator and one of the generator, [`Run`] the loop over them,
 //! [`folder`] where a run's files go.
 
+mod batch;
 pub mod folder;
 mod run;
 mod score;

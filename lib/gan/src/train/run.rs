@@ -1,24 +1,23 @@
 //! The loop: batches in a random order, a step on each, and what a run leaves in its folder.
 
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 
+use super::batch::{Batch, Batches};
 use super::watch::Watch;
 use super::{StepNumbers, StepReport, Trainer, folder};
 use crate::checkpoint::{self, Kind, Meta, ShardId, State};
 use crate::model::ModelConfig;
-use crate::picture::to_unit;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
 use crate::report::Metrics;
-use crate::rng::{Stream, normals, permutation};
-use crate::shard::{Dtype, Shard};
+use crate::rng::{Stream, permutation};
+use crate::shard::Shard;
 use crate::{Error, Result};
 
 /// Measured steps are repeated until they have taken this long together, or there were [`MOST_MEASURED`].
@@ -71,25 +70,6 @@ pub struct Outcome {
     pub images_per_second: f64,
 }
 
-/// What a step learns from.
-struct Batch {
-    count: usize,
-    /// `[count, H, W, C]`.
-    real: Pictures,
-    /// The latents of D's fakes, `[count, nz]`.
-    noise: Vec<f32>,
-    /// Those of G's update, where the recipe draws it its own.
-    fresh: Option<Vec<f32>>,
-}
-
-/// Pictures on their way to where they are trained on.
-enum Pictures {
-    /// In [−1, 1].
-    Floats(Vec<f32>),
-    /// x stands for x/127.5 − 1, which the device computes: a quarter of the bytes to move there.
-    Bytes(Vec<u8>),
-}
-
 /// Steps that were taken, and not yet told of.
 struct Untold {
     /// Of each: its number, its epoch, its pictures.
@@ -98,9 +78,6 @@ struct Untold {
     /// When the first of them began.
     clock: Instant,
 }
-
-/// The same on the device: real pictures, latents, latents of G's own.
-type Inputs = (Tensor, Tensor, Option<Tensor>);
 
 impl<'a> Run<'a> {
     /// Prepares a run of `recipe` on the pictures of `shard`: fresh networks from the recipe's seed.
@@ -172,7 +149,7 @@ impl<'a> Run<'a> {
         let indices = &order[..self.recipe.schedule.batch.min(order.len())];
         let batch = self.batches().gather(indices, 0);
         let count = batch.count;
-        let (real, z, fresh) = self.tensors(batch)?;
+        let (real, z, fresh) = batch.on(self.device)?;
         // The first step pays for fresh memory.
         copy.step(&real, &z, fresh.as_ref())?;
         let (start, mut measured) = (Instant::now(), vec![]);
@@ -235,7 +212,7 @@ impl<'a> Run<'a> {
         for (step, batch) in (self.taken + 1..).zip(batches) {
             let epoch = (step - 1) / per_epoch + 1;
             let count = batch.count;
-            let (real, z, fresh) = self.tensors(batch)?;
+            let (real, z, fresh) = batch.on(self.device)?;
             untold.numbers.push(self.trainer.start_step(&real, &z, fresh.as_ref())?);
             untold.steps.push((step, epoch, count));
             seen += count;
@@ -297,23 +274,7 @@ impl<'a> Run<'a> {
     }
 
     fn batches(&self) -> Batches<'a> {
-        let bytes = self.shard.dtype() == Dtype::U8 || self.recipe.augment.is_some();
-        let bytes = bytes && !self.device.is_cpu();
-        Batches { shard: self.shard, recipe: self.recipe, nz: self.model.latent_size(), bytes }
-    }
-
-    /// A batch on the device.
-    fn tensors(&self, batch: Batch) -> Result<Inputs> {
-        let (h, w, c) = self.model.image_shape();
-        let shape = (batch.count, h, w, c);
-        let real = match batch.real {
-            Pictures::Floats(real) => Tensor::from_vec(real, shape, self.device)?,
-            Pictures::Bytes(real) => {
-                Tensor::from_vec(real, shape, self.device)?.to_dtype(DType::F32)?.affine(1.0 / 127.5, -1.0)?
-            }
-        };
-        let latents = |z| Tensor::from_vec(z, (batch.count, self.model.latent_size()), self.device);
-        Ok((real, latents(batch.noise)?, batch.fresh.map(latents).transpose()?))
+        Batches::new(self.shard, self.recipe, self.model.latent_size(), self.device)
     }
 
     /// The state, if it is sound; `saved` is the step of the last one that was written.
@@ -363,15 +324,6 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The batches of a run.
-struct Batches<'a> {
-    shard: &'a Shard,
-    recipe: &'a Recipe,
-    nz: usize,
-    /// Whether pictures go as bytes.
-    bytes: bool,
-}
-
 impl Untold {
     /// What each of the steps measured, or that it diverged; `saved` is the step of the state in `folder`.
     ///
@@ -388,61 +340,6 @@ impl Untold {
                 false => Err(diverged(step, "the loss is not finite", folder, saved)),
             });
         Ok(each.collect())
-    }
-}
-
-impl Batches<'_> {
-    /// Sends the batches of these steps of a run, counted from 0, in their order, or as many as are taken: a run that stops
-    /// drops the receiver.
-    fn send(&self, steps: Range<u64>, to: &SyncSender<Batch>) {
-        let per_epoch = self.recipe.schedule.epoch_steps(self.shard.len());
-        for epoch in steps.start / per_epoch.. {
-            let order = permutation(self.recipe.seed, Stream::Shuffle, epoch, self.shard.len());
-            for (step, indices) in (epoch * per_epoch..).zip(order.chunks(self.recipe.schedule.batch)) {
-                if step >= steps.end || step >= steps.start && to.send(self.gather(indices, step)).is_err() {
-                    return;
-                }
-            }
-        }
-    }
-
-    /// The pictures of these indices, and the latents of `step`, counted from 0.
-    fn gather(&self, indices: &[usize], step: u64) -> Batch {
-        let (shard, count) = (self.shard, indices.len());
-        let size = (shard.height(), shard.width(), shard.channels());
-        let numbers = size.0 * size.1 * size.2;
-        let pixels = |place: usize, i: usize, out: &mut [u8]| {
-            shard.pixels(i, out);
-            if let Some(augment) = &self.recipe.augment {
-                augment.apply(self.recipe.seed, step, place, size, out);
-            }
-        };
-        let real = if self.bytes {
-            let mut real = vec![0; count * numbers];
-            let each = real.chunks_exact_mut(numbers).zip(indices).enumerate();
-            each.for_each(|(place, (out, &i))| pixels(place, i, out));
-            Pictures::Bytes(real)
-        } else {
-            let mut real = vec![0.0; count * numbers];
-            match self.recipe.augment {
-                None => shard.gather(indices, &mut real),
-                Some(_) => {
-                    let mut bytes = vec![0; numbers];
-                    for (place, (out, &i)) in real.chunks_exact_mut(numbers).zip(indices).enumerate() {
-                        pixels(place, i, &mut bytes);
-                        out.iter_mut().zip(&bytes).for_each(|(out, &x)| *out = to_unit(x));
-                    }
-                }
-            }
-            Pictures::Floats(real)
-        };
-        let latents = |stream| {
-            let mut z = vec![0.0; count * self.nz];
-            normals(self.recipe.seed, stream, step, &mut z);
-            z
-        };
-        let fresh = self.recipe.schedule.fresh_noise.then(|| latents(Stream::FreshNoise));
-        Batch { count, real, noise: latents(Stream::Noise), fresh }
     }
 }
 
