@@ -104,6 +104,18 @@ fuzz TARGET SECONDS="300":
         target/fuzz/{{ TARGET }} tests/fuzz/seeds/{{ TARGET }} -- \
         -max_total_time={{ SECONDS }} -timeout=20 -malloc_limit_mb=512 -max_len=65536
 
+# The CUDA build without a GPU: nvcc from PyPI into FOLDER, compile, link, the GPU path's tests on an emulated GPU. 10 minutes and more
+[group('gpu')]
+check-cuda FOLDER="target/cuda-toolkit":
+    tests/cuda/check.sh {{ quote(FOLDER) }}
+
+# On a machine with a GPU and CUDA's toolkit: the goldens and the chain on the GPU, then its speed, into gpu.json
+[group('gpu')]
+[positional-arguments]
+test-gpu *WORDS:
+    cargo test --release --locked --workspace --features cuda gpu
+    cargo bench --locked --features cuda --bench bench -- gpu "$@"
+
 # What the continuous integration runs
 [group('work')]
 ci: lint test

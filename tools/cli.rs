@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
+use gan::device::{self, Chosen, Device};
 use gan::layer::Precision;
 use gan::printable;
 use gan::progress::Progress;
@@ -200,9 +201,16 @@ impl Bar {
         Bar { tool, quiet: common.quiet, bar, plain: Mutex::new(plain) }
     }
 
+    /// The device that `--device` names, or without a name the best one; says why that is not the GPU that this build is for.
+    pub fn device(&self, name: Option<&str>) -> anyhow::Result<Device> {
+        let Chosen { device, notice } = device::choose(name)?;
+        notice.iter().for_each(|notice| self.say(notice));
+        Ok(device)
+    }
+
     /// Warns where a precision gains nothing.
-    pub fn advise(&self, precision: Precision) {
-        if !precision.is_native() {
+    pub fn advise(&self, precision: Precision, device: &Device) {
+        if device.is_cpu() && !precision.is_native() {
             self.warn(
                 "--precision bf16: this processor does not multiply bf16; f32 is at least as fast here",
             );

@@ -12,7 +12,7 @@ use gan::features::{self, Choice, Compared, Extractor, Features, Metric, Picture
 use gan::layer::Precision;
 use gan::progress::Progress;
 use gan::stats::{self, Meta, Part, Stats};
-use gan::{device, weights};
+use gan::weights;
 use gantools::{Answer, Bar, Common, Usage, goes_through_the_pipe, human, operand, precision};
 use serde_json::json;
 
@@ -62,9 +62,9 @@ struct Args {
     /// What to compute features in: f32, or bf16: faster where the processor multiplies it; the number then differs slightly, and says so
     #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = precision())]
     precision: Precision,
-    /// Where to compute: cpu, cuda or cuda:N
-    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
-    device: String,
+    /// Where to compute: cpu, cuda or cuda:N [default: the best that is built in and present]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
     /// Check both sides and the weights, tell how long it would take, and compute no distance
     #[arg(long)]
     dry_run: bool,
@@ -81,7 +81,6 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> Result<Answer> {
     let bar = Bar::new("fid", &args.common);
-    bar.advise(args.precision);
     let answer = match (&args.convert_weights[..], &args.merge[..]) {
         ([from, to], _) => convert(&args, from, to),
         (_, [out, parts @ ..]) => merge(&args, out, parts),
@@ -102,7 +101,7 @@ fn compare(args: &Args, bar: &Bar) -> Result<Answer> {
     let sides = [open(a)?, open(&b)?];
     let choice = features::choose(&[&sides[0], &sides[1]], args.features, args.dims, args.force)?;
     let network = match sides.iter().any(|side| side.pictures().is_some()) {
-        true => Some(Network::load(args, choice)?),
+        true => Some(Network::load(args, choice, bar)?),
         false => None,
     };
     let extractor = network.as_ref().map(|network| &network.extractor);
@@ -150,7 +149,7 @@ fn save_stats(args: &Args, bar: &Bar) -> Result<Answer> {
         anyhow::bail!("{}: statistics already: name pictures to make some of", input.display());
     };
     let (content, changed) = pictures.content()?;
-    let network = Network::load(args, choice)?;
+    let network = Network::load(args, choice, bar)?;
     let mut meta = Meta {
         look: None,
         features: choice.features,
@@ -234,8 +233,9 @@ struct Network {
 }
 
 impl Network {
-    fn load(args: &Args, choice: Choice) -> Result<Network> {
-        let device = device::parse(&args.device)?;
+    fn load(args: &Args, choice: Choice, bar: &Bar) -> Result<Network> {
+        let device = bar.device(args.device.as_deref())?;
+        bar.advise(args.precision, &device);
         if choice.features == Features::Squeezenet {
             if let Some(file) = &args.weights {
                 anyhow::bail!("--weights {}: SqueezeNet's weights are built in", file.display());

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Parser;
 use gan::Error;
 use gan::checkpoint::{self, Generator};
-use gan::device::{self, Device};
+use gan::device::Device;
 use gan::latent::{Expr, Form, Job, Latents, Near, Walk, pairs, sample, sheet};
 use gan::layer::Precision;
 use gan::shard::Shard;
@@ -60,9 +60,9 @@ struct Args {
     /// What to compute in: f32, or bf16: faster where the processor multiplies it; the pictures' bytes then differ by a few
     #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = precision())]
     precision: Precision,
-    /// Where to compute: cpu, cuda or cuda:N
-    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
-    device: String,
+    /// Where to compute: cpu, cuda or cuda:N [default: the best that is built in and present]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
     /// Tell what the generator is, and make nothing
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
     info: Option<Option<PathBuf>>,
@@ -87,11 +87,11 @@ fn run(args: Args) -> Result<Answer> {
         return Ok(Answer { text: info.text, json: info.json });
     }
     let out = place(&args)?;
-    let device = device::parse(&args.device)?;
-    args.precision.check(&device)?;
+    let bar = Bar::new("sample", &args.common);
+    let device = bar.device(args.device.as_deref())?;
     let mut generator = checkpoint::generator(&operand(args.generator.clone(), usage)?, &device)?;
     generator.network = generator.network.with_precision(args.precision);
-    make(&args, &out, &generator, &device)
+    make(&args, &out, &generator, &device, &bar)
 }
 
 /// Where the pictures go; a file where they make one.
@@ -113,7 +113,7 @@ fn place(args: &Args) -> Result<PathBuf> {
     Ok(out)
 }
 
-fn make(args: &Args, out: &Path, generator: &Generator, device: &Device) -> Result<Answer> {
+fn make(args: &Args, out: &Path, generator: &Generator, device: &Device, bar: &Bar) -> Result<Answer> {
     let shard = args.nearest.as_deref().map(Shard::open).transpose()?;
     if let Some(shard) = &shard {
         gantools::mapped("sample", shard.path());
@@ -124,8 +124,7 @@ fn make(args: &Args, out: &Path, generator: &Generator, device: &Device) -> Resu
     };
     let latents = latents(args, walk.as_ref(), generator.model.latent_size())?;
     let stop = stop_flag()?;
-    let bar = Bar::new("sample", &args.common);
-    bar.advise(args.precision);
+    bar.advise(args.precision, device);
     let job = Job {
         generator,
         device,
@@ -139,10 +138,10 @@ fn make(args: &Args, out: &Path, generator: &Generator, device: &Device) -> Resu
     let form = Form::of(out).filter(|_| walk.is_some());
     let order = walk.map_or(Vec::new(), |walk| walk.order());
     let done = match (&shard, &args.expr, form) {
-        (Some(shard), ..) => pairs(&job, shard, stop, &bar).map(|near| answer["pairs"] = table(&bar, &near)),
-        (_, Some(_), _) => sheet(&job, Form::Row, &[], stop, &bar),
-        (.., Some(form)) => sheet(&job, form, &order, stop, &bar),
-        (.., None) => sample(&job, args.grid.as_deref(), stop, &bar),
+        (Some(shard), ..) => pairs(&job, shard, stop, bar).map(|near| answer["pairs"] = table(bar, &near)),
+        (_, Some(_), _) => sheet(&job, Form::Row, &[], stop, bar),
+        (.., Some(form)) => sheet(&job, form, &order, stop, bar),
+        (.., None) => sample(&job, args.grid.as_deref(), stop, bar),
     };
     bar.finish();
     match done {

@@ -14,7 +14,7 @@ use gan::progress::Progress;
 use gan::recipe::{self, Length, Overrides, Recipe};
 use gan::shard::Shard;
 use gan::train::{Run, SAVE_EVERY, folder};
-use gan::{Error, checkpoint, device};
+use gan::{Error, checkpoint};
 use gantools::{Answer, Bar, Common, human, mapped, operand, out_path, precision, stop_flag};
 use serde_json::json;
 
@@ -88,9 +88,9 @@ struct Args {
     /// What to compute in: f32, or bf16: faster where the processor multiplies it
     #[arg(long, value_name = "TYPE", value_parser = precision())]
     precision: Option<Precision>,
-    /// Where to compute: cpu, cuda or cuda:N
-    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
-    device: String,
+    /// Where to compute: cpu, cuda or cuda:N [default: the best that is built in and present]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
     /// List the built-in recipes
     #[arg(long, conflicts_with_all = ["shard", "dry_run"])]
     list_recipes: bool,
@@ -129,15 +129,15 @@ fn run(args: Args) -> Result<Answer> {
     if args.dry_run {
         return dry_run(&args, &recipe);
     }
-    let device = device::parse(&args.device)?;
+    let bar = Bar::new("train", &args.common);
+    let device = bar.device(args.device.as_deref())?;
     let path = operand(args.shard.clone(), "name a shard: train SHARD (`prep` makes one)")?;
     let shard = open(&path)?;
     let run = Run::new(&recipe, &shard, &device)?;
-    let bar = Bar::new("train", &args.common);
     let stop = stop_flag()?;
     let out = args.out.as_deref();
     folder::check(out, args.force)?;
-    bar.advise(recipe.schedule.precision);
+    bar.advise(recipe.schedule.precision, &device);
     bar.say(&plan(&recipe, &shard, &run));
     let folder = folder::create(out, shard.path(), args.force)?;
     train(&args, run, &folder, stop, &bar)
@@ -170,14 +170,14 @@ fn resume(args: &Args, folder: Option<PathBuf>) -> Result<Answer> {
     if let Some(what) = changed.into_iter().flatten().next().filter(|_| !args.force) {
         anyhow::bail!("{}: {what}; --force goes on all the same", folder.display());
     }
-    let device = device::parse(&args.device)?;
+    let device = bar.device(args.device.as_deref())?;
     let about = |e: Error| match e {
         Error::Invalid(what) => Error::file(&folder, what),
         other => other,
     };
     let run = Run::new(&recipe, &shard, &device)?.resumed(&state).map_err(about)?;
     let stop = stop_flag()?;
-    bar.advise(recipe.schedule.precision);
+    bar.advise(recipe.schedule.precision, &device);
     bar.say(&format!("{}, from step {}", plan(&recipe, &shard, &run), meta.step + 1));
     train(args, run, &folder, stop, &bar)
 }
@@ -221,13 +221,13 @@ fn list_recipes() -> Answer {
 fn dry_run(args: &Args, recipe: &Recipe) -> Result<Answer> {
     let mut answer = Answer { text: recipe.to_toml(), json: json!({ "recipe": recipe }) };
     if let Some(path) = &args.shard {
-        let (shard, device) = (open(path)?, device::parse(&args.device)?);
+        let bar = Bar::new("train", &args.common);
+        let (shard, device) = (open(path)?, bar.device(args.device.as_deref())?);
         folder::check(args.out.as_deref(), args.force)?;
         let run = Run::new(recipe, &shard, &device)?;
         let estimate = run.estimate()?;
         let (time, speed) = (human(estimate.duration), estimate.images_per_second);
-        Bar::new("train", &args.common)
-            .say(&format!("{}, about {time} at {speed:.0} img/s", plan(recipe, &shard, &run)));
+        bar.say(&format!("{}, about {time} at {speed:.0} img/s", plan(recipe, &shard, &run)));
         answer.json["steps"] = estimate.steps.into();
         answer.json["seconds"] = estimate.duration.as_secs_f64().into();
         answer.json["images_per_second"] = estimate.images_per_second.into();

@@ -1,8 +1,10 @@
 //! `just bench [WORD…]`: the table of PERFORMANCE.md, or its rows that have one of the words in their names.
 //! `just bench peers [WORD…]`: the same work done in turn by Python's programs, and the ratios.
+//! `just test-gpu` ends with `bench gpu [WORD…]`: the tools on a GPU.
 
 mod compute;
 mod flops;
+mod gpu;
 mod measure;
 mod peer;
 mod peers;
@@ -20,12 +22,12 @@ use place::Place;
 /// Measure speed and memory as shares of what this machine can do.
 #[derive(Parser)]
 struct Args {
-    /// Rows with one of these words in their names [default: all]; `peers` first: against Python's programs
+    /// Rows with one of these words in their names [default: all]; `peers` first: against Python's programs, `gpu` first: on a GPU
     words: Vec<String>,
     /// JPEGs for `prep`, a folder or a zip, instead of drawn faces
     #[arg(long, value_name = "DIR_OR_ZIP")]
     data: Option<PathBuf>,
-    /// Pictures that the rows of `fid` compare [default: 500; 3,000 against peers]
+    /// Pictures that the rows of `fid` compare [default: 500; 3,000 against peers and on a GPU]
     #[arg(long, value_name = "N")]
     fakes: Option<usize>,
     /// Said by `cargo bench`
@@ -37,19 +39,23 @@ fn main() {
     // The tools' allocator, as they set it.
     gantools::keep_pages();
     let Args { mut words, data, fakes, bench: _ } = Args::parse();
-    let against_peers = words.first().is_some_and(|word| word == "peers");
-    if against_peers {
+    let mode = words.first().filter(|word| ["peers", "gpu"].contains(&word.as_str())).cloned();
+    if mode.is_some() {
         words.remove(0);
     }
     // So that nobody needs an é to ask for Fréchet.
     let plain = |text: &str| text.to_lowercase().replace('é', "e");
     let wanted = |name: &str| words.is_empty() || words.iter().any(|word| plain(name).contains(&plain(word)));
-    let place = Place::new(data, fakes.unwrap_or(if against_peers { 3000 } else { 500 }));
+    let place = Place::new(data, fakes.unwrap_or(if mode.is_some() { 3000 } else { 500 }));
     println!(
         "{} threads; f32 on {:?}, bf16 on {:?}\n",
         rayon::current_num_threads(),
         Isa::best::<f32>(),
         Isa::best::<bf16>()
     );
-    if against_peers { peers::run(&place, wanted) } else { rows::run(&place, wanted) }
+    match mode.as_deref() {
+        Some("peers") => peers::run(&place, wanted),
+        Some(_) => gpu::run(&place, wanted),
+        None => rows::run(&place, wanted),
+    }
 }

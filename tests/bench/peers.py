@@ -19,7 +19,7 @@ def precision(a):
     """What to compute in, as a context for the forward passes."""
     import torch
 
-    return torch.autocast("cpu", dtype=torch.bfloat16) if a.mode == "bf16" else contextlib.nullcontext()
+    return torch.autocast(a.device, dtype=torch.bfloat16) if a.mode == "bf16" else contextlib.nullcontext()
 
 
 def generator(nz, ngf):
@@ -61,6 +61,9 @@ def dcgan(a):
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1.0, 0.02)
     real = torch.rand(batch, 3, 64, 64) * 2 - 1
+    # Ours has no TF32.
+    torch.backends.cudnn.allow_tf32 = False
+    g, d, real = (x.to(a.device) for x in (g, d, real))
     if a.channels_last:
         g, d, real = (x.to(memory_format=torch.channels_last) for x in (g, d, real))
     adam_g, adam_d = (torch.optim.Adam(n.parameters(), lr=2e-4, betas=(0.5, 0.999)) for n in (g, d))
@@ -70,7 +73,7 @@ def dcgan(a):
     def judge(pictures, label):
         with precision(a):
             probability = run_d(pictures).view(-1)
-        error = loss(probability.float(), torch.full((batch,), label))
+        error = loss(probability.float(), torch.full((batch,), label, device=a.device))
         error.backward()
         return error.item(), probability.mean().item()
 
@@ -78,7 +81,7 @@ def dcgan(a):
         d.zero_grad()
         judge(real, 1.0)
         with precision(a):
-            fakes = run_g(torch.randn(batch, nz, 1, 1))
+            fakes = run_g(torch.randn(batch, nz, 1, 1, device=a.device))
         judge(fakes.detach(), 0.0)
         adam_d.step()
         g.zero_grad()
@@ -127,7 +130,7 @@ def sample(a):
     nz, channels = weights["0.weight"].shape[:2]
     g = generator(nz, channels // 8)
     g.load_state_dict(weights)
-    g = g.eval().to(memory_format=torch.channels_last)
+    g = g.eval().to(a.device, memory_format=torch.channels_last)
     os.makedirs(a.paths[1], exist_ok=True)
     pool = ThreadPoolExecutor(a.threads)
 
@@ -138,9 +141,9 @@ def sample(a):
     def run():
         for first in range(0, a.count, 100):
             with torch.inference_mode(), precision(a):
-                pictures = g(torch.randn(min(100, a.count - first), nz, 1, 1)).float()
+                pictures = g(torch.randn(min(100, a.count - first), nz, 1, 1, device=a.device)).float()
             pixels = pictures.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
-            list(pool.map(write, enumerate(pixels.permute(0, 2, 3, 1).contiguous().numpy(), first)))
+            list(pool.map(write, enumerate(pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy(), first)))
 
     return torch.__version__, run
 
@@ -273,7 +276,7 @@ def fid(a):
 
     score = pytorch_fid(a.paths[0]).fid_score
     keep_disp(score)
-    run = lambda: score.calculate_fid_given_paths(a.paths[1:], 50, torch.device("cpu"), 2048, a.threads)
+    run = lambda: score.calculate_fid_given_paths(a.paths[1:], 50, torch.device(a.device), 2048, a.threads)
     return torch.__version__, run
 
 
@@ -294,6 +297,7 @@ def main():
     p.add_argument("--once", action="store_true")
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--mode", choices=["f32", "bf16"], default="f32")
+    p.add_argument("--device", default="cpu")
     p.add_argument("--channels-last", action="store_true")
     p.add_argument("--compile", action="store_true")
     p.add_argument("--cats", action="store_true")

@@ -47,7 +47,7 @@ enum Unit {
 }
 
 /// Arguments: words, and then paths.
-fn arguments(words: &str, paths: &[&Path]) -> Vec<String> {
+pub fn arguments(words: &str, paths: &[&Path]) -> Vec<String> {
     let paths = paths.iter().map(|path| path.display().to_string());
     words.split(' ').map(String::from).chain(paths).collect()
 }

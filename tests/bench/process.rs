@@ -21,7 +21,7 @@ pub const LIMIT: usize = 6000;
 pub const SAMPLES: usize = 3000;
 
 /// A tool with its arguments, split at spaces, run in the place on as many threads as this process.
-fn tool(place: &Place, line: &str) -> Command {
+pub fn tool(place: &Place, line: &str) -> Command {
     let mut words = line.split_whitespace();
     let mut command = Command::new(match words.next() {
         Some("prep") => env!("CARGO_BIN_EXE_prep"),
@@ -34,13 +34,20 @@ fn tool(place: &Place, line: &str) -> Command {
     command
 }
 
-/// Runs it to its end and returns the seconds.
-fn run(mut command: Command) -> f64 {
+/// Runs it to its end and returns the seconds, or what it says if it fails.
+pub fn attempt(mut command: Command) -> Result<f64, String> {
     let mut output = None;
     let seconds = timed(|| output = Some(command.output().expect("the tool starts")));
     let output = output.expect("it ran");
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    seconds
+    match output.status.success() {
+        true => Ok(seconds),
+        false => Err(String::from_utf8_lossy(&output.stderr).trim().to_string()),
+    }
+}
+
+/// The same, of one that may not fail.
+fn run(command: Command) -> f64 {
+    attempt(command).unwrap_or_else(|line| panic!("{line}"))
 }
 
 /// Makes a shard called `name` anew; returns the seconds and its path.

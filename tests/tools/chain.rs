@@ -165,3 +165,34 @@ fn a_full_disk_leaves_nothing_under_a_final_name() {
     assert!(done.failure(1).contains("runs/demo-32/"), "{}", done.stderr);
     assert!(!place.path("runs/demo-32/G.safetensors").exists() && !place.path("G.safetensors").exists());
 }
+
+/// The whole chain on a GPU: the same pictures and scores as on the CPU but for rounding.
+#[cfg(feature = "cuda")]
+#[test]
+fn the_chain_on_the_gpu_comes_to_what_the_cpu_does() {
+    let place = Place::new();
+    ok(&place, "prep --demo 48 --size 32 -q");
+    let scores = ["cpu", "cuda"].map(|device| {
+        ok(&place, &format!("train demo-32.safetensors {TINY} --device {device} -o {device}"));
+        ok(&place, &format!("sample {device}/G.safetensors -n 20 -q --device {device} -o {device}-fakes"));
+        let fid = "fid --features squeezenet -q demo-32.safetensors";
+        score(&ok(&place, &format!("{fid} {device}-fakes --device {device}")))
+    });
+    assert!((scores[0] / scores[1] - 1.0).abs() < 1e-3, "{scores:?}");
+    for i in 0..20 {
+        let pixels = ["cpu", "cuda"].map(|device| {
+            let file = place.path(format!("{device}-fakes/{i:06}.png"));
+            image::open(file).unwrap().into_rgb8().into_raw()
+        });
+        let most = pixels[0].iter().zip(&pixels[1]).map(|(a, b)| a.abs_diff(*b)).max();
+        assert!(most <= Some(1), "picture {i}: {most:?}");
+    }
+    let losses = ["cpu", "cuda"].map(|device| {
+        let text = String::from_utf8(place.read(format!("{device}/metrics.jsonl"))).unwrap();
+        let of =
+            |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["loss_d"].as_f64().unwrap();
+        text.lines().map(of).collect::<Vec<f64>>()
+    });
+    assert_eq!(losses[1].len(), 2);
+    assert!(losses[0].iter().zip(&losses[1]).all(|(a, b)| (a - b).abs() < 1e-4), "{losses:?}");
+}

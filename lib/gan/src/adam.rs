@@ -45,6 +45,7 @@ impl AdamConfig {
 pub struct Adam {
     config: AdamConfig,
     t: u64,
+    /// As [`Backend::join`](crate::ops::Backend::join) makes them; v likewise.
     m: Vec<Tensor>,
     v: Vec<Tensor>,
 }
@@ -53,8 +54,10 @@ impl Adam {
     /// Moments of zero for the parameters of `network`.
     pub fn new(config: &AdamConfig, network: &Network) -> Result<Adam> {
         config.check()?;
-        let zeros =
-            || network.parameters().into_iter().map(Tensor::zeros_like).collect::<Result<Vec<_>, _>>();
+        let zeros = || -> Result<_> {
+            let zeros = network.parameters().into_iter().map(Tensor::zeros_like).collect::<Result<_, _>>()?;
+            network.backend().join(zeros)
+        };
         Ok(Adam { config: config.clone(), t: 0, m: zeros()?, v: zeros()? })
     }
 
@@ -72,15 +75,15 @@ impl Adam {
         let backend = network.backend();
         let parameters = network.parameters_mut();
         assert_eq!(parameters.len(), grads.len(), "one gradient per parameter");
-        let all = parameters.into_iter().zip(&mut self.m).zip(&mut self.v).zip(grads).collect();
-        backend.each(all, |(((parameter, m), v), grad)| backend.adam(&step, parameter, m, v, grad))
+        backend.adam(&step, parameters, &mut self.m, &mut self.v, grads)
     }
 
     /// The whole state: `m.NAME` and `v.NAME` in PyTorch's layouts, f32, and `t`, i64 `[1]`.
     pub fn tensors(&self, network: &Network) -> Result<Vec<(String, Tensor)>> {
         let mut all = Vec::new();
         for (kind, moments) in [("m", &self.m), ("v", &self.v)] {
-            for (name, tensor) in network.to_pytorch(moments)? {
+            let moments = network.backend().split(moments, &network.parameters())?;
+            for (name, tensor) in network.to_pytorch(&moments)? {
                 all.push((format!("{kind}.{name}"), tensor));
             }
         }
@@ -98,7 +101,8 @@ impl Adam {
         };
         for (kind, moments) in [("m", &mut self.m), ("v", &mut self.v)] {
             let get = |name: &str| tensors.get(&format!("{kind}.{name}"));
-            *moments = network.from_pytorch(get).map_err(|e| e.within(&format!("{kind}.")))?;
+            let each = network.from_pytorch(get).map_err(|e| e.within(&format!("{kind}.")))?;
+            *moments = network.backend().join(each)?;
         }
         Ok(())
     }

@@ -162,8 +162,6 @@ impl Layer {
         parameters: bool,
         input: bool,
     ) -> Result<(Vec<Tensor>, Option<Tensor>)> {
-        let (linear, out) = (Activation::Identity, dy.dtype());
-        let numbers = dy.elem_count().max(saved.x.elem_count());
         let before = |activation: Activation, dy: Tensor| match activation {
             Activation::Identity => Ok(dy),
             _ => backend.activation_backward(activation, &saved.y, dy),
@@ -181,17 +179,17 @@ impl Layer {
                     }
                     Ok(grads)
                 };
-                let dx = || backend.conv_transpose2d(*geometry, &dy, weight, linear, out);
+                let dx =
+                    || backend.conv_transpose2d(*geometry, &dy, weight, Activation::Identity, dy.dtype());
+                let numbers = dy.elem_count().max(saved.x.elem_count());
                 let (own, dx) = backend.both(numbers, own, || input.then(dx).transpose());
                 Ok((own?, dx?))
             }
             Layer::ConvTranspose { geometry, weight, activation, .. } => {
                 let dy = before(*activation, dy)?;
-                let own = || backend.weight_grad(*geometry, &dy, &saved.x);
-                let dx = || backend.conv2d(*geometry, &dy, weight, None, linear, out);
                 let (own, dx) =
-                    backend.both(numbers, || parameters.then(own).transpose(), || input.then(dx).transpose());
-                Ok((own?.into_iter().collect(), dx?))
+                    backend.conv_transpose_backward(*geometry, &dy, &saved.x, weight, parameters, input)?;
+                Ok((own.into_iter().collect(), dx))
             }
             Layer::BatchNorm { gamma, beta, activation, .. } => {
                 let norm = Norm { gamma, beta, eps: BN_EPS, activation: *activation };
@@ -320,19 +318,6 @@ impl Precision {
     pub fn is_native(self) -> bool {
         self == Precision::F32 || Isa::best::<bf16>() >= Isa::Avx512Bf16
     }
-
-    /// Checks that `device` computes in it.
-    ///
-    /// # Errors
-    /// bf16 elsewhere than on the CPU.
-    pub fn check(self, device: &Device) -> Result<()> {
-        if self == Precision::Bf16 && !device.is_cpu() {
-            return Err(Error::Invalid(
-                "--precision bf16: on the CPU only; leave it out for this device".into(),
-            ));
-        }
-        Ok(())
-    }
 }
 
 impl std::str::FromStr for Precision {
@@ -364,10 +349,10 @@ impl Network {
         let mut layers = self.layers.clone();
         for layer in &mut layers {
             for tensor in layer.parameters_mut() {
-                *tensor = tensor.copy()?;
+                *tensor = tensor.force_contiguous()?;
             }
             for (_, tensor) in layer.buffers_mut() {
-                *tensor = tensor.copy()?;
+                *tensor = tensor.force_contiguous()?;
             }
         }
         Ok(Network { layers, ..*self })
@@ -379,7 +364,7 @@ impl Network {
         self
     }
 
-    /// The same network computed in another precision; its parameters stay f32. bf16 needs [`Backend::Cpu`].
+    /// The same network computed in another precision; its parameters stay f32.
     pub fn with_precision(mut self, precision: Precision) -> Network {
         self.precision = precision;
         self

@@ -1,6 +1,6 @@
 //! Losses on logits, with their gradients.
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -30,7 +30,9 @@ impl GeneratorLoss {
         Ok(match self {
             GeneratorLoss::NonSaturating => loss,
             // log(1 − σ(x)) is what D minimises on fakes, with the other sign.
-            GeneratorLoss::Minimax => Loss { value: loss.value.neg()?, grad: loss.grad.neg()?, ..loss },
+            GeneratorLoss::Minimax => {
+                Loss { grad: loss.grad.neg()?, numbers: Numbers { negated: true, ..loss.numbers } }
+            }
         })
     }
 }
@@ -50,15 +52,41 @@ impl std::fmt::Display for GeneratorLoss {
     }
 }
 
-/// A loss over a batch of logits.
+/// A loss over a batch of logits. The gradient is what training needs at once; the numbers to tell can wait.
 #[derive(Clone, Debug)]
 pub struct Loss {
-    /// The mean loss, a scalar.
-    pub value: Tensor,
-    /// The mean probability σ(logit), a scalar.
-    pub probability: Tensor,
     /// The gradient of the mean loss at the logits, the logits' shape.
     pub grad: Tensor,
+    /// What there is to tell of it.
+    pub numbers: Numbers,
+}
+
+/// What a loss comes to, as far as it can be told without asking the device for anything.
+#[derive(Clone, Debug)]
+pub struct Numbers {
+    logits: Tensor,
+    label: f64,
+    negated: bool,
+}
+
+impl Numbers {
+    /// The mean loss and the mean probability σ(logit) of each of several losses: one question to the device, which first
+    /// finishes all that it was given to do.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn read(all: &[&Numbers]) -> Result<Vec<[f64; 2]>> {
+        let flat = all.iter().map(|one| one.logits.flatten_all()).collect::<candle_core::Result<Vec<_>>>()?;
+        let flat = Tensor::cat(&flat, 0)?.to_device(&Device::Cpu)?;
+        let mut start = 0;
+        let each = |one: &&Numbers| {
+            let n = one.logits.elem_count();
+            start += n;
+            let [value, probability] = means(&flat.narrow(0, start - n, n)?, one.label)?;
+            Ok([if one.negated { -value } else { value }, probability])
+        };
+        all.iter().map(each).collect()
+    }
 }
 
 /// Binary cross-entropy of σ(logits) against one label for the whole batch (1 = real, 0 = fake), averaged.
@@ -66,28 +94,39 @@ pub struct Loss {
 /// Goodfellow et al. 2014. As softplus, log(1 + e^x) = max(x, 0) + log(1 + e^−|x|), which stays finite where log(σ(x))
 /// does not: the loss is softplus(x) − label·x and its gradient (σ(x) − label)/B.
 pub fn binary_cross_entropy(logits: &Tensor, label: f64) -> Result<Loss> {
-    let n = logits.elem_count() as f64;
+    let grad = ((sigma(logits)? - label)? / logits.elem_count() as f64)?;
+    Ok(Loss { grad, numbers: Numbers { logits: logits.clone(), label, negated: false } })
+}
+
+/// σ(x) = (1 + tanh(x/2))/2, which overflows nowhere.
+fn sigma(logits: &Tensor) -> Result<Tensor> {
+    Ok((((logits * 0.5)?.tanh()? + 1.0)? * 0.5)?)
+}
+
+/// The mean of the loss of [`binary_cross_entropy`], and of σ.
+fn means(logits: &Tensor, label: f64) -> Result<[f64; 2]> {
     let softplus = (logits.relu()? + (logits.abs()?.neg()?.exp()? + 1.0)?.log()?)?;
     let value = (softplus - (logits * label)?)?.mean_all()?;
-    // σ(x) = (1 + tanh(x/2))/2 overflows nowhere.
-    let sigma = (((logits * 0.5)?.tanh()? + 1.0)? * 0.5)?;
-    let grad = ((&sigma - label)? / n)?;
-    Ok(Loss { value, probability: sigma.mean_all()?, grad })
+    let mean = |x: Tensor| x.to_scalar::<f32>().map(f64::from);
+    Ok([mean(value)?, mean(sigma(logits)?.mean_all()?)?])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::Device;
+
+    fn value(loss: &Loss) -> f64 {
+        Numbers::read(&[&loss.numbers]).unwrap()[0][0]
+    }
 
     #[test]
     fn moderate_logits_agree_with_candle_nn() {
         let logits = Tensor::new(&[-3.0f32, -0.5, 0.0, 1.0, 4.0], &Device::Cpu).unwrap();
         let labels = logits.ones_like().unwrap();
         let theirs = candle_nn::loss::binary_cross_entropy_with_logit(&logits, &labels).unwrap();
-        let ours = binary_cross_entropy(&logits, 1.0).unwrap().value;
-        let [a, b] = [ours, theirs].map(|t| t.to_scalar::<f32>().unwrap());
-        assert!((a - b).abs() < 1e-6, "{a} {b}");
+        let ours = value(&binary_cross_entropy(&logits, 1.0).unwrap());
+        let theirs = f64::from(theirs.to_scalar::<f32>().unwrap());
+        assert!((ours - theirs).abs() < 1e-6, "{ours} {theirs}");
     }
 
     #[test]
@@ -99,7 +138,7 @@ mod tests {
             let softplus = |x: f64| x.max(0.0) + (-x.abs()).exp().ln_1p();
             let exact: f64 =
                 x.iter().map(|&x| softplus(x as f64) - label * x as f64).sum::<f64>() / x.len() as f64;
-            let value = loss.value.to_scalar::<f32>().unwrap() as f64;
+            let value = value(&loss);
             assert!((value - exact).abs() < 1e-6 * exact, "{value} {exact}");
             for (g, &x) in loss.grad.to_vec1::<f32>().unwrap().iter().zip(&x) {
                 let exact = (1.0 / (1.0 + (-x as f64).exp()) - label) / 9.0;
@@ -120,7 +159,7 @@ mod tests {
             };
             let loss = kind.of(&logits).unwrap();
             let mean = x.iter().map(|&x| exact(x.into())).sum::<f64>() / 6.0;
-            let value = f64::from(loss.value.to_scalar::<f32>().unwrap());
+            let value = value(&loss);
             assert!((value - mean).abs() < 1e-6 * mean.abs(), "{kind}: {value} {mean}");
             for (g, &x) in loss.grad.to_vec1::<f32>().unwrap().iter().zip(&x) {
                 // A central difference of the exact loss.
@@ -129,5 +168,20 @@ mod tests {
                 assert!((f64::from(*g) - slope).abs() < 1e-7, "{kind} at {x}: {g} {slope}");
             }
         }
+    }
+
+    #[test]
+    fn several_losses_are_read_at_once() {
+        let logits = [vec![0.5f32, -2.0], vec![3.0], vec![-1.0, 0.0, 4.0]]
+            .map(|x| Tensor::from_vec(x.clone(), (x.len(), 1, 1, 1), &Device::Cpu).unwrap());
+        let losses = [
+            binary_cross_entropy(&logits[0], 1.0).unwrap(),
+            binary_cross_entropy(&logits[1], 0.0).unwrap(),
+            GeneratorLoss::Minimax.of(&logits[2]).unwrap(),
+        ];
+        let together = Numbers::read(&losses.each_ref().map(|loss| &loss.numbers)).unwrap();
+        let alone = losses.each_ref().map(|loss| Numbers::read(&[&loss.numbers]).unwrap()[0]);
+        assert_eq!(together, alone);
+        assert!(together[2][0] < 0.0 && together[1][1] > 0.95, "{together:?}");
     }
 }

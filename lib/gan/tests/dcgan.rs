@@ -4,11 +4,12 @@ mod common;
 
 use candle_core::{Device, Tensor};
 use gan::adam::AdamConfig;
+use gan::layer::Precision;
 use gan::model::{DcganConfig, ModelConfig};
 use gan::ops::Backend;
 use gan::train::Trainer;
 
-use common::{Tensors, gradients_match, largest_difference, part, weights_match};
+use common::{Place, Tensors, cpu, gradients_match, largest_difference, part, weights_match};
 
 fn golden(name: &str) -> Tensors {
     common::golden(&format!("dcgan/{name}"))
@@ -19,7 +20,7 @@ fn channels_last(x: &Tensor) -> Tensor {
     x.permute((0, 2, 3, 1)).unwrap().contiguous().unwrap()
 }
 
-fn trainer(backend: Backend) -> Trainer {
+fn trainer(&Place { backend, ref device, .. }: &Place) -> Trainer {
     let config = DcganConfig {
         size: 64,
         channels: 3,
@@ -31,8 +32,8 @@ fn trainer(backend: Backend) -> Trainer {
         norm_init_std: 0.02,
     };
     let model = ModelConfig::Dcgan(config);
-    let mut generator = model.generator(0, &Device::Cpu).unwrap().with_backend(backend);
-    let mut discriminator = model.discriminator(0, &Device::Cpu).unwrap().with_backend(backend);
+    let mut generator = model.generator(0, device).unwrap().with_backend(backend);
+    let mut discriminator = model.discriminator(0, device).unwrap().with_backend(backend);
     let init = golden("init.safetensors");
     generator.load(&part(&init, "G.")).unwrap();
     discriminator.load(&part(&init, "D.")).unwrap();
@@ -44,72 +45,119 @@ fn noise(data: &Tensors, step: usize) -> Tensor {
     data["noise"].get(step).unwrap().flatten_from(1).unwrap()
 }
 
-/// Losses and weights of ten steps within 1e-5 of PyTorch, whose own f32 and f64 differ by up to 5e-7 here.
-fn ten_steps(backend: Backend) {
+/// Losses and weights of ten steps as PyTorch's, whose own f32 and f64 differ by up to 5e-7 here.
+fn ten_steps(place: Place) {
+    let (device, tolerance) = (&place.device, place.tolerance);
     let (data, steps, last) =
         (golden("data.safetensors"), golden("steps.safetensors"), golden("final.safetensors"));
-    let mut trainer = trainer(backend);
-    let real = channels_last(&data["real"]);
+    let mut trainer = trainer(&place);
+    let real = channels_last(&data["real"]).to_device(device).unwrap();
     let series = |name: &str| steps[name].to_vec1::<f32>().unwrap();
     let names = ["errD_real", "errD_fake", "errG", "D_x", "D_G_z1", "D_G_z2"];
     let expected = names.map(series);
     #[allow(clippy::needless_range_loop)] // the step indexes six series at once
     for step in 0..10 {
-        let r = trainer.step(&real, &noise(&data, step), None).unwrap();
+        let r = trainer.step(&real, &noise(&data, step).to_device(device).unwrap(), None).unwrap();
         let ours = [r.loss_d_real, r.loss_d_fake, r.loss_g, r.d_x, r.d_g_z1, r.d_g_z2];
         for ((name, ours), expected) in names.iter().zip(ours).zip(&expected) {
             let theirs = expected[step] as f64;
-            assert!((ours - theirs).abs() < 1e-5, "{name} at step {step}: {ours} {theirs}");
+            assert!((ours - theirs).abs() < tolerance, "{name} at step {step}: {ours} {theirs}");
         }
     }
     for (network, prefix) in [(&trainer.generator, "G."), (&trainer.discriminator, "D.")] {
-        weights_match(network.tensors().unwrap(), &part(&last, prefix), prefix);
+        weights_match(network.tensors().unwrap(), &part(&last, prefix), prefix, tolerance);
     }
     let z = data["fixed_noise"].narrow(0, 0, 4).unwrap().flatten_from(1).unwrap();
-    let pictures = trainer.generator.forward(&z).unwrap();
+    let pictures = trainer.generator.forward(&z.to_device(device).unwrap()).unwrap();
     let d = largest_difference(&pictures, &channels_last(&steps["sample_eval"]));
     assert!(d < 1e-4, "pictures in evaluation mode differ by {d}");
 }
 
 #[test]
 fn ten_steps_match_pytorch_on_the_cpu_backend() {
-    ten_steps(Backend::Cpu);
+    ten_steps(cpu(Backend::Cpu));
 }
 
 #[test]
 fn ten_steps_match_pytorch_on_the_portable_backend() {
-    ten_steps(Backend::Portable);
+    ten_steps(cpu(Backend::Portable));
+}
+
+#[cfg(feature = "cuda")]
+#[test]
+fn ten_steps_match_pytorch_on_the_gpu() {
+    ten_steps(common::gpu());
+}
+
+/// What bf16 does to the losses of ten steps; both backends round at the same places, in other orders of summation.
+fn ten_steps_in_bf16(place: Place) {
+    let (data, steps) = (golden("data.safetensors"), golden("steps.safetensors"));
+    let mut trainer = trainer(&place);
+    trainer.generator = trainer.generator.with_precision(Precision::Bf16);
+    trainer.discriminator = trainer.discriminator.with_precision(Precision::Bf16);
+    let real = channels_last(&data["real"]).to_device(&place.device).unwrap();
+    let [d_real, d_fake, g] =
+        ["errD_real", "errD_fake", "errG"].map(|name| steps[name].to_vec1::<f32>().unwrap());
+    for step in 0..10 {
+        let z = noise(&data, step).to_device(&place.device).unwrap();
+        let r = trainer.step(&real, &z, None).unwrap();
+        for (ours, theirs) in
+            [(r.loss_d_real, d_real[step]), (r.loss_d_fake, d_fake[step]), (r.loss_g, g[step])]
+        {
+            assert!((ours - f64::from(theirs)).abs() < place.tolerance, "step {step}: {ours} {theirs}");
+        }
+    }
+}
+
+#[test]
+fn ten_steps_in_bf16_stay_near_pytorchs_on_both_backends() {
+    for backend in [Backend::Cpu, Backend::Portable] {
+        ten_steps_in_bf16(Place { tolerance: 0.05, ..cpu(backend) });
+    }
+}
+
+#[cfg(feature = "cuda")]
+#[test]
+fn ten_steps_in_bf16_stay_near_pytorchs_on_the_gpu() {
+    ten_steps_in_bf16(Place { tolerance: 0.05, ..common::gpu() });
 }
 
 /// Every gradient of the first step, relative to the largest of its tensor.
-fn first_gradients(backend: Backend) {
+fn first_gradients(place: Place) {
     let (data, steps) = (golden("data.safetensors"), golden("steps.safetensors"));
-    let mut trainer = trainer(backend);
-    let real = channels_last(&data["real"]);
-    let (of_d, of_g) = trainer.gradients(&real, &noise(&data, 0), None).unwrap();
+    let mut trainer = trainer(&place);
+    let [real, z] =
+        [channels_last(&data["real"]), noise(&data, 0)].map(|t| t.to_device(&place.device).unwrap());
+    let (of_d, of_g) = trainer.gradients(&real, &z, None).unwrap();
     for (grads, prefix) in [(of_d, "step0.gradD."), (of_g, "step0.gradG.")] {
-        gradients_match(grads, &part(&steps, prefix), prefix);
+        gradients_match(grads, &part(&steps, prefix), prefix, place.tolerance);
     }
 }
 
 #[test]
 fn first_gradients_match_pytorch_on_the_cpu_backend() {
-    first_gradients(Backend::Cpu);
+    first_gradients(cpu(Backend::Cpu));
 }
 
 #[test]
 fn first_gradients_match_pytorch_on_the_portable_backend() {
-    first_gradients(Backend::Portable);
+    first_gradients(cpu(Backend::Portable));
+}
+
+#[cfg(feature = "cuda")]
+#[test]
+fn first_gradients_match_pytorch_on_the_gpu() {
+    first_gradients(common::gpu());
 }
 
 #[test]
 fn the_state_goes_out_and_comes_back() {
     let data = golden("data.safetensors");
     let real = channels_last(&data["real"]);
-    let mut straight = trainer(Backend::Cpu);
+    let mut straight = trainer(&cpu(Backend::Cpu));
     straight.step(&real, &noise(&data, 0), None).unwrap();
     let state: Tensors = straight.tensors().unwrap().into_iter().collect();
-    let mut resumed = trainer(Backend::Cpu);
+    let mut resumed = trainer(&cpu(Backend::Cpu));
     resumed.load(&state).unwrap();
     let reports = [&mut straight, &mut resumed].map(|t| t.step(&real, &noise(&data, 1), None).unwrap());
     assert_eq!(reports[0], reports[1]);

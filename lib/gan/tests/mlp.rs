@@ -10,7 +10,7 @@ use gan::model::{MlpConfig, ModelConfig};
 use gan::ops::Backend;
 use gan::train::Trainer;
 
-use common::{Tensors, golden, gradients_match, largest_difference, part, weights_match};
+use common::{Place, Tensors, cpu, golden, gradients_match, largest_difference, part, weights_match};
 
 fn config() -> MlpConfig {
     MlpConfig {
@@ -24,10 +24,10 @@ fn config() -> MlpConfig {
     }
 }
 
-fn trainer(backend: Backend) -> Trainer {
+fn trainer(&Place { backend, ref device, .. }: &Place) -> Trainer {
     let model = ModelConfig::Mlp(config());
-    let mut generator = model.generator(0, &Device::Cpu).unwrap().with_backend(backend);
-    let mut discriminator = model.discriminator(0, &Device::Cpu).unwrap().with_backend(backend);
+    let mut generator = model.generator(0, device).unwrap().with_backend(backend);
+    let mut discriminator = model.discriminator(0, device).unwrap().with_backend(backend);
     let init = golden("mlp/init.safetensors");
     generator.load(&part(&init, "G.")).unwrap();
     discriminator.load(&part(&init, "D.")).unwrap();
@@ -41,37 +41,48 @@ fn inputs(data: &Tensors, step: usize) -> (Tensor, Tensor, Tensor) {
     (at("real").unsqueeze(3).unwrap(), at("noise"), at("fresh"))
 }
 
-/// Losses and weights of six steps within 1e-5 of PyTorch.
-fn six_steps(backend: Backend) {
+/// Losses and weights of six steps as PyTorch's.
+fn six_steps(place: Place) {
+    let (device, tolerance) = (&place.device, place.tolerance);
+    let inputs = |data: &Tensors, step| {
+        let (real, z, fresh) = inputs(data, step);
+        [real, z, fresh].map(|t| t.to_device(device).unwrap())
+    };
     let (data, steps) = (golden("mlp/data.safetensors"), golden("mlp/steps.safetensors"));
-    let mut trainer = trainer(backend);
+    let mut trainer = trainer(&place);
     let names = ["errD_real", "errD_fake", "errG", "D_x", "D_G_z1", "D_G_z2"];
     for step in 0..6 {
-        let (real, z, fresh) = inputs(&data, step);
+        let [real, z, fresh] = inputs(&data, step);
         let r = trainer.step(&real, &z, Some(&fresh)).unwrap();
         let ours = [r.loss_d_real, r.loss_d_fake, r.loss_g, r.d_x, r.d_g_z1, r.d_g_z2];
         for (name, ours) in names.iter().zip(ours) {
             let theirs = steps[*name].get(step).unwrap().to_scalar::<f32>().unwrap() as f64;
-            assert!((ours - theirs).abs() < 1e-5, "{name} at step {step}: {ours} {theirs}");
+            assert!((ours - theirs).abs() < tolerance, "{name} at step {step}: {ours} {theirs}");
         }
     }
     let last = golden("mlp/final.safetensors");
     for (network, prefix) in [(&trainer.generator, "G."), (&trainer.discriminator, "D.")] {
-        weights_match(network.tensors().unwrap(), &part(&last, prefix), prefix);
+        weights_match(network.tensors().unwrap(), &part(&last, prefix), prefix, tolerance);
     }
-    let pictures = trainer.generator.forward(&inputs(&data, 0).1).unwrap();
+    let pictures = trainer.generator.forward(&inputs(&data, 0)[1]).unwrap();
     let d = largest_difference(&pictures.squeeze(3).unwrap(), &steps["sample"]);
-    assert!(d < 1e-5, "pictures differ by {d}");
+    assert!(d < tolerance, "pictures differ by {d}");
 }
 
 #[test]
 fn six_steps_match_pytorch_on_the_cpu_backend() {
-    six_steps(Backend::Cpu);
+    six_steps(cpu(Backend::Cpu));
 }
 
 #[test]
 fn six_steps_match_pytorch_on_the_portable_backend() {
-    six_steps(Backend::Portable);
+    six_steps(cpu(Backend::Portable));
+}
+
+#[cfg(feature = "cuda")]
+#[test]
+fn six_steps_match_pytorch_on_the_gpu() {
+    six_steps(common::gpu());
 }
 
 #[test]
@@ -79,9 +90,9 @@ fn first_gradients_match_pytorch_on_both_backends() {
     let (data, steps) = (golden("mlp/data.safetensors"), golden("mlp/steps.safetensors"));
     for backend in [Backend::Cpu, Backend::Portable] {
         let (real, z, fresh) = inputs(&data, 0);
-        let (of_d, of_g) = trainer(backend).gradients(&real, &z, Some(&fresh)).unwrap();
-        gradients_match(of_d, &part(&steps, "step0.gradD."), "D.");
-        gradients_match(of_g, &part(&steps, "step0.gradG."), "G.");
+        let (of_d, of_g) = trainer(&cpu(backend)).gradients(&real, &z, Some(&fresh)).unwrap();
+        gradients_match(of_d, &part(&steps, "step0.gradD."), "D.", 1e-5);
+        gradients_match(of_g, &part(&steps, "step0.gradG."), "G.", 1e-5);
     }
 }
 
@@ -90,7 +101,7 @@ fn first_gradients_match_pytorch_on_both_backends() {
 fn a_copy_and_a_saved_state_stay_as_they_were() {
     let data = golden("mlp/data.safetensors");
     let (real, z, fresh) = inputs(&data, 0);
-    let mut trainer = trainer(Backend::Cpu);
+    let mut trainer = trainer(&cpu(Backend::Cpu));
     trainer.step(&real, &z, Some(&fresh)).unwrap();
     let numbers = |state: &[(String, Tensor)]| -> Vec<Vec<f64>> {
         let of = |t: &Tensor| t.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap();
@@ -114,7 +125,8 @@ fn a_copy_and_a_saved_state_stay_as_they_were() {
 fn fresh_noise_is_what_g_learns_from() {
     let data = golden("mlp/data.safetensors");
     let (real, z, fresh) = inputs(&data, 0);
-    let steps = [None, Some(&z), Some(&fresh)].map(|f| trainer(Backend::Cpu).step(&real, &z, f).unwrap());
+    let steps =
+        [None, Some(&z), Some(&fresh)].map(|f| trainer(&cpu(Backend::Cpu)).step(&real, &z, f).unwrap());
     assert_eq!(steps[0], steps[1], "the same noise again makes the same fakes");
     assert_eq!(steps[0].loss_d(), steps[2].loss_d());
     assert_ne!(steps[0].loss_g, steps[2].loss_g);

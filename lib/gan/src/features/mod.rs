@@ -26,6 +26,7 @@ pub use pass::{Measured, measure, seconds_per_picture};
 pub use pictures::Pictures;
 pub use side::{Choice, Compared, Side, choose, compared};
 
+use crate::device::with_layouts_kept;
 use crate::layer::Precision;
 use crate::picture::Picture;
 use crate::weights::Tensors;
@@ -167,7 +168,10 @@ impl Extractor {
         precision: Precision,
         device: &Device,
     ) -> Result<Self> {
-        precision.check(device)?;
+        if precision == Precision::Bf16 && !device.is_cpu() {
+            let what = "--precision bf16: features are f32 on a GPU; leave it out, or add --device cpu";
+            return Err(Error::Invalid(what.into()));
+        }
         let backend = match (device, precision) {
             (Device::Cpu, Precision::F32) => Backend::F32(cpu::Cpu::new(filters)),
             (Device::Cpu, Precision::Bf16) => Backend::Bf16(cpu::Cpu::new(filters)),
@@ -208,7 +212,10 @@ impl Extractor {
             Backend::F32(net) => self.portions(net, pictures),
             Backend::Bf16(net) => self.portions(net, pictures),
             Backend::Device(_) if pictures.is_empty() => Ok(Vec::new()),
-            Backend::Device(net) => self.walk(net, net.input(self.prepare(pictures), self.side())?),
+            Backend::Device(net) => {
+                let input = net.input(self.prepare(pictures), self.side())?;
+                with_layouts_kept(&input.device().clone(), || self.walk(net, input))
+            }
         }
     }
 

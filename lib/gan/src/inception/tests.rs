@@ -28,6 +28,17 @@ fn features_are_pytorch_fids() {
     }
 }
 
+#[cfg(feature = "cuda")]
+#[test]
+fn features_are_pytorch_fids_on_the_gpu() {
+    let device = crate::device::choose(Some("cuda")).unwrap().device;
+    let extractor = Extractor::of_inception(inception_tensors(), 2048, Precision::F32, &device).unwrap();
+    let pictures = Pictures::open(&golden("a")).unwrap();
+    let two: Vec<_> = (0..2).map(|i| pictures.get(i).unwrap().0).collect();
+    let want = golden_array("features_2048.npz", "a");
+    assert_features(&extractor.run(&two).unwrap(), want.rows().into_iter().take(2).flatten());
+}
+
 #[test]
 fn the_fid_is_pytorch_fids() {
     let pictures = Pictures::open(&golden("a")).unwrap();

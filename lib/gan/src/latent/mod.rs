@@ -18,6 +18,7 @@ mod walk;
 
 use candle_core::{Device, Tensor};
 
+use crate::device::with_layouts_kept;
 use crate::layer::Network;
 use crate::picture::to_u8;
 use crate::rng::{self, Stream};
@@ -58,7 +59,8 @@ pub fn latents(
 /// # Errors
 /// A NaN among the values, or a device without room.
 pub fn pictures(generator: &Network, z: &Tensor) -> Result<Vec<u8>> {
-    let values = generator.forward(z)?.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
+    let made = with_layouts_kept(z.device(), || generator.forward(z))?;
+    let values = made.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
     if values.iter().any(|v| v.is_nan()) {
         return Err(Error::Invalid("the generator makes NaN: its training diverged".into()));
     }

@@ -9,7 +9,7 @@ use gan_kernels::conv::PackedTransposed;
 use gan_kernels::norm::Channels;
 use gan_kernels::{Element, Isa, adam as adam_kernel, bf16, conv, norm as norm_kernel};
 
-use super::{Activation, AdamStep, Geometry, Moments, Norm, NormGrads, Weight};
+use super::{Activation, AdamStep, Backend, Geometry, Moments, Norm, NormGrads, Weight};
 use crate::{Error, Result};
 
 /// What both the kernels and candle know.
@@ -187,6 +187,21 @@ pub(super) fn weight_grad(geometry: Geometry, large: &Tensor, small: &Tensor) ->
     })
 }
 
+pub(super) fn conv_transpose_backward(
+    geometry: Geometry,
+    dy: &Tensor,
+    x: &Tensor,
+    weight: &Weight,
+    own: bool,
+    input: bool,
+) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    let own = || own.then(|| weight_grad(geometry, dy, x)).transpose();
+    let dx = || conv2d(geometry, dy, weight, None, Activation::Identity, dy.dtype());
+    let numbers = dy.elem_count().max(x.elem_count());
+    let (own, dx) = Backend::Cpu.both(numbers, own, || input.then(dx).transpose());
+    Ok((own?, dx?))
+}
+
 pub(super) fn bias_grad(dy: &Tensor) -> Result<Tensor> {
     let c = dy.dim(D::Minus1)?;
     with_type!(dy.dtype(), T => tensor(norm_kernel::column_sums(&slice::<T>(dy)?, c), c))
@@ -256,19 +271,30 @@ pub(super) fn accumulate(sum: &mut Tensor, x: &Tensor) -> Result<()> {
     })
 }
 
+pub(super) fn join(tensors: Vec<Tensor>) -> Result<Vec<Tensor>> {
+    Ok(tensors)
+}
+
+pub(super) fn split(joined: &[Tensor], _: &[&Tensor]) -> Result<Vec<Tensor>> {
+    Ok(joined.to_vec())
+}
+
 pub(super) fn adam(
     step: &AdamStep,
-    weight: &mut Tensor,
-    m: &mut Tensor,
-    v: &mut Tensor,
-    g: &Tensor,
+    weights: Vec<&mut Tensor>,
+    m: &mut [Tensor],
+    v: &mut [Tensor],
+    g: &[Tensor],
 ) -> Result<()> {
-    let g = slice(g)?;
-    change::<f32>(weight, |weight| {
-        change::<f32>(m, |m| {
-            change::<f32>(v, |v| {
-                adam_kernel::adam(step, weight, m, v, &g);
-                Ok(())
+    let all = weights.into_iter().zip(m).zip(v).zip(g).collect();
+    Backend::Cpu.each(all, |(((weight, m), v), g)| {
+        let g = slice(g)?;
+        change::<f32>(weight, |weight| {
+            change::<f32>(m, |m| {
+                change::<f32>(v, |v| {
+                    adam_kernel::adam(step, weight, m, v, &g);
+                    Ok(())
+                })
             })
         })
     })

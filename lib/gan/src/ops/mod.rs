@@ -10,6 +10,7 @@
 //! `[kh, kw, C, S]`: C channels of the large picture, S of the small one. The transposed convolution is the adjoint of
 //! the convolution, so three products serve both layers, forward and backward.
 
+mod constant;
 mod cpu;
 mod portable;
 #[cfg(test)]
@@ -145,6 +146,17 @@ operations! {
     /// convolution (input, output's gradient), for a transposed one (output's gradient, input).
     fn weight_grad(geometry: Geometry, large: &Tensor, small: &Tensor) -> Tensor;
 
+    /// The backward pass of [`Backend::conv_transpose2d`] without its activation, from the gradient dy `[B, H, W, C]` and the input x
+    /// `[B, H', W', S]`: the weights' gradient and the input's, of dy's type, whichever are wanted.
+    fn conv_transpose_backward(
+        geometry: Geometry,
+        dy: &Tensor,
+        x: &Tensor,
+        weight: &Weight,
+        own: bool,
+        input: bool,
+    ) -> (Option<Tensor>, Option<Tensor>);
+
     /// The gradient `[C]` of a bias that was added to every row, from the gradient `[.., C]` at the sums.
     fn bias_grad(dy: &Tensor) -> Tensor;
 
@@ -166,9 +178,16 @@ operations! {
     /// `sum += x`, of one shape. On the CPU the tensor's own numbers change, so also those of its clones and views.
     fn accumulate(sum: &mut Tensor, x: &Tensor) -> ();
 
-    /// One Adam step on weight and moments m and v from the gradient g, all of one shape (see
-    /// [`gan_kernels::adam::adam`]). On the CPU the tensors' own numbers change, so also those of their clones and views.
-    fn adam(step: &AdamStep, weight: &mut Tensor, m: &mut Tensor, v: &mut Tensor, g: &Tensor) -> ();
+    /// One Adam step on all weights, which have their gradients g (see [`gan_kernels::adam::adam`]), and on the moments m and v
+    /// that [`Backend::join`] made. On the CPU the tensors' own numbers change, so also those of their clones and views.
+    fn adam(step: &AdamStep, weights: Vec<&mut Tensor>, m: &mut [Tensor], v: &mut [Tensor], g: &[Tensor]) -> ();
+
+    /// f32 tensors as the optimiser keeps them: as they are on the CPU, else one vector of all their numbers, so that a sweep over
+    /// them is one operation.
+    fn join(tensors: Vec<Tensor>) -> Vec<Tensor>;
+
+    /// The inverse of [`Backend::join`], in the shapes of `like`.
+    fn split(joined: &[Tensor], like: &[&Tensor]) -> Vec<Tensor>;
 }
 
 impl Backend {
@@ -188,6 +207,15 @@ impl Backend {
         match self {
             Backend::Cpu if numbers <= FEW => rayon::join(a, b),
             _ => (a(), b()),
+        }
+    }
+
+    /// Does `work`, which is many operations: on the CPU on a thread of rayon's pool, where the many small pieces of operations start
+    /// at once; from outside, each would wait to be taken up by one. Elsewhere here: a device's work is sent by one thread.
+    pub fn run<T: Send>(self, work: impl FnOnce() -> T + Send) -> T {
+        match self {
+            Backend::Cpu => rayon::scope(|_| work()),
+            Backend::Portable => work(),
         }
     }
 

@@ -2,9 +2,14 @@
 //!
 //! No line here asks what device it runs on, so the tests on the CPU test what a GPU runs. candle's own convolutions
 //! are not used: their gradients, and the transposed one, are slow on the devices that matter.
+//!
+//! A small operation costs a GPU as much as starting it, and a large one its bytes. So what gathers pixels does so in one
+//! sweep (`index_select` by a list of places, see [`Constant`]), sums over pixels are products, and batch-norm is a factor
+//! and a term for each channel. Statistics are f32, whatever the activations are.
 
 use candle_core::{D, DType, Tensor};
 
+use super::constant::Constant;
 use super::{Activation, AdamStep, Geometry, Moments, Norm, NormGrads, Weight};
 use crate::Result;
 
@@ -13,31 +18,27 @@ fn rows(x: &Tensor) -> Result<Tensor> {
     Ok(x.flatten_to(D::Minus(2))?)
 }
 
-/// The patches of a K4S2P1 convolution, `[B, H/2, W/2, 16·C]`, a patch's numbers in the order of [`fold_weight`].
-///
-/// Padded and cut into 2×2 blocks (space to depth), a patch of 4×4 pixels is 2×2 blocks: four shifted copies.
-fn patches(x: &Tensor) -> Result<Tensor> {
-    let (b, h, w, c) = x.dims4()?;
-    let x = x.pad_with_zeros(1, 1, 1)?.pad_with_zeros(2, 1, 1)?;
-    let blocks = x.reshape((b, h / 2 + 1, 2, w / 2 + 1, 2, c))?.permute((0, 1, 3, 2, 4, 5))?;
-    let blocks = blocks.reshape((b, h / 2 + 1, w / 2 + 1, 4 * c))?;
-    let mut shifted = Vec::with_capacity(4);
-    for (p, q) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-        shifted.push(blocks.narrow(1, p, h / 2)?.narrow(2, q, w / 2)?);
+/// The pixels `places` of each picture of x `[B, H, W, C]`: `[B, n, C]`.
+fn pixels(x: &Tensor, places: Constant) -> Result<Tensor> {
+    Ok(x.flatten(1, 2)?.index_select(&places.on(x.device())?, 1)?)
+}
+
+/// The patches that a kernel sees of the large picture, as the rows of a matrix `[B·h·w, kh·kw·C]`.
+fn patches(geometry: Geometry, large: &Tensor) -> Result<Tensor> {
+    let (b, h, w, c) = large.dims4()?;
+    match geometry {
+        Geometry::K4S2P1 => {
+            let patches = pixels(large, Constant::Patches(h / 2, w / 2))?;
+            Ok(patches.reshape((b * h * w / 4, 16 * c))?)
+        }
+        Geometry::K4S1P0 => Ok(large.reshape((b, 16 * c))?),
+        Geometry::K1S1P0 => rows(large),
     }
-    Ok(Tensor::cat(&shifted, 3)?)
 }
 
-/// A weight `[4, 4, C, S]` as the matrix `[16·C, S]` that goes with [`patches`]: kernel row 2p + r and column 2q + t
-/// in the order (p, q, r, t).
-fn fold_weight(weight: &Tensor) -> Result<Tensor> {
-    let (_, _, c, s) = weight.dims4()?;
-    Ok(weight.reshape((2, 2, 2, 2, c, s))?.permute((0, 2, 1, 3, 4, 5))?.reshape((16 * c, s))?)
-}
-
-/// The inverse of [`fold_weight`].
-fn unfold_weight(weight: &Tensor, c: usize, s: usize) -> Result<Tensor> {
-    Ok(weight.reshape((2, 2, 2, 2, c, s))?.permute((0, 2, 1, 3, 4, 5))?.reshape((4, 4, c, s))?)
+/// A weight `[kh, kw, C, S]` as a matrix `[kh·kw·C, S]`, of the type of what it is multiplied with.
+fn matrix(weight: &Weight, dtype: DType) -> Result<Tensor> {
+    Ok(weight.tensor().flatten_to(2)?.to_dtype(dtype)?)
 }
 
 fn activate(activation: Activation, x: Tensor) -> Result<Tensor> {
@@ -50,6 +51,14 @@ fn activate(activation: Activation, x: Tensor) -> Result<Tensor> {
     })
 }
 
+/// The product of [`patches`] and a weight, as the small picture.
+fn convolve(geometry: Geometry, patches: &Tensor, shape: &Tensor, weight: &Weight) -> Result<Tensor> {
+    let (b, h, w, _) = shape.dims4()?;
+    let (h, w) = geometry.conv().output(h, w);
+    let y = patches.matmul(&matrix(weight, patches.dtype())?)?;
+    Ok(y.reshape((b, h, w, ()))?)
+}
+
 pub(super) fn conv2d(
     geometry: Geometry,
     x: &Tensor,
@@ -58,20 +67,9 @@ pub(super) fn conv2d(
     activation: Activation,
     out: DType,
 ) -> Result<Tensor> {
-    let (b, h, w, c) = x.dims4()?;
-    let weight = weight.tensor();
-    let s = weight.dim(3)?;
-    let y = match geometry {
-        Geometry::K4S2P1 => {
-            rows(&patches(x)?)?.matmul(&fold_weight(weight)?)?.reshape((b, h / 2, w / 2, s))?
-        }
-        Geometry::K4S1P0 => {
-            x.reshape((b, 16 * c))?.matmul(&weight.reshape((16 * c, s))?)?.reshape((b, 1, 1, s))?
-        }
-        Geometry::K1S1P0 => rows(x)?.matmul(&weight.reshape((c, s))?)?.reshape((b, h, w, s))?,
-    };
+    let y = convolve(geometry, &patches(geometry, x)?, x, weight)?;
     let y = match bias {
-        Some(bias) => y.broadcast_add(bias)?,
+        Some(bias) => y.broadcast_add(&bias.to_dtype(y.dtype())?)?,
         None => y,
     };
     Ok(activate(activation, y)?.to_dtype(out)?)
@@ -85,84 +83,91 @@ pub(super) fn conv_transpose2d(
     out: DType,
 ) -> Result<Tensor> {
     let (b, h, w, s) = y.dims4()?;
-    let weight = weight.tensor();
-    let c = weight.dim(2)?;
+    let c = weight.tensor().dim(2)?;
     let x = match geometry {
-        Geometry::K4S1P0 => {
-            y.reshape((b, s))?.matmul(&weight.reshape((16 * c, s))?.t()?)?.reshape((b, 4, 4, c))?
-        }
-        Geometry::K1S1P0 => rows(y)?.matmul(&weight.reshape((c, s))?.t()?)?.reshape((b, h, w, c))?,
+        Geometry::K4S1P0 => rows(y)?.matmul(&matrix(weight, y.dtype())?.t()?)?.reshape((b, 4, 4, c))?,
+        Geometry::K1S1P0 => rows(y)?.matmul(&matrix(weight, y.dtype())?.t()?)?.reshape((b, h, w, c))?,
         Geometry::K4S2P1 => {
-            // Output pixel (2i + a, 2j + e) sees 2×2 input pixels through kernel rows 3 − a − 2p and columns
-            // 3 − e − 2q: four small convolutions, whose outputs are interleaved.
-            let y = y.pad_with_zeros(1, 1, 1)?.pad_with_zeros(2, 1, 1)?;
-            let mut lines = Vec::with_capacity(2);
-            for a in 0..2 {
-                let mut line = Vec::with_capacity(2);
-                for e in 0..2 {
-                    let (mut window, mut kernel) = (Vec::with_capacity(4), Vec::with_capacity(4));
-                    for (p, q) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-                        window.push(y.narrow(1, a + p, h)?.narrow(2, e + q, w)?);
-                        kernel.push(weight.get(3 - a - 2 * p)?.get(3 - e - 2 * q)?);
-                    }
-                    let kernel = Tensor::cat(&kernel, 1)?.t()?;
-                    line.push(rows(&Tensor::cat(&window, 3)?)?.matmul(&kernel)?.reshape((b, h, w, c))?);
-                }
-                lines.push(Tensor::stack(&line, 3)?.reshape((b, h, 2 * w, c))?);
-            }
-            Tensor::stack(&lines, 2)?.reshape((b, 2 * h, 2 * w, c))?
+            // With a border of one pixel the large picture is (h + 1)·(w + 1) blocks of 2×2, and block (i, j) sees the pixels
+            // (i − p, j − q) of the small one, p and q 0 or 1: pixel (r, t) of it through kernel row 2p + r and
+            // column 2q + t. So one product makes all blocks, and what is cut off of them is their outermost pixels.
+            let windows = pixels(y, Constant::Windows(h, w))?.reshape((b * (h + 1) * (w + 1), 4 * s))?;
+            let kernel = weight.tensor().reshape((2, 2, 2, 2, c, s))?.permute((1, 3, 4, 0, 2, 5))?;
+            let kernel = kernel.reshape((4 * c, 4 * s))?.to_dtype(y.dtype())?.t()?;
+            let blocks = windows.matmul(&kernel)?.reshape((b, (h + 1) * (w + 1), 4, c))?;
+            pixels(&blocks, Constant::Blocks(h, w))?.reshape((b, 2 * h, 2 * w, c))?
         }
     };
     Ok(activate(activation, x)?.to_dtype(out)?)
 }
 
+/// The product of the transposed [`patches`] and the small picture, as a weight.
+fn correlate(geometry: Geometry, patches: &Tensor, small: &Tensor) -> Result<Tensor> {
+    let (kh, kw) = geometry.conv().kernel;
+    let weight = patches.t()?.matmul(&rows(small)?)?;
+    Ok(weight.reshape((kh, kw, (), small.dim(3)?))?.to_dtype(DType::F32)?)
+}
+
 pub(super) fn weight_grad(geometry: Geometry, large: &Tensor, small: &Tensor) -> Result<Tensor> {
-    let (b, _, _, c) = large.dims4()?;
-    let s = small.dim(3)?;
-    match geometry {
-        Geometry::K4S2P1 => unfold_weight(&rows(&patches(large)?)?.t()?.matmul(&rows(small)?)?, c, s),
-        Geometry::K4S1P0 => {
-            let large = large.reshape((b, 16 * c))?;
-            Ok(large.t()?.matmul(&small.reshape((b, s))?)?.reshape((4, 4, c, s))?)
-        }
-        Geometry::K1S1P0 => Ok(rows(large)?.t()?.matmul(&rows(small)?)?.reshape((1, 1, c, s))?),
-    }
+    correlate(geometry, &patches(geometry, large)?, small)
+}
+
+pub(super) fn conv_transpose_backward(
+    geometry: Geometry,
+    dy: &Tensor,
+    x: &Tensor,
+    weight: &Weight,
+    own: bool,
+    input: bool,
+) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    // Both look at the same patches.
+    let patches = patches(geometry, dy)?;
+    let own = own.then(|| correlate(geometry, &patches, x)).transpose()?;
+    let input = input.then(|| convolve(geometry, &patches, dy, weight)).transpose()?;
+    Ok((own, input))
 }
 
 pub(super) fn bias_grad(dy: &Tensor) -> Result<Tensor> {
-    sum_rows(&rows(dy)?)
+    let dy = rows(dy)?;
+    Ok((mean_rows(&dy)? * dy.dim(0)? as f64)?)
 }
 
 pub(super) fn activation_backward(activation: Activation, y: &Tensor, dy: Tensor) -> Result<Tensor> {
+    let zero =
+        || -> Result<Tensor> { Ok(Constant::Zero(y.dtype()).on(y.device())?.broadcast_as(y.elem_count())?) };
     Ok(match activation {
         Activation::Identity => dy,
-        Activation::LeakyRelu(slope) => y.gt(&y.zeros_like()?)?.where_cond(&dy, &(&dy * slope as f64)?)?,
         Activation::Tanh => (dy * (1.0 - y.sqr()?)?)?,
+        Activation::LeakyRelu(slope) => {
+            let (zero, dy) = (zero()?, dy.flatten_all()?);
+            let below = if slope == 0.0 { zero.clone() } else { (&dy * slope as f64)? };
+            y.flatten_all()?.gt(&zero)?.where_cond(&dy, &below)?.reshape(y.shape())?
+        }
     })
 }
 
-/// Σ over the rows of x `[R, C]`, as a product with ones: `[C]`.
-fn sum_rows(x: &Tensor) -> Result<Tensor> {
-    let ones = Tensor::ones((1, x.dim(0)?), x.dtype(), x.device())?;
-    Ok(ones.matmul(x)?.squeeze(0)?)
+/// The mean over the rows of x `[R, C]`, as a product: `[C]`, f32.
+fn mean_rows(x: &Tensor) -> Result<Tensor> {
+    let x = x.to_dtype(DType::F32)?;
+    Ok(Constant::Mean(x.dim(0)?).on(x.device())?.matmul(&x)?.squeeze(0)?)
 }
 
 pub(super) fn moments(x: &Tensor) -> Result<Moments> {
-    let x = rows(x)?;
-    let n = x.dim(0)? as f64;
-    let mean = (sum_rows(&x)? / n)?;
-    let var = (sum_rows(&x.broadcast_sub(&mean)?.sqr()?)? / n)?;
+    let x = rows(x)?.to_dtype(DType::F32)?;
+    let mean = mean_rows(&x)?;
+    let var = mean_rows(&x.broadcast_sub(&mean)?.sqr()?)?;
     Ok(Moments { mean, var })
 }
 
 fn inverse_std(var: &Tensor, eps: f64) -> Result<Tensor> {
-    Ok((var + eps)?.sqrt()?.recip()?)
+    Ok((var + eps)?.powf(-0.5)?)
 }
 
 pub(super) fn batch_norm(x: &Tensor, moments: &Moments, norm: &Norm) -> Result<Tensor> {
     let scale = (inverse_std(&moments.var, norm.eps)? * norm.gamma)?;
-    let y = x.broadcast_sub(&moments.mean)?.broadcast_mul(&scale)?.broadcast_add(norm.beta)?;
-    activate(norm.activation, y)
+    let shift = (norm.beta - (&moments.mean * &scale)?)?;
+    let y = x.to_dtype(DType::F32)?.broadcast_mul(&scale)?.broadcast_add(&shift)?;
+    Ok(activate(norm.activation, y)?.to_dtype(x.dtype())?)
 }
 
 pub(super) fn batch_norm_backward(
@@ -172,16 +177,20 @@ pub(super) fn batch_norm_backward(
     moments: &Moments,
     norm: &Norm,
 ) -> Result<NormGrads> {
-    let dz = activation_backward(norm.activation, y, dy)?;
-    let n = rows(&dz)?.dim(0)? as f64;
+    let dz = activation_backward(norm.activation, y, dy)?.to_dtype(DType::F32)?;
+    let (dz, wide) = (rows(&dz)?, rows(x)?.to_dtype(DType::F32)?);
+    let n = dz.dim(0)? as f64;
     let inv_std = inverse_std(&moments.var, norm.eps)?;
-    let unit = x.broadcast_sub(&moments.mean)?.broadcast_mul(&inv_std)?;
-    let beta = sum_rows(&rows(&dz)?)?;
-    let gamma = sum_rows(&rows(&(&dz * &unit)?)?)?;
-    // dx = gamma·inv_std·(dz − Σdz/R − x̂·Σ(dz·x̂)/R)
-    let inner = dz.broadcast_sub(&(&beta / n)?)?.sub(&unit.broadcast_mul(&(&gamma / n)?)?)?;
-    let x = inner.broadcast_mul(&(inv_std * norm.gamma)?)?;
-    Ok(NormGrads { x, gamma, beta })
+    // With x̂ = (x − mean)·inv_std, the means over the rows of dz and of dz·x̂; their sums are the gradients.
+    let beta = mean_rows(&dz)?;
+    let gamma = ((mean_rows(&(&dz * &wide)?)? - (&moments.mean * &beta)?)? * &inv_std)?;
+    // dx = gamma·inv_std·(dz − mean(dz) − x̂·mean(dz·x̂)), as a factor of x, a term, and a factor of all.
+    let slope = (&gamma * &inv_std)?;
+    let term = ((&moments.mean * &slope)? - &beta)?;
+    let inner = (&dz - wide.broadcast_mul(&slope)?)?.broadcast_add(&term)?;
+    let dx = inner.broadcast_mul(&(inv_std * norm.gamma)?)?;
+    let dx = dx.reshape(x.shape())?.to_dtype(x.dtype())?;
+    Ok(NormGrads { x: dx, gamma: (gamma * n)?, beta: (beta * n)? })
 }
 
 pub(super) fn accumulate(sum: &mut Tensor, x: &Tensor) -> Result<()> {
@@ -189,19 +198,40 @@ pub(super) fn accumulate(sum: &mut Tensor, x: &Tensor) -> Result<()> {
     Ok(())
 }
 
+pub(super) fn join(tensors: Vec<Tensor>) -> Result<Vec<Tensor>> {
+    let flat = tensors.iter().map(Tensor::flatten_all).collect::<Result<Vec<_>, _>>()?;
+    Ok(vec![Tensor::cat(&flat, 0)?])
+}
+
+pub(super) fn split(joined: &[Tensor], like: &[&Tensor]) -> Result<Vec<Tensor>> {
+    let mut start = 0;
+    let part = |like: &&Tensor| {
+        let n = like.elem_count();
+        start += n;
+        Ok(joined[0].narrow(0, start - n, n)?.reshape(like.shape())?)
+    };
+    like.iter().map(part).collect()
+}
+
 pub(super) fn adam(
     step: &AdamStep,
-    weight: &mut Tensor,
-    m: &mut Tensor,
-    v: &mut Tensor,
-    g: &Tensor,
+    weights: Vec<&mut Tensor>,
+    m: &mut [Tensor],
+    v: &mut [Tensor],
+    g: &[Tensor],
 ) -> Result<()> {
     let AdamStep { beta1, beta2, eps, lr, t } = *step;
     let t = i32::try_from(t).unwrap_or(i32::MAX);
-    *m = (&*m + ((g - &*m)? * (1.0 - beta1))?)?;
+    let old = join(weights.iter().map(|weight| (**weight).clone()).collect())?;
+    let ([m], [v], g) = (m, v, &join(g.to_vec())?[0]) else { unreachable!("`join` makes one vector") };
+    *m = ((&*m * beta1)? + (g * (1.0 - beta1))?)?;
     *v = ((&*v * beta2)? + (g.sqr()? * (1.0 - beta2))?)?;
-    let root = (1.0 - beta2.powi(t)).sqrt();
-    let change = (&*m / ((v.sqrt()? / root)? + eps)?)?;
-    *weight = (&*weight - (change * (lr / (1.0 - beta1.powi(t))))?)?;
+    // m/(1 − β1^t) over √(v/(1 − β2^t)) + eps, times the rate: the constants go into one factor and one term of √v.
+    let scale = (1.0 - beta1.powi(t)) / lr;
+    let root = v.sqrt()?.affine(scale / (1.0 - beta2.powi(t)).sqrt(), scale * eps)?;
+    let new = [(&old[0] - (&*m / root)?)?];
+    let like: Vec<&Tensor> = weights.iter().map(|weight| &**weight).collect();
+    let new = split(&new, &like)?;
+    weights.into_iter().zip(new).for_each(|(weight, new)| *weight = new);
     Ok(())
 }

@@ -201,6 +201,47 @@ fn batch_norm_agrees_with_autograd_and_finite_differences() {
     }
 }
 
+/// Activations of half the bits, as the GPU's path may have them: within a few of their last bits of f32.
+#[test]
+fn portable_operations_in_bf16_and_f16_agree_with_f32() {
+    let ops = Backend::Portable;
+    for (dtype, tolerance) in [(DType::BF16, 2e-2), (DType::F16, 3e-3)] {
+        let narrow = |t: &Tensor| t.to_dtype(dtype).unwrap();
+        let same = |half: &Tensor, full: &Tensor, what: &str| {
+            close(&half.to_dtype(DType::F32).unwrap(), full, tolerance, &format!("{dtype:?} {what}"));
+        };
+        for (geometry, large, s) in shapes() {
+            let (kh, kw) = geometry.conv().kernel;
+            let weight = Weight::new((random(4, &[kh, kw, large[3], s]) * 0.1).unwrap());
+            let (x, y) = (random(5, &large), random(6, &small_shape(geometry, large, s)));
+            let (hx, hy) = (narrow(&x), narrow(&y));
+            let (leaky, linear) = (Activation::LeakyRelu(0.2), Activation::Identity);
+            let down = |x: &Tensor| ops.conv2d(geometry, x, &weight, None, leaky, x.dtype()).unwrap();
+            same(&down(&hx), &down(&x), "conv2d");
+            assert_eq!(down(&hx).dtype(), dtype);
+            let up = |y: &Tensor| ops.conv_transpose2d(geometry, y, &weight, linear, y.dtype()).unwrap();
+            same(&up(&hy), &up(&y), "conv_transpose2d");
+            let grad = ops.weight_grad(geometry, &hx, &hy).unwrap();
+            assert_eq!(grad.dtype(), DType::F32);
+            same(&grad, &ops.weight_grad(geometry, &x, &y).unwrap(), "weight_grad");
+        }
+        let (x, dy) = (random(10, &[4, 4, 4, 6]), random(11, &[4, 4, 4, 6]));
+        let (gamma, beta) = ((random(12, &[6]) + 1.0).unwrap(), random(13, &[6]));
+        let norm = Norm { gamma: &gamma, beta: &beta, eps: 1e-5, activation: Activation::LeakyRelu(0.2) };
+        let passes = |x: &Tensor, dy: &Tensor| {
+            let moments = ops.moments(x).unwrap();
+            assert_eq!((moments.mean.dtype(), moments.var.dtype()), (DType::F32, DType::F32));
+            let y = ops.batch_norm(x, &moments, &norm).unwrap();
+            let back = ops.batch_norm_backward(x, &y, dy.copy().unwrap(), &moments, &norm).unwrap();
+            assert_eq!((y.dtype(), back.x.dtype(), back.gamma.dtype()), (x.dtype(), x.dtype(), DType::F32));
+            [y, back.x, back.gamma, back.beta]
+        };
+        for (half, full) in passes(&narrow(&x), &narrow(&dy)).iter().zip(passes(&x, &dy)) {
+            same(half, &full, "batch_norm");
+        }
+    }
+}
+
 #[test]
 fn accumulate_is_the_sum_on_both() {
     let (a, b) = (random(30, &[3, 5]), random(31, &[3, 5]));
@@ -213,20 +254,27 @@ fn accumulate_is_the_sum_on_both() {
 
 #[test]
 fn adam_is_the_same_on_both() {
-    let mut weights = BACKENDS.map(|_| random(15, &[7, 9]));
-    let mut moments = BACKENDS.map(|_| [0; 2].map(|_| random(15, &[7, 9]).zeros_like().unwrap()));
+    let start = || [random(15, &[7, 9]), random(16, &[5])];
+    let mut weights = BACKENDS.map(|_| start());
+    let zeros = || start().map(|weight| weight.zeros_like().unwrap()).to_vec();
+    let mut moments = BACKENDS.map(|backend| [0; 2].map(|_| backend.join(zeros()).unwrap()));
     for t in 1..=4 {
         let step = AdamStep { lr: 1e-2, beta1: 0.5, beta2: 0.999, eps: 1e-8, t };
         for (i, backend) in BACKENDS.into_iter().enumerate() {
-            let g = random(20 + t, &[7, 9]);
-            let [m, v] = &mut moments[i];
-            backend.adam(&step, &mut weights[i], m, v, &g).unwrap();
+            let g = [random(20 + t, &[7, 9]), random(40 + t, &[5])];
+            let ([m, v], weights) = (&mut moments[i], weights[i].iter_mut().collect());
+            backend.adam(&step, weights, m, v, &g).unwrap();
         }
-        close(&weights[0], &weights[1], 1e-6, "weights");
-        close(&moments[0][1], &moments[1][1], 1e-6, "second moments");
+        let like: Vec<&Tensor> = weights[0].iter().collect();
+        let v = Backend::Portable.split(&moments[1][1], &like).unwrap();
+        for i in 0..2 {
+            close(&weights[0][i], &weights[1][i], 1e-6, "weights");
+            close(&moments[0][1][i], &v[i], 1e-6, "second moments");
+        }
     }
-    close(&weights[0], &random(15, &[7, 9]), 0.2, "four steps of 0.01 move by at most about 0.04");
-    assert!(dot(&(&weights[0] - random(15, &[7, 9])).unwrap(), &weights[0].ones_like().unwrap()) != 0.0);
+    let weight = &weights[0][0];
+    close(weight, &start()[0], 0.2, "four steps of 0.01 move by at most about 0.04");
+    assert!(dot(&(weight - &start()[0]).unwrap(), &weight.ones_like().unwrap()) != 0.0);
 }
 
 #[test]
@@ -234,17 +282,17 @@ fn adam_changes_the_tensors_own_numbers_and_those_of_a_view_alone() {
     let whole = random(15, &[3, 4]);
     let before = whole.copy().unwrap();
     let mut row = whole.get(1).unwrap();
-    let [mut m, mut v] = [0; 2].map(|_| row.zeros_like().unwrap());
+    let [mut m, mut v] = [0; 2].map(|_| [row.zeros_like().unwrap()]);
     let step = AdamStep { lr: 1e-2, beta1: 0.5, beta2: 0.999, eps: 1e-8, t: 1 };
-    let g = row.ones_like().unwrap();
-    Backend::Cpu.adam(&step, &mut row, &mut m, &mut v, &g).unwrap();
+    let g = [row.ones_like().unwrap()];
+    Backend::Cpu.adam(&step, vec![&mut row], &mut m, &mut v, &g).unwrap();
     let moved = (before - whole).unwrap().to_vec2::<f32>().unwrap();
     assert_eq!([&moved[0], &moved[2]], [&[0.0; 4]; 2]);
     assert!(moved[1].iter().all(|d| (d - 1e-2).abs() < 1e-5), "{moved:?}");
     let strided = random(15, &[3, 4]).t().unwrap();
-    let [mut w, mut m, mut v] = [0; 3].map(|_| strided.clone());
-    let g = strided.contiguous().unwrap();
-    let error = Backend::Cpu.adam(&step, &mut w, &mut m, &mut v, &g).unwrap_err();
+    let [mut w, mut m, mut v] = [0; 3].map(|_| [strided.clone()]);
+    let g = [strided.contiguous().unwrap()];
+    let error = Backend::Cpu.adam(&step, vec![&mut w[0]], &mut m, &mut v, &g).unwrap_err();
     assert!(error.to_string().contains("contiguous"), "{error}");
 }
 

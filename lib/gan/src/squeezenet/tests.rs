@@ -8,11 +8,21 @@ use crate::stats::npz::Npz;
 
 #[test]
 fn features_are_torchvisions() {
+    features_match(&Device::Cpu);
+}
+
+#[cfg(feature = "cuda")]
+#[test]
+fn features_are_torchvisions_on_the_gpu() {
+    features_match(&crate::device::choose(Some("cuda")).unwrap().device);
+}
+
+fn features_match(device: &Device) {
     let file = golden("../squeezenet/features.npz");
     let mut npz = Npz::open(&file).unwrap();
     let want = npz.matrix("features").unwrap();
     let names = String::from_utf8(npz.bytes("names").unwrap()).unwrap();
-    let extractor = Extractor::squeezenet(Precision::F32, &Device::Cpu).unwrap();
+    let extractor = Extractor::squeezenet(Precision::F32, device).unwrap();
     assert!(names.lines().count() >= 8);
     for (name, want) in names.lines().zip(want.rows()) {
         let folder = if name.starts_with('0') { "a" } else { "odd" };

@@ -1,6 +1,7 @@
 //! Training: [`Trainer::step`] is one update of the discriminator and one of the generator, [`Run`] the loop over them,
 //! [`folder`] where a run's files go.
 
+mod batch;
 pub mod folder;
 mod run;
 mod score;
@@ -10,4 +11,4 @@ mod tests;
 mod watch;
 
 pub use run::{Estimate, Outcome, Run, SAVE_EVERY};
-pub use step::{StepReport, Trainer};
+pub use step::{StepNumbers, StepReport, Trainer};

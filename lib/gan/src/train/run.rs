@@ -1,31 +1,34 @@
 //! The loop: batches in a random order, a step on each, and what a run leaves in its folder.
 
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use candle_core::{Device, Tensor};
 
+use super::batch::{Batch, Batches};
 use super::watch::Watch;
-use super::{StepReport, Trainer, folder};
+use super::{StepNumbers, StepReport, Trainer, folder};
 use crate::checkpoint::{self, Kind, Meta, ShardId, State};
 use crate::model::ModelConfig;
-use crate::picture::to_unit;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
 use crate::report::Metrics;
-use crate::rng::{Stream, normals, permutation};
+use crate::rng::{Stream, permutation};
 use crate::shard::Shard;
 use crate::{Error, Result};
 
 /// Measured steps are repeated until they have taken this long together, or there were [`MOST_MEASURED`].
 const MEASURE_FOR: Duration = Duration::from_secs(1);
-const MOST_MEASURED: u32 = 8;
+const MOST_MEASURED: usize = 8;
 /// How often a run saves within epochs unless told otherwise.
 pub const SAVE_EVERY: Duration = Duration::from_secs(600);
+
+/// Steps of a device whose numbers are read together: to read them is to wait until it has done them all, with nothing to do
+/// after. On the CPU, which has no time of its own, it is one.
+const READ_TOGETHER: usize = 16;
 
 /// A training run that is ready to start.
 pub struct Run<'a> {
@@ -68,19 +71,14 @@ pub struct Outcome {
     pub images_per_second: f64,
 }
 
-/// What a step learns from.
-struct Batch {
-    count: usize,
-    /// `[count, H, W, C]` in [−1, 1].
-    real: Vec<f32>,
-    /// The latents of D's fakes, `[count, nz]`.
-    noise: Vec<f32>,
-    /// Those of G's update, where the recipe draws it its own.
-    fresh: Option<Vec<f32>>,
+/// Steps that were taken, and not yet told of.
+struct Untold {
+    /// Of each: its number, its epoch, its pictures.
+    steps: Vec<(u64, u64, usize)>,
+    numbers: Vec<StepNumbers>,
+    /// When the first of them began.
+    clock: Instant,
 }
-
-/// The same on the device: real pictures, latents, latents of G's own.
-type Inputs = (Tensor, Tensor, Option<Tensor>);
 
 impl<'a> Run<'a> {
     /// Prepares a run of `recipe` on the pictures of `shard`: fresh networks from the recipe's seed.
@@ -97,7 +95,6 @@ impl<'a> Run<'a> {
             augment.check_size(shard.height(), shard.width()).map_err(about)?;
         }
         let precision = recipe.schedule.precision;
-        precision.check(device)?;
         let generator = model.generator(recipe.seed, device)?.with_precision(precision);
         let discriminator = model.discriminator(recipe.seed, device)?.with_precision(precision);
         let optimiser = &recipe.optimiser;
@@ -159,15 +156,15 @@ impl<'a> Run<'a> {
         let indices = &order[..self.recipe.schedule.batch.min(order.len())];
         let batch = self.batches().gather(indices, 0);
         let count = batch.count;
-        let (real, z, fresh) = self.tensors(batch)?;
+        let (real, z, fresh) = batch.on(self.device)?;
         // The first step pays for fresh memory.
         copy.step(&real, &z, fresh.as_ref())?;
-        let (start, mut measured) = (Instant::now(), 0);
-        while measured == 0 || start.elapsed() < MEASURE_FOR && measured < MOST_MEASURED {
-            copy.step(&real, &z, fresh.as_ref())?;
-            measured += 1;
+        let (start, mut measured) = (Instant::now(), vec![]);
+        while measured.is_empty() || start.elapsed() < MEASURE_FOR && measured.len() < MOST_MEASURED {
+            measured.push(copy.start_step(&real, &z, fresh.as_ref())?);
         }
-        let images_per_second = count as f64 * measured as f64 / start.elapsed().as_secs_f64();
+        StepNumbers::read(&measured)?;
+        let images_per_second = (count * measured.len()) as f64 / start.elapsed().as_secs_f64();
         let duration = Duration::from_secs_f64(self.pictures() as f64 / images_per_second);
         Ok(Estimate { steps: self.steps(), duration, images_per_second })
     }
@@ -215,25 +212,33 @@ impl<'a> Run<'a> {
         let per_epoch = self.recipe.schedule.epoch_steps(self.shard.len());
         let (start, mut seen) = (Instant::now(), 0);
         let mut saved = Some(self.taken).filter(|&taken| taken > 0);
-        let (mut clock, mut save_clock) = (Instant::now(), Instant::now());
+        let mut save_clock = Instant::now();
+        let mut untold = Untold { steps: vec![], numbers: vec![], clock: start };
+        let together = if self.device.is_cpu() { 1 } else { READ_TOGETHER };
         progress.begins(self.taken);
         for (step, batch) in (self.taken + 1..).zip(batches) {
             let epoch = (step - 1) / per_epoch + 1;
             let count = batch.count;
-            let (real, z, fresh) = self.tensors(batch)?;
-            let losses = self.trainer.step(&real, &z, fresh.as_ref())?;
-            if !losses.is_finite() {
-                return Err(diverged(step, "the loss is not finite", folder, saved));
-            }
-            let metrics = metrics(step, epoch, &losses, count as f64 / clock.elapsed().as_secs_f64());
+            let (real, z, fresh) = batch.on(self.device)?;
+            untold.numbers.push(self.trainer.start_step(&real, &z, fresh.as_ref())?);
+            untold.steps.push((step, epoch, count));
             seen += count;
-            watch.step(&metrics, &self.trainer.generator)?;
-            progress.at(step, total, &note(&metrics, seen as f64 / start.elapsed().as_secs_f64()));
-            // What is shown and saved is not training: it counts for no step's speed.
-            clock = Instant::now();
             let (ends_epoch, last) = (step % per_epoch == 0, step == total);
-            let stopped = stop.load(Ordering::Relaxed) && !last;
-            if ends_epoch || last || stopped || save_clock.elapsed() >= self.save_every {
+            let due = ends_epoch || last || save_clock.elapsed() >= self.save_every;
+            // Nothing is shown or saved of a step before all numbers up to it were seen to be finite.
+            let told =
+                untold.steps.len() >= together || due || watch.shows(step) || stop.load(Ordering::Relaxed);
+            if told {
+                for metrics in untold.tell(folder, saved)? {
+                    let metrics = metrics?;
+                    watch.step(&metrics)?;
+                    let speed = seen as f64 / start.elapsed().as_secs_f64();
+                    progress.at(metrics.step, total, &note(&metrics, speed));
+                }
+            }
+            watch.show(step, &self.trainer.generator)?;
+            let stopped = told && stop.load(Ordering::Relaxed) && !last;
+            if due || stopped {
                 let state = self.state(step, folder, saved)?;
                 self.export(folder, step, epoch)?;
                 if ends_epoch && self.recipe.output.keep_at.contains(&epoch) {
@@ -259,7 +264,11 @@ impl<'a> Run<'a> {
                 // Last of all: whatever a state is of, the rest of it is there. What a kill before this leaves is made again.
                 self.save(folder, step, epoch, &state)?;
                 saved = Some(step);
-                (clock, save_clock) = (Instant::now(), Instant::now());
+                save_clock = Instant::now();
+            }
+            if untold.steps.is_empty() {
+                // What is shown and saved is not training: it counts for no step's speed.
+                untold.clock = Instant::now();
             }
             if last || stopped {
                 let duration = start.elapsed();
@@ -277,15 +286,7 @@ impl<'a> Run<'a> {
     }
 
     fn batches(&self) -> Batches<'a> {
-        Batches { shard: self.shard, recipe: self.recipe, nz: self.model.latent_size() }
-    }
-
-    /// A batch on the device.
-    fn tensors(&self, batch: Batch) -> Result<Inputs> {
-        let (h, w, c) = self.model.image_shape();
-        let real = Tensor::from_vec(batch.real, (batch.count, h, w, c), self.device)?;
-        let latents = |z| Tensor::from_vec(z, (batch.count, self.model.latent_size()), self.device);
-        Ok((real, latents(batch.noise)?, batch.fresh.map(latents).transpose()?))
+        Batches::new(self.shard, self.recipe, self.model.latent_size(), self.device)
     }
 
     /// The state, if it is sound; `saved` is the step of the last one that was written.
@@ -335,52 +336,22 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The batches of a run.
-struct Batches<'a> {
-    shard: &'a Shard,
-    recipe: &'a Recipe,
-    nz: usize,
-}
-
-impl Batches<'_> {
-    /// Sends the batches of these steps of a run, counted from 0, in their order, or as many as are taken: a run that stops
-    /// drops the receiver.
-    fn send(&self, steps: Range<u64>, to: &SyncSender<Batch>) {
-        let per_epoch = self.recipe.schedule.epoch_steps(self.shard.len());
-        for epoch in steps.start / per_epoch.. {
-            let order = permutation(self.recipe.seed, Stream::Shuffle, epoch, self.shard.len());
-            for (step, indices) in (epoch * per_epoch..).zip(order.chunks(self.recipe.schedule.batch)) {
-                if step >= steps.end || step >= steps.start && to.send(self.gather(indices, step)).is_err() {
-                    return;
-                }
-            }
-        }
-    }
-
-    /// The pictures of these indices, and the latents of `step`, counted from 0.
-    fn gather(&self, indices: &[usize], step: u64) -> Batch {
-        let (shard, count) = (self.shard, indices.len());
-        let size = (shard.height(), shard.width(), shard.channels());
-        let numbers = size.0 * size.1 * size.2;
-        let mut real = vec![0.0; count * numbers];
-        match &self.recipe.augment {
-            None => shard.gather(indices, &mut real),
-            Some(augment) => {
-                let mut pixels = vec![0; numbers];
-                for (place, (out, &i)) in real.chunks_exact_mut(numbers).zip(indices).enumerate() {
-                    shard.pixels(i, &mut pixels);
-                    augment.apply(self.recipe.seed, step, place, size, &mut pixels);
-                    out.iter_mut().zip(&pixels).for_each(|(out, &x)| *out = to_unit(x));
-                }
-            }
-        }
-        let latents = |stream| {
-            let mut z = vec![0.0; count * self.nz];
-            normals(self.recipe.seed, stream, step, &mut z);
-            z
-        };
-        let fresh = self.recipe.schedule.fresh_noise.then(|| latents(Stream::FreshNoise));
-        Batch { count, real, noise: latents(Stream::Noise), fresh }
+impl Untold {
+    /// What each of the steps measured, or that it diverged; `saved` is the step of the state in `folder`.
+    ///
+    /// # Errors
+    /// The device failed.
+    fn tell(&mut self, folder: &Path, saved: Option<u64>) -> Result<Vec<Result<Metrics>>> {
+        let reports = StepNumbers::read(&self.numbers)?;
+        let pictures: usize = self.steps.iter().map(|(.., count)| count).sum();
+        let speed = pictures as f64 / self.clock.elapsed().as_secs_f64();
+        self.numbers.clear();
+        let each =
+            self.steps.drain(..).zip(&reports).map(|((step, epoch, _), report)| match report.is_finite() {
+                true => Ok(metrics(step, epoch, report, speed)),
+                false => Err(diverged(step, "the loss is not finite", folder, saved)),
+            });
+        Ok(each.collect())
     }
 }
 

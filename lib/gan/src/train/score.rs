@@ -28,12 +28,12 @@ pub struct Scorer {
 }
 
 impl Scorer {
-    /// Measures the pictures of `shard`: some seconds for each thousand.
+    /// Measures the pictures of `shard` on `device`: some seconds for each thousand on a CPU.
     ///
     /// # Errors
     /// A single picture, which has no covariance.
-    pub fn new(shard: &Shard, seed: u64) -> Result<Scorer> {
-        let extractor = Extractor::squeezenet(Precision::F32, &Device::Cpu)?;
+    pub fn new(shard: &Shard, seed: u64, device: &Device) -> Result<Scorer> {
+        let extractor = Extractor::squeezenet(Precision::F32, device)?;
         let mut order = permutation(seed, Stream::Score, u64::MAX >> 8, shard.len());
         order.truncate(REALS);
         let (height, width, channels) = (shard.height(), shard.width(), shard.channels());

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use candle_core::Tensor;
 
 use crate::adam::{Adam, AdamConfig};
+use crate::device::with_layouts_kept;
 use crate::layer::{Grads, Network, Seen, Tape, Wanted};
-use crate::loss::{GeneratorLoss, Loss, binary_cross_entropy};
+use crate::loss::{GeneratorLoss, Loss, Numbers, binary_cross_entropy};
 use crate::{Error, Result};
 
 const REAL: f64 = 1.0;
@@ -50,6 +51,29 @@ impl StepReport {
     /// Whether every number is finite.
     pub fn is_finite(&self) -> bool {
         [self.loss_d_real, self.loss_d_fake, self.loss_g].iter().all(|v| v.is_finite())
+    }
+}
+
+/// What a step measured, not yet asked of the device.
+#[derive(Debug)]
+pub struct StepNumbers {
+    real: Numbers,
+    fake: Numbers,
+    g: Numbers,
+}
+
+impl StepNumbers {
+    /// The reports of several steps: one question to the device.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn read(steps: &[StepNumbers]) -> Result<Vec<StepReport>> {
+        let all: Vec<&Numbers> = steps.iter().flat_map(|step| [&step.real, &step.fake, &step.g]).collect();
+        let report = |read: &[[f64; 2]]| {
+            let [[loss_d_real, d_x], [loss_d_fake, d_g_z1], [loss_g, d_g_z2]] = [read[0], read[1], read[2]];
+            StepReport { loss_d_real, loss_d_fake, loss_g, d_x, d_g_z1, d_g_z2 }
+        };
+        Ok(Numbers::read(&all)?.chunks_exact(3).map(report).collect())
     }
 }
 
@@ -114,27 +138,25 @@ impl Trainer {
     /// statistics, and its update; then G's, through the updated D, on the pictures of the latents `fresh` or, where there
     /// are none, on the fakes that D has just seen (as the DCGAN tutorial has it).
     pub fn step(&mut self, real: &Tensor, z: &Tensor, fresh: Option<&Tensor>) -> Result<StepReport> {
-        // On a thread of the pool the many small pieces of a step start at once; from outside, each would wait to be
-        // taken up by one.
-        let (real, fake, g) = rayon::scope(|_| -> Result<_> {
-            let pass = self.discriminator_gradients(real, z)?;
-            // Between gradients and apply is the place for an all-reduce, should several processes train one model.
-            self.adam_d.apply(&mut self.discriminator, &pass.grads)?;
-            let (grads, loss) = self.generator_gradients(pass.fakes, fresh)?;
-            self.adam_g.apply(&mut self.generator, &grads)?;
-            Ok((pass.real, pass.fake, loss))
+        let numbers = self.start_step(real, z, fresh)?;
+        Ok(StepNumbers::read(&[numbers])?.remove(0))
+    }
+
+    /// [`Trainer::step`] that asks the device for nothing, and so need not wait until it is done.
+    pub fn start_step(&mut self, real: &Tensor, z: &Tensor, fresh: Option<&Tensor>) -> Result<StepNumbers> {
+        let backend = self.discriminator.backend();
+        let device = real.device();
+        let (real, fake, g) = backend.run(|| {
+            with_layouts_kept(device, || -> Result<_> {
+                let pass = self.discriminator_gradients(real, z)?;
+                // Between gradients and apply is the place for an all-reduce, should several processes train one model.
+                self.adam_d.apply(&mut self.discriminator, &pass.grads)?;
+                let (grads, loss) = self.generator_gradients(pass.fakes, fresh)?;
+                self.adam_g.apply(&mut self.generator, &grads)?;
+                Ok((pass.real, pass.fake, loss))
+            })
         })?;
-        let scalars = [&real, &fake, &g].map(|loss| [&loss.value, &loss.probability]);
-        let all = Tensor::stack(scalars.as_flattened(), 0)?.to_vec1::<f32>()?;
-        let at = |i: usize| all[i] as f64;
-        Ok(StepReport {
-            loss_d_real: at(0),
-            d_x: at(1),
-            loss_d_fake: at(2),
-            d_g_z1: at(3),
-            loss_g: at(4),
-            d_g_z2: at(5),
-        })
+        Ok(StepNumbers { real: real.numbers, fake: fake.numbers, g: g.numbers })
     }
 
     /// The gradients of a step from the present weights, D's and G's, in PyTorch's names and layouts; applies D's

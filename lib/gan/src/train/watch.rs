@@ -73,7 +73,7 @@ impl<'a> Watch<'a> {
         };
         let scorer = match recipe.output.fid_every {
             0 => None,
-            _ => Some(Scorer::new(shard, recipe.seed)?),
+            _ => Some(Scorer::new(shard, recipe.seed, device)?),
         };
         let (doctor, epochs) = (Doctor::default(), Vec::new());
         let mut watch =
@@ -97,20 +97,32 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
-    /// After each step, `generator` as it then is.
+    /// What a step measured.
     ///
     /// # Errors
     /// A file that cannot be written.
-    pub fn step(&mut self, metrics: &Metrics, generator: &Network) -> Result<()> {
+    pub fn step(&mut self, metrics: &Metrics) -> Result<()> {
         self.report.add(metrics)?;
         let warning = self.doctor.step(metrics, self.recipe.optimiser.lr_d);
         self.warn(warning);
+        Ok(())
+    }
+
+    /// Whether the recipe wants pictures after this step, within epochs.
+    pub fn shows(&self, step: u64) -> bool {
         let every = self.recipe.output.sample_every;
-        let last = metrics.step == self.facts.steps;
-        if every > 0 && (metrics.step.is_multiple_of(every) || last) {
+        every > 0 && (step.is_multiple_of(every) || step == self.facts.steps)
+    }
+
+    /// These pictures, if they are wanted; `generator` as it is after the step.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn show(&self, step: u64, generator: &Network) -> Result<()> {
+        if self.shows(step) {
             let bytes = self.fixed(generator)?;
-            let path = folder::step_picture(self.folder, metrics.step);
-            self.write_grid(&path, &bytes, &format!("step {}, fixed noise", metrics.step))?;
+            let path = folder::step_picture(self.folder, step);
+            self.write_grid(&path, &bytes, &format!("step {step}, fixed noise"))?;
         }
         Ok(())
     }

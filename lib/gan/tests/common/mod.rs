@@ -4,8 +4,28 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
+use gan::ops::Backend;
 
 pub type Tensors = HashMap<String, Tensor>;
+
+/// Where a comparison computes, and how far from PyTorch it may come.
+pub struct Place {
+    pub backend: Backend,
+    pub device: Device,
+    pub tolerance: f64,
+}
+
+/// On the CPU by one implementation or the other.
+pub fn cpu(backend: Backend) -> Place {
+    Place { backend, device: Device::Cpu, tolerance: 1e-5 }
+}
+
+/// On the GPU, whose sums are in another order than the CPU's.
+#[cfg(feature = "cuda")]
+pub fn gpu() -> Place {
+    let device = gan::device::choose(Some("cuda")).unwrap().device;
+    Place { backend: Backend::Portable, device, tolerance: 1e-4 }
+}
 
 /// The tensors of a golden file, named from `tests/golden` on.
 pub fn golden(name: &str) -> Tensors {
@@ -20,26 +40,27 @@ pub fn part(tensors: &Tensors, prefix: &str) -> Tensors {
 
 pub fn largest_difference(a: &Tensor, b: &Tensor) -> f64 {
     assert_eq!(a.dims(), b.dims());
+    let [a, b] = [a, b].map(|t| t.to_device(&Device::Cpu).unwrap());
     (a - b).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap() as f64
 }
 
-/// Weights within 1e-5 of PyTorch's.
+/// Weights within the tolerance of PyTorch's.
 #[track_caller]
-pub fn weights_match(ours: Vec<(String, Tensor)>, theirs: &Tensors, what: &str) {
+pub fn weights_match(ours: Vec<(String, Tensor)>, theirs: &Tensors, what: &str, tolerance: f64) {
     assert_eq!(ours.len(), theirs.len());
     for (name, tensor) in ours {
         let d = largest_difference(&tensor, &theirs[&name]);
-        assert!(d < 1e-5, "{what}{name}: differs by {d}");
+        assert!(d < tolerance, "{what}{name}: differs by {d}");
     }
 }
 
-/// Gradients within 1e-5 of the largest of PyTorch's same tensor.
+/// Gradients within the tolerance, as a part of the largest of PyTorch's same tensor.
 #[track_caller]
-pub fn gradients_match(ours: Vec<(String, Tensor)>, theirs: &Tensors, what: &str) {
+pub fn gradients_match(ours: Vec<(String, Tensor)>, theirs: &Tensors, what: &str, tolerance: f64) {
     assert_eq!(ours.len(), theirs.len());
     for (name, grad) in ours {
         let scale = largest_difference(&theirs[&name], &theirs[&name].zeros_like().unwrap());
         let d = largest_difference(&grad, &theirs[&name]);
-        assert!(d < 1e-5 * scale.max(1e-2), "{what}{name}: differs by {d}, largest {scale}");
+        assert!(d < tolerance * scale.max(1e-2), "{what}{name}: differs by {d}, largest {scale}");
     }
 }
