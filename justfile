@@ -93,6 +93,7 @@ asan:
 # Licences and sources of all dependencies (cargo-deny), and their known flaws where the list of these can be fetched
 [group('work')]
 deny:
+    cargo fetch --locked --quiet
     cargo deny --offline --locked check licenses bans sources
     if timeout 120 cargo deny --locked fetch db; then cargo deny --offline --locked check advisories; \
     else echo "the list of known flaws cannot be fetched: not checked" >&2; fi
