@@ -1,6 +1,6 @@
 //! Files and folders that are whole or not there: made beside their place, synced, renamed.
 //!
-//! What is being made is called `.NAME.XXXXXX.part` and locked as long as its maker lives. So the next maker of NAME can tell
+//! What is being made is called `.NAME.a1B2c3.part` and locked as long as its maker lives. So the next maker of NAME can tell
 //! what a killed one left, and removes it.
 
 use std::fs::{self, File};

@@ -56,6 +56,10 @@ pub fn decode_as(bytes: &[u8], sixteen: SixteenBit) -> Result<Picture, String> {
     if width == 0 || height == 0 {
         return Err(format!("{width}×{height} pixels"));
     }
+    // Grey has a third of the bytes that it becomes.
+    if 3 * (width as u64) * (height as u64) > MAX_ALLOC {
+        return Err(too_large());
+    }
     Ok(Picture { width, height, rgb: to_rgb(image, sixteen) })
 }
 
@@ -109,10 +113,14 @@ fn to_rgb(image: DynamicImage, sixteen: SixteenBit) -> Vec<u8> {
     }
 }
 
+fn too_large() -> String {
+    format!("larger than {MAX_SIDE} pixels a side or {} MiB", MAX_ALLOC >> 20)
+}
+
 /// The decoder's complaint as one line.
 fn reason(error: &ImageError) -> String {
     match error {
-        ImageError::Limits(_) => format!("larger than {MAX_SIDE} pixels a side or {} MiB", MAX_ALLOC >> 20),
+        ImageError::Limits(_) => too_large(),
         ImageError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => "cut short".to_string(),
         other => other.to_string().split_whitespace().collect::<Vec<_>>().join(" "),
     }

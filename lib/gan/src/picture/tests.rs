@@ -91,6 +91,10 @@ fn broken_pictures_say_why() {
     let mut huge = b"P6\n60000 60000\n255\n".to_vec();
     huge.extend([0; 64]);
     assert!(decode(&huge).unwrap_err().contains("512 MiB"), "{:?}", decode(&huge));
+    // Grey that would be enormous as RGB, though it is all there.
+    huge = b"P4\n14000 14000\n".to_vec();
+    huge.extend(vec![0; 1750 * 14_000]);
+    assert!(decode(&huge).unwrap_err().contains("512 MiB"), "{:?}", decode(&huge).is_ok());
     huge = b"P6\n70000 1\n255\n".to_vec();
     huge.extend(vec![0; 210_000]);
     assert!(decode(&huge).unwrap_err().contains("65535"), "{:?}", decode(&huge));
