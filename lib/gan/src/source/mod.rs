@@ -4,6 +4,7 @@
 mod demo;
 mod folder;
 mod idx;
+mod passed_over;
 mod split;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
+pub use self::passed_over::PassedOver;
 pub use self::split::Split;
 use self::{demo::Demo, folder::Folder, idx::Idx, zip::Zip};
 use crate::picture::{Picture, SixteenBit, decode_as, is_sixteen_bit_grey};
@@ -83,6 +85,11 @@ trait Part: Send + Sync {
     fn native(&self) -> Option<(usize, usize)> {
         None
     }
+    /// What lies in the input and is not among its pictures.
+    fn passed_over(&self) -> &PassedOver {
+        const NOTHING: &PassedOver = &PassedOver::new();
+        NOTHING
+    }
     /// The folder to begin the search for a split's list in; `None` where there is nothing to split.
     fn home(&self) -> Option<PathBuf>;
 }
@@ -94,6 +101,8 @@ pub struct Source {
     order: Vec<(u32, u32)>,
     title: String,
     description: String,
+    /// What lies in the inputs and is not in `order`, but for what [`Source::slice`] left out.
+    passed_over: PassedOver,
 }
 
 /// What a [`Source`]'s pictures were when they were listed: see [`Source::fingerprint`].
@@ -138,7 +147,14 @@ impl Source {
         let numbered = parts.iter().enumerate();
         let order =
             numbered.flat_map(|(p, part)| (0..part.len()).map(move |i| (p as u32, i as u32))).collect();
-        Source { parts, order, title, description }
+        let mut passed_over = PassedOver::new();
+        parts.iter().for_each(|part| passed_over.merge(part.passed_over()));
+        Source { parts, order, title, description, passed_over }
+    }
+
+    /// What lies in the inputs and is not among the pictures, by reason. What [`Source::slice`] leaves out is not counted.
+    pub fn passed_over(&self) -> &PassedOver {
+        &self.passed_over
     }
 
     /// Number of pictures.
