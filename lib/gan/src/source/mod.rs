@@ -1,13 +1,25 @@
 //! What pictures there are: folders, zips, IDX files, single files and drawn faces, each opened as a [`Part`], and all of
 //! them together as one [`Source`] that gives picture `i` by its number, from any thread. Never resizes.
 
+mod array;
+mod cifar;
+mod container;
 mod demo;
 mod folder;
+mod found;
 mod idx;
+mod npy;
+mod packed;
+mod parquet;
 mod passed_over;
+mod pickle;
+mod span;
 mod split;
+mod tar;
 #[cfg(test)]
 mod tests;
+mod unpack;
+mod unzip;
 mod zip;
 
 use std::fmt::Write;

@@ -11,7 +11,7 @@ use ::zip::ZipArchive;
 use ::zip::result::ZipError;
 
 use super::folder::{is_hidden, is_picture};
-use super::{MAX_ENCODED, Part, Raw, Walk};
+use super::{MAX_ENCODED, Part, Raw, Walk, unzip};
 use crate::{Error, Result};
 
 /// Whether a file begins as a zip does (an empty one included).
@@ -24,9 +24,6 @@ pub(super) fn is_zip(path: &Path) -> Result<bool> {
         Err(e) => Err(Error::io(path)(e)),
     }
 }
-
-/// The most that deflate packs into a byte.
-const MAX_RATIO: u64 = 1032;
 
 pub(super) struct Zip {
     path: PathBuf,
@@ -67,10 +64,8 @@ impl Zip {
     fn unpack(&self, i: usize) -> Result<Vec<u8>, ZipError> {
         // Cheap: the directory is shared, the reader's buffer begins empty.
         let mut archive = self.archive.clone();
-        let entry = archive.by_index(self.entries[i].1)?;
-        // What it says of itself may be a lie: room for no more than what is there can unpack to.
-        let most = entry.compressed_size().min(self.archive_len).saturating_mul(MAX_RATIO);
-        let mut bytes = Vec::with_capacity(entry.size().min(most).min(1 << 24) as usize);
+        let (entry, most) = unzip::reader(&mut archive, self.archive_len, self.entries[i].1)?;
+        let mut bytes = Vec::with_capacity(most.min(1 << 24) as usize);
         entry.take(MAX_ENCODED + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > MAX_ENCODED {
             return Err(ZipError::UnsupportedArchive("unpacked it is larger than 256 MiB"));
@@ -108,7 +103,7 @@ impl Part for Zip {
 }
 
 /// A file that many read at once, each from a place of its own, through a small buffer of its own.
-struct SharedFile {
+pub(super) struct SharedFile {
     file: Arc<File>,
     len: u64,
     at: u64,
@@ -119,7 +114,7 @@ struct SharedFile {
 impl SharedFile {
     const BUFFER: usize = 8192;
 
-    fn open(path: &Path) -> io::Result<SharedFile> {
+    pub(super) fn open(path: &Path) -> io::Result<SharedFile> {
         let file = File::open(path)?;
         let len = file.metadata()?.len();
         Ok(SharedFile { file: Arc::new(file), len, at: 0, buffer: Vec::new(), buffer_at: 0 })
