@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use super::span::Span;
 use super::unpack::Room;
-use super::{Part, Raw};
+use super::{Part, PassedOver, Raw};
 use crate::picture::{Picture, to_u8};
 use crate::{Error, Result};
 
@@ -174,9 +174,22 @@ pub(super) struct Array {
     form: Form,
     number: Number,
     scale: Scale,
+    taken: Option<String>,
+    passed: PassedOver,
 }
 
 impl Array {
+    fn new(input: &Path, blocks: Vec<Block>, form: Form, number: Number) -> Array {
+        let len = blocks.iter().map(|block| block.count).sum();
+        let (input, passed) = (input.to_path_buf(), PassedOver::new());
+        Array { input, blocks, len, form, number, scale: Scale::Bytes, taken: None, passed }
+    }
+
+    /// The same, chosen of several.
+    pub fn chosen(self, name: String, passed: PassedOver) -> Array {
+        Array { taken: Some(name), passed, ..self }
+    }
+
     /// Images of bytes; `input` is what was opened.
     ///
     /// # Errors
@@ -188,9 +201,7 @@ impl Array {
                 return Err(block.span.wrong("cut short: fetch it again"));
             }
         }
-        let len = blocks.iter().map(|block| block.count).sum();
-        let input = input.to_path_buf();
-        Ok(Array { input, blocks, len, form, number: Number::U8, scale: Scale::Bytes })
+        Ok(Array::new(input, blocks, form, Number::U8))
     }
 
     /// The images of one array of numbers of any type; floats are looked at for what they mean.
@@ -215,8 +226,7 @@ impl Array {
             span = turned(&span, len, &form, number)?;
         }
         let block = Block { span, count: len, stride, skip: 0, name: String::new() };
-        let mut array =
-            Array { input: input.to_path_buf(), blocks: vec![block], len, form, number, scale: Scale::Bytes };
+        let mut array = Array::new(input, vec![block], form, number);
         if number != Number::U8 {
             array.scale = array.look()?;
         }
@@ -271,10 +281,6 @@ impl Array {
         panic!("image {i} past the last");
     }
 
-    /// Whether all images are gray.
-    pub fn is_gray(&self) -> bool {
-        self.form.channels == 1
-    }
 }
 
 /// An array in Fortran's order (the first axis fastest) in C's order, in a temporary file.
@@ -363,7 +369,15 @@ impl Part for Array {
     }
 
     fn gray(&self) -> bool {
-        self.is_gray()
+        self.form.channels == 1
+    }
+
+    fn taken(&self) -> Option<&str> {
+        self.taken.as_deref()
+    }
+
+    fn passed_over(&self) -> &PassedOver {
+        &self.passed
     }
 
     fn home(&self) -> Option<PathBuf> {

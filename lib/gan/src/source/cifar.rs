@@ -4,8 +4,9 @@
 use std::path::Path;
 
 use super::array::{Array, Block, Form, Order, shape_text};
-use super::pickle;
+use super::packed::Chosen;
 use super::span::Span;
+use super::{PassedOver, pickle};
 use crate::Result;
 
 /// What a batch's name says that is in it.
@@ -37,26 +38,25 @@ fn named(name: &str) -> Option<(Split, u32)> {
     }
 }
 
-/// Of the files of these names the training batches in order, and what is to be said of them; `None` where there is none.
-pub(super) fn batches(names: &[&str]) -> Option<(Vec<usize>, String)> {
+/// Of the files of these names the training batches in order; `None` where there is no batch.
+pub(super) fn batches(names: &[&str]) -> Option<Chosen> {
     let mut found: Vec<_> = (0..names.len()).filter_map(|i| Some((named(names[i])?, i))).collect();
     found.sort_unstable_by_key(|&((_, number), i)| (number, i));
     let of = |split| found.iter().filter(move |&&((s, _), _)| s == split).map(|&(_, i)| i).collect::<Vec<_>>();
-    let (train, test, unlabeled) = (of(Split::Train), of(Split::Test), of(Split::Unlabeled));
-    let (taken, kind) = match (train.is_empty(), unlabeled.is_empty()) {
-        (false, _) => (train, "training batches"),
-        (true, false) => (unlabeled, "images without labels"),
-        (true, true) => (test.clone(), "test batch"),
-    };
-    let (&first, last) = (taken.first()?, *taken.last()?);
+    let kinds = [Split::Train, Split::Unlabeled, Split::Test].map(of);
+    let taken = kinds.into_iter().find(|files| !files.is_empty())?;
     let base = |i: usize| names[i].rsplit('/').next().unwrap_or(names[i]);
-    let range = match taken.len() {
-        1 => base(first).to_string(),
-        _ => format!("{} to {}", base(first), base(last)),
+    let name = match taken.as_slice() {
+        [first, .., last] => format!("{} to {}", base(*first), base(*last)),
+        [one] => base(*one).to_string(),
+        [] => return None,
     };
-    let others: Vec<_> = found.iter().map(|&(_, i)| i).filter(|i| !taken.contains(i)).map(base).collect();
-    let not = if others.is_empty() { String::new() } else { format!(", not {}", others.join(", ")) };
-    Some((taken, format!("its {kind} {range}{not}")))
+    let mut passed = PassedOver::new();
+    for &((split, _), i) in found.iter().filter(|(_, i)| !taken.contains(i)) {
+        let reason = if split == Split::Unlabeled { "batches without labels" } else { "test batches" };
+        passed.add(reason, names[i]);
+    }
+    Some(Chosen { taken, name, passed })
 }
 
 /// The images of some batches of one kind.
@@ -125,7 +125,7 @@ fn pickled(span: &Span) -> Result<Option<(Block, Form)>> {
         (side > 0 && numbers == 3 * side * side).then_some(side)
     };
     let (count, form) = match *shape {
-        [n @ 1.., numbers] if side(numbers).is_some() => {
+        [n, numbers] if n > 0 && side(numbers).is_some() => {
             let side = side(numbers).expect("just looked at");
             (n, Form { width: side, height: side, channels: 3, order: Order::ChannelsFirst })
         }

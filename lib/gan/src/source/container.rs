@@ -6,7 +6,7 @@ use ::zip::result::ZipError;
 
 use super::span::Span;
 use super::unpack::Packing;
-use super::{npy, parquet, tar};
+use super::{PassedOver, npy, parquet, tar};
 use crate::{Error, Result};
 
 /// How many first bytes are looked at.
@@ -288,27 +288,39 @@ pub(super) fn not_read(span: &Span) -> Error {
     }
 }
 
+/// Whether a file is an archive or an array that is read when it is named.
+pub(super) fn is_readable(span: &Span) -> bool {
+    let Ok(head) = span.head(HEAD) else { return false };
+    let packed = || Packing::of(&head).is_some_and(|packing| tar::is_tar(&packing.head(span, 512)));
+    readable(&head, "").is_some() || packed()
+}
+
 /// The line about a folder or an archive without images: what it holds instead, by the first file that says so.
-pub(super) fn nothing_in(path: &Path, names: &[&str], head: impl Fn(usize) -> Result<Vec<u8>>) -> Error {
+pub(super) fn nothing_in(
+    path: &Path,
+    names: &[&str],
+    archive: bool,
+    passed: &PassedOver,
+    head: impl Fn(usize) -> Result<Vec<u8>>,
+) -> Error {
     const MOST: usize = 64;
-    let none = "no pictures in it (JPEG, PNG, BMP, WebP, TIFF, GIF, PNM, or IDX)";
-    let mut text = None;
     for (i, name) in names.iter().enumerate().take(MOST) {
         let Ok(head) = head(i) else { continue };
-        let Some(said) = describe(&head, name) else { continue };
-        let plain = said.starts_with("a text file") || said.starts_with("JSON") || said.starts_with("empty");
-        if plain {
-            text.get_or_insert((i, said));
+        let Some(mut said) = describe(&head, name) else { continue };
+        if PLAIN.iter().any(|plain| said.starts_with(plain)) {
             continue;
         }
-        return Error::file(path, format!("no pictures in it: it holds {}: {said}", counted(names, i)));
+        if archive && readable(&head, name).is_some() || archive && Packing::of(&head).is_some() {
+            said = "unpack the outer archive first, then name that".to_string();
+        }
+        return Error::file(path, format!("no pictures in it, but it holds {}: {said}", counted(names, i)));
     }
-    match text {
-        Some((i, said)) => Error::file(path, format!("{none}: it holds {}: {said}", counted(names, i))),
-        None if names.is_empty() => Error::file(path, format!("{none}: it is empty")),
-        None => Error::file(path, format!("{none}: it holds {}", counted(names, 0))),
-    }
+    let passed = passed.line().map_or(String::new(), |line| format!("; {line}"));
+    Error::file(path, format!("no pictures in it (JPEG, PNG, BMP, WebP, TIFF, GIF, PNM, or IDX){passed}"))
 }
+
+/// What lies beside images as a rule, so that it says nothing about where they are.
+const PLAIN: &[&str] = &["a text file", "a table", "JSON", "XML, not", "empty", "a PDF", "a program"];
 
 /// A name and how many more there are.
 fn counted(names: &[&str], i: usize) -> String {

@@ -4,18 +4,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::array::Array;
-use super::packed::Archived;
+use super::packed::{Archived, Chosen};
 use super::span::Span;
 use super::unzip::Entries;
-use super::{Part, cifar, container, npy, parquet, tar};
+use super::{Part, PassedOver, cifar, container, npy, parquet, tar};
 use crate::{Error, Result};
 
 /// How many files of a folder are looked at, and how deep.
 const MOST: usize = 4096;
 const DEPTH: usize = 4;
-
-/// A part, and what is to be said of what was taken.
-pub(super) type Found = (Box<dyn Part>, Option<String>);
 
 /// Files by name, each of which can be opened.
 trait Files {
@@ -77,47 +74,71 @@ impl Files for Dir {
 ///
 /// # Errors
 /// It is broken, or nothing that is read: then a line says what it is and what to do.
-pub(super) fn in_file(path: &Path) -> Result<Found> {
+pub(super) fn in_file(path: &Path) -> Result<Box<dyn Part>> {
     let span = Span::whole(path)?;
     let head = span.head(8)?;
     if head.starts_with(npy::MAGIC) {
-        return Ok((Box::new(npy::open(path, &span)?), None));
+        return Ok(Box::new(npy::open(path, &span)?));
     }
     if head.starts_with(parquet::MAGIC) && span.tail(4)? == parquet::MAGIC {
-        return Ok((Box::new(parquet::open(path, &[span])?), None));
+        return Ok(Box::new(parquet::open(path, &[span])?));
     }
     if let Some(archived) = tar::open(&span)? {
         return in_tar(path, archived);
     }
     if let Some((batch, form)) = cifar::block(&span)? {
-        return Ok((Box::new(Array::of_bytes(path, vec![batch], form)?), None));
+        return Ok(Box::new(Array::of_bytes(path, vec![batch], form)?));
     }
     Err(container::not_read(&span))
 }
 
 /// What a zip without images holds.
-pub(super) fn in_zip(path: &Path) -> Result<Found> {
+///
+/// # Errors
+/// Nothing that is read: a line says what it is and what to do.
+pub(super) fn in_zip(path: &Path, passed: PassedOver) -> Result<Box<dyn Part>> {
     let entries = Entries::open(&Span::whole(path)?)?;
     let names = entries.names()?;
-    among(path, &Zipped(&entries, names))
+    let zipped = Zipped(&entries, names);
+    match among(path, &zipped)? {
+        Some(found) => Ok(found),
+        None => Err(container::nothing_in(path, &zipped.names(), true, &passed, |i| zipped.head(i))),
+    }
 }
 
 /// The images in an `.npz`; `None` where a file is none.
-pub(super) fn in_npz(path: &Path) -> Result<Option<Found>> {
+pub(super) fn in_npz(path: &Path) -> Result<Option<Box<dyn Part>>> {
     let span = Span::whole(path)?;
     if !npy::is_npz(&span)? {
         return Ok(None);
     }
-    let (array, note) = npy::open_npz(&span)?;
-    Ok(Some((Box::new(array), note)))
+    Ok(Some(Box::new(npy::open_npz(&span)?)))
 }
 
-/// What a folder without images holds.
-pub(super) fn in_folder(path: &Path) -> Result<Found> {
+/// What a folder without images holds; `None` where it is `archives` that are named by themselves.
+///
+/// # Errors
+/// Nothing that is read: a line says what it is and what to do.
+pub(super) fn in_folder(
+    path: &Path,
+    archives: &[String],
+    passed: &PassedOver,
+) -> Result<Option<Box<dyn Part>>> {
     let mut files = Vec::new();
     list(path, Path::new(""), DEPTH, &mut files);
     files.sort_unstable();
-    among(path, &Dir(path.to_path_buf(), files))
+    let dir = Dir(path.to_path_buf(), files);
+    if let Some(found) = among(path, &dir)? {
+        return Ok(Some(found));
+    }
+    let is_read = |name: &String| {
+        let span = Span::whole(&path.join(name));
+        span.is_ok_and(|span| container::is_readable(&span))
+    };
+    match archives.iter().any(is_read) {
+        true => Ok(None),
+        false => Err(container::nothing_in(path, &dir.names(), false, passed, |i| dir.head(i))),
+    }
 }
 
 fn list(root: &Path, below: &Path, depth: usize, files: &mut Vec<String>) {
@@ -125,7 +146,7 @@ fn list(root: &Path, below: &Path, depth: usize, files: &mut Vec<String>) {
     let Ok(entries) = fs::read_dir(root.join(below)) else { return };
     for entry in entries.flatten() {
         let name = below.join(entry.file_name());
-        if super::folder::is_hidden(&entry.file_name().to_string_lossy()) || files.len() >= MOST {
+        if super::kind::is_hidden(&entry.file_name().to_string_lossy()) || files.len() >= MOST {
             continue;
         }
         match fs::metadata(entry.path()) {
@@ -136,57 +157,60 @@ fn list(root: &Path, below: &Path, depth: usize, files: &mut Vec<String>) {
     }
 }
 
-fn in_tar(path: &Path, archived: Archived) -> Result<Found> {
-    match archived.images() {
-        Ok(images) => Ok((Box::new(images), None)),
-        Err(others) => among(path, &others),
+fn in_tar(path: &Path, archived: Archived) -> Result<Box<dyn Part>> {
+    let others = match archived.images() {
+        Ok(images) => return Ok(Box::new(images)),
+        Err(others) => others,
+    };
+    if let Some(found) = among(path, &others)? {
+        return Ok(found);
     }
+    Err(container::nothing_in(path, &others.names(), true, &others.passed, |i| others.head(i)))
 }
 
 /// Batches, an array or tables among files none of which is an image.
-fn among(path: &Path, files: &dyn Files) -> Result<Found> {
+fn among(path: &Path, files: &dyn Files) -> Result<Option<Box<dyn Part>>> {
     let names = files.names();
-    if let Some((taken, note)) = cifar::batches(&names) {
-        let spans = taken.into_iter().map(|i| files.open(i)).collect::<Result<Vec<_>>>()?;
-        return Ok((Box::new(cifar::open(path, spans)?), Some(note)));
+    let open = |taken: Vec<usize>| taken.into_iter().map(|i| files.open(i)).collect::<Result<Vec<_>>>();
+    if let Some(Chosen { taken, name, passed }) = cifar::batches(&names) {
+        return Ok(Some(Box::new(cifar::open(path, open(taken)?)?.chosen(name, passed))));
     }
     let ending = |end: &str| -> Vec<usize> {
         (0..names.len()).filter(|&i| names[i].to_lowercase().ends_with(end)).collect()
     };
-    if let Some((taken, note)) = tables(&names, &ending(".parquet")) {
-        let spans = taken.into_iter().map(|i| files.open(i)).collect::<Result<Vec<_>>>()?;
-        return Ok((Box::new(parquet::open(path, &spans)?), note));
+    if let Some(Chosen { taken, name, passed }) = tables(&names, &ending(".parquet")) {
+        return Ok(Some(Box::new(parquet::open(path, &open(taken)?)?.chosen(name, passed))));
     }
     match *ending(".npy") {
-        [] => {}
+        [] => Ok(None),
         [one] => {
-            let (span, name) = (files.open(one)?, names[one]);
-            return Ok((Box::new(npy::open(path, &span)?), Some(format!("its array {name}"))));
+            let array = npy::open(path, &files.open(one)?)?;
+            Ok(Some(Box::new(array.chosen(names[one].to_string(), PassedOver::new()))))
         }
         ref several => {
             let held: Vec<&str> = several.iter().take(8).map(|&i| names[i]).collect();
-            let what = format!("{} arrays ({}): name one of them", several.len(), held.join(", "));
-            return Err(Error::file(path, what));
+            let what = format!("no pictures in it, but {} arrays: name one of them ({})", several.len(), held.join(", "));
+            Err(Error::file(path, what))
         }
     }
-    Err(container::nothing_in(path, &names, |i| files.head(i)))
 }
 
-/// Of parquet files the training ones, and what is to be said of them; all where no name tells of a split.
-fn tables(names: &[&str], found: &[usize]) -> Option<(Vec<usize>, Option<String>)> {
-    let word = |i: usize, words: &[&str]| {
-        let name = names[i].to_lowercase();
-        let parts: Vec<&str> = name.split(|c: char| !c.is_alphanumeric()).collect();
-        words.iter().any(|word| parts.contains(word))
+/// Of parquet files the training ones; all where no name tells of a split.
+fn tables(names: &[&str], found: &[usize]) -> Option<Chosen> {
+    let is_train = |i: &usize| {
+        let name = names[*i].to_lowercase();
+        let mut words = name.split(|c: char| !c.is_alphanumeric());
+        words.any(|word| matches!(word, "train" | "training"))
     };
-    let train: Vec<usize> = found.iter().copied().filter(|&i| word(i, &["train", "training"])).collect();
-    match (found, train.as_slice()) {
-        ([], _) => None,
-        (all, []) => Some((all.to_vec(), None)),
-        (all, some) if some.len() == all.len() => Some((train, None)),
-        (_, some) => {
-            let note = format!("its {} training parquet files, not {} others", some.len(), found.len() - some.len());
-            Some((train, Some(note)))
-        }
-    }
+    let train: Vec<usize> = found.iter().copied().filter(is_train).collect();
+    let taken = if train.is_empty() { found.to_vec() } else { train };
+    let base = |i: usize| names[i].rsplit('/').next().unwrap_or(names[i]);
+    let name = match taken.as_slice() {
+        [] => return None,
+        [one] => base(*one).to_string(),
+        [first, .., last] => format!("{} to {}", base(*first), base(*last)),
+    };
+    let mut passed = PassedOver::new();
+    found.iter().filter(|i| !taken.contains(i)).for_each(|&i| passed.add("parquet files of other splits", names[i]));
+    Some(Chosen { taken, name, passed })
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::array::{Array, Form, Number, shape_text, wrong};
 use super::span::Span;
+use super::PassedOver;
 use super::unzip::Entries;
 use crate::Result;
 
@@ -25,7 +26,7 @@ impl Header {
     /// Reads a header, `{'descr': '|u1', 'fortran_order': False, 'shape': (2, 32, 32, 3), }`.
     pub fn read(head: &[u8]) -> Option<Header> {
         let rest = head.strip_prefix(MAGIC)?;
-        let (len, from) = match *rest {
+        let (len, from): (u64, u64) = match *rest {
             [1, _, a, b, ..] => (u64::from(u16::from_le_bytes([a, b])), 10),
             [2 | 3, _, a, b, c, d, ..] => (u64::from(u32::from_le_bytes([a, b, c, d])), 12),
             _ => return None,
@@ -94,11 +95,11 @@ pub(super) fn is_npz(span: &Span) -> Result<bool> {
         && head.get(26..28).and_then(name).is_some_and(|name| name.ends_with(b".npy")))
 }
 
-/// The images in an `.npz`, and what is to be said of which were taken.
+/// The images in an `.npz`: its only array of images, or of several the training one.
 ///
 /// # Errors
 /// No array of images, or several of which none is the training one; a broken file.
-pub(super) fn open_npz(span: &Span) -> Result<(Array, Option<String>)> {
+pub(super) fn open_npz(span: &Span) -> Result<Array> {
     let input = span.name.clone();
     let zip = Entries::open(span)?;
     let mut held = Vec::new();
@@ -116,35 +117,40 @@ pub(super) fn open_npz(span: &Span) -> Result<(Array, Option<String>)> {
     let all = held.join(", ");
     let is_images = |one: &&(String, usize, Header)| one.2.images().is_ok();
     let of_images: Vec<_> = images.iter().filter(is_images).collect();
-    let (taken, note) = match of_images.as_slice() {
+    let taken = match of_images.as_slice() {
         [] => {
             // One that has images' dimensions, but not their type or a clear shape, says why.
-            let near: Vec<_> = images.iter().filter(|one| matches!(one.2.shape.len(), 3 | 4)).collect();
+            let near: Vec<_> = images.iter().filter(|one| matches!(one.2.shape.len(), 2..=5)).collect();
             return Err(match near.as_slice() {
-                [(name, _, header)] => wrong(span, name, header.images().unwrap_err()),
+                [(name, _, header)] if header.shape.len() > 2 || images.len() == 1 => {
+                    wrong(span, name, header.images().unwrap_err())
+                }
                 _ => span.wrong(format!("no array of images in it; it holds {all}")),
             });
         }
-        [one] => (*one, None),
-        several => {
-            let word = |name: &str, word: &str| name.to_lowercase().split(|c: char| !c.is_alphabetic()).any(|w| w == word);
-            let tests = ["test", "val", "valid", "validation"];
-            let train: Vec<_> = several.iter().filter(|one| word(&one.0, "train")).collect();
-            let others = several.iter().filter(|one| tests.iter().any(|test| word(&one.0, test)));
-            match train.as_slice() {
-                [one] if others.count() + 1 == several.len() => {
-                    let others: Vec<_> =
-                        several.iter().filter(|other| other.0 != one.0).map(|other| other.0.as_str()).collect();
-                    (**one, Some(format!("its array {}, not {}", one.0, others.join(", "))))
-                }
-                _ => {
-                    let what = format!("several arrays of images ({all}): save the one you mean with np.save");
-                    return Err(span.wrong(what));
-                }
-            }
-        }
+        [one] => *one,
+        several => training(several).ok_or_else(|| {
+            span.wrong(format!("several arrays of images in it ({all}): np.save the one that you mean"))
+        })?,
     };
     let (name, i, header) = taken;
     let array = header.open(&input, &zip.open_entry(name, *i)?, name)?;
-    Ok((array, note))
+    if of_images.len() == 1 {
+        return Ok(array);
+    }
+    let mut passed = PassedOver::new();
+    of_images.iter().filter(|one| one.0 != *name).for_each(|one| passed.add("arrays of other splits", &one.0));
+    Ok(array.chosen(name.clone(), passed))
+}
+
+/// Of several arrays the one whose name has the word `train`, where all others are of other splits: `x_train`, `train_images`.
+fn training<'a>(several: &[&'a (String, usize, Header)]) -> Option<&'a (String, usize, Header)> {
+    let is = |one: &(String, usize, Header), words: &[&str]| {
+        let name = one.0.to_lowercase();
+        name.split(|c: char| !c.is_alphabetic()).any(|part| words.contains(&part))
+    };
+    let mut train = several.iter().filter(|one| is(one, &["train", "training"]));
+    let (only, none) = (train.next()?, train.next());
+    let others = several.iter().filter(|one| is(one, &["test", "val", "valid", "validation"])).count();
+    (none.is_none() && others + 1 == several.len()).then_some(*only)
 }

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::folder::{is_hidden, is_picture};
+use super::kind::{Kind, Sorter, is_hidden};
+use super::sniff::HEAD;
 use super::span::Span;
-use super::{MAX_ENCODED, Part, PassedOver, Raw, Walk};
+use super::{MAX_ENCODED, Part, PassedOver, Raw};
 use crate::{Error, Result};
 
 /// A file in an archive.
@@ -15,6 +16,15 @@ pub(super) struct Member {
     pub name: String,
     pub from: u64,
     pub len: u64,
+}
+
+/// What was chosen of the files in a folder or an archive.
+pub(super) struct Chosen {
+    pub taken: Vec<usize>,
+    /// What it is called.
+    pub name: String,
+    /// What it was chosen from.
+    pub passed: PassedOver,
 }
 
 /// Files that lie in one file as they are, by name.
@@ -38,21 +48,24 @@ impl Archived {
     }
 
     /// Its images, if there are any; the rest is passed over.
-    pub fn images(self) -> Result<Packed, Archived> {
-        let is_image =
-            |name: &str| !name.split('/').any(is_hidden) && is_picture(Path::new(name), Walk::Recursive);
-        if !self.members.iter().any(|member| is_image(&member.name)) {
-            return Err(self);
+    pub fn images(mut self) -> Result<Packed, Archived> {
+        let mut sorter = Sorter::default();
+        let mut images = Vec::new();
+        for member in self.members.iter().filter(|member| !member.name.split('/').any(is_hidden)) {
+            // What cannot be read is no image.
+            let head = || self.open(member).and_then(|span| span.head(HEAD as u64)).unwrap_or_default();
+            match sorter.kind(&member.name, head) {
+                Kind::Image => images.push(member.clone()),
+                Kind::Idx => sorter.passed_over.add("IDX files", &member.name),
+                Kind::Archive => sorter.passed_over.add("archives", &member.name),
+                Kind::Other => {}
+            }
         }
-        let Archived { span, members, mut passed } = self;
-        let (images, others): (Vec<_>, Vec<_>) =
-            members.into_iter().partition(|member| is_image(&member.name));
-        for other in others.iter().filter(|other| !other.name.split('/').any(is_hidden)) {
-            let extension = Path::new(&other.name).extension().map(|e| e.to_string_lossy().to_lowercase());
-            let reason = extension.map_or("without extension".into(), |extension| format!(".{extension}"));
-            passed.add(&reason, &other.name);
+        self.passed.merge(&sorter.passed_over);
+        match images.is_empty() {
+            true => Err(self),
+            false => Ok(Packed::new(self.span, images, self.passed)),
         }
-        Ok(Packed { span, images, passed })
     }
 }
 
@@ -61,11 +74,18 @@ pub(super) struct Packed {
     span: Span,
     images: Vec<Member>,
     passed: PassedOver,
+    taken: Option<String>,
 }
 
 impl Packed {
     pub fn new(span: Span, images: Vec<Member>, passed: PassedOver) -> Packed {
-        Packed { span, images, passed }
+        Packed { span, images, passed, taken: None }
+    }
+
+    /// The same, chosen of several.
+    pub fn chosen(mut self, name: String, passed: PassedOver) -> Packed {
+        self.passed.merge(&passed);
+        Packed { taken: Some(name), ..self }
     }
 }
 
@@ -95,6 +115,10 @@ impl Part for Packed {
     fn version(&self, i: usize) -> Result<(String, Option<SystemTime>)> {
         let (_, changed) = self.span.stamp;
         Ok((self.images[i].len.to_string(), Some(changed)))
+    }
+
+    fn taken(&self) -> Option<&str> {
+        self.taken.as_deref()
     }
 
     fn passed_over(&self) -> &PassedOver {

@@ -79,8 +79,9 @@ impl Span {
 
     /// The last `n` bytes; fewer where there are no more.
     pub fn tail(&self, n: u64) -> Result<Vec<u8>> {
-        let mut bytes = vec![0; n.min(self.len) as usize];
-        self.read_exact_at(&mut bytes, self.len - bytes.len() as u64)?;
+        let n = n.min(self.len);
+        let mut bytes = vec![0; n as usize];
+        self.read_exact_at(&mut bytes, self.len - n)?;
         Ok(bytes)
     }
 

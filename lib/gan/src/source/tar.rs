@@ -19,7 +19,7 @@ pub(super) fn is_tar(head: &[u8]) -> bool {
     let mut header = ::tar::Header::new_old();
     header.as_mut_bytes().copy_from_slice(block);
     let blank = |at: usize| (148..156).contains(&at);
-    let sum = block.iter().enumerate().map(|(at, &byte)| if blank(at) { 32 } else { u32::from(byte) }).sum();
+    let sum: u32 = block.iter().enumerate().map(|(at, &byte)| if blank(at) { 32 } else { u32::from(byte) }).sum();
     block[0] != 0 && header.cksum().is_ok_and(|told| told == sum)
 }
 

@@ -1,6 +1,7 @@
 //! Entries of zips, whatever they are packed by; and zips as archives of files that are no images by themselves.
 
 use std::io::{self, BufReader, Read};
+use std::path::Path;
 
 use ::zip::result::{ZipError, ZipResult};
 use ::zip::{CompressionMethod, ZipArchive};
@@ -18,9 +19,33 @@ pub(super) fn unread(archive: &ZipArchive<SharedFile>, i: usize) -> ZipResult<Op
     Ok(match entry.compression() {
         // AES has a method of its own in front of the real one.
         _ if entry.encrypted() => Some(format!("encrypted: {mend}")),
-        method if !reads_method(method) => Some(format!("packed with {}: {mend}", method_name(method))),
+        method if !reads_method(method) => {
+            Some(format!("packed with {}, which is not read: {mend}", method_name(method)))
+        }
         _ => None,
     })
+}
+
+/// Looks whether any of the images can be read, by how they are packed.
+///
+/// # Errors
+/// None can: one line for all.
+pub(super) fn any_is_read(
+    path: &Path,
+    archive: &ZipArchive<SharedFile>,
+    images: &[(String, usize)],
+) -> Result<()> {
+    let mut reason = None;
+    for (name, i) in images {
+        match unread(archive, *i).map_err(|e| Error::file(path.join(name), e.to_string()))? {
+            Some(why) => reason.get_or_insert(why),
+            None => return Ok(()),
+        };
+    }
+    let Some(why) = reason else { return Ok(()) };
+    let n = images.len();
+    let are = if n == 1 { "its image is".to_string() } else { format!("all of its {n} images are") };
+    Err(Error::file(path, format!("{are} {why}")))
 }
 
 /// The bytes of entry `i`, and the most of them that there can be. An error in the end where their checksum is wrong.
