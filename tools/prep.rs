@@ -130,10 +130,18 @@ fn options(args: &Args, source: &Source) -> Result<Options> {
     let native = source.native().is_some();
     let size = args.size.map(usize::from).or((!native).then_some(SIZE));
     if size.is_none() && args.filter.is_some() {
-        return Err(Usage("--filter needs --size: IDX pictures and arrays keep their native size".into()).into());
+        return Err(
+            Usage("--filter needs --size: IDX pictures and arrays keep their native size".into()).into()
+        );
     }
     let fit = Fit { crop: args.crop.map(usize::from), size, filter: args.filter.unwrap_or_default() };
-    Ok(Options { fit, grey: args.gray || source.is_gray(), dtype: args.dtype, split: args.split, strict: args.strict })
+    Ok(Options {
+        fit,
+        grey: args.gray || source.is_gray(),
+        dtype: args.dtype,
+        split: args.split,
+        strict: args.strict,
+    })
 }
 
 fn output(args: &Args, source: &Source, options: &Options) -> Result<PathBuf> {

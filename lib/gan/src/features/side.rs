@@ -8,7 +8,7 @@ use crate::frechet::Gaussian;
 use crate::layer::Precision;
 use crate::progress::Progress;
 use crate::stats::Stats;
-use crate::{Error, Result};
+use crate::{Error, Result, source};
 
 /// One side.
 pub enum Side {
@@ -51,6 +51,10 @@ impl Side {
     /// # Errors
     /// It is none of these, or broken.
     pub fn open(path: &Path) -> Result<Side> {
+        // Samples are published as arrays in an .npz, too.
+        if source::is_npz_of_images(path) {
+            return Ok(Side::Pictures(Box::new(Pictures::open(path)?)));
+        }
         let npz = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npz"));
         Ok(match npz {
             true => Side::Stats(path.to_path_buf(), Box::new(Stats::read(path)?)),

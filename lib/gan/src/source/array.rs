@@ -56,7 +56,9 @@ impl Form {
             }
             [n, h, w] => (n, h, w, 1, Order::ChannelsLast),
             [_, 1 | 3, _, 1 | 3] => {
-                return Err(format!("its shape {told} may be channels first or last: give images another size"));
+                return Err(format!(
+                    "its shape {told} may be channels first or last: give images another size"
+                ));
             }
             [n, h, w, c @ (1 | 3)] => (n, h, w, c, Order::ChannelsLast),
             [n, c @ (1 | 3), h, w] => (n, h, w, c, Order::ChannelsFirst),
@@ -280,7 +282,6 @@ impl Array {
         }
         panic!("image {i} past the last");
     }
-
 }
 
 /// An array in Fortran's order (the first axis fastest) in C's order, in a temporary file.

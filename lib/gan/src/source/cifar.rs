@@ -42,7 +42,8 @@ fn named(name: &str) -> Option<(Split, u32)> {
 pub(super) fn batches(names: &[&str]) -> Option<Chosen> {
     let mut found: Vec<_> = (0..names.len()).filter_map(|i| Some((named(names[i])?, i))).collect();
     found.sort_unstable_by_key(|&((_, number), i)| (number, i));
-    let of = |split| found.iter().filter(move |&&((s, _), _)| s == split).map(|&(_, i)| i).collect::<Vec<_>>();
+    let of =
+        |split| found.iter().filter(move |&&((s, _), _)| s == split).map(|&(_, i)| i).collect::<Vec<_>>();
     let kinds = [Split::Train, Split::Unlabeled, Split::Test].map(of);
     let taken = kinds.into_iter().find(|files| !files.is_empty())?;
     let base = |i: usize| names[i].rsplit('/').next().unwrap_or(names[i]);
@@ -135,7 +136,8 @@ fn pickled(span: &Span) -> Result<Option<(Block, Form)>> {
         }
         _ => Form::of_shape(&shape).map_err(|what| span.wrong(what))?,
     };
-    let stride = (form.width as u64).checked_mul(form.height as u64).and_then(|n| n.checked_mul(form.channels as u64));
+    let stride =
+        (form.width as u64).checked_mul(form.height as u64).and_then(|n| n.checked_mul(form.channels as u64));
     let stride = stride.filter(|&stride| stride.checked_mul(count as u64) == Some(data.len));
     let Some(stride) = stride else {
         let what = format!("damaged: data of {} bytes for the shape {}", data.len, shape_text(&shape));

@@ -31,10 +31,18 @@ const CONVERT: &str = "an image of a format that is not read: convert it to PNG"
 
 /// Kinds told by bytes at fixed places, the first that fits.
 const KNOWN: &[Known] = &[
-    known(0, b"version https://git-lfs", "a Git LFS pointer, not the file itself: run git lfs pull where it was cloned"),
+    known(
+        0,
+        b"version https://git-lfs",
+        "a Git LFS pointer, not the file itself: run git lfs pull where it was cloned",
+    ),
     known(0, b"7z\xBC\xAF\x27\x1C", "a 7z archive: unpack it (7z x FILE) and name the folder"),
     known(0, b"Rar!\x1A\x07", "a RAR archive: unpack it (unrar x FILE) and name the folder"),
-    known(0, b"PK\x07\x08", "the first part of a split zip: join the parts (zip -s 0 FILE.zip --out whole.zip) and name that"),
+    known(
+        0,
+        b"PK\x07\x08",
+        "the first part of a split zip: join the parts (zip -s 0 FILE.zip --out whole.zip) and name that",
+    ),
     known(0, b"MSCF", "a Windows cabinet: unpack it (cabextract FILE) and name the folder"),
     known(0, b"070701", "a cpio archive: unpack it (cpio -id < FILE) and name the folder"),
     known(0, b"!<arch>", "an ar archive or a Debian package: unpack it (ar x FILE) and name the folder"),
@@ -44,13 +52,37 @@ const KNOWN: &[Known] = &[
     known(0, b"\x04\x22\x4D\x18", "packed by LZ4: unpack it first (unlz4 FILE)"),
     known(0, b"LZIP", "packed by lzip: unpack it first (lzip -d FILE)"),
     known(0, b"\x5D\0\0", "packed by LZMA: unpack it first (unlzma FILE)"),
-    known(16, b"\xDE\xC0\xEF\xBE", "an LMDB database (LSUN's are): export its images into a folder (LSUN: python data.py export) and name that"),
+    known(
+        16,
+        b"\xDE\xC0\xEF\xBE",
+        "an LMDB database (LSUN's are): export its images into a folder (LSUN: python data.py export) and name that",
+    ),
     known(0, b"SQLite format 3\0", "an SQLite database: export its images into a folder and name that"),
-    known(0, b"\x89HDF\r\n\x1A\n", "an HDF5 file: save its images as an array, np.save('images.npy', h5py.File(FILE)[KEY][:]), and name that"),
-    known(0, b"MATLAB 7.3 MAT-file", "a MATLAB file (HDF5): save its images as an array, np.save('images.npy', h5py.File(FILE)[KEY][:]), and name that"),
-    known(0, b"MATLAB 5.0 MAT-file", "a MATLAB file (SVHN's are): np.save('images.npy', scipy.io.loadmat(FILE)['X'].transpose(3, 0, 1, 2)), and name that"),
-    known(0, b"ARROW1", "an Arrow file: datasets.Dataset.from_file(FILE).to_parquet('images.parquet'), and name that"),
-    known(0, b"\xFF\xFF\xFF\xFF", "an Arrow stream (Hugging Face's cache): datasets.Dataset.from_file(FILE).to_parquet('images.parquet'), and name that"),
+    known(
+        0,
+        b"\x89HDF\r\n\x1A\n",
+        "an HDF5 file: save its images as an array, np.save('images.npy', h5py.File(FILE)[KEY][:]), and name that",
+    ),
+    known(
+        0,
+        b"MATLAB 7.3 MAT-file",
+        "a MATLAB file (HDF5): save its images as an array, np.save('images.npy', h5py.File(FILE)[KEY][:]), and name that",
+    ),
+    known(
+        0,
+        b"MATLAB 5.0 MAT-file",
+        "a MATLAB file (SVHN's are): np.save('images.npy', scipy.io.loadmat(FILE)['X'].transpose(3, 0, 1, 2)), and name that",
+    ),
+    known(
+        0,
+        b"ARROW1",
+        "an Arrow file: datasets.Dataset.from_file(FILE).to_parquet('images.parquet'), and name that",
+    ),
+    known(
+        0,
+        b"\xFF\xFF\xFF\xFF",
+        "an Arrow stream (Hugging Face's cache): datasets.Dataset.from_file(FILE).to_parquet('images.parquet'), and name that",
+    ),
     known(0, b"PAR1", "a broken or encrypted parquet: fetch it again"),
     known(0, b"PARE", "an encrypted parquet: write it again without a key"),
     known(0, b"ORC", "an ORC table: save its images into a folder and name that"),
@@ -77,8 +109,16 @@ const KNOWN: &[Known] = &[
     known(4, b"mdat", VIDEO),
     known(0, b"\xFF\x0A", "JPEG XL, which is not read: convert it to PNG (djxl FILE x.png)"),
     known(0, b"\0\0\0\x0CJXL ", "JPEG XL, which is not read: convert it to PNG (djxl FILE x.png)"),
-    known(0, b"\0\0\0\x0CjP  ", "JPEG 2000, which is not read: convert it to PNG (opj_decompress -i FILE -o x.png)"),
-    known(0, b"\xFF\x4F\xFF\x51", "JPEG 2000, which is not read: convert it to PNG (opj_decompress -i FILE -o x.png)"),
+    known(
+        0,
+        b"\0\0\0\x0CjP  ",
+        "JPEG 2000, which is not read: convert it to PNG (opj_decompress -i FILE -o x.png)",
+    ),
+    known(
+        0,
+        b"\xFF\x4F\xFF\x51",
+        "JPEG 2000, which is not read: convert it to PNG (opj_decompress -i FILE -o x.png)",
+    ),
     known(0, b"8BPS", "a Photoshop file: save it as PNG"),
     known(0, b"\0\0\x01\0", "an icon, which is not read: convert it to PNG"),
     known(0, b"\x76\x2F\x31\x01", CONVERT),
@@ -119,8 +159,12 @@ pub(super) fn describe(head: &[u8], name: &str) -> Option<String> {
     if let Some((whole, _)) = part_of(&lower) {
         let whole = &file[..whole.len()];
         return Some(match lower.contains(".7z.") {
-            true => format!("a part of a 7z archive: have all its parts in one folder, 7z x {whole}.001, and name what comes of it"),
-            false => format!("a part of {whole}: have all its parts in one folder, cat {whole}.* > {whole}, and name that"),
+            true => format!(
+                "a part of a 7z archive: have all its parts in one folder, 7z x {whole}.001, and name what comes of it"
+            ),
+            false => format!(
+                "a part of {whole}: have all its parts in one folder, cat {whole}.* > {whole}, and name that"
+            ),
         });
     }
     let fits = |one: &&Known| head.get(one.at..).is_some_and(|rest| rest.starts_with(one.bytes));
@@ -165,7 +209,9 @@ fn binary(head: &[u8], file: &str, lower: &str) -> Option<String> {
             _ if holds(b"\"gantools\"") && holds(b"\"images\"") => "a shard already: give it to train".into(),
             _ if holds(b"\"adam_") => "a state of train's: train --resume reads it".into(),
             _ if holds(b"\"gantools\"") => "weights of train's: give a generator to sample".into(),
-            _ => "safetensors of another program: weights, or tensors to save as an array with np.save".into(),
+            _ => {
+                "safetensors of another program: weights, or tensors to save as an array with np.save".into()
+            }
         });
     }
     if let [0x80, 2..=5, ..] = head {
@@ -189,7 +235,9 @@ fn binary(head: &[u8], file: &str, lower: &str) -> Option<String> {
                 .into(),
         );
     }
-    head.iter().all(|&byte| byte == 0).then(|| "nothing but zeros: a download that was never filled: fetch it again".into())
+    head.iter()
+        .all(|&byte| byte == 0)
+        .then(|| "nothing but zeros: a download that was never filled: fetch it again".into())
 }
 
 fn torch(file: &str) -> String {
@@ -232,9 +280,12 @@ fn page(text: &str) -> Option<String> {
         });
     }
     if begins(&["{", "["]) {
-        let error = ["\"error\"", "\"message\"", "\"detail\"", "\"errors\""].iter().any(|word| lower.contains(word));
+        let error =
+            ["\"error\"", "\"message\"", "\"detail\"", "\"errors\""].iter().any(|word| lower.contains(word));
         return Some(match error && begins(&["{"]) {
-            true => "a server's message (JSON), not the download: look at it, and fetch the file again".into(),
+            true => {
+                "a server's message (JSON), not the download: look at it, and fetch the file again".into()
+            }
             false => "JSON, not images".into(),
         });
     }
@@ -255,8 +306,11 @@ fn table(text: &str, file: &str) -> String {
     let cut = text.len() + 8 > HEAD as usize && text.lines().count() < 3;
     match () {
         // A label and side² values.
-        _ if numbers == values.len() && (side >= 8 && side * side + 1 == values.len() || cut && numbers > 200) => {
-            let (side, skip) = (if cut { 28 } else { side }, usize::from(text.starts_with(char::is_alphabetic)));
+        _ if numbers == values.len()
+            && (side >= 8 && side * side + 1 == values.len() || cut && numbers > 200) =>
+        {
+            let (side, skip) =
+                (if cut { 28 } else { side }, usize::from(text.starts_with(char::is_alphabetic)));
             format!(
                 "images as a table (MNIST as CSV): a = np.loadtxt('{file}', delimiter=',', skiprows={skip}, dtype='uint8'); \
                  np.save('images.npy', a[:, 1:].reshape(-1, {side}, {side})), and name images.npy"
@@ -277,8 +331,10 @@ pub(super) fn not_read(span: &Span) -> Error {
             let name = span.name.to_string_lossy().into_owned();
             let said = describe(&head, &name);
             // What a packed file holds says more than that it is packed.
-            let inner = Packing::of(&head).map(|packing| packing.head(span, HEAD)).filter(|inner| !inner.is_empty());
-            let inner = inner.and_then(|inner| describe(&inner, name.rsplit_once('.').map_or(&name, |(stem, _)| stem)));
+            let inner =
+                Packing::of(&head).map(|packing| packing.head(span, HEAD)).filter(|inner| !inner.is_empty());
+            let inner = inner
+                .and_then(|inner| describe(&inner, name.rsplit_once('.').map_or(&name, |(stem, _)| stem)));
             match (said, inner) {
                 (Some(said), Some(inner)) => span.wrong(format!("{said}; what is in it is {inner}")),
                 (said, _) => span.wrong(said.unwrap_or_else(unknown)),
@@ -340,7 +396,9 @@ pub(super) fn zip_error(span: &Span, e: &ZipError) -> Error {
     let end = tail.windows(6).rposition(|window| window.starts_with(b"PK\x05\x06"));
     if end.is_some_and(|at| tail[at + 4..at + 6] != [0, 0] && tail[at + 4..at + 6] != [0xFF, 0xFF]) {
         let file = span.name.file_name().unwrap_or_default().to_string_lossy();
-        return span.wrong(format!("the last part of a split zip: join the parts (zip -s 0 {file} --out whole.zip) and name that"));
+        return span.wrong(format!(
+            "the last part of a split zip: join the parts (zip -s 0 {file} --out whole.zip) and name that"
+        ));
     }
     match e {
         ZipError::Io(e) => span.wrong(format!("a broken or incomplete zip ({e}): fetch it again")),

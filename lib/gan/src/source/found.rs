@@ -189,7 +189,11 @@ fn among(path: &Path, files: &dyn Files) -> Result<Option<Box<dyn Part>>> {
         }
         ref several => {
             let held: Vec<&str> = several.iter().take(8).map(|&i| names[i]).collect();
-            let what = format!("no pictures in it, but {} arrays: name one of them ({})", several.len(), held.join(", "));
+            let what = format!(
+                "no pictures in it, but {} arrays: name one of them ({})",
+                several.len(),
+                held.join(", ")
+            );
             Err(Error::file(path, what))
         }
     }
@@ -211,6 +215,9 @@ fn tables(names: &[&str], found: &[usize]) -> Option<Chosen> {
         [first, .., last] => format!("{} to {}", base(*first), base(*last)),
     };
     let mut passed = PassedOver::new();
-    found.iter().filter(|i| !taken.contains(i)).for_each(|&i| passed.add("parquet files of other splits", names[i]));
+    found
+        .iter()
+        .filter(|i| !taken.contains(i))
+        .for_each(|&i| passed.add("parquet files of other splits", names[i]));
     Some(Chosen { taken, name, passed })
 }

@@ -32,8 +32,8 @@ use std::time::SystemTime;
 use sha2::{Digest, Sha256};
 
 pub use self::passed_over::PassedOver;
-pub use self::split::Split;
 use self::split::List;
+pub use self::split::Split;
 use self::{demo::Demo, folder::Folder, idx::Idx, zip::Zip};
 use crate::picture::{Picture, SixteenBit, decode_as, is_sixteen_bit_grey};
 use crate::{Error, Result, atomic};
@@ -315,6 +315,11 @@ impl Source {
         }
         Ok(Fingerprint { digest: hex(&digest.finalize()), changed })
     }
+}
+
+/// Whether `path` is an `.npz` that holds images and no statistics of them: an array of three or four dimensions, and no covariance.
+pub(crate) fn is_npz_of_images(path: &Path) -> bool {
+    npy::is_npz_of_images(path).unwrap_or(false)
 }
 
 /// Bytes in hexadecimal.

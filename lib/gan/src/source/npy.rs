@@ -1,10 +1,11 @@
 //! numpy's `.npy` and `.npz` of images. (`.npz` of statistics are `crate::stats`' work.)
 
+use std::fs;
 use std::path::Path;
 
+use super::PassedOver;
 use super::array::{Array, Form, Number, shape_text, wrong};
 use super::span::Span;
-use super::PassedOver;
 use super::unzip::Entries;
 use crate::Result;
 
@@ -50,14 +51,18 @@ impl Header {
         let big = order == ">" || (order == "=" && cfg!(target_endian = "big"));
         Ok(match kind {
             "u1" => Number::U8,
-            "i1" | "u2" | "i2" | "u4" | "i4" | "u8" | "i8" => {
-                Number::Int { bytes: usize::from(kind.as_bytes()[1] - b'0'), signed: kind.starts_with('i'), big }
-            }
+            "i1" | "u2" | "i2" | "u4" | "i4" | "u8" | "i8" => Number::Int {
+                bytes: usize::from(kind.as_bytes()[1] - b'0'),
+                signed: kind.starts_with('i'),
+                big,
+            },
             "f2" | "f4" | "f8" => Number::Float { bytes: usize::from(kind.as_bytes()[1] - b'0'), big },
             "O" => {
-                return Err("a pickled Python object, not numbers: of images, np.save an array of uint8; of \
+                return Err(
+                    "a pickled Python object, not numbers: of images, np.save an array of uint8; of \
                             statistics, np.savez with mu=… and sigma=…"
-                    .into());
+                        .into(),
+                );
             }
             "b1" => return Err("true and false, not colors: np.save(255 * array.astype('uint8'))".into()),
             _ => return Err(format!("numbers of type {}, which are no colors", self.descr)),
@@ -102,18 +107,7 @@ pub(super) fn is_npz(span: &Span) -> Result<bool> {
 pub(super) fn open_npz(span: &Span) -> Result<Array> {
     let input = span.name.clone();
     let zip = Entries::open(span)?;
-    let mut held = Vec::new();
-    let mut images = Vec::new();
-    for (name, i) in zip.names()? {
-        let Some(array) = name.strip_suffix(".npy") else {
-            held.push(name);
-            continue;
-        };
-        let header = Header::read(&zip.head(i, HEADER)?);
-        let header = header.ok_or_else(|| wrong(span, array, "not a .npy array"))?;
-        held.push(format!("{array} {}", shape_text(&header.shape)));
-        images.push((array.to_string(), i, header));
-    }
+    let (images, held) = arrays(&zip, span)?;
     let all = held.join(", ");
     let is_images = |one: &&(String, usize, Header)| one.2.images().is_ok();
     let of_images: Vec<_> = images.iter().filter(is_images).collect();
@@ -139,8 +133,45 @@ pub(super) fn open_npz(span: &Span) -> Result<Array> {
         return Ok(array);
     }
     let mut passed = PassedOver::new();
-    of_images.iter().filter(|one| one.0 != *name).for_each(|one| passed.add("arrays of other splits", &one.0));
+    of_images
+        .iter()
+        .filter(|one| one.0 != *name)
+        .for_each(|one| passed.add("arrays of other splits", &one.0));
     Ok(array.chosen(name.clone(), passed))
+}
+
+/// The arrays in an `.npz`, and what there is, for people.
+fn arrays(zip: &Entries, span: &Span) -> Result<(Vec<(String, usize, Header)>, Vec<String>)> {
+    let (mut arrays, mut held) = (Vec::new(), Vec::new());
+    for (name, i) in zip.names()? {
+        let Some(array) = name.strip_suffix(".npy") else {
+            held.push(name);
+            continue;
+        };
+        let header = Header::read(&zip.head(i, HEADER)?);
+        let header = header.ok_or_else(|| wrong(span, array, "not a .npy array"))?;
+        held.push(format!("{array} {}", shape_text(&header.shape)));
+        arrays.push((array.to_string(), i, header));
+    }
+    Ok((arrays, held))
+}
+
+/// Whether a file is an `.npz` with an array of three or four dimensions and no covariance.
+///
+/// # Errors
+/// A broken one.
+pub(super) fn is_npz_of_images(path: &Path) -> Result<bool> {
+    if fs::metadata(path).is_ok_and(|about| !about.is_file()) {
+        return Ok(false);
+    }
+    let span = Span::whole(path)?;
+    if !is_npz(&span)? {
+        return Ok(false);
+    }
+    let (arrays, _) = arrays(&Entries::open(&span)?, &span)?;
+    let covariance = |name: &str| name.contains("sigma") || name.contains("cov");
+    Ok(arrays.iter().any(|one| matches!(one.2.shape.len(), 3 | 4))
+        && !arrays.iter().any(|one| covariance(&one.0.to_lowercase())))
 }
 
 /// Of several arrays the one whose name has the word `train`, where all others are of other splits: `x_train`, `train_images`.

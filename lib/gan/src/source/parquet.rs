@@ -61,7 +61,8 @@ pub(super) fn open(input: &Path, files: &[Span]) -> Result<Packed> {
         let column = column(reader.metadata(), span)?;
         for group in 0..reader.num_row_groups() {
             let group = reader.get_row_group(group).map_err(broken)?;
-            let ColumnReader::ByteArrayColumnReader(mut values) = group.get_column_reader(column).map_err(broken)?
+            let ColumnReader::ByteArrayColumnReader(mut values) =
+                group.get_column_reader(column).map_err(broken)?
             else {
                 return Err(span.wrong("a parquet whose column of images is not of bytes"));
             };
@@ -108,9 +109,11 @@ fn column(metadata: &ParquetMetaData, span: &Span) -> Result<usize> {
         let beside = paths[*i].strip_suffix(".bytes").map(|start| format!("{start}.path"));
         beside.is_some_and(|beside| paths.contains(&beside))
     };
-    let plain = |i: &usize| ["image", "img", "jpg", "jpeg", "png", "image.bytes"].contains(&paths[*i].as_str());
+    let plain =
+        |i: &usize| ["image", "img", "jpg", "jpeg", "png", "image.bytes"].contains(&paths[*i].as_str());
     let found: Vec<usize> = (0..paths.len()).filter(of_bytes).filter(structs).collect();
-    let found = if found.is_empty() { (0..paths.len()).filter(of_bytes).filter(plain).collect() } else { found };
+    let found =
+        if found.is_empty() { (0..paths.len()).filter(of_bytes).filter(plain).collect() } else { found };
     match found.as_slice() {
         [one] => Ok(*one),
         several => {
@@ -118,7 +121,8 @@ fn column(metadata: &ParquetMetaData, span: &Span) -> Result<usize> {
             let usual = several.iter().find(|&&i| ["image.bytes", "img.bytes"].contains(&paths[i].as_str()));
             usual.copied().ok_or_else(|| {
                 let held = paths.join(", ");
-                let what = if several.is_empty() { "no column of images" } else { "several columns of images" };
+                let what =
+                    if several.is_empty() { "no column of images" } else { "several columns of images" };
                 span.wrong(format!("a parquet with {what} (it has {held}): save its images into a folder"))
             })
         }

@@ -81,7 +81,15 @@ pub(super) fn is_pickle(head: &[u8]) -> bool {
 /// A damaged pickle, or one of something else; no room for what has to be unpacked.
 pub(super) fn data(span: &Span) -> Result<Option<(Vec<usize>, Span)>> {
     let reader = BufReader::with_capacity(1 << 13, span.reader());
-    let mut machine = Machine { reader, at: 0, beside: 0, stack: vec![], marks: vec![], values: vec![], memo: HashMap::new() };
+    let mut machine = Machine {
+        reader,
+        at: 0,
+        beside: 0,
+        stack: vec![],
+        marks: vec![],
+        values: vec![],
+        memo: HashMap::new(),
+    };
     let read = (|| {
         while !machine.step()? {}
         machine.pop()
@@ -90,7 +98,9 @@ pub(super) fn data(span: &Span) -> Result<Option<(Vec<usize>, Span)>> {
     let Value::Dict(items) = &machine.values[root] else { return Ok(None) };
     let is_data = |id: &Id| matches!(&machine.values[*id], Value::Bytes(text, _) if text == "data");
     let found = items.iter().rfind(|(key, _)| is_data(key)).map(|(_, value)| &machine.values[*value]);
-    let Some(Value::Array { shape, bytes: true, fortran: false, data: Some(blob) }) = found else { return Ok(None) };
+    let Some(Value::Array { shape, bytes: true, fortran: false, data: Some(blob) }) = found else {
+        return Ok(None);
+    };
     Ok(Some((shape.clone(), decoded(span, *blob)?)))
 }
 
@@ -226,7 +236,9 @@ impl Machine {
         let text = match n <= TEXT {
             true => {
                 let mut text = vec![0; n as usize];
-                self.reader.read_exact(&mut text).map_err(|_| "a pickle that is cut short: fetch it again")?;
+                self.reader
+                    .read_exact(&mut text)
+                    .map_err(|_| "a pickle that is cut short: fetch it again")?;
                 self.at += n;
                 String::from_utf8_lossy(&text).into_owned()
             }
@@ -460,10 +472,12 @@ impl Machine {
         let Value::Name(name) = self.values[ids[0]] else { return Err(DAMAGED.into()) };
         let arguments = self.tuple(ids[1])?;
         let value = match (name, arguments.as_slice()) {
-            (Name::Reconstruct, _) => Value::Array { shape: vec![], bytes: false, fortran: false, data: None },
-            (Name::Dtype, [kind, ..]) => {
-                Value::Dtype(matches!(&self.values[*kind], Value::Bytes(text, _) if text == "u1" || text == "|u1"))
+            (Name::Reconstruct, _) => {
+                Value::Array { shape: vec![], bytes: false, fortran: false, data: None }
             }
+            (Name::Dtype, [kind, ..]) => Value::Dtype(
+                matches!(&self.values[*kind], Value::Bytes(text, _) if text == "u1" || text == "|u1"),
+            ),
             (Name::FromBuffer, [data, dtype, shape, order]) => {
                 let c = matches!(&self.values[*order], Value::Bytes(text, _) if text == "C");
                 let (shape, data) = (self.shape(*shape)?, self.blob(*data));

@@ -19,7 +19,8 @@ pub(super) fn is_tar(head: &[u8]) -> bool {
     let mut header = ::tar::Header::new_old();
     header.as_mut_bytes().copy_from_slice(block);
     let blank = |at: usize| (148..156).contains(&at);
-    let sum: u32 = block.iter().enumerate().map(|(at, &byte)| if blank(at) { 32 } else { u32::from(byte) }).sum();
+    let sum: u32 =
+        block.iter().enumerate().map(|(at, &byte)| if blank(at) { 32 } else { u32::from(byte) }).sum();
     block[0] != 0 && header.cksum().is_ok_and(|told| told == sum)
 }
 
@@ -63,7 +64,10 @@ fn list(span: Span) -> Result<Archived> {
                 let to = match kind {
                     // A hard link's name is from the tar's root, a symbolic one's from the folder that it lies in.
                     EntryType::Link => clean(&to),
-                    _ => clean(&[name.rsplit_once('/').map_or("", |(folder, _)| folder).as_bytes(), b"/", &to].concat()),
+                    _ => clean(
+                        &[name.rsplit_once('/').map_or("", |(folder, _)| folder).as_bytes(), b"/", &to]
+                            .concat(),
+                    ),
                 };
                 links.push((name, to));
             }

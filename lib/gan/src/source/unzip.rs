@@ -70,7 +70,10 @@ pub(super) fn reader<'a>(
         method => {
             let packed = BufReader::new(archive.by_index_raw(i)?);
             let unpacked = entry(method, packed, most)?;
-            (Box::new(Checked { unpacked: unpacked.take(size.saturating_add(1)), sum: Crc::new(), crc }), most)
+            (
+                Box::new(Checked { unpacked: unpacked.take(size.saturating_add(1)), sum: Crc::new(), crc }),
+                most,
+            )
         }
     })
 }
