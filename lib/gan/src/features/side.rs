@@ -51,8 +51,8 @@ impl Side {
     /// # Errors
     /// It is none of these, or broken.
     pub fn open(path: &Path) -> Result<Side> {
-        // Samples are published as arrays in an .npz, too.
-        if source::is_npz_of_images(path) {
+        // Samples are published as arrays in an .npz, too, and CIFAR in pickles.
+        if source::holds_images(path) {
             return Ok(Side::Pictures(Box::new(Pictures::open(path)?)));
         }
         let npz = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npz"));

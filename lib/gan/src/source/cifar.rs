@@ -20,10 +20,11 @@ enum Split {
 
 /// What a file is by its name, with the number of the batch: `data_batch_1`, `test_batch.bin`, CIFAR-100's `train` and `test.bin`,
 /// `train_data_batch_10`, `train_X.bin`.
-fn named(name: &str) -> Option<(Split, u32)> {
-    let (folder, file) = name.rsplit_once('/').unwrap_or(("", name));
+fn named(name: &Path) -> Option<(Split, u32)> {
+    let file = name.file_name()?.to_str()?;
+    let folder = name.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
     let stem = file.strip_suffix(".bin").unwrap_or(file);
-    let in_cifar_100 = folder.rsplit('/').next().is_some_and(|folder| folder.starts_with("cifar-100"));
+    let in_cifar_100 = folder.starts_with("cifar-100");
     match stem {
         "test_batch" | "val_data" => Some((Split::Test, 0)),
         "train" if in_cifar_100 => Some((Split::Train, 0)),
@@ -38,9 +39,9 @@ fn named(name: &str) -> Option<(Split, u32)> {
     }
 }
 
-/// Of the files of these names the training batches in order; `None` where there is no batch.
-pub(super) fn batches(names: &[&str]) -> Option<Chosen> {
-    let mut found: Vec<_> = (0..names.len()).filter_map(|i| Some((named(names[i])?, i))).collect();
+/// Of the files of these names in `input` the training batches in order; `None` where there is no batch.
+pub(super) fn batches(input: &Path, names: &[&str]) -> Option<Chosen> {
+    let mut found: Vec<_> = (0..names.len()).filter_map(|i| Some((named(&input.join(names[i]))?, i))).collect();
     found.sort_unstable_by_key(|&((_, number), i)| (number, i));
     let of =
         |split| found.iter().filter(move |&&((s, _), _)| s == split).map(|&(_, i)| i).collect::<Vec<_>>();
@@ -97,7 +98,7 @@ pub(super) fn block(span: &Span) -> Result<Option<(Block, Form)>> {
     if !name.ends_with(".bin") {
         return if pickle::is_pickle(&head) { pickled(span) } else { Ok(None) };
     }
-    let Some((split, _)) = named(name) else { return Ok(None) };
+    let Some((split, _)) = named(&span.name) else { return Ok(None) };
     let stl = split == Split::Unlabeled || name.ends_with("_X.bin");
     let hundred = name.ends_with("/train.bin") || name.ends_with("/test.bin");
     let (skip, side, order) = match (stl, hundred) {

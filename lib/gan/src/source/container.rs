@@ -405,3 +405,6 @@ pub(super) fn zip_error(span: &Span, e: &ZipError) -> Error {
         other => span.wrong(format!("a broken or incomplete zip ({other}): fetch it again")),
     }
 }
+
+#[cfg(test)]
+mod tests;

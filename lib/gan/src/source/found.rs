@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::array::Array;
-use super::packed::{Archived, Chosen};
+use super::idx::{self, Idx};
+use super::packed::{Archived, Chosen, Packed};
 use super::span::Span;
 use super::unzip::Entries;
-use super::{Part, PassedOver, cifar, container, npy, parquet, tar};
+use super::{Part, PassedOver, Walk, cifar, container, npy, parquet, pickle, tar};
 use crate::{Error, Result};
 
 /// How many files of a folder are looked at, and how deep.
@@ -74,7 +75,7 @@ impl Files for Dir {
 ///
 /// # Errors
 /// It is broken, or nothing that is read: then a line says what it is and what to do.
-pub(super) fn in_file(path: &Path) -> Result<Box<dyn Part>> {
+pub(super) fn in_file(path: &Path, walk: Walk, wanted: Option<&str>) -> Result<Box<dyn Part>> {
     let span = Span::whole(path)?;
     let head = span.head(8)?;
     if head.starts_with(npy::MAGIC) {
@@ -84,7 +85,7 @@ pub(super) fn in_file(path: &Path) -> Result<Box<dyn Part>> {
         return Ok(Box::new(parquet::open(path, &[span])?));
     }
     if let Some(archived) = tar::open(&span)? {
-        return in_tar(path, archived);
+        return in_tar(path, archived, walk, wanted);
     }
     if let Some((batch, form)) = cifar::block(&span)? {
         return Ok(Box::new(Array::of_bytes(path, vec![batch], form)?));
@@ -113,6 +114,21 @@ pub(super) fn in_npz(path: &Path) -> Result<Option<Box<dyn Part>>> {
         return Ok(None);
     }
     Ok(Some(Box::new(npy::open_npz(&span)?)))
+}
+
+/// See [`super::holds_images`].
+///
+/// # Errors
+/// A broken file.
+pub(super) fn holds_images(path: &Path) -> Result<bool> {
+    if !fs::metadata(path).is_ok_and(|about| about.is_file()) {
+        return Ok(false);
+    }
+    let span = Span::whole(path)?;
+    match npy::is_npz(&span)? {
+        true => npy::is_of_images(&span),
+        false => Ok(pickle::is_pickle(&span.head(8)?) && cifar::block(&span)?.is_some()),
+    }
 }
 
 /// What a folder without images holds; `None` where it is `archives` that are named by themselves.
@@ -157,11 +173,27 @@ fn list(root: &Path, below: &Path, depth: usize, files: &mut Vec<String>) {
     }
 }
 
-fn in_tar(path: &Path, archived: Archived) -> Result<Box<dyn Part>> {
-    let others = match archived.images() {
-        Ok(images) => return Ok(Box::new(images)),
-        Err(others) => others,
-    };
+fn in_tar(
+    path: &Path,
+    mut archived: Archived,
+    walk: Walk,
+    wanted: Option<&str>,
+) -> Result<Box<dyn Part>> {
+    let (images, sets) = archived.sorted();
+    let names: Vec<String> = sets.iter().map(|set| set.name.clone()).collect();
+    let same = |a: usize, b: usize| sets[a].from == sets[b].from;
+    if let Some(set) = idx::choose(path, &names, images.len(), walk, wanted, same)? {
+        let span = archived.open(&sets[set])?;
+        images.iter().for_each(|image| archived.passed.add("images beside it", &image.name));
+        let version = span.stamp.0.to_string();
+        let idx = Idx::unpack(&span.name, span.reader(), version)?;
+        return Ok(Box::new(idx.found(names[set].clone(), archived.passed)));
+    }
+    if !images.is_empty() {
+        sets.iter().for_each(|set| archived.passed.add("IDX files", &set.name));
+        return Ok(Box::new(Packed::new(archived.span, images, archived.passed)));
+    }
+    let others = archived;
     if let Some(found) = among(path, &others)? {
         return Ok(found);
     }
@@ -172,7 +204,7 @@ fn in_tar(path: &Path, archived: Archived) -> Result<Box<dyn Part>> {
 fn among(path: &Path, files: &dyn Files) -> Result<Option<Box<dyn Part>>> {
     let names = files.names();
     let open = |taken: Vec<usize>| taken.into_iter().map(|i| files.open(i)).collect::<Result<Vec<_>>>();
-    if let Some(Chosen { taken, name, passed }) = cifar::batches(&names) {
+    if let Some(Chosen { taken, name, passed }) = cifar::batches(path, &names) {
         return Ok(Some(Box::new(cifar::open(path, open(taken)?)?.chosen(name, passed))));
     }
     let ending = |end: &str| -> Vec<usize> {
@@ -221,3 +253,6 @@ fn tables(names: &[&str], found: &[usize]) -> Option<Chosen> {
         .for_each(|&i| passed.add("parquet files of other splits", names[i]));
     Some(Chosen { taken, name, passed })
 }
+
+#[cfg(test)]
+mod tests;

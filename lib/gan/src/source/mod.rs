@@ -317,9 +317,10 @@ impl Source {
     }
 }
 
-/// Whether `path` is an `.npz` that holds images and no statistics of them: an array of three or four dimensions, and no covariance.
-pub(crate) fn is_npz_of_images(path: &Path) -> bool {
-    npy::is_npz_of_images(path).unwrap_or(false)
+/// Whether `path` holds images in a form in which statistics might come, too: an `.npz` with an array of three or four dimensions and
+/// no covariance, or a pickled batch.
+pub(crate) fn holds_images(path: &Path) -> bool {
+    found::holds_images(path).unwrap_or(false)
 }
 
 /// Bytes in hexadecimal.
@@ -349,7 +350,7 @@ fn open_part(input: &Path, walk: Walk, wanted: Option<&str>) -> Result<Box<dyn P
     if folder::is_image(input) {
         return Ok(Box::new(Folder::single(input)));
     }
-    found::in_file(input)
+    found::in_file(input, walk, wanted)
 }
 
 /// Whether an input is a picture by itself. A zip or an IDX file may have any extension.
@@ -386,6 +387,7 @@ fn name_of(input: &Path) -> String {
     if is_picture(input) {
         return file_name(atomic::folder_of(input));
     }
-    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    let packed = [".gz", ".zst", ".xz", ".bz2"].iter().find_map(|end| name.strip_suffix(end));
+    let name = packed.unwrap_or(&name);
     Path::new(name).file_stem().map_or(name.into(), |stem| stem.to_string_lossy().into_owned())
 }

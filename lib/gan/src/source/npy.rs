@@ -1,6 +1,5 @@
 //! numpy's `.npy` and `.npz` of images. (`.npz` of statistics are `crate::stats`' work.)
 
-use std::fs;
 use std::path::Path;
 
 use super::PassedOver;
@@ -156,19 +155,12 @@ fn arrays(zip: &Entries, span: &Span) -> Result<(Vec<(String, usize, Header)>, V
     Ok((arrays, held))
 }
 
-/// Whether a file is an `.npz` with an array of three or four dimensions and no covariance.
+/// Whether an `.npz` has an array of three or four dimensions and no covariance.
 ///
 /// # Errors
 /// A broken one.
-pub(super) fn is_npz_of_images(path: &Path) -> Result<bool> {
-    if fs::metadata(path).is_ok_and(|about| !about.is_file()) {
-        return Ok(false);
-    }
-    let span = Span::whole(path)?;
-    if !is_npz(&span)? {
-        return Ok(false);
-    }
-    let (arrays, _) = arrays(&Entries::open(&span)?, &span)?;
+pub(super) fn is_of_images(span: &Span) -> Result<bool> {
+    let (arrays, _) = arrays(&Entries::open(span)?, span)?;
     let covariance = |name: &str| name.contains("sigma") || name.contains("cov");
     Ok(arrays.iter().any(|one| matches!(one.2.shape.len(), 3 | 4))
         && !arrays.iter().any(|one| covariance(&one.0.to_lowercase())))

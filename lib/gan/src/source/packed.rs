@@ -47,25 +47,22 @@ impl Archived {
         Ok(self.span.part(member.from, member.len)?.named(&member.name))
     }
 
-    /// Its images, if there are any; the rest is passed over.
-    pub fn images(mut self) -> Result<Packed, Archived> {
+    /// The images and the IDX files among its members; the rest is passed over.
+    pub fn sorted(&mut self) -> (Vec<Member>, Vec<Member>) {
         let mut sorter = Sorter::default();
-        let mut images = Vec::new();
+        let (mut images, mut sets) = (Vec::new(), Vec::new());
         for member in self.members.iter().filter(|member| !member.name.split('/').any(is_hidden)) {
             // What cannot be read is no image.
             let head = || self.open(member).and_then(|span| span.head(HEAD as u64)).unwrap_or_default();
             match sorter.kind(&member.name, head) {
                 Kind::Image => images.push(member.clone()),
-                Kind::Idx => sorter.passed_over.add("IDX files", &member.name),
+                Kind::Idx => sets.push(member.clone()),
                 Kind::Archive => sorter.passed_over.add("archives", &member.name),
                 Kind::Other => {}
             }
         }
         self.passed.merge(&sorter.passed_over);
-        match images.is_empty() {
-            true => Err(self),
-            false => Ok(Packed::new(self.span, images, self.passed)),
-        }
+        (images, sets)
     }
 }
 
