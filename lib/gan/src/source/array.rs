@@ -1,4 +1,5 @@
-//! Images that lie as numbers, one of one size after another: numpy's arrays, CIFAR's batches, STL-10. Read by offset, never as a whole.
+//! Images that lie as numbers, one of one size after another: numpy's arrays, CIFAR's batches, STL-10. Read
+//! by offset, never as a whole.
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -41,16 +42,18 @@ pub(super) struct Form {
 }
 
 impl Form {
-    /// What the shape of an array of images says, and the number of them.
+    /// What the shape of an array of images says, and the number of them; three dimensions are gray images for sure
+    /// where something else says that there are `several`.
     ///
     /// # Errors
     /// It is no shape of images, or of several kinds.
-    pub fn of_shape(shape: &[usize]) -> Result<(usize, Form), String> {
+    pub fn of_shape(shape: &[usize], several: bool) -> Result<(usize, Form), String> {
         let told = shape_text(shape);
         let (n, height, width, channels, order) = match *shape {
-            [_, _, 1 | 3 | 4] | [3, _, _] => {
+            [n, h, w] if !several && (n == 3 || h != w && matches!(w, 1 | 3 | 4)) => {
                 return Err(format!(
-                    "its shape {told} may be gray images or the channels of one image: array[None] makes it one image, \
+                    "its shape {told} may be gray images or the channels of one image: array[None] makes it \
+                     one image, \
                      array[..., None] gray ones"
                 ));
             }
@@ -67,7 +70,8 @@ impl Form {
             }
             [_, _] => {
                 return Err(format!(
-                    "its shape {told} is flat: array.reshape(-1, H, W) or array.reshape(-1, H, W, 3) gives images"
+                    "its shape {told} is flat: array.reshape(-1, H, W) or array.reshape(-1, H, W, 3) gives \
+                     images"
                 ));
             }
             _ => {
@@ -266,7 +270,8 @@ impl Array {
             _ if least >= -ROUNDING && most <= 1.0 + ROUNDING => Ok(Scale::Unit),
             _ if least >= -1.0 - ROUNDING && most <= 1.0 + ROUNDING => Ok(Scale::Signed),
             _ => Err(span.wrong(format!(
-                "values from {least:.4} to {most:.4}, which are neither 0 to 1 nor -1 to 1 nor 0 to 255: bring them to \
+                "values from {least:.4} to {most:.4}, which are neither 0 to 1 nor -1 to 1 nor 0 to 255: \
+                 bring them to \
                  one of these, or save bytes (uint8)"
             ))),
         }

@@ -1,5 +1,6 @@
-//! Batches of images of bytes: CIFAR-10 and CIFAR-100, pickled and binary (Krizhevsky 2009, cs.toronto.edu/~kriz/cifar.html),
-//! downsampled ImageNet, which is pickled alike (Chrabaszcz et al. 2017), and STL-10's binary files (Coates et al. 2011).
+//! Batches of images of bytes: CIFAR-10 and CIFAR-100, pickled and binary (Krizhevsky 2009,
+//! cs.toronto.edu/~kriz/cifar.html), downsampled ImageNet, which is pickled alike (Chrabaszcz et al. 2017),
+//! and STL-10's binary files (Coates et al. 2011).
 
 use std::path::Path;
 
@@ -18,8 +19,8 @@ enum Split {
     Unlabeled,
 }
 
-/// What a file is by its name, with the number of the batch: `data_batch_1`, `test_batch.bin`, CIFAR-100's `train` and `test.bin`,
-/// `train_data_batch_10`, `train_X.bin`.
+/// What a file is by its name, with the number of the batch: `data_batch_1`, `test_batch.bin`, CIFAR-100's
+/// `train` and `test.bin`, `train_data_batch_10`, `train_X.bin`.
 fn named(name: &Path) -> Option<(Split, u32)> {
     let file = name.file_name()?.to_str()?;
     let folder = name.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
@@ -41,7 +42,8 @@ fn named(name: &Path) -> Option<(Split, u32)> {
 
 /// Of the files of these names in `input` the training batches in order; `None` where there is no batch.
 pub(super) fn batches(input: &Path, names: &[&str]) -> Option<Chosen> {
-    let mut found: Vec<_> = (0..names.len()).filter_map(|i| Some((named(&input.join(names[i]))?, i))).collect();
+    let mut found: Vec<_> =
+        (0..names.len()).filter_map(|i| Some((named(&input.join(names[i]))?, i))).collect();
     found.sort_unstable_by_key(|&((_, number), i)| (number, i));
     let of =
         |split| found.iter().filter(move |&&((s, _), _)| s == split).map(|&(_, i)| i).collect::<Vec<_>>();
@@ -135,7 +137,7 @@ fn pickled(span: &Span) -> Result<Option<(Block, Form)>> {
             let what = format!("a pickle whose data has the shape {}: not (N, 3·side²)", shape_text(&shape));
             return Err(span.wrong(what));
         }
-        _ => Form::of_shape(&shape).map_err(|what| span.wrong(what))?,
+        _ => Form::of_shape(&shape, true).map_err(|what| span.wrong(what))?,
     };
     let stride =
         (form.width as u64).checked_mul(form.height as u64).and_then(|n| n.checked_mul(form.channels as u64));

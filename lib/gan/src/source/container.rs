@@ -1,4 +1,5 @@
-//! What a file is that holds no images that are read, by its first bytes, and what to do about it: one line each.
+//! What a file is that holds no images that are read, by its first bytes, and what to do about it: one line
+//! each.
 
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use super::{PassedOver, npy, parquet, tar};
 use crate::{Error, Result};
 
 /// How many first bytes are looked at.
-pub(super) const HEAD: u64 = 4096;
+pub(super) const HEAD: u64 = 1 << 14;
 
 /// What begins with `bytes` at `at`.
 struct Known {
@@ -55,23 +56,27 @@ const KNOWN: &[Known] = &[
     known(
         16,
         b"\xDE\xC0\xEF\xBE",
-        "an LMDB database (LSUN's are): export its images into a folder (LSUN: python data.py export) and name that",
+        "an LMDB database (LSUN's are): export its images into a folder (LSUN: python data.py export) and \
+         name that",
     ),
     known(0, b"SQLite format 3\0", "an SQLite database: export its images into a folder and name that"),
     known(
         0,
         b"\x89HDF\r\n\x1A\n",
-        "an HDF5 file: save its images as an array, np.save('images.npy', h5py.File(FILE)[KEY][:]), and name that",
+        "an HDF5 file: save its images as an array, np.save('images.npy', h5py.File(FILE)[KEY][:]), and \
+         name that",
     ),
     known(
         0,
         b"MATLAB 7.3 MAT-file",
-        "a MATLAB file (HDF5): save its images as an array, np.save('images.npy', h5py.File(FILE)[KEY][:]), and name that",
+        "a MATLAB file (HDF5): save its images as an array, np.save('images.npy', h5py.File(FILE)[KEY][:]), \
+         and name that",
     ),
     known(
         0,
         b"MATLAB 5.0 MAT-file",
-        "a MATLAB file (SVHN's are): np.save('images.npy', scipy.io.loadmat(FILE)['X'].transpose(3, 0, 1, 2)), and name that",
+        "a MATLAB file (SVHN's are): np.save('images.npy', scipy.io.loadmat(FILE)['X'].transpose(3, 0, 1, \
+         2)), and name that",
     ),
     known(
         0,
@@ -81,7 +86,8 @@ const KNOWN: &[Known] = &[
     known(
         0,
         b"\xFF\xFF\xFF\xFF",
-        "an Arrow stream (Hugging Face's cache): datasets.Dataset.from_file(FILE).to_parquet('images.parquet'), and name that",
+        "an Arrow stream (Hugging Face's cache): \
+         datasets.Dataset.from_file(FILE).to_parquet('images.parquet'), and name that",
     ),
     known(0, b"PAR1", "a broken or encrypted parquet: fetch it again"),
     known(0, b"PARE", "an encrypted parquet: write it again without a key"),
@@ -160,7 +166,8 @@ pub(super) fn describe(head: &[u8], name: &str) -> Option<String> {
         let whole = &file[..whole.len()];
         return Some(match lower.contains(".7z.") {
             true => format!(
-                "a part of a 7z archive: have all its parts in one folder, 7z x {whole}.001, and name what comes of it"
+                "a part of a 7z archive: have all its parts in one folder, 7z x {whole}.001, and name what \
+                 comes of it"
             ),
             false => format!(
                 "a part of {whole}: have all its parts in one folder, cat {whole}.* > {whole}, and name that"
@@ -217,21 +224,28 @@ fn binary(head: &[u8], file: &str, lower: &str) -> Option<String> {
     if let [0x80, 2..=5, ..] = head {
         return Some(match () {
             _ if holds(b"persistence") || holds(b"dnnlib") => {
-                "a pickled network of NVIDIA's (StyleGAN, EDM), not images: make images of it with its own program".into()
+                "a pickled network of NVIDIA's (StyleGAN, EDM), not images: make images of it with its own \
+                 program"
+                    .into()
             }
             // How torch.save began before it wrote zips.
             _ if holds(b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19") => torch(file),
-            _ => format!("a Python pickle, which is not run: np.save its images as an array of uint8 (of {file})"),
+            _ => format!(
+                "a Python pickle, which is not run: np.save its images as an array of uint8 (of \
+            {file})"
+            ),
         });
     }
     if let Some(packing) = Packing::of(head) {
         let (name, command) = packing.words();
         return Some(format!("a file packed by {name}: unpack it first ({command} {file})"));
     }
-    // A record's length (8 bytes, the upper ones 0), its checksum, and a message whose first field is a message.
+    // A record's length (8 bytes, the upper ones 0), its checksum, and a message whose first field is a
+    // message.
     if lower.contains("tfrecord") || matches!(head, [_, _, _, 0, 0, 0, 0, 0, _, _, _, _, 0x0A, ..]) {
         return Some(
-            "TFRecords (TensorFlow's): save their images into a folder, or as an array with np.save, and name that"
+            "TFRecords (TensorFlow's): save their images into a folder, or as an array with np.save, and \
+             name that"
                 .into(),
         );
     }
@@ -269,8 +283,12 @@ fn page(text: &str) -> Option<String> {
     }
     if begins(&["<!doctype html", "<html", "<head", "<body", "<!--"]) || lower.contains("<html") {
         return Some(match lower.contains("google") && lower.contains("drive") {
-            true => "a web page, Google Drive's warning or refusal, not the download: fetch it with a browser, or with gdown".into(),
-            false => "a web page, not the download: open its address in a browser to see what the server says".into(),
+            true => "a web page, Google Drive's warning or refusal, not the download: fetch it with a \
+            browser, or with gdown"
+                .into(),
+            false => "a web page, not the download: open its address in a browser to see what the server \
+            says"
+                .into(),
         });
     }
     if begins(&["<?xml", "<error"]) {
@@ -303,17 +321,19 @@ fn table(text: &str, file: &str) -> String {
         return "a text file, not a folder, a zip, an IDX file or a picture".into();
     }
     let side = (values.len() - 1).isqrt();
-    let cut = text.len() + 8 > HEAD as usize && text.lines().count() < 3;
-    match () {
-        // A label and side² values.
-        _ if numbers == values.len()
-            && (side >= 8 && side * side + 1 == values.len() || cut && numbers > 200) =>
-        {
-            let (side, skip) =
-                (if cut { 28 } else { side }, usize::from(text.starts_with(char::is_alphabetic)));
+    // The second line may be cut.
+    let cut = text.lines().count() < 3 && text.len() + 8 > HEAD as usize;
+    let shape = match side * side + 1 == values.len() && side >= 8 && !cut {
+        true => Some(format!("-1, {side}, {side}")),
+        false => (cut && values.len() > 200).then(|| "-1, H, W".to_string()),
+    };
+    match shape {
+        // A label and the pixels.
+        Some(shape) if numbers == values.len() || cut && numbers + 1 == values.len() => {
+            let skip = usize::from(text.starts_with(char::is_alphabetic));
             format!(
-                "images as a table (MNIST as CSV): a = np.loadtxt('{file}', delimiter=',', skiprows={skip}, dtype='uint8'); \
-                 np.save('images.npy', a[:, 1:].reshape(-1, {side}, {side})), and name images.npy"
+                "images as a table (MNIST as CSV): a = np.loadtxt('{file}', delimiter=',', skiprows={skip}, \
+                 dtype='uint8'); np.save('images.npy', a[:, 1:].reshape({shape})), and name images.npy"
             )
         }
         _ if file.to_lowercase().ends_with(".csv") || file.to_lowercase().ends_with(".tsv") => {
@@ -351,7 +371,8 @@ pub(super) fn is_readable(span: &Span) -> bool {
     readable(&head, "").is_some() || packed()
 }
 
-/// The line about a folder or an archive without images: what it holds instead, by the first file that says so.
+/// The line about a folder or an archive without images: what it holds instead, by the first file that says
+/// so.
 pub(super) fn nothing_in(
     path: &Path,
     names: &[&str],

@@ -1,4 +1,5 @@
-//! Images that are no files of their own: batches, arrays and tables, by themselves, in a folder, or in an archive.
+//! Images that are no files of their own: batches, arrays and tables, by themselves, in a folder, or in an
+//! archive.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -173,12 +174,7 @@ fn list(root: &Path, below: &Path, depth: usize, files: &mut Vec<String>) {
     }
 }
 
-fn in_tar(
-    path: &Path,
-    mut archived: Archived,
-    walk: Walk,
-    wanted: Option<&str>,
-) -> Result<Box<dyn Part>> {
+fn in_tar(path: &Path, mut archived: Archived, walk: Walk, wanted: Option<&str>) -> Result<Box<dyn Part>> {
     let (images, sets) = archived.sorted();
     let names: Vec<String> = sets.iter().map(|set| set.name.clone()).collect();
     let same = |a: usize, b: usize| sets[a].from == sets[b].from;

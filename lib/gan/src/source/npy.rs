@@ -20,6 +20,8 @@ pub(super) struct Header {
     pub shape: Vec<usize>,
     /// Where the numbers begin.
     data: u64,
+    /// Whether another array says that there are as many images: labels, or images of another split.
+    several: bool,
 }
 
 impl Header {
@@ -42,7 +44,7 @@ impl Header {
         let fortran = value("'fortran_order'")?.starts_with("True");
         let shape = value("'shape'")?.strip_prefix('(')?.split_once(')')?.0;
         let shape = shape.split(',').map(str::trim).filter(|d| !d.is_empty()).map(|d| d.parse().ok());
-        Some(Header { descr, fortran, shape: shape.collect::<Option<_>>()?, data: end })
+        Some(Header { descr, fortran, shape: shape.collect::<Option<_>>()?, data: end, several: false })
     }
 
     fn number(&self) -> Result<Number, String> {
@@ -71,7 +73,7 @@ impl Header {
     /// Whether the numbers and the shape are of images.
     fn images(&self) -> Result<(Number, (usize, Form)), String> {
         let number = self.number()?;
-        Ok((number, Form::of_shape(&self.shape)?))
+        Ok((number, Form::of_shape(&self.shape, self.several)?))
     }
 
     /// The array's images; `span` is all of the `.npy`.
@@ -152,6 +154,15 @@ fn arrays(zip: &Entries, span: &Span) -> Result<(Vec<(String, usize, Header)>, V
         held.push(format!("{array} {}", shape_text(&header.shape)));
         arrays.push((array.to_string(), i, header));
     }
+    let shapes: Vec<Vec<usize>> = arrays.iter().map(|one: &(_, _, Header)| one.2.shape.clone()).collect();
+    for (k, (_, _, header)) in arrays.iter_mut().enumerate() {
+        let others = shapes.iter().enumerate().filter(|(other, _)| *other != k).map(|(_, shape)| shape);
+        header.several = others.into_iter().any(|other| match (&header.shape[..], &other[..]) {
+            ([n, _, _], [labels] | [labels, _]) => labels == n,
+            ([_, size @ ..], [_, other @ ..]) => size.len() == 2 && size == other,
+            _ => false,
+        });
+    }
     Ok((arrays, held))
 }
 
@@ -166,7 +177,8 @@ pub(super) fn is_of_images(span: &Span) -> Result<bool> {
         && !arrays.iter().any(|one| covariance(&one.0.to_lowercase())))
 }
 
-/// Of several arrays the one whose name has the word `train`, where all others are of other splits: `x_train`, `train_images`.
+/// Of several arrays the one whose name has the word `train`, where all others are of other splits:
+/// `x_train`, `train_images`.
 fn training<'a>(several: &[&'a (String, usize, Header)]) -> Option<&'a (String, usize, Header)> {
     let is = |one: &(String, usize, Header), words: &[&str]| {
         let name = one.0.to_lowercase();

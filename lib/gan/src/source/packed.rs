@@ -1,4 +1,5 @@
-//! What lies in an archive member by member, and its images as a part. Names of one order whatever the archive's.
+//! What lies in an archive member by member, and its images as a part. Names of one order whatever the
+//! archive's.
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;

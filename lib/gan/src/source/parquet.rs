@@ -1,5 +1,5 @@
-//! Hugging Face's data sets of images: parquet files with a column `image` of encoded files, `struct<bytes, path>`. They are unpacked
-//! once into a temporary file, row group by row group.
+//! Hugging Face's data sets of images: parquet files with a column `image` of encoded files, `struct<bytes,
+//! path>`. They are unpacked once into a temporary file, row group by row group.
 
 use std::io::BufReader;
 use std::path::Path;

@@ -1,13 +1,16 @@
 //! The one array that a pickled batch of images holds, as CIFAR's have it: `{'data': uint8 [N, 3·side²], …}`.
 //!
-//! A pickle is a program that may call any Python function. Nothing is run here: the few names that numpy's arrays need are known,
-//! and every other is refused. Long strings of bytes are not read, but noted by where they lie.
+//! A pickle is a program that may call any Python function. Nothing is run here: the few names that numpy's
+//! arrays need are known, and every other is refused. Long strings of bytes are not read, but noted by where
+//! they lie.
+
+mod blob;
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 
+use self::blob::{Blob, Coding, decoded};
 use super::span::{Span, SpanReader};
-use super::unpack::Room;
 use crate::Result;
 
 /// The most bytes beside the data, and the most values: labels and names of a batch take a tenth of it.
@@ -51,31 +54,13 @@ enum Name {
     Bytes,
 }
 
-/// Where bytes lie, and how they are written.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Blob {
-    from: u64,
-    len: u64,
-    coding: Coding,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Coding {
-    Raw,
-    /// Each byte as the character of its number, in UTF-8.
-    Latin1,
-    /// As Python's source has it: `'a\x00\n'`.
-    Quoted,
-    /// Characters above 255 and a few others as `\u0000`.
-    Escaped,
-}
-
 /// Whether a file may be a pickle, by its first bytes.
 pub(super) fn is_pickle(head: &[u8]) -> bool {
     matches!(head, [0x80, 2..=5, ..] | [b'(', b'd' | b'l', b'p', ..] | [b'}', b'q', ..])
 }
 
-/// The shape of `data` in a pickled dictionary, and its bytes in C's order; `None` where there is none of that.
+/// The shape of `data` in a pickled dictionary, and its bytes in C's order; `None` where there is none of
+/// that.
 ///
 /// # Errors
 /// A damaged pickle, or one of something else; no room for what has to be unpacked.
@@ -102,54 +87,6 @@ pub(super) fn data(span: &Span) -> Result<Option<(Vec<usize>, Span)>> {
         return Ok(None);
     };
     Ok(Some((shape.clone(), decoded(span, *blob)?)))
-}
-
-/// Bytes that are not written as they are, in a temporary file.
-fn decoded(span: &Span, blob: Blob) -> Result<Span> {
-    let part = span.part(blob.from, blob.len)?;
-    if blob.coding == Coding::Raw {
-        return Ok(part);
-    }
-    let mut room = Room::new(span)?;
-    let mut out = Vec::with_capacity(1 << 16);
-    let mut bytes = BufReader::with_capacity(1 << 16, part.reader()).bytes();
-    let mut next = || bytes.next().transpose().map_err(crate::Error::io(&span.name));
-    let damaged = || span.wrong("a damaged pickle: fetch it again");
-    while let Some(byte) = next()? {
-        let plain = match (blob.coding, byte) {
-            (Coding::Latin1, 0xC2 | 0xC3) => (byte << 6) | (next()?.ok_or_else(damaged)? & 0x3F),
-            (Coding::Latin1, 0x80..) => return Err(damaged()),
-            (Coding::Quoted | Coding::Escaped, b'\\') => {
-                let kind = next()?.ok_or_else(damaged)?;
-                let digits = match (blob.coding, kind) {
-                    (Coding::Quoted, b'x') => 2,
-                    (Coding::Escaped, b'u') => 4,
-                    (Coding::Escaped, _) => return Err(damaged()),
-                    _ => 0,
-                };
-                let mut value = 0u32;
-                for _ in 0..digits {
-                    let digit = char::from(next()?.ok_or_else(damaged)?).to_digit(16);
-                    value = 16 * value + digit.ok_or_else(damaged)?;
-                }
-                match kind {
-                    _ if digits > 0 => u8::try_from(value).map_err(|_| damaged())?,
-                    b'n' => b'\n',
-                    b'r' => b'\r',
-                    b't' => b'\t',
-                    other => other,
-                }
-            }
-            (_, byte) => byte,
-        };
-        out.push(plain);
-        if out.len() == 1 << 16 {
-            room.write(span, &out)?;
-            out.clear();
-        }
-    }
-    room.write(span, &out)?;
-    Ok(room.into_span(span))
 }
 
 struct Machine {

@@ -1,4 +1,5 @@
-//! A stretch of a file: all of it, or a member that lies in an archive as it is. Read by its offsets, from any thread.
+//! A stretch of a file: all of it, or a member that lies in an archive as it is. Read by its offsets, from
+//! any thread.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};

@@ -39,7 +39,8 @@ pub(super) fn open(span: &Span) -> Result<Option<Archived>> {
     }
 }
 
-/// Lists the files in a tar. Of several of one name the last counts, as it does in unpacking; links lead to what they name.
+/// Lists the files in a tar. Of several of one name the last counts, as it does in unpacking; links lead to
+/// what they name.
 fn list(span: Span) -> Result<Archived> {
     let broken = |e: std::io::Error| span.wrong(format!("a broken or incomplete tar ({e}): fetch it again"));
     let mut archive = Archive::new(BufReader::new(span.reader()));
@@ -62,7 +63,8 @@ fn list(span: Span) -> Result<Archived> {
             EntryType::Link | EntryType::Symlink => {
                 let to = entry.link_name_bytes().map(|to| to.into_owned()).unwrap_or_default();
                 let to = match kind {
-                    // A hard link's name is from the tar's root, a symbolic one's from the folder that it lies in.
+                    // A hard link's name is from the tar's root, a symbolic one's from the folder that it
+                    // lies in.
                     EntryType::Link => clean(&to),
                     _ => clean(
                         &[name.rsplit_once('/').map_or("", |(folder, _)| folder).as_bytes(), b"/", &to]

@@ -1,4 +1,5 @@
-//! Packed bytes, unpacked: whole files (`.gz`, `.zst`, `.xz`, `.bz2`) into a temporary file, and entries of zips.
+//! Packed bytes, unpacked: whole files (`.gz`, `.zst`, `.xz`, `.bz2`) into a temporary file, and entries of
+//! zips.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -14,11 +15,12 @@ use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use super::span::Span;
 use crate::Result;
 
-/// The most that a dictionary may need, in KiB, and a window of Zstandard, in bytes: `xz -9` has 64 MiB, `zstd --ultra -22` 128.
+/// The most that a dictionary may need, in KiB, and a window of Zstandard, in bytes: `xz -9` has 64 MiB,
+/// `zstd --ultra -22` 128.
 const MAX_DICTIONARY: u32 = 256 << 10;
 const MAX_WINDOW: u64 = 128 << 20;
-/// How many times a packed file's size its content may have, where it has more than [`FREE`] bytes: images packed at all have
-/// a few times, and this is no way to fill a disk.
+/// How many times a packed file's size its content may have, where it has more than [`FREE`] bytes: images
+/// packed at all have a few times, and this is no way to fill a disk.
 const MAX_GROWTH: u64 = 64;
 const FREE: u64 = 4 << 30;
 
@@ -124,7 +126,8 @@ impl Room {
         self.len += bytes.len() as u64;
         self.file.write_all(bytes).map_err(|e| {
             span.wrong(format!(
-                "unpacked it is {} and more, for which there is no room in {} ({e}): set TMPDIR to a folder on a \
+                "unpacked it is {} and more, for which there is no room in {} ({e}): set TMPDIR to a folder \
+                 on a \
                  larger disk, or unpack it and name the folder",
                 size(self.len),
                 std::env::temp_dir().display()
@@ -191,8 +194,8 @@ pub(super) fn entry<'a>(
         CompressionMethod::ZSTD => Box::new(Zstd::new(packed)),
         CompressionMethod::XZ => Box::new(XzReader::new_mem_limit(packed, true, MAX_DICTIONARY)),
         CompressionMethod::LZMA => {
-            // The version of the packer (two bytes), the length of the properties, and these: lc, lp and pb in a byte, and
-            // the dictionary's size.
+            // The version of the packer (two bytes), the length of the properties, and these: lc, lp and pb
+            // in a byte, and the dictionary's size.
             let mut head = [0; 9];
             packed.read_exact(&mut head)?;
             if head[2..4] != [5, 0] {

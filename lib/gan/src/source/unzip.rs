@@ -1,4 +1,5 @@
-//! Entries of zips, whatever they are packed by; and zips as archives of files that are no images by themselves.
+//! Entries of zips, whatever they are packed by; and zips as archives of files that are no images by
+//! themselves.
 
 use std::io::{self, BufReader, Read};
 use std::path::Path;
@@ -48,7 +49,8 @@ pub(super) fn any_is_read(
     Err(Error::file(path, format!("{are} {why}")))
 }
 
-/// The bytes of entry `i`, and the most of them that there can be. An error in the end where their checksum is wrong.
+/// The bytes of entry `i`, and the most of them that there can be. An error in the end where their checksum
+/// is wrong.
 ///
 /// # Errors
 /// A method that is not read, an encrypted entry, a damaged header.

@@ -37,7 +37,8 @@ fn every_row_of_the_table_is_told() {
 #[test]
 fn each_kind_of_file_has_its_line() {
     let csv: String = (0..3).map(|_| "5,".to_string() + &vec!["0"; 784].join(",") + "\n").collect();
-    let named = format!("label,{}\n{csv}", (0..784).map(|i| format!("pixel{i}")).collect::<Vec<_>>().join(","));
+    let named =
+        format!("label,{}\n{csv}", (0..784).map(|i| format!("pixel{i}")).collect::<Vec<_>>().join(","));
     let mut record = 90u64.to_le_bytes().to_vec();
     record.extend(b"\x01\x02\x03\x04\x0A\x50\x0A");
     let torch = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.";
@@ -46,16 +47,28 @@ fn each_kind_of_file_has_its_line() {
     let gzip = gzip.finish().unwrap();
     let safetensors = |json: &str| [&(json.len() as u64).to_le_bytes()[..], json.as_bytes()].concat();
     let cases: &[(&str, &[u8], &str)] = &[
-        ("img_celeba.7z.001", b"7z\xBC\xAF\x27\x1C", "a part of a 7z archive: have all its parts in one folder, 7z x img_celeba.7z.001"),
+        (
+            "img_celeba.7z.001",
+            b"7z\xBC\xAF\x27\x1C",
+            "a part of a 7z archive: have all its parts in one folder, 7z x img_celeba.7z.001",
+        ),
         ("img_celeba.7z.014", b"\x12\x34\x56", "7z x img_celeba.7z.001, and name what comes of it"),
         ("a.tar.gz.002", b"\x12\x34\x56", "cat a.tar.gz.* > a.tar.gz"),
         ("a.7z", b"7z\xBC\xAF\x27\x1C", "7z x a.7z"),
         ("a.z01", b"PK\x07\x08PK\x03\x04", "the first part of a split zip"),
         ("empty.bin", b"", "empty: fetch it again"),
         ("zeros.bin", &[0; 5000], "nothing but zeros"),
-        ("x.zip", b"<!DOCTYPE html><title>Google Drive - Virus scan warning</title>", "Google Drive's warning"),
+        (
+            "x.zip",
+            b"<!DOCTYPE html><title>Google Drive - Virus scan warning</title>",
+            "Google Drive's warning",
+        ),
         ("x.zip", b"\n  <html><head><title>404</title>", "a web page, not the download"),
-        ("x.zip", b"<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code></Error>", "a server's error (XML)"),
+        (
+            "x.zip",
+            b"<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code></Error>",
+            "a server's error (XML)",
+        ),
         ("x.zip", b"{\"error\": \"not found\"}", "a server's message (JSON)"),
         ("x.zip", b"Access denied", "a server's error"),
         ("x.json", b"[1, 2, 3]", "JSON, not images"),
@@ -66,9 +79,17 @@ fn each_kind_of_file_has_its_line() {
         ("x.mat", b"MATLAB 5.0 MAT-file, Platform: GLNXA64", "SVHN's"),
         ("x.tfrecord", &record, "TFRecords"),
         ("x-00000-of-00001", &record, "TFRecords"),
-        ("x.pkl", b"\x80\x03ctorch_utils.persistence\n_reconstruct_persistent_obj\n", "a pickle of Python objects"),
-        ("training.pt", torch, "a pickle"),
-        ("x.csv", csv.as_bytes(), "skiprows=0, dtype='uint8'); np.save('images.npy', a[:, 1:].reshape(-1, 28, 28))"),
+        (
+            "x.pkl",
+            b"\x80\x03ctorch_utils.persistence\n_reconstruct_persistent_obj\n",
+            "a pickle of Python objects",
+        ),
+        ("training.pt", torch, "torch.save's file"),
+        (
+            "x.csv",
+            csv.as_bytes(),
+            "skiprows=0, dtype='uint8'); np.save('images.npy', a[:, 1:].reshape(-1, 28, 28))",
+        ),
         ("x.csv", named.as_bytes(), "skiprows=1"),
         ("labels.csv", b"image_id,partition\n000001.jpg,0\n", "a table, not images"),
         ("x.txt", b"neither this nor that", "a text file, not a folder, a zip"),
@@ -83,8 +104,16 @@ fn each_kind_of_file_has_its_line() {
         ("x.arrow", b"ARROW1\0\0", "to_parquet"),
         ("x.arrow", b"\xFF\xFF\xFF\xFF\x10\x02\0\0", "to_parquet"),
         ("x.parquet", b"PAR1", "a broken or encrypted parquet"),
-        ("a.safetensors", &safetensors("{\"__metadata__\":{\"gantools\":\"{}\"},\"images\":{}}"), "a shard already: give it to train"),
-        ("G.safetensors", &safetensors("{\"__metadata__\":{\"gantools\":\"{}\"},\"main.0.weight\":{}}"), "give a generator to sample"),
+        (
+            "a.safetensors",
+            &safetensors("{\"__metadata__\":{\"gantools\":\"{}\"},\"images\":{}}"),
+            "a shard already: give it to train",
+        ),
+        (
+            "G.safetensors",
+            &safetensors("{\"__metadata__\":{\"gantools\":\"{}\"},\"main.0.weight\":{}}"),
+            "give a generator to sample",
+        ),
         ("w.safetensors", &safetensors("{\"w\":{}}                      "), "safetensors of another program"),
         ("x.bin", b"\x01\x02\x03\x04\x05", "not a folder, a zip, a tar, an array, an IDX file or a picture"),
     ];

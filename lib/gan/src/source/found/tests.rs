@@ -48,7 +48,9 @@ fn every_container_gives_its_images() {
 
 #[test]
 fn gray_arrays_are_gray_and_all_keep_their_size() {
-    for (file, gray) in [("gray.npy", true), ("one_channel.npy", true), ("u8.npy", false), ("samples.npz", false)] {
+    for (file, gray) in
+        [("gray.npy", true), ("one_channel.npy", true), ("u8.npy", false), ("samples.npz", false)]
+    {
         let source = open(&golden(file)).unwrap();
         assert_eq!((source.native(), source.is_gray()), (Some((5, 6)), gray), "{file}");
     }
@@ -161,7 +163,8 @@ fn binary_batches_are_planes_and_those_of_stl_columns() {
         path
     };
     // The first pixels of the first row, plane by plane.
-    let first = |path: &Path, i: usize| open(path).unwrap().read(i).unwrap().decode().unwrap().rgb[..6].to_vec();
+    let first =
+        |path: &Path, i: usize| open(path).unwrap().read(i).unwrap().decode().unwrap().rgb[..6].to_vec();
     let planes = |i: u8, row: usize| (0..3 * row * row).map(move |k| (k % 251) as u8 ^ i);
     let of = |i: u8, k: usize| (k % 251) as u8 ^ i;
     let ten = |i: u8| std::iter::once(9).chain(planes(i, 32)).collect::<Vec<u8>>();
@@ -255,9 +258,11 @@ fn values_that_are_no_clear_colors_are_refused_with_their_range() {
         assert_eq!(picture.to_grey(), gray);
     }
     let wholes = |values: [i16; 4]| npy("<i2", "(1, 2, 2)", &values.map(i16::to_le_bytes).concat());
-    for (values, says) in
-        [([0, 1, 1, 0], "whole numbers from 0 to 1"), ([-1, 0, 9, 9], "from -1 to 9"), ([0, 0, 0, 300], "to 300")]
-    {
+    for (values, says) in [
+        ([0, 1, 1, 0], "whole numbers from 0 to 1"),
+        ([-1, 0, 9, 9], "from -1 to 9"),
+        ([0, 0, 0, 300], "to 300"),
+    ] {
         fs::write(&path, wholes(values)).unwrap();
         assert!(error(&path).contains(says), "{says}: {}", error(&path));
     }
@@ -289,7 +294,11 @@ fn several_arrays_are_listed() {
     fs::copy(golden("u8.npy"), folder.join("faces.npy")).unwrap();
     assert_eq!((open(&folder).unwrap().len(), open(&folder).unwrap().taken()), (4, vec!["faces.npy"]));
     fs::copy(golden("u8.npy"), folder.join("more.npy")).unwrap();
-    assert!(error(&folder).contains("2 arrays: name one of them (faces.npy, more.npy)"), "{}", error(&folder));
+    assert!(
+        error(&folder).contains("2 arrays: name one of them (faces.npy, more.npy)"),
+        "{}",
+        error(&folder)
+    );
 }
 
 #[test]
@@ -315,14 +324,18 @@ fn entries_that_cannot_be_unpacked_are_told_of_once() {
     let patched = |local: usize, central: usize, value: u16| {
         let mut bytes = whole.clone();
         for (signature, at) in [(b"PK\x03\x04", local), (b"PK\x01\x02", central)] {
-            let places: Vec<usize> = (0..bytes.len() - 4).filter(|&i| &bytes[i..i + 4] == signature).collect();
+            let places: Vec<usize> =
+                (0..bytes.len() - 4).filter(|&i| &bytes[i..i + 4] == signature).collect();
             places.iter().for_each(|&i| bytes[i + at..i + at + 2].copy_from_slice(&value.to_le_bytes()));
         }
         fs::write(&path, bytes).unwrap();
     };
     patched(8, 10, 98);
     let line = error(&path);
-    assert!(line.contains("all of its 3 images are packed with PPMd, which is not read: unpack the zip"), "{line}");
+    assert!(
+        line.contains("all of its 3 images are packed with PPMd, which is not read: unpack the zip"),
+        "{line}"
+    );
     patched(6, 8, 1);
     assert!(error(&path).contains("all of its 3 images are encrypted: unpack the zip"), "{}", error(&path));
     patched(8, 10, 99);
@@ -347,7 +360,11 @@ fn archives_in_archives_and_split_ones_are_named() {
     assert!(error(&path).contains("the last part of a split zip: join the parts"), "{}", error(&path));
     let part = dir.path().join("faces.zip.001");
     fs::write(&part, &inner[..100]).unwrap();
-    assert!(error(&part).contains("a part of faces.zip: have all its parts in one folder, cat"), "{}", error(&part));
+    assert!(
+        error(&part).contains("a part of faces.zip: have all its parts in one folder, cat"),
+        "{}",
+        error(&part)
+    );
     fs::write(&path, &inner[..200]).unwrap();
     assert!(error(&path).contains("a broken or incomplete zip"), "{}", error(&path));
 }
@@ -362,9 +379,12 @@ fn a_damaged_tar_is_told_from_a_whole_one() {
         fs::write(&path, &whole[..cut]).unwrap();
         assert!(error(&path).contains("fetch it again"), "{cut}: {}", error(&path));
     }
-    for (file, packing) in
-        [("faces.tgz", "gzip"), ("faces.tar.xz", "xz"), ("faces.tar.bz2", "bzip2"), ("faces.tar.zst", "Zstandard")]
-    {
+    for (file, packing) in [
+        ("faces.tgz", "gzip"),
+        ("faces.tar.xz", "xz"),
+        ("faces.tar.bz2", "bzip2"),
+        ("faces.tar.zst", "Zstandard"),
+    ] {
         let packed = fs::read(golden(file)).unwrap();
         let path = dir.path().join(file);
         fs::write(&path, &packed[..packed.len() - 9]).unwrap();
