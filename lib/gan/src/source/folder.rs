@@ -99,7 +99,9 @@ fn nothing(below: &[PathBuf], archives: &[String], passed_over: &PassedOver) -> 
         let first = folders.iter().take(3).map(|f| f.as_os_str().to_string_lossy()).collect::<Vec<_>>();
         let more = if folders.len() > first.len() { ", …" } else { "" };
         let first = first.join(", ");
-        return format!("{images} in {n} ({first}{more}); pytorch-fid reads one level: name one, or a zip of all");
+        return format!(
+            "{images} in {n} ({first}{more}); pytorch-fid reads one level: name one, or a zip of all"
+        );
     }
     match archives {
         [] => {}
@@ -182,7 +184,8 @@ fn list(
             }
         } else if kind.is_file() || kind.is_symlink() {
             let is_image = is_image_name(&name.to_string_lossy());
-            let at_top = || name.extension().and_then(|e| e.to_str()).is_some_and(|e| PYTORCH_FID.contains(&e));
+            let at_top =
+                || name.extension().and_then(|e| e.to_str()).is_some_and(|e| PYTORCH_FID.contains(&e));
             match walk {
                 Walk::OneLevel if deep && is_image => listing.below.push(name),
                 Walk::Recursive if is_image => listing.files.push(name),

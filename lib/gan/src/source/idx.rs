@@ -225,7 +225,8 @@ pub(super) fn choose(
         text
     };
     // Beside an unpacked file its gzip is nothing new.
-    let packed = |i: &usize| names[*i].strip_suffix(".gz").is_some_and(|name| names.iter().any(|n| n == name));
+    let packed =
+        |i: &usize| names[*i].strip_suffix(".gz").is_some_and(|name| names.iter().any(|n| n == name));
     let mut left: Vec<usize> = (0..names.len()).filter(|i| !packed(i)).collect();
     match wanted {
         Some(wanted) => {

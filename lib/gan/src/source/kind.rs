@@ -184,7 +184,9 @@ mod tests {
         for name in ["a.png", "b/C.JPG", "d.webp", "x.jfif"] {
             assert_eq!(sorter.kind(name, unread), Kind::Image, "{name}");
         }
-        for name in ["Thumbs.db", "a/desktop.ini", "train-labels-idx1-ubyte.gz", "qmnist-train-labels-idx2-int"] {
+        for name in
+            ["Thumbs.db", "a/desktop.ini", "train-labels-idx1-ubyte.gz", "qmnist-train-labels-idx2-int"]
+        {
             assert_eq!(sorter.kind(name, unread), Kind::Other, "{name}");
         }
         for name in ["train-images.idx3-ubyte", "emnist-letters-train-images-idx3-ubyte.gz"] {
@@ -226,7 +228,9 @@ mod tests {
             kind(&mut sorter, &format!("{i}.dat"), if i % 3 == 0 { b"GIF89a" } else { b"no" }) == Kind::Image
         });
         assert_eq!(images.count(), 334);
-        let images = (0..1000).filter(|i| kind(&mut sorter, &i.to_string(), if *i > 900 { b"GIF89a" } else { b"no" }) == Kind::Image);
+        let images = (0..1000).filter(|i| {
+            kind(&mut sorter, &i.to_string(), if *i > 900 { b"GIF89a" } else { b"no" }) == Kind::Image
+        });
         assert_eq!(images.count(), 99);
     }
 }

@@ -20,8 +20,8 @@ use std::time::SystemTime;
 use sha2::{Digest, Sha256};
 
 pub use self::passed_over::PassedOver;
-pub use self::split::Split;
 use self::split::List;
+pub use self::split::Split;
 use self::{demo::Demo, folder::Folder, idx::Idx, zip::Zip};
 use crate::picture::{Picture, SixteenBit, decode_as, is_sixteen_bit_grey};
 use crate::{Error, Result, atomic};
@@ -115,6 +115,8 @@ pub struct Source {
     /// What lies in the inputs and is not in `order`, but for what [`Source::slice`] left out.
     passed_over: PassedOver,
     origins: Vec<String>,
+    /// The IDX files that were asked for by name.
+    idx: Option<String>,
 }
 
 /// What a [`Source`]'s pictures were when they were listed: see [`Source::fingerprint`].
@@ -160,7 +162,9 @@ impl Source {
             write!(description, " and {} more", inputs.len() - names.len())
                 .expect("a String takes every write");
         }
-        Ok(Source::of(parts, title, description, origins))
+        let mut source = Source::of(parts, title, description, origins);
+        source.idx = idx.map(|_| source.taken().join(", "));
+        Ok(source)
     }
 
     /// `count` faces drawn from `seed`, 178×218 with CelebA's framing. Face `i` depends on the seed and `i` alone.
@@ -175,7 +179,7 @@ impl Source {
             numbered.flat_map(|(p, part)| (0..part.len()).map(move |i| (p as u32, i as u32))).collect();
         let mut passed_over = PassedOver::new();
         parts.iter().for_each(|part| passed_over.merge(part.passed_over()));
-        Source { parts, order, title, description, passed_over, origins }
+        Source { parts, order, title, description, passed_over, origins, idx: None }
     }
 
     /// What lies in the inputs and is not among the pictures, by reason. What [`Source::slice`] leaves out is not counted.
@@ -232,6 +236,17 @@ impl Source {
     /// The files that were chosen of several in the inputs: an IDX file's path within its folder or zip.
     pub fn taken(&self) -> Vec<&str> {
         self.parts.iter().filter_map(|part| part.taken()).collect()
+    }
+
+    /// The IDX file that was asked for by name, where one was.
+    pub(crate) fn idx(&self) -> Option<&str> {
+        self.idx.as_deref()
+    }
+
+    /// Picture `i`'s name within its input: equal in copies of the same data.
+    pub(crate) fn short_name(&self, i: usize) -> String {
+        let (part, item) = self.at(i);
+        part.name(item)
     }
 
     /// Width and height where every picture has the same by its format and is grey (IDX).
