@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::header::Header;
 use super::write::{Counts, Writer};
-use super::{Dtype, Meta, Shard, origin};
+use super::{Dtype, Meta, Shard};
 use crate::picture::{Fit, resize_and_crop};
 use crate::progress::Progress;
 use crate::source::{PassedOver, Source, Split};
@@ -120,7 +120,7 @@ pub fn is_up_to_date(path: &Path, source: &Source, options: &Options) -> Result<
     Ok(*there == expected
         && shard.dtype() == options.dtype
         && shape == options.shape(source)?
-        && origin::of_others(path, source).is_none()
+        && source.origin().other(path).is_none()
         && !(options.strict && there.rejected > 0)
         && now.changed.is_none_or(|changed| changed <= listed))
 }
@@ -143,7 +143,7 @@ pub fn may_replace(path: &Path, source: &Source) -> Result<()> {
     if Header::read(&file, metadata.len()).is_err() {
         return Err(Error::file(path, "is there and is not a shard: name another file with -o, or --force"));
     }
-    match origin::of_others(path, source) {
+    match source.origin().other(path) {
         None => Ok(()),
         Some(other) => {
             let what =
@@ -235,7 +235,7 @@ pub fn make(
             "{smaller} of {all} images are smaller than --crop {crop}: of these the largest centred square was cut"
         ));
     }
-    origin::record(writer.file(), source);
+    source.origin().record(writer.temporary());
     Ok(Made { meta: writer.finish(counts, listed)?, shape })
 }
 

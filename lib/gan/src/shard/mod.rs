@@ -7,7 +7,6 @@
 
 mod header;
 mod make;
-mod origin;
 #[cfg(test)]
 mod tests;
 mod write;

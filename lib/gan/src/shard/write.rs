@@ -80,9 +80,9 @@ impl Writer {
         Ok(())
     }
 
-    /// The file as it is.
-    pub(super) fn file(&self) -> &File {
-        self.file.get_ref().as_file()
+    /// The file in the making.
+    pub(super) fn temporary(&self) -> &Path {
+        self.file.get_ref().path()
     }
 
     /// Writes the header, syncs, and gives the file its name. Its time becomes `listed`, when the inputs were listed:

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::passed_over::{OTHERS, PassedOver};
 use super::sniff::sniff;
+use super::split::LISTS;
 
 /// Extensions of the formats that are read.
 const READ: [&str; 16] = [
@@ -151,10 +152,11 @@ pub(super) fn is_hidden(name: &str) -> bool {
     name.starts_with('.') || name == "__MACOSX"
 }
 
-/// What systems and these tools leave in folders.
+/// What systems and these tools leave in folders, and CelebA's list of its splits.
 fn is_worthless(name: &str) -> bool {
     let file = name.rsplit('/').next().unwrap_or(name).to_ascii_lowercase();
-    matches!(&*file, "thumbs.db" | "ehthumbs.db" | "desktop.ini" | "icon\r") || file.ends_with(".safetensors")
+    let left = matches!(&*file, "thumbs.db" | "ehthumbs.db" | "desktop.ini" | "icon\r");
+    left || LISTS.contains(&&*file) || file.ends_with(".safetensors")
 }
 
 /// Whether the name of an IDX file says that it holds images (`idx3`) or something else, labels as a rule; `None` where it does

@@ -5,11 +5,14 @@ mod demo;
 mod folder;
 mod idx;
 mod kind;
+mod origin;
 mod passed_over;
 mod sniff;
 mod split;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_found;
 mod zip;
 
 use std::fmt::Write;
@@ -19,6 +22,7 @@ use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
+pub use self::origin::Origin;
 pub use self::passed_over::PassedOver;
 use self::split::List;
 pub use self::split::Split;
@@ -114,6 +118,7 @@ pub struct Source {
     description: String,
     /// What lies in the inputs and is not in `order`, but for what [`Source::slice`] left out.
     passed_over: PassedOver,
+    /// Each input's full path, of pictures their folder's.
     origins: Vec<String>,
     /// The IDX files that were asked for by name.
     idx: Option<String>,
@@ -228,9 +233,9 @@ impl Source {
         &self.description
     }
 
-    /// Where the pictures are on this machine: each input's full path, of pictures their folder's; `demo faces` of these.
-    pub(crate) fn origins(&self) -> &[String] {
-        &self.origins
+    /// Where the pictures are on this machine.
+    pub fn origin(&self) -> Origin {
+        Origin::new(&self.origins)
     }
 
     /// The files that were chosen of several in the inputs: an IDX file's path within its folder or zip.
