@@ -76,14 +76,24 @@ fn broken_images_are_named_up_to_ten_then_counted() {
     let done = place.run("prep in --json");
     let lines = said(&done);
     assert_eq!(lines.len(), 12, "{lines:#?}");
-    assert!((0..10).all(|i| lines[i].starts_with(&format!("warning: skipped in/cut{i:02}.png: "))), "{lines:#?}");
+    assert!(
+        (0..10).all(|i| lines[i].starts_with(&format!("warning: skipped in/cut{i:02}.png: "))),
+        "{lines:#?}"
+    );
     let all = "warning: 17 broken images were skipped, the first 10 by name: 14 ";
     assert!(lines[10].starts_with(all) && lines[10].contains(", 3 not a picture"), "{lines:#?}");
     let json = done.json();
     assert_eq!((&json["rejected"], &json["count"]), (&17.into(), &1.into()));
-    assert_eq!(json["broken"]["not a picture"]["first"], serde_json::json!(["none0.jpg", "none1.jpg", "none2.jpg"]));
+    assert_eq!(
+        json["broken"]["not a picture"]["first"],
+        serde_json::json!(["none0.jpg", "none1.jpg", "none2.jpg"])
+    );
     let info = place.run("train --info in-64.safetensors");
-    assert!(info.stdout.contains("rejected  17 (14 ") && info.stdout.contains("3 not a picture)"), "{}", info.stdout);
+    assert!(
+        info.stdout.contains("rejected  17 (14 ") && info.stdout.contains("3 not a picture)"),
+        "{}",
+        info.stdout
+    );
     // The rows are where the header says, though it has grown.
     let bytes = place.read("in-64.safetensors");
     let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
@@ -103,7 +113,8 @@ fn images_smaller_than_the_crop_are_counted() {
         image(&place, &format!("in/{i}.png"), side, 5);
     }
     let done = place.run("prep in --crop 18 --json");
-    let line = "warning: 2 of 4 images are smaller than --crop 18: of these the largest centred square was cut";
+    let line =
+        "warning: 2 of 4 images are smaller than --crop 18: of these the largest centred square was cut";
     assert_eq!(said(&done), [line, "4 pictures of 64×64×3, 0 s"]);
     assert_eq!(done.json()["smaller_than_crop"], 2);
     assert!(place.run("train --info in-64.safetensors").stdout.contains("smaller   2 images than the crop"));
@@ -131,7 +142,11 @@ fn a_shard_of_other_images_is_not_replaced() {
     };
     place.run("prep cats/train").line();
     let before = place.read("train-64.safetensors");
-    for line in ["prep dogs/train", "prep cats/train dogs/train -o train-64.safetensors", "prep --demo 3 -o train-64.safetensors"] {
+    for line in [
+        "prep dogs/train",
+        "prep cats/train dogs/train -o train-64.safetensors",
+        "prep --demo 3 -o train-64.safetensors",
+    ] {
         assert_eq!(place.run(line).failure(1), of_others("train-64.safetensors"), "{line}");
     }
     assert!(place.read("train-64.safetensors") == before);
@@ -221,5 +236,7 @@ fn prep_says_which_idx_file_it_took_and_idx_chooses() {
     place.run("prep emnist --idx digits").line();
     assert_eq!(place.read("emnist-28.safetensors").last(), Some(&77));
     assert_eq!(place.run("prep --demo 3 --idx test").code, Some(2));
-    assert!(place.run("prep emnist --idx fashion").failure(1).contains("--idx fashion: no such IDX file in it"));
+    assert!(
+        place.run("prep emnist --idx fashion").failure(1).contains("--idx fashion: no such IDX file in it")
+    );
 }
