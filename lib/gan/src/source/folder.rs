@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::idx::{self, Idx};
-use super::kind::{Kind, Sorter, is_hidden, is_image_name};
+use super::kind::{Kind, Sorter, dotted, is_hidden, is_image_name};
 use super::sniff::{HEAD, sniff};
 use super::{MAX_ENCODED, Part, PassedOver, Raw, Walk, found};
 use crate::{Error, Result};
@@ -73,7 +73,7 @@ pub(super) fn open(root: &Path, walk: Walk, wanted: Option<&str>) -> Result<Box<
     let names: Vec<String> = sets.iter().map(|set| set.to_string_lossy().into_owned()).collect();
     let same = |a: usize, b: usize| idx::same(&root.join(&sets[a]), &root.join(&sets[b]));
     if let Some(set) = idx::choose(root, &names, files.len(), walk, wanted, same)? {
-        files.iter().for_each(|image| passed_over.add("images beside it", &image.to_string_lossy()));
+        files.iter().for_each(|image| passed_over.add("beside the IDX file", &image.to_string_lossy()));
         return Ok(Box::new(Idx::open(&root.join(&sets[set]))?.found(names[set].clone(), passed_over)));
     }
     if files.is_empty() {
@@ -84,9 +84,8 @@ pub(super) fn open(root: &Path, walk: Walk, wanted: Option<&str>) -> Result<Box<
         }
         return Err(Error::file(root, nothing(&below, &archives, &passed_over)));
     }
-    for (reason, names) in [("IDX files", &names), ("archives", &archives)] {
-        names.iter().for_each(|name| passed_over.add(reason, name));
-    }
+    names.iter().for_each(|name| passed_over.add("IDX", name));
+    archives.iter().for_each(|name| passed_over.add(&dotted(name), name));
     Ok(Box::new(Folder { root: root.to_path_buf(), files, passed_over }))
 }
 
@@ -104,7 +103,9 @@ fn nothing(below: &[PathBuf], archives: &[String], passed_over: &PassedOver) -> 
         let first = folders.iter().take(3).map(|f| f.as_os_str().to_string_lossy()).collect::<Vec<_>>();
         let more = if folders.len() > first.len() { ", …" } else { "" };
         let first = first.join(", ");
-        return format!("{images} in {n} ({first}{more}); pytorch-fid reads one level: name one, or a zip of all");
+        return format!(
+            "{images} in {n} ({first}{more}); pytorch-fid reads one level: name one, or a zip of all"
+        );
     }
     match archives {
         [] => {}
@@ -187,7 +188,8 @@ fn list(
             }
         } else if kind.is_file() || kind.is_symlink() {
             let is_image = is_image_name(&name.to_string_lossy());
-            let at_top = || name.extension().and_then(|e| e.to_str()).is_some_and(|e| PYTORCH_FID.contains(&e));
+            let at_top =
+                || name.extension().and_then(|e| e.to_str()).is_some_and(|e| PYTORCH_FID.contains(&e));
             match walk {
                 Walk::OneLevel if deep && is_image => listing.below.push(name),
                 Walk::Recursive if is_image => listing.files.push(name),

@@ -225,7 +225,8 @@ pub(super) fn choose(
         text
     };
     // Beside an unpacked file its gzip is nothing new.
-    let packed = |i: &usize| names[*i].strip_suffix(".gz").is_some_and(|name| names.iter().any(|n| n == name));
+    let packed =
+        |i: &usize| names[*i].strip_suffix(".gz").is_some_and(|name| names.iter().any(|n| n == name));
     let mut left: Vec<usize> = (0..names.len()).filter(|i| !packed(i)).collect();
     match wanted {
         Some(wanted) => {
@@ -246,7 +247,8 @@ pub(super) fn choose(
             let files = if n == 1 { "IDX file" } else { "IDX files" };
             let and = if images == 1 { "an image".to_string() } else { format!("{images} images") };
             let what = format!(
-                "{n} {files} ({}) and {and} of other formats in it: --idx {first} takes the former; for the latter                  name the files",
+                "{n} {files} ({}) and {and} of other formats in it: --idx {first} takes the former; for the latter \
+                 name the files",
                 list(&left)
             );
             return Err(Error::file(input, what));

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::passed_over::{OTHERS, PassedOver};
 use super::sniff::sniff;
+use super::split::LISTS;
 
 /// Extensions of the formats that are read.
 const READ: [&str; 16] = [
@@ -113,10 +114,7 @@ impl Sorter {
         if found.is_some_and(|format| format.is_read()) {
             return Kind::Image;
         }
-        let dotted = match extension.as_str() {
-            "" => "without an extension".to_string(),
-            extension => format!(".{extension}"),
-        };
+        let dotted = dotted(name);
         let reason = match found.map(|format| format.name()).or(known) {
             Some("raw photographs") => format!("{dotted} (raw photographs are not read)"),
             Some(format) => format!("{dotted} ({format} is not read)"),
@@ -131,6 +129,14 @@ impl Sorter {
 /// The extension in lower case; empty where there is none.
 fn extension(name: &str) -> String {
     Path::new(name).extension().map_or_else(String::new, |e| e.to_string_lossy().to_ascii_lowercase())
+}
+
+/// The extension as a reason for passing over: `.txt`.
+pub(super) fn dotted(name: &str) -> String {
+    match extension(name).as_str() {
+        "" => "without an extension".to_string(),
+        extension => format!(".{extension}"),
+    }
 }
 
 /// Whether a file is an image by its extension.
@@ -151,10 +157,11 @@ pub(super) fn is_hidden(name: &str) -> bool {
     name.starts_with('.') || name == "__MACOSX"
 }
 
-/// What systems and these tools leave in folders.
+/// What systems and these tools leave in folders, and CelebA's list of its splits.
 fn is_worthless(name: &str) -> bool {
     let file = name.rsplit('/').next().unwrap_or(name).to_ascii_lowercase();
-    matches!(&*file, "thumbs.db" | "ehthumbs.db" | "desktop.ini" | "icon\r") || file.ends_with(".safetensors")
+    let left = matches!(&*file, "thumbs.db" | "ehthumbs.db" | "desktop.ini" | "icon\r");
+    left || LISTS.contains(&&*file) || file.ends_with(".safetensors")
 }
 
 /// Whether the name of an IDX file says that it holds images (`idx3`) or something else, labels as a rule; `None` where it does
@@ -184,7 +191,9 @@ mod tests {
         for name in ["a.png", "b/C.JPG", "d.webp", "x.jfif"] {
             assert_eq!(sorter.kind(name, unread), Kind::Image, "{name}");
         }
-        for name in ["Thumbs.db", "a/desktop.ini", "train-labels-idx1-ubyte.gz", "qmnist-train-labels-idx2-int"] {
+        for name in
+            ["Thumbs.db", "a/desktop.ini", "train-labels-idx1-ubyte.gz", "qmnist-train-labels-idx2-int"]
+        {
             assert_eq!(sorter.kind(name, unread), Kind::Other, "{name}");
         }
         for name in ["train-images.idx3-ubyte", "emnist-letters-train-images-idx3-ubyte.gz"] {
@@ -226,7 +235,9 @@ mod tests {
             kind(&mut sorter, &format!("{i}.dat"), if i % 3 == 0 { b"GIF89a" } else { b"no" }) == Kind::Image
         });
         assert_eq!(images.count(), 334);
-        let images = (0..1000).filter(|i| kind(&mut sorter, &i.to_string(), if *i > 900 { b"GIF89a" } else { b"no" }) == Kind::Image);
+        let images = (0..1000).filter(|i| {
+            kind(&mut sorter, &i.to_string(), if *i > 900 { b"GIF89a" } else { b"no" }) == Kind::Image
+        });
         assert_eq!(images.count(), 99);
     }
 }

@@ -10,6 +10,7 @@ mod found;
 mod idx;
 mod kind;
 mod npy;
+mod origin;
 mod packed;
 mod parquet;
 mod passed_over;
@@ -20,6 +21,8 @@ mod split;
 mod tar;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_found;
 mod unpack;
 mod unzip;
 mod zip;
@@ -31,6 +34,7 @@ use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
+pub use self::origin::Origin;
 pub use self::passed_over::PassedOver;
 use self::split::List;
 pub use self::split::Split;
@@ -130,7 +134,10 @@ pub struct Source {
     description: String,
     /// What lies in the inputs and is not in `order`, but for what [`Source::slice`] left out.
     passed_over: PassedOver,
+    /// Each input's full path, of pictures their folder's.
     origins: Vec<String>,
+    /// The IDX files that were asked for by name.
+    idx: Option<String>,
 }
 
 /// What a [`Source`]'s pictures were when they were listed: see [`Source::fingerprint`].
@@ -176,7 +183,9 @@ impl Source {
             write!(description, " and {} more", inputs.len() - names.len())
                 .expect("a String takes every write");
         }
-        Ok(Source::of(parts, title, description, origins))
+        let mut source = Source::of(parts, title, description, origins);
+        source.idx = idx.map(|_| source.taken().join(", "));
+        Ok(source)
     }
 
     /// `count` faces drawn from `seed`, 178×218 with CelebA's framing. Face `i` depends on the seed and `i` alone.
@@ -191,7 +200,7 @@ impl Source {
             numbered.flat_map(|(p, part)| (0..part.len()).map(move |i| (p as u32, i as u32))).collect();
         let mut passed_over = PassedOver::new();
         parts.iter().for_each(|part| passed_over.merge(part.passed_over()));
-        Source { parts, order, title, description, passed_over, origins }
+        Source { parts, order, title, description, passed_over, origins, idx: None }
     }
 
     /// What lies in the inputs and is not among the pictures, by reason. What [`Source::slice`] leaves out is not counted.
@@ -240,14 +249,25 @@ impl Source {
         &self.description
     }
 
-    /// Where the pictures are on this machine: each input's full path, of pictures their folder's; `demo faces` of these.
-    pub(crate) fn origins(&self) -> &[String] {
-        &self.origins
+    /// Where the pictures are on this machine.
+    pub fn origin(&self) -> Origin {
+        Origin::new(&self.origins)
     }
 
     /// What was chosen of several in the inputs: an IDX file's path within its folder or zip, an array's name, CIFAR's batches.
     pub fn taken(&self) -> Vec<&str> {
         self.parts.iter().filter_map(|part| part.taken()).collect()
+    }
+
+    /// The IDX file that was asked for by name, where one was.
+    pub(crate) fn idx(&self) -> Option<&str> {
+        self.idx.as_deref()
+    }
+
+    /// Picture `i`'s name within its input: equal in copies of the same data.
+    pub(crate) fn short_name(&self, i: usize) -> String {
+        let (part, item) = self.at(i);
+        part.name(item)
     }
 
     /// Width and height where every picture has the same by its format (IDX, arrays, batches).

@@ -31,7 +31,10 @@ pub(super) fn sniff(head: &[u8]) -> Option<Format> {
             Format("TIFF", true)
         }
         // Two letters alone would be many a text: the reserved bytes are zero and the next header has a known size.
-        () if begins(b"BM") && at(6, &[0; 4]) && matches!(head.get(14), Some(12 | 40 | 52 | 56 | 64 | 108 | 124)) => {
+        () if begins(b"BM")
+            && at(6, &[0; 4])
+            && matches!(head.get(14), Some(12 | 40 | 52 | 56 | 64 | 108 | 124)) =>
+        {
             Format("BMP", true)
         }
         () if begins(b"P7\nWIDTH") => Format("PNM", true),
@@ -46,7 +49,9 @@ pub(super) fn sniff(head: &[u8]) -> Option<Format> {
             Format("HEIC", false)
         }
         () if begins(b"\xFF\x0A") || begins(b"\0\0\0\x0CJXL \r\n\x87\n") => Format("JPEG XL", false),
-        () if begins(b"\xFF\x4F\xFF\x51") || begins(b"\0\0\0\x0CjP  \r\n\x87\n") => Format("JPEG 2000", false),
+        () if begins(b"\xFF\x4F\xFF\x51") || begins(b"\0\0\0\x0CjP  \r\n\x87\n") => {
+            Format("JPEG 2000", false)
+        }
         () if begins(b"8BPS") => Format("Photoshop", false),
         () if begins(b"\x76\x2F\x31\x01") => Format("OpenEXR", false),
         () if begins(b"#?RADIANCE") => Format("Radiance HDR", false),

@@ -85,8 +85,7 @@ impl List {
                 Err(e) => return Err(Error::io(path)(e)),
             }
         }
-        let what =
-            "--split needs CelebA's list_eval_partition.txt (or .csv) here, one or two folders up, or in Eval/ of these";
+        let what = "--split needs CelebA's list_eval_partition.txt (or .csv) here, one or two folders up, or in Eval/ of these";
         Err(Error::file(home, what))
     }
 

@@ -103,7 +103,7 @@ fn each_kind_of_file_has_its_line() {
         ("x.onnx", b"\x08\x07\x12\x07pytorch", "an ONNX network"),
         ("x.arrow", b"ARROW1\0\0", "to_parquet"),
         ("x.arrow", b"\xFF\xFF\xFF\xFF\x10\x02\0\0", "to_parquet"),
-        ("x.parquet", b"PAR1", "a broken or encrypted parquet"),
+        ("x.parquet", b"PAR1", "a broken or incomplete parquet"),
         (
             "a.safetensors",
             &safetensors("{\"__metadata__\":{\"gantools\":\"{}\"},\"images\":{}}"),
