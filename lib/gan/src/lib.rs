@@ -10,6 +10,7 @@ pub mod device;
 mod error;
 pub mod features;
 pub mod frechet;
+mod guard;
 pub mod inception;
 pub mod kid;
 pub mod latent;
