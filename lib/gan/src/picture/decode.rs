@@ -42,8 +42,7 @@ pub fn decode_as(bytes: &[u8], sixteen: SixteenBit) -> Result<Picture, String> {
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|e| e.to_string())?;
     match reader.format() {
         None => return Err("not a picture (JPEG, PNG, BMP, WebP, TIFF, GIF or PNM)".to_string()),
-        // The JPEG decoder paints what is missing grey and says nothing.
-        Some(ImageFormat::Jpeg) if !has_end_of_image(bytes) => return Err("cut short".to_string()),
+        Some(ImageFormat::Jpeg) => return super::jpeg::decode(bytes, MAX_ALLOC),
         Some(_) => {}
     }
     let mut limits = Limits::default();
@@ -71,24 +70,6 @@ pub fn is_sixteen_bit_grey(bytes: &[u8]) -> bool {
     decoder.is_some_and(|decoder| decoder.color_type() == ColorType::L16)
 }
 
-/// Whether an end-of-image marker follows the first scan of a JPEG. (A thumbnail in the EXIF segment has one, too, but
-/// lies before the scan.)
-fn has_end_of_image(jpeg: &[u8]) -> bool {
-    let mut at = 2; // after the start-of-image marker
-    while let Some(&[0xFF, marker, high, low]) = jpeg.get(at..at + 4) {
-        if marker == 0xFF {
-            at += 1; // a fill byte
-            continue;
-        }
-        at += 2 + usize::from(u16::from_be_bytes([high, low]));
-        if marker == 0xDA {
-            break;
-        }
-    }
-    // Within a scan 0xFF is followed by 0 or a restart marker, so this pair is what it looks like. Few files go on after it.
-    jpeg.get(at..).is_some_and(|scan| scan.windows(2).rev().any(|pair| pair == [0xFF, 0xD9]))
-}
-
 fn to_rgb(image: DynamicImage, sixteen: SixteenBit) -> Vec<u8> {
     let high = |v: u16| (v >> 8) as u8;
     match image {
@@ -113,7 +94,7 @@ fn to_rgb(image: DynamicImage, sixteen: SixteenBit) -> Vec<u8> {
     }
 }
 
-fn too_large() -> String {
+pub(super) fn too_large() -> String {
     format!("larger than {MAX_SIDE} pixels a side or {} MiB", MAX_ALLOC >> 20)
 }
 

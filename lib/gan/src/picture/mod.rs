@@ -4,6 +4,7 @@
 mod animate;
 mod decode;
 mod encode;
+mod jpeg;
 mod resize;
 #[cfg(test)]
 mod tests;
