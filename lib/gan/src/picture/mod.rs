@@ -9,7 +9,7 @@ mod resize;
 mod tests;
 
 pub use animate::{encode_apng, encode_gif};
-pub use decode::{SixteenBit, decode, decode_as, is_sixteen_bit_grey};
+pub use decode::{Format, Notes, SixteenBit, decode, decode_as, decode_noting, sniff};
 pub use encode::{PADDING, encode_jpeg, encode_png, grid};
 pub use resize::{Filter, Fit, resize_and_crop};
 
