@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Choice, Compared, Pictures};
-use crate::picture::Picture;
+use crate::picture::{Notes, Picture};
 
 /// Fewer pictures than this are not compared with published numbers: as many as the FID has features.
 const ENOUGH: u64 = 2048;
@@ -23,16 +23,21 @@ pub struct Look {
     /// Pictures of 16-bit grey, whose values above 255 are clipped.
     #[serde(default)]
     pub clipped: usize,
+    /// Pictures with an EXIF rotation, which is ignored.
+    #[serde(default)]
+    pub rotated: usize,
 }
 
 impl Look {
     /// What is known of pictures before they are read.
     pub fn of(pictures: &Pictures) -> Look {
-        Look { sizes: None, jpeg: pictures.mostly_jpeg(), prepared: pictures.prepared(), clipped: 0 }
+        Look { jpeg: pictures.mostly_jpeg(), prepared: pictures.prepared(), ..Look::default() }
     }
 
-    /// Takes in the size of a picture.
-    pub fn see(&mut self, picture: &Picture) {
+    /// Takes in the size of a picture, and what there is to say of its file.
+    pub fn see(&mut self, picture: &Picture, notes: Notes) {
+        self.clipped += usize::from(notes.grey_bits.is_some());
+        self.rotated += usize::from(notes.rotated);
         let size = [picture.width, picture.height];
         let [least, largest] = self.sizes.get_or_insert([size, size]);
         (0..2).for_each(|i| {
@@ -57,6 +62,9 @@ pub fn advice(names: [&str; 2], sides: &[Compared; 2], choice: Choice) -> Vec<St
         lines.extend(side.n.and_then(|n| few(name, n, choice)));
         lines.extend(side.look.as_ref().map(|look| look.clipped).filter(|&n| n > 0).map(|n| {
             format!("{name}: 16-bit grey is clipped to 255 in {n} pictures, as Pillow does it: nearly white to the network")
+        }));
+        lines.extend(side.look.as_ref().map(|look| look.rotated).filter(|&n| n > 0).map(|n| {
+            format!("{name}: {}", rotation(n))
         }));
     }
     if let [Some(a), Some(b)] = sides.each_ref().map(|side| side.n)
@@ -97,6 +105,12 @@ fn lossy(jpegs: &str, others: &str) -> String {
     format!("{jpegs} is JPEGs and {others} is not: what JPEG does to a picture counts as a difference, too")
 }
 
+/// What becomes of so many images with an EXIF rotation.
+pub fn rotation(n: usize) -> String {
+    let images = if n == 1 { "1 image carries" } else { &format!("{n} images carry") };
+    format!("{images} an EXIF rotation, which is ignored, as torchvision and Pillow do")
+}
+
 /// Where a set is too small, a line that says so.
 pub fn few(name: &str, n: u64, choice: Choice) -> Option<String> {
     let dims = choice.dims as u64;
@@ -125,8 +139,8 @@ mod tests {
     }
 
     fn look(size: usize, jpeg: Option<bool>, prepared: Option<&str>) -> Look {
-        let mut look = Look { sizes: None, jpeg, prepared: prepared.map(String::from), clipped: 0 };
-        look.see(&Picture { width: size, height: size, rgb: vec![] });
+        let mut look = Look { jpeg, prepared: prepared.map(String::from), ..Look::default() };
+        look.see(&Picture { width: size, height: size, rgb: vec![] }, Notes::default());
         look
     }
 
@@ -165,7 +179,7 @@ mod tests {
             assert!(lines.iter().all(|line| !line.contains('\n')));
         }
         let mut mixed = look(64, None, None);
-        mixed.see(&Picture { width: 80, height: 48, rgb: vec![] });
+        mixed.see(&Picture { width: 80, height: 48, rgb: vec![] }, Notes::default());
         assert_eq!(mixed.describe().unwrap(), "64×48 to 80×64");
     }
 }

@@ -4,13 +4,12 @@
 mod animate;
 mod decode;
 mod encode;
-mod jpeg;
 mod resize;
 #[cfg(test)]
 mod tests;
 
 pub use animate::{encode_apng, encode_gif};
-pub use decode::{SixteenBit, decode, decode_as, is_sixteen_bit_grey};
+pub use decode::{Format, Notes, SixteenBit, decode, decode_as, decode_noting, sniff};
 pub use encode::{PADDING, encode_jpeg, encode_png, grid};
 pub use resize::{Filter, Fit, resize_and_crop};
 

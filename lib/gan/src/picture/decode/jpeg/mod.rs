@@ -15,39 +15,35 @@ use libjpeg_turbo_rs::{Decoder, JpegCoefficients, JpegError, PixelFormat, read_c
 
 use self::layout::{Frame, Layout, Process};
 use self::rebuild::{Plane, to_rgb};
-use super::Picture;
-use super::decode::too_large;
+use super::{Image, Samples, exif, line, pixels, too_large};
 
 /// Decodes a JPEG. EXIF orientation and color profiles are ignored.
 ///
 /// # Errors
-/// One line that says what is wrong: damaged, cut short, too large for `max_bytes` of RGB, or of a kind that libjpeg
-/// does not read.
-pub(super) fn decode(bytes: &[u8], max_bytes: u64) -> Result<Picture, String> {
+/// One line that says what is wrong: damaged, cut short, too large, or of a kind that libjpeg does not read.
+pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
     let layout = Layout::read(bytes)?;
     let frame = &layout.frame;
     frame.check()?;
     let (width, height) = (frame.width, frame.height);
-    if 3 * width as u64 * height as u64 > max_bytes {
-        return Err(too_large());
-    }
+    pixels(width, height, 24)?;
     layout.check_length()?;
-    let rgb = if frame.is_usual() && layout.scans_are_usual() {
+    let samples = if frame.is_usual() && layout.scans_are_usual() {
         usual(bytes, frame)?
     } else {
-        to_rgb(&planes(bytes, &layout)?, layout.coding(), width, height)
+        Samples::Rgb(to_rgb(&planes(bytes, &layout)?, layout.coding(), width, height))
     };
-    Ok(Picture { width, height, rgb })
+    Ok(Image { rotated: exif::jpeg_is_rotated(bytes), ..Image::new(width, height, samples) })
 }
 
 /// Whole images, as nearly all files are.
-fn usual(bytes: &[u8], frame: &Frame) -> Result<Vec<u8>, String> {
+fn usual(bytes: &[u8], frame: &Frame) -> Result<Samples, String> {
     let mut decoder = Decoder::new(bytes).map_err(reason)?;
     decoder.set_block_smoothing(true);
     let gray = frame.components.len() == 1;
     decoder.set_output_format(if gray { PixelFormat::Grayscale } else { PixelFormat::Rgb });
     let data = decoder.decode_image().map_err(reason)?.data;
-    Ok(if gray { data.iter().flat_map(|&v| [v; 3]).collect() } else { data })
+    Ok(if gray { Samples::Grey(data) } else { Samples::Rgb(data) })
 }
 
 /// The samples of each component, enlarged to the image's size, by way of the coefficients.
@@ -88,6 +84,6 @@ fn reason(error: JpegError) -> String {
     match error {
         JpegError::UnexpectedEof => "damaged or cut short: image data are missing".into(),
         JpegError::LimitExceeded { .. } => too_large(),
-        other => format!("damaged: {}", other.to_string().split_whitespace().collect::<Vec<_>>().join(" ")),
+        other => format!("damaged: {}", line(other)),
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use flate2::read::GzDecoder;
 use sha2::{Digest, Sha256};
 
-use super::super::decode;
+use crate::picture::decode;
 use crate::source::hex;
 
 /// Small JPEGs of all kinds and what Pillow reads of each: see `make.py` beside them.

@@ -1,0 +1,51 @@
+//! GIF: the first image, on the screen that the file has.
+
+use super::samples::looked_up;
+use super::{Image, MAX_ALLOC, Samples, cut_short, line, pixels};
+
+pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
+    let mut options = ::gif::DecodeOptions::new();
+    options.set_color_output(::gif::ColorOutput::Indexed);
+    options.set_memory_limit(::gif::MemoryLimit::Bytes((MAX_ALLOC as u64).try_into().expect("not zero")));
+    let mut decoder = options.read_info(bytes).map_err(reason)?;
+    let screen = [decoder.width(), decoder.height()].map(usize::from);
+    let global = decoder.global_palette().map(<[u8]>::to_vec);
+    let frame = decoder.next_frame_info().map_err(reason)?.ok_or("broken: no image in it")?;
+    let [left, top, w, h] = [frame.left, frame.top, frame.width, frame.height].map(usize::from);
+    let (transparent, local) = (frame.transparent, frame.palette.clone());
+    // An image beyond the screen makes it larger.
+    let (width, height) = (screen[0].max(left + w), screen[1].max(top + h));
+    pixels(width, height, 8)?;
+    let mut there = vec![0; w * h];
+    decoder.read_into_buffer(&mut there).map_err(reason)?;
+    // Around a smaller image is the transparent color, or else the first.
+    let mut indices = vec![transparent.unwrap_or(0); width * height];
+    if w > 0 {
+        for (row, from) in there.chunks_exact(w).enumerate() {
+            let at = (top + row) * width + left;
+            indices[at..at + w].copy_from_slice(from);
+        }
+    }
+    let local = local.map(|palette| colors(&palette));
+    let global = global.map(|palette| colors(&palette));
+    // Colors that are all their own numbers mean grey, beyond their end, too. Of a local palette like that Pillow takes the
+    // global one.
+    let is_grey = |colors: &[[u8; 3]]| colors.iter().zip(0u8..=255).all(|(&color, number)| color == [number; 3]);
+    let palette = [local, global].into_iter().flatten().find(|palette| !is_grey(palette));
+    let samples = match palette {
+        Some(palette) => Samples::Rgb(looked_up(&indices, &palette)),
+        None => Samples::Grey(indices),
+    };
+    Ok(Image::new(width, height, samples))
+}
+
+fn colors(palette: &[u8]) -> Vec<[u8; 3]> {
+    palette.chunks_exact(3).map(|c| [c[0], c[1], c[2]]).collect()
+}
+
+fn reason(error: ::gif::DecodingError) -> String {
+    match &error {
+        ::gif::DecodingError::Io(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => cut_short(),
+        other => format!("broken: {}", line(other)),
+    }
+}
