@@ -30,7 +30,7 @@ pub fn write(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -
         filled(&mut temporary, fill)?;
         finish(temporary, path)
     };
-    write().map_err(Error::io(path))
+    write().map_err(failed(path))
 }
 
 /// [`write`] of a file whose last change is to have been at `time`.
@@ -48,7 +48,35 @@ pub fn write_dated(
         temporary.as_file().set_modified(time)?;
         finish(temporary, path)
     };
-    write().map_err(Error::io(path))
+    write().map_err(failed(path))
+}
+
+/// Checks that a file can be made at `path`, before long work is done for it.
+///
+/// # Errors
+/// A folder has the name; its folder is not there or not writable.
+pub fn check_place(path: &Path) -> Result<()> {
+    match path.is_dir() {
+        true => Err(Error::file(path, "is a folder: name a file")),
+        false => tempfile::tempfile_in(folder_of(path)).map(drop).map_err(failed(path)),
+    }
+}
+
+/// What kept `path` from being made, in words of the names that the user gave.
+pub fn failed(path: &Path) -> impl FnOnce(io::Error) -> Error {
+    move |e| {
+        let (folder, e) = (folder_of(path), plain(e));
+        match e.kind() {
+            io::ErrorKind::NotFound if !folder.exists() => {
+                let what = format!("no such folder: make it first (mkdir -p {})", folder.display());
+                Error::file(folder, what)
+            }
+            io::ErrorKind::PermissionDenied if !path.exists() => {
+                Error::file(path, format!("your user may not write to its folder, {}", folder.display()))
+            }
+            _ => Error::io(path)(e),
+        }
+    }
 }
 
 fn filled(
@@ -60,11 +88,12 @@ fn filled(
     out.flush()
 }
 
-/// A temporary file beside `path`, with the permissions of any new file; dropped, it is removed.
+/// A temporary file beside `path`, with the permissions of any new file; dropped, it is removed. Its errors, and those of what is
+/// written to it, name the file itself: see [`failed`].
 pub fn begin(path: &Path) -> io::Result<NamedTempFile> {
     sweep(path);
     loop {
-        let temporary = builder(&prefix(path), 0o666).tempfile_in(folder_of(path)).map_err(plain)?;
+        let temporary = builder(&prefix(path), 0o666).tempfile_in(folder_of(path))?;
         if is_claimed(temporary.as_file(), temporary.path())? {
             return Ok(temporary);
         }
@@ -72,11 +101,11 @@ pub fn begin(path: &Path) -> io::Result<NamedTempFile> {
 }
 
 /// A temporary folder beside `path`, with the permissions of any new folder, and its lock, to be kept as long; dropped, it is
-/// removed.
+/// removed. Its errors: see [`failed`].
 pub fn begin_folder(path: &Path) -> io::Result<(TempDir, File)> {
     sweep(path);
     loop {
-        let temporary = builder(&prefix(path), 0o777).tempdir_in(folder_of(path)).map_err(plain)?;
+        let temporary = builder(&prefix(path), 0o777).tempdir_in(folder_of(path))?;
         let lock = File::open(temporary.path())?;
         if is_claimed(&lock, temporary.path())? {
             return Ok((temporary, lock));
@@ -93,10 +122,12 @@ fn builder(prefix: &str, mode: u32) -> Builder<'_, 'static> {
     builder
 }
 
-/// An error of `tempfile` without the name that nobody gave.
+/// An error of `tempfile` without the name that nobody gave: its line ends with ` at path "…"`.
 fn plain(e: io::Error) -> io::Error {
-    let cause = e.get_ref().and_then(|e| e.source()).and_then(|e| e.downcast_ref::<io::Error>());
-    cause.and_then(io::Error::raw_os_error).map_or(e, io::Error::from_raw_os_error)
+    match e.to_string().split_once(" at path \"") {
+        Some((cause, _)) if e.raw_os_error().is_none() => io::Error::new(e.kind(), cause),
+        _ => e,
+    }
 }
 
 /// Locks what was just made at `path`. Before that somebody may have taken it for what a killed one left: `false`.
