@@ -15,9 +15,7 @@ use gan::recipe::{self, Length, Overrides, Recipe};
 use gan::shard::Shard;
 use gan::train::{Run, SAVE_EVERY, folder};
 use gan::{Error, checkpoint, counted};
-use gantools::{
-    Answer, Bar, Common, human, mapped, number, operand, out_path, precision, stop_flag, whole,
-};
+use gantools::{Answer, Bar, Common, human, mapped, number, operand, out_path, precision, stop_flag, whole};
 use serde_json::json;
 
 /// Train a GAN on the pictures of a shard, and print the path of its generator.

@@ -204,6 +204,47 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"new");
     }
 
+    /// Whatever fails, the line has the name that was asked for, and not that of what was in the making.
+    #[test]
+    fn errors_name_the_final_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("file"), b"x").unwrap();
+        fs::create_dir(path("made")).unwrap();
+        let shown = folder.path().display();
+        for (name, wanted) in [
+            (
+                "no/such/x",
+                format!("{shown}/no/such: no such folder: make it first (mkdir -p {shown}/no/such)"),
+            ),
+            ("file/in/x", format!("{shown}/file/in/x: {shown}/file is not a folder")),
+            ("made", format!("{shown}/made: is a folder: name a file")),
+        ] {
+            let (checked, written) = (check_place(&path(name)), write(&path(name), |_| Ok(())));
+            let begun = begin(&path(name)).map_err(failed(&path(name))).map(drop);
+            let folder = begin_folder(&path(name)).map_err(failed(&path(name))).map(drop);
+            for line in [checked, written] {
+                assert_eq!(line.unwrap_err().to_string(), wanted);
+            }
+            // Where a folder is, these find that out when they take its place.
+            for line in [begun, folder].into_iter().filter(|_| name != "made") {
+                assert_eq!(line.unwrap_err().to_string(), wanted);
+            }
+        }
+        let long = path(&"x".repeat(300));
+        let line = write(&long, |_| Ok(())).unwrap_err().to_string();
+        assert!(
+            line.ends_with("xxx: the name is longer than the file system has it: name it shorter"),
+            "{line}"
+        );
+        assert!(check_place(&path("new")).is_ok() && check_place(&path("file")).is_ok());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        // A full disk, as tempfile says it.
+        let full = io::Error::from_raw_os_error(libc::ENOSPC);
+        let full = io::Error::new(full.kind(), format!("{full} at path \"/x/.a.b.part\""));
+        assert_eq!(failed(Path::new("a"))(full).to_string(), "a: No space left on device (os error 28)");
+    }
+
     #[test]
     fn what_a_killed_one_left_is_removed_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();

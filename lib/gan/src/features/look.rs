@@ -75,7 +75,9 @@ pub fn advice(names: [&str; 2], sides: &[Compared; 2], choice: Choice) -> Vec<St
     if let [Some(a), Some(b)] = sides.each_ref().map(|side| side.weights.as_ref())
         && a != b
     {
-        lines.push(format!("{left} and {right} are of features of other weights: their distance means nothing"));
+        lines.push(format!(
+            "{left} and {right} are of features of other weights: their distance means nothing"
+        ));
     }
     let [Some(a), Some(b)] = sides.each_ref().map(|side| side.look.as_ref()) else { return lines };
     match (a.jpeg, b.jpeg) {

@@ -74,7 +74,7 @@ pub fn check(metrics: &[Metric], sides: &[&Side], subset: usize) -> Result<()> {
                         _ => String::new(),
                     };
                     return fails(format!(
-                        "{} are fewer than the {subset} of each of KID's subsets: take more{flag}",
+                        "{} are fewer than a subset of KID has, {subset}: take more{flag}",
                         counted(n as u64, "picture")
                     ));
                 }

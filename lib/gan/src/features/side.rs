@@ -169,11 +169,13 @@ pub fn choose(
         for other in &files[..i] {
             let both = other.meta.zip(file.meta);
             if other.dims != file.dims || both.is_some_and(|(a, b)| a.features != b.features) {
-                return file.fails(format!("statistics of {file}, but {} is of {other}", other.path.display()));
+                return file
+                    .fails(format!("statistics of {file}, but {} is of {other}", other.path.display()));
             }
             if let Some((_, meta)) = both.filter(|(a, b)| !force && a.weights != b.weights) {
                 let (network, other) = (meta.features, other.path.display());
-                return file.fails(format!("of other {network} weights than {other} (--force compares them)"));
+                return file
+                    .fails(format!("of other {network} weights than {other} (--force compares them)"));
             }
         }
     }
@@ -203,9 +205,7 @@ pub fn choose(
             foreign.check_foreign(network)?;
             Some(network)
         }
-        (None, _) => {
-            features.or((dims == Features::Inception.usual_dims()).then_some(Features::Inception))
-        }
+        (None, _) => features.or((dims == Features::Inception.usual_dims()).then_some(Features::Inception)),
     };
     Ok(Choice { features, dims })
 }
@@ -281,7 +281,8 @@ impl Choice {
 
     /// How their kernel distance is called.
     pub fn kernel_distance(self) -> String {
-        self.features.map_or_else(|| format!("KD-{}", self.dims), |network| network.kernel_distance().to_string())
+        self.features
+            .map_or_else(|| format!("KD-{}", self.dims), |network| network.kernel_distance().to_string())
     }
 }
 
@@ -291,5 +292,147 @@ impl std::fmt::Display for Choice {
             Some(network) => write!(f, "{network} {}", self.dims),
             None => write!(f, "{} of an unknown network", self.dims),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::features::tests::golden;
+
+    /// Statistics of `dims` features, ours if a network and weights are named.
+    fn file(name: &str, dims: usize, ours: Option<(Features, &str)>) -> Side {
+        let meta = ours.map(|(features, weights)| Meta {
+            features,
+            dims,
+            n: 5000,
+            weights: weights.into(),
+            precision: Precision::F32,
+            content: name.into(),
+            look: None,
+            source: name.into(),
+            tool: "test".into(),
+        });
+        let gaussian = Gaussian { mu: vec![0.0; dims], sigma: vec![0.0; dims * dims] };
+        Side::Stats(name.into(), Box::new(Stats { gaussian, meta }))
+    }
+
+    fn foreign(dims: usize) -> Side {
+        file("theirs.npz", dims, None)
+    }
+
+    fn pictures() -> Side {
+        Side::open(&golden("a")).unwrap()
+    }
+
+    #[test]
+    fn what_is_compared_is_what_both_sides_can_be() {
+        use Features::{Inception, Squeezenet};
+        let ours =
+            |dims| file("ours.npz", dims, Some((if dims == 512 { Squeezenet } else { Inception }, "01")));
+        for (a, b, wanted, label) in [
+            (pictures(), pictures(), Some(Inception), "FID"),
+            (pictures(), ours(512), Some(Squeezenet), "FD-SqueezeNet"),
+            (ours(64), pictures(), Some(Inception), "FID"),
+            (foreign(64), pictures(), Some(Inception), "FID"),
+            (pictures(), foreign(2048), Some(Inception), "FID"),
+            (ours(768), foreign(768), Some(Inception), "FID"),
+            (foreign(2048), foreign(2048), Some(Inception), "FID"),
+            (foreign(768), foreign(768), None, "FD-768"),
+            (foreign(512), foreign(512), None, "FD-512"),
+            (foreign(1), foreign(1), None, "FD-1"),
+            (foreign(1000), foreign(1000), None, "FD-1000"),
+        ] {
+            let choice = choose(&[&a, &b], None, None, false).unwrap();
+            assert_eq!((choice.features, &*choice.distance()), (wanted, label));
+            let warned = unproved(&[&a, &b], choice);
+            let theirs = [&a, &b].iter().any(|side| side.path() == Path::new("theirs.npz"));
+            assert_eq!(warned.is_some(), theirs);
+        }
+        // Who says that 64 features are Inception's has a FID, and who insists has a number of no name.
+        let said = choose(&[&foreign(64), &foreign(64)], Some(Inception), Some(64), false).unwrap();
+        assert_eq!(said.distance(), "FID");
+        let forced = choose(&[&ours(512), &foreign(512)], None, None, true).unwrap();
+        assert_eq!((&*forced.distance(), &*forced.to_string()), ("FD-512", "512 of an unknown network"));
+    }
+
+    #[test]
+    fn what_cannot_be_compared_is_one_line() {
+        use Features::{Inception, Squeezenet};
+        let ours = || file("ours.npz", 512, Some((Squeezenet, "01")));
+        let others = || file("others.npz", 512, Some((Squeezenet, "02")));
+        for (a, b, features, dims, force, wanted) in [
+            (
+                foreign(512),
+                pictures(),
+                None,
+                None,
+                true,
+                "theirs.npz: of another program's network: its 512 features",
+            ),
+            (
+                foreign(1024),
+                pictures(),
+                None,
+                None,
+                true,
+                "Inception has 64, 192, 768 or 2048 features, not 1024",
+            ),
+            (
+                foreign(512),
+                ours(),
+                None,
+                None,
+                false,
+                "are not SqueezeNet's, as those of ours.npz are (--force",
+            ),
+            (
+                ours(),
+                foreign(64),
+                None,
+                None,
+                true,
+                "of 64 features of an unknown network, but ours.npz is of squeezenet 512",
+            ),
+            (
+                foreign(64),
+                foreign(63),
+                None,
+                None,
+                true,
+                "of 63 features of an unknown network, but theirs.npz is of 64",
+            ),
+            (foreign(64), pictures(), Some(Squeezenet), None, false, "are not SqueezeNet's"),
+            (foreign(512), foreign(512), Some(Squeezenet), None, true, "are not SqueezeNet's"),
+            (foreign(100), foreign(100), Some(Inception), None, true, "768 or 2048 features, not 100"),
+            (
+                foreign(100),
+                foreign(100),
+                None,
+                Some(64),
+                true,
+                "theirs.npz: statistics of 100 features of an unknown network, but --dims asks for 64",
+            ),
+            (
+                ours(),
+                pictures(),
+                Some(Inception),
+                None,
+                true,
+                "ours.npz: statistics of squeezenet 512, but --features asks for inception",
+            ),
+            (
+                ours(),
+                others(),
+                None,
+                None,
+                false,
+                "others.npz: of other squeezenet weights than ours.npz (--force",
+            ),
+        ] {
+            let line = choose(&[&a, &b], features, dims, force).unwrap_err().to_string();
+            assert!(line.contains(wanted) && !line.contains('\n'), "{wanted}: {line}");
+        }
+        assert!(choose(&[&ours(), &others()], None, None, true).is_ok());
     }
 }

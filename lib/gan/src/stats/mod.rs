@@ -24,8 +24,8 @@ use crate::layer::Precision;
 use crate::{Error, Result, atomic};
 
 pub use kind::{Kind, kind};
-pub use npz::MOST as MOST_DIMS;
 pub use merge::{Part, merge, read_all};
+pub use npz::MOST as MOST_DIMS;
 use npz::{Npz, NpzWriter};
 
 /// What statistics are of.
@@ -128,7 +128,8 @@ fn arrays(names: &[String]) -> Result<[String; 2], String> {
         for (word, other) in MEANS.iter().flat_map(|m| COVARIANCES.map(|c| (m, c))) {
             for (at, _) in mean.match_indices(word) {
                 let (before, after) = (&mean[..at], &mean[at + word.len()..]);
-                let whole = !before.ends_with(char::is_alphanumeric) && !after.starts_with(char::is_alphabetic);
+                let whole =
+                    !before.ends_with(char::is_alphanumeric) && !after.starts_with(char::is_alphabetic);
                 let covariance = format!("{before}{other}{after}");
                 if whole && all.contains(&*covariance) {
                     pairs.push([mean.clone(), covariance]);
