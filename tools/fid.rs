@@ -108,7 +108,6 @@ fn compare(args: &Args, bar: &Bar) -> Result<Answer> {
     let sides = [open(a)?, open(&b)?];
     let choice = features::choose(&sides.each_ref(), args.features, args.dims, args.force)?;
     features::check(&args.metrics, &sides.each_ref(), subset)?;
-    features::unproved(&sides.each_ref(), choice).iter().for_each(|line| bar.warn(line));
     let pictures = sides.iter().any(|side| side.pictures().is_some());
     let network = match choice.features.filter(|_| pictures) {
         Some(features) => Some(Network::load(args, features, choice.dims, bar)?),
@@ -118,6 +117,7 @@ fn compare(args: &Args, bar: &Bar) -> Result<Answer> {
     for side in sides.iter().filter(|_| !args.force) {
         extractor.map_or(Ok(()), |extractor| side.check_weights(extractor))?;
     }
+    features::unproved(&sides.each_ref(), choice).iter().for_each(|line| bar.warn(line));
     if args.dry_run {
         return plan(args, &sides.each_ref().map(Side::pictures), extractor);
     }

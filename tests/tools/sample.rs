@@ -376,7 +376,7 @@ fn modes_that_do_not_go_together_are_refused() {
         ("--interpolate 1,2 --expr 1", "cannot be used with"),
         ("--interpolate 1,2 --nearest faces-32.safetensors", "cannot be used with"),
         ("--interpolate 1,2 -n 3", "cannot be used with"),
-        ("--interpolate 1,x", "invalid value 'x'"),
+        ("--interpolate 1,x", "--interpolate x: not a whole number"),
         ("--frames 3", "--interpolate"),
         ("--expr 1 --nearest faces-32.safetensors", "cannot be used with"),
         ("--expr 1 -n 3", "cannot be used with"),
