@@ -10,7 +10,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gan::picture::{Filter, Fit};
 use gan::shard::{self, Dtype, Options, Shard};
 use gan::source::{Source, Split, Walk};
-use gantools::{Answer, Bar, Common, Usage, human, out_path, stop_flag};
+use gantools::{Answer, Bar, Common, Usage, human, out_path, stop_flag, whole};
 use serde_json::json;
 
 /// Side of the pictures where none is asked for, in pixels.
@@ -39,7 +39,7 @@ struct Args {
     #[arg(long, value_name = "NAME", value_parser = named::<Filter>(Filter::NAMES))]
     filter: Option<Filter>,
     /// Leave out the first N pictures
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, value_parser = whole::<usize>(0..=u64::MAX))]
     skip: usize,
     /// Take at most N pictures
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -57,7 +57,7 @@ struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     demo: Option<u32>,
     /// Which faces to draw [default: 0]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(0..=u64::MAX))]
     seed: Option<u64>,
     /// A broken picture is an error
     #[arg(long)]

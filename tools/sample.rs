@@ -11,7 +11,7 @@ use gan::device::Device;
 use gan::latent::{Expr, Form, Job, Latents, Near, Walk, pairs, sample, sheet};
 use gan::layer::Precision;
 use gan::shard::Shard;
-use gantools::{Answer, Bar, Common, Usage, operand, out_path, precision, stop_flag};
+use gantools::{Answer, Bar, Common, Usage, operand, out_path, precision, stop_flag, whole};
 use serde_json::json;
 
 /// Make pictures with a trained generator, and print their folder (or file).
@@ -31,7 +31,7 @@ struct Args {
     #[arg(short, long, value_name = "PATH", value_parser = out_path())]
     out: Option<PathBuf>,
     /// Which pictures
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole::<u64>(0..=u64::MAX))]
     seed: u64,
     /// Make the pictures between some: the numbers of two or more, on the arc from each to the next. -o names a folder, or a file by its form: .png, one row; .gif or .apng, an animation there and back (or round, where the last is the first)
     #[arg(long, value_name = "A,B,…", value_delimiter = ',', conflicts_with_all = ["expr", "nearest"])]

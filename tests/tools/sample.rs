@@ -168,8 +168,8 @@ fn errors_are_one_line_that_names_the_file_or_flag() {
         ("runs/faces-32/state.safetensors", "state.safetensors: is a run's state, not a generator"),
         ("G.safetensors -o file", "file: is a file; name a folder"),
         ("G.safetensors -o .", ".: is the folder that you are in"),
-        ("G.safetensors -o none/fakes", "none/fakes: No such file"),
-        ("G.safetensors --grid none/grid.png", "none/grid.png: No such file"),
+        ("G.safetensors -o none/fakes", "none: no such folder: make it first"),
+        ("G.safetensors --grid none/grid.png", "none: no such folder: make it first"),
         ("", "stdin is empty"),
     ] {
         let done = place.run(&format!("sample {flags} -n 2"));
@@ -350,14 +350,14 @@ fn modes_that_do_not_go_together_are_refused() {
         ("--latents nan.safetensors", "nan.safetensors: `latents` holds a NaN or an infinity"),
         ("--save-latents G.safetensors", "G.safetensors: is there and is no file of latents"),
         ("--save-latents fakes/z", "fakes/z: --save-latents may not be inside fakes/"),
-        ("--save-latents none/z -o x.png --expr 1", "none/z: No such file"),
+        ("--save-latents none/z -o x.png --expr 1", "none: no such folder: make it first"),
         ("--nearest none", "none: No such file"),
         ("--nearest cut.safetensors", "cut.safetensors: cut short"),
         ("--nearest G.safetensors", "G.safetensors: no tensor `images` in it, so not a shard"),
         ("--nearest faces-64.safetensors", "has pictures of 64×64×3, but the generator makes 32×32×3"),
         ("--nearest gray.safetensors", "has pictures of 32×32×1, but the generator makes 32×32×3"),
         ("--nearest faces-32.safetensors -n 4097", "--nearest shows 4096 pictures at most, not 4097"),
-        ("--interpolate 1,2 -o none/x.gif", "none/x.gif: No such file"),
+        ("--interpolate 1,2 -o none/x.gif", "none: no such folder: make it first"),
     ] {
         let done = place.run(&format!("sample {generator} -q {flags}"));
         assert!(done.failure(1).contains(wanted), "{flags}: {}", done.stderr);
@@ -376,7 +376,7 @@ fn modes_that_do_not_go_together_are_refused() {
         ("--interpolate 1,2 --expr 1", "cannot be used with"),
         ("--interpolate 1,2 --nearest faces-32.safetensors", "cannot be used with"),
         ("--interpolate 1,2 -n 3", "cannot be used with"),
-        ("--interpolate 1,x", "invalid value 'x'"),
+        ("--interpolate 1,x", "--interpolate x: not a whole number"),
         ("--frames 3", "--interpolate"),
         ("--expr 1 --nearest faces-32.safetensors", "cannot be used with"),
         ("--expr 1 -n 3", "cannot be used with"),

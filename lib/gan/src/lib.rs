@@ -30,4 +30,5 @@ pub mod stats;
 pub mod train;
 pub mod weights;
 
-pub use error::{Error, Result, printable};
+pub use atomic::check_place;
+pub use error::{Error, Result, counted, printable};

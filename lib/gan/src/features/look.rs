@@ -80,6 +80,13 @@ pub fn advice(names: [&str; 2], sides: &[Compared; 2], choice: Choice) -> Vec<St
             "{left} is of features in {a}, {right} in {b}: compare like with like (--precision)"
         ));
     }
+    if let [Some(a), Some(b)] = sides.each_ref().map(|side| side.weights.as_ref())
+        && a != b
+    {
+        lines.push(format!(
+            "{left} and {right} are of features of other weights: their distance means nothing"
+        ));
+    }
     let [Some(a), Some(b)] = sides.each_ref().map(|side| side.look.as_ref()) else { return lines };
     match (a.jpeg, b.jpeg) {
         (Some(true), Some(false)) => lines.push(lossy(left, right)),
@@ -145,7 +152,7 @@ mod tests {
     }
 
     fn said(a: Compared, b: Compared) -> Vec<String> {
-        advice(["a", "b"], &[a, b], Choice { features: Features::Squeezenet, dims: 512 })
+        advice(["a", "b"], &[a, b], Choice { features: Some(Features::Squeezenet), dims: 512 })
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::header::Header;
 use super::{Dtype, Meta};
 use crate::picture::to_unit;
 use crate::source::hex;
-use crate::{Error, Result, atomic};
+use crate::{Result, atomic};
 
 /// A shard that is being written, in a temporary file beside its final name. Dropped unfinished, it leaves nothing.
 pub(super) struct Writer {
@@ -39,9 +39,9 @@ impl Writer {
         header.meta.rejected = most as u64;
         header.meta.content_hash = "0".repeat(64);
         header.reserve();
-        let temporary = atomic::begin(path).map_err(Error::io(path))?;
+        let temporary = atomic::begin(path).map_err(atomic::failed(path))?;
         let mut file = BufWriter::with_capacity(1 << 20, temporary);
-        file.write_all(&vec![b' '; header.data_start]).map_err(Error::io(path))?;
+        file.write_all(&vec![b' '; header.data_start]).map_err(atomic::failed(path))?;
         Ok(Writer {
             path: path.to_path_buf(),
             file,
@@ -65,7 +65,7 @@ impl Writer {
             }
         };
         self.hash.update(bytes);
-        self.file.write_all(bytes).map_err(Error::io(&self.path))?;
+        self.file.write_all(bytes).map_err(atomic::failed(&self.path))?;
         self.written += 1;
         Ok(())
     }
@@ -78,11 +78,11 @@ impl Writer {
         self.header.meta.count = self.written;
         self.header.meta.rejected = rejected;
         self.header.meta.content_hash = hex(&self.hash.finalize());
-        let mut file = self.file.into_inner().map_err(|e| Error::io(&path)(e.into_error()))?;
-        file.seek(SeekFrom::Start(0)).map_err(Error::io(&path))?;
-        file.write_all(&self.header.to_bytes()).map_err(Error::io(&path))?;
-        file.as_file().set_modified(listed).map_err(Error::io(&path))?;
-        atomic::finish(file, &path).map_err(Error::io(&path))?;
+        let mut file = self.file.into_inner().map_err(|e| atomic::failed(&path)(e.into_error()))?;
+        file.seek(SeekFrom::Start(0)).map_err(atomic::failed(&path))?;
+        file.write_all(&self.header.to_bytes()).map_err(atomic::failed(&path))?;
+        file.as_file().set_modified(listed).map_err(atomic::failed(&path))?;
+        atomic::finish(file, &path).map_err(atomic::failed(&path))?;
         Ok(self.header.meta)
     }
 }

@@ -34,7 +34,16 @@ pub const SAMPLES: &str = "samples";
 /// # Errors
 /// `given` is a file, or a folder that is not empty, and not `force`.
 pub fn check(given: Option<&Path>, force: bool) -> Result<()> {
-    let Some(folder) = given.filter(|folder| folder.exists()) else { return Ok(()) };
+    let Some(folder) = given else { return Ok(()) };
+    if folder.is_file() {
+        return Err(Error::file(folder, "is a file: name a folder"));
+    }
+    if let Some(file) = folder.ancestors().find(|above| above.is_file()) {
+        return Err(Error::file(folder, format!("{} is not a folder", file.display())));
+    }
+    if !folder.exists() {
+        return Ok(());
+    }
     let empty = fs::read_dir(folder).map_err(Error::io(folder))?.next().is_none();
     if empty || force {
         return Ok(());
