@@ -118,6 +118,7 @@ fn compare(args: &Args, bar: &Bar) -> Result<Answer> {
         extractor.map_or(Ok(()), |extractor| side.check_weights(extractor))?;
     }
     features::unproved(&sides.each_ref(), choice).iter().for_each(|line| bar.warn(line));
+    let passed_over = sides.each_ref().map(|side| passed_over(side, bar));
     if args.dry_run {
         return plan(args, &sides.each_ref().map(Side::pictures), extractor);
     }
@@ -127,7 +128,8 @@ fn compare(args: &Args, bar: &Bar) -> Result<Answer> {
         sides.map(|side| move || features::compared(side, extractor, args.batch_size as usize, keep, bar));
     let sides = [a()?, b()?];
     bar.finish();
-    let (text, json) = features::results(&args.metrics, choice, &sides, subset)?;
+    let (text, mut json) = features::results(&args.metrics, choice, &sides, subset)?;
+    json["passed_over"] = json!(passed_over);
     table(bar, &paths, &sides, choice, network.as_ref());
     Ok(Answer { text, json })
 }
@@ -160,6 +162,7 @@ fn save_stats(args: &Args, bar: &Bar) -> Result<Answer> {
     };
     let choice = features::choose(&[&side], args.features, args.dims, false)?;
     features::check(&[Metric::Fid], &[&side], kid::SUBSET)?;
+    let origin = pictures.origin();
     let (content, changed) = pictures.content()?;
     let features = choice.features.expect("pictures are measured by a network");
     let network = Network::load(args, features, choice.dims, bar)?;
@@ -174,8 +177,15 @@ fn save_stats(args: &Args, bar: &Bar) -> Result<Answer> {
         source: pictures.describe(),
         tool: concat!("gantools ", env!("CARGO_PKG_VERSION")).to_string(),
     };
-    let answer =
+    let mut answer =
         json!({ "n": meta.n, "dims": meta.dims, "features": meta.features, "weights": meta.weights });
+    if let Some(other) = origin.as_ref().and_then(|origin| origin.other(out)).filter(|_| !args.force) {
+        anyhow::bail!(
+            "{}: is there and is of other images ({other}): name another file, or --force",
+            out.display()
+        );
+    }
+    answer["passed_over"] = passed_over(&side, bar);
     if !args.force && stats::is_up_to_date(out, &meta, changed)? {
         bar.say(&format!("{} is up to date (--force makes it again)", out.display()));
         return Ok(Answer::path(out, answer));
@@ -187,6 +197,7 @@ fn save_stats(args: &Args, bar: &Bar) -> Result<Answer> {
     let compared = features::compared(side, Some(&network.extractor), args.batch_size as usize, false, bar)?;
     meta.look = compared.look;
     Stats { gaussian: compared.gaussian, meta: Some(meta) }.write(out, listed)?;
+    origin.iter().for_each(|origin| origin.record(out));
     Ok(Answer::path(out, answer))
 }
 
@@ -238,6 +249,18 @@ fn open(path: &Path) -> Result<Side> {
         gantools::mapped("fid", path);
     }
     Ok(side)
+}
+
+/// Says what was taken of a side's files and what was passed over; the latter for `--json`, too.
+fn passed_over(side: &Side, bar: &Bar) -> serde_json::Value {
+    let Some(pictures) = side.pictures() else { return json!({}) };
+    let path = side.path().display();
+    if let [_, ..] = pictures.taken()[..] {
+        bar.say(&format!("{path}: the images of {}", pictures.taken().join(", ")));
+    }
+    let Some(passed_over) = pictures.passed_over() else { return json!({}) };
+    passed_over.line().iter().for_each(|line| bar.say(&format!("{path}: {line}")));
+    passed_over.to_json()
 }
 
 /// The network, and where its weights come from, for people.

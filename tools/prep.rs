@@ -50,9 +50,12 @@ struct Args {
     /// One channel instead of three (always so for IDX)
     #[arg(long, visible_alias = "grey")]
     gray: bool,
-    /// Keep one part of CelebA's split; needs list_eval_partition.txt in the folder, above it, or in Eval/
+    /// Keep one part of CelebA's split; needs list_eval_partition.txt (or .csv) in the folder, up to two above it, or in Eval/
     #[arg(long, value_name = "PART", value_parser = named::<Split>(Split::NAMES))]
     split: Option<Split>,
+    /// Of several IDX files in a folder or zip, take this one: its name, a part of it, or train, test or valid
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    idx: Option<String>,
     /// Draw N faces instead of reading pictures
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     demo: Option<u32>,
@@ -88,14 +91,21 @@ fn run(args: Args) -> Result<Answer> {
     let options = options(&args, &source)?;
     let path = output(&args, &source, &options)?;
     if !args.force {
-        shard::may_replace(&path)?;
+        shard::may_replace(&path, &source)?;
+    }
+    source.passed_over().line().iter().for_each(|line| bar.say(line));
+    if !args.force {
         if shard::is_up_to_date(&path, &source, &options)? {
             bar.say(&format!("{} is up to date (--force makes it again)", path.display()));
-            return answer(&path, true);
+            return answer(&path, &source, true);
         }
     }
+    let before = shard::describe(&path);
     make(&path, &source, &options, &bar)?;
-    answer(&path, false)
+    if let Some(before) = before {
+        bar.say(&format!("{}: replaced {before}", path.display()));
+    }
+    answer(&path, &source, false)
 }
 
 /// Combinations that make no sense.
@@ -104,6 +114,7 @@ fn check(args: &Args) -> Result<(), Usage> {
     match args.demo {
         None if args.inputs.is_empty() => wrong("name a folder, a zip, an IDX file or pictures, or --demo N"),
         Some(_) if !args.inputs.is_empty() => wrong("--demo draws its pictures: leave out INPUT"),
+        Some(_) if args.idx.is_some() => wrong("--idx is for IDX files, not for --demo"),
         Some(_) if args.split.is_some() => wrong("--split is for CelebA's pictures, not for --demo"),
         None if args.seed.is_some() => wrong("--seed is for --demo; nothing else here is left to chance"),
         _ => Ok(()),
@@ -113,7 +124,7 @@ fn check(args: &Args) -> Result<(), Usage> {
 fn source(args: &Args) -> Result<Source> {
     let mut source = match args.demo {
         Some(count) => Source::demo(count as usize, args.seed.unwrap_or(0)),
-        None => Source::open(&args.inputs, Walk::Recursive)?,
+        None => Source::open_idx(&args.inputs, Walk::Recursive, args.idx.as_deref())?,
     };
     if let Some(split) = args.split {
         source.keep_split(split)?;
@@ -150,13 +161,19 @@ fn make(path: &Path, source: &Source, options: &Options, bar: &Bar) -> Result<()
     let made = made?;
     let (n, [h, w, c], rejected) = (made.meta.count, made.shape, made.meta.rejected);
     let skipped = if rejected > 0 { format!(", {rejected} skipped") } else { String::new() };
-    bar.say(&format!("{n} pictures of {h}×{w}×{c}{skipped}, {}", human(start.elapsed())));
+    let taken = match source.taken()[..] {
+        [] => String::new(),
+        ref files => format!(" of {}", files.join(", ")),
+    };
+    bar.say(&format!("{n} pictures of {h}×{w}×{c}{taken}{skipped}, {}", human(start.elapsed())));
     Ok(())
 }
 
-fn answer(path: &Path, up_to_date: bool) -> Result<Answer> {
+fn answer(path: &Path, source: &Source, up_to_date: bool) -> Result<Answer> {
     gantools::mapped("prep", path);
     let (_, mut info) = Shard::open(path)?.header_info();
+    info["passed_over"] = source.passed_over().to_json();
+    info["taken"] = json!(source.taken());
     info["up_to_date"] = json!(up_to_date);
     Ok(Answer::path(path, info))
 }

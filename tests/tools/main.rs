@@ -12,4 +12,5 @@ mod hostile;
 mod house;
 mod prep;
 mod sample;
+mod sources;
 mod train;

@@ -338,7 +338,7 @@ fn help_names_every_flag() {
     let output = prep(Path::new("."), &["--help"]);
     assert!(output.status.success());
     let help = text(&output.stdout);
-    let flags = "--output --size --crop --filter --skip --limit --dtype --gray --split --demo --seed --strict --force \
+    let flags = "--output --size --crop --filter --skip --limit --dtype --gray --split --idx --demo --seed --strict --force \
                  --threads --json --quiet";
     for flag in flags.split_whitespace() {
         assert!(help.contains(flag), "{flag}: {help}");

@@ -63,9 +63,13 @@ pub fn advice(names: [&str; 2], sides: &[Compared; 2], choice: Choice) -> Vec<St
         lines.extend(side.look.as_ref().map(|look| look.clipped).filter(|&n| n > 0).map(|n| {
             format!("{name}: 16-bit grey is clipped to 255 in {n} pictures, as Pillow does it: nearly white to the network")
         }));
-        lines.extend(side.look.as_ref().map(|look| look.rotated).filter(|&n| n > 0).map(|n| {
-            format!("{name}: {}", rotation(n))
-        }));
+        lines.extend(
+            side.look
+                .as_ref()
+                .map(|look| look.rotated)
+                .filter(|&n| n > 0)
+                .map(|n| format!("{name}: {}", rotation(n))),
+        );
     }
     if let [Some(a), Some(b)] = sides.each_ref().map(|side| side.n)
         && a.max(b) / a.min(b).max(1) >= UNEVEN

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use crate::picture::{Notes, Picture, SixteenBit};
 use crate::shard::Shard;
-use crate::source::{Source, Walk};
+use crate::source::{Origin, PassedOver, Source, Walk};
 use crate::stats::Part;
 use crate::{Error, Result};
 
@@ -141,6 +141,30 @@ impl Pictures {
             Kind::Shard(shard) => (format!("shard {}", shard.meta().content_hash), None),
         };
         Ok((self.part.map_or(whole.clone(), |part| part.content(&whole)), changed))
+    }
+
+    /// What lies beside the pictures and is not among them; `None` of a shard.
+    pub fn passed_over(&self) -> Option<&PassedOver> {
+        match &self.kind {
+            Kind::Source(source) => Some(source.passed_over()),
+            Kind::Shard(_) => None,
+        }
+    }
+
+    /// The files that were chosen of several in the input (IDX).
+    pub fn taken(&self) -> Vec<&str> {
+        match &self.kind {
+            Kind::Source(source) => source.taken(),
+            Kind::Shard(_) => Vec::new(),
+        }
+    }
+
+    /// Where the pictures are; `None` of a shard, which is known by its content.
+    pub fn origin(&self) -> Option<Origin> {
+        match &self.kind {
+            Kind::Source(source) => Some(source.origin()),
+            Kind::Shard(_) => None,
+        }
     }
 
     /// What the pictures are, for people.

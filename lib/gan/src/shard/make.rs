@@ -9,16 +9,18 @@ use std::time::SystemTime;
 use rayon::prelude::*;
 
 use super::header::Header;
-use super::write::Writer;
+use super::write::{Counts, Writer};
 use super::{Dtype, Meta, Shard};
 use crate::picture::{Fit, resize_and_crop};
 use crate::progress::Progress;
-use crate::source::{Source, Split};
+use crate::source::{PassedOver, Source, Split};
 use crate::{Error, Result};
 
 /// The most pictures of a window, and the most bytes that they take once fitted; two windows are in memory at once.
 const WINDOW: usize = 512;
 const WINDOW_BYTES: usize = 32 << 20;
+/// So many broken pictures are named; the others are counted.
+const NAMED: u64 = 10;
 
 /// How a shard is made of its pictures.
 #[derive(Debug, Clone)]
@@ -74,13 +76,17 @@ impl Options {
     /// The metadata as far as they are known before a picture is decoded.
     fn meta(&self, source: &Source, inputs: String) -> Meta {
         Meta {
+            broken: PassedOver::new(),
             content_hash: String::new(),
             count: 0,
             crop: self.fit.crop,
             filter: self.fit.size.map(|_| self.fit.filter.to_string()),
+            idx: source.idx().map(str::to_string),
             inputs,
+            passed_over: source.passed_over().clone(),
             rejected: 0,
             size: self.fit.size,
+            smaller_than_crop: 0,
             source: source.description().to_string(),
             split: self.split.map(|split| split.to_string()),
             tool: "prep".to_string(),
@@ -101,24 +107,30 @@ pub fn is_up_to_date(path: &Path, source: &Source, options: &Options) -> Result<
     let now = source.fingerprint()?;
     let there = shard.meta();
     let expected = Meta {
+        broken: there.broken.clone(),
         content_hash: there.content_hash.clone(),
         count: there.count,
+        // What lies beside the pictures may have changed: they are the same.
+        passed_over: there.passed_over.clone(),
         rejected: there.rejected,
+        smaller_than_crop: there.smaller_than_crop,
         ..options.meta(source, now.digest)
     };
     let shape = [shard.height(), shard.width(), shard.channels()];
     Ok(*there == expected
         && shard.dtype() == options.dtype
         && shape == options.shape(source)?
+        && source.origin().other(path).is_none()
         && !(options.strict && there.rejected > 0)
         && now.changed.is_none_or(|changed| changed <= listed))
 }
 
-/// Whether a shard may be written to `path`: nothing is there, or a shard of ours, whole or not.
+/// Whether a shard of `source` may be written to `path`: nothing is there, or a shard of ours, whole or not, that is not known
+/// to be of other inputs.
 ///
 /// # Errors
 /// What is there is something else; a folder above it that is not there.
-pub fn may_replace(path: &Path) -> Result<()> {
+pub fn may_replace(path: &Path, source: &Source) -> Result<()> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -128,12 +140,26 @@ pub fn may_replace(path: &Path) -> Result<()> {
     if metadata.is_dir() {
         return Err(Error::file(path, "is a folder: name another file with -o"));
     }
-    match Header::read(&file, metadata.len()) {
-        Ok(_) => Ok(()),
-        Err(_) => {
-            Err(Error::file(path, "is there and is not a shard: name another file with -o, or --force"))
+    if Header::read(&file, metadata.len()).is_err() {
+        return Err(Error::file(path, "is there and is not a shard: name another file with -o, or --force"));
+    }
+    match source.origin().other(path) {
+        None => Ok(()),
+        Some(other) => {
+            let what =
+                format!("is there and is of other images ({other}): name another file with -o, or --force");
+            Err(Error::file(path, what))
         }
     }
+}
+
+/// What the shard at `path` is of, for people: `the shard of 5 images of cats`. `None` where there is none.
+pub fn describe(path: &Path) -> Option<String> {
+    let file = File::open(path).ok()?;
+    let Meta { count, source, split, .. } = Header::read(&file, file.metadata().ok()?.len()).ok()?.meta;
+    let images = if count == 1 { "image" } else { "images" };
+    let split = split.map_or(String::new(), |split| format!(", split {split}"));
+    Some(format!("the shard of {count} {images} of {source}{split}"))
 }
 
 /// Makes a shard of `source` at `path`: decodes on the current pool's threads, keeps the order, replaces what is there.
@@ -155,23 +181,28 @@ pub fn make(
     let mut writer = Writer::create(path, options.dtype, shape, source.len(), meta)?;
     let bytes = shape.iter().product::<usize>();
     let window = (WINDOW_BYTES / bytes).clamp(1, WINDOW);
-    let (mut rejected, mut first_rejected) = (0, None);
-    let decoded = |window: Range<usize>| -> Vec<Result<Vec<u8>>> {
+    let (mut counts, mut first_rejected) = (Counts::default(), None);
+    let decoded = |window: Range<usize>| -> Vec<(usize, Result<Fitted>)> {
         let picture = |i| match stop.load(Ordering::Relaxed) {
-            true => Err(Error::Stopped),
-            false => fitted(source, i, options),
+            true => (i, Err(Error::Stopped)),
+            false => (i, fitted(source, i, options)),
         };
         window.into_par_iter().map(picture).collect()
     };
-    let mut append = |pictures: Vec<Result<Vec<u8>>>| {
-        for picture in pictures {
+    let mut append = |pictures: Vec<(usize, Result<Fitted>)>| {
+        for (i, picture) in pictures {
             match picture {
-                Ok(pixels) => writer.append(&pixels)?,
+                Ok(Fitted { pixels, is_small }) => {
+                    counts.smaller_than_crop += u64::from(is_small);
+                    writer.append(&pixels)?;
+                }
                 Err(Error::Stopped) => return Err(Error::Stopped),
                 Err(broken) if options.strict => return Err(broken),
                 Err(broken) => {
-                    progress.warn(&format!("skipped {broken}"));
-                    rejected += 1;
+                    if counts.broken.total() < NAMED {
+                        progress.warn(&format!("skipped {broken}"));
+                    }
+                    counts.broken.add(&reason(&broken), &source.short_name(i));
                     first_rejected.get_or_insert(broken);
                 }
             }
@@ -188,18 +219,56 @@ pub fn make(
         progress.at(end as u64, source.len() as u64, "pictures");
     }
     append(waiting)?;
-    match first_rejected {
-        Some(first) if rejected == source.len() as u64 => {
-            let what = format!("none of {rejected} pictures could be read; the first: {first}");
-            Err(Error::file(source.description(), what))
-        }
-        _ => Ok(Made { meta: writer.finish(rejected, listed)?, shape }),
+    let (rejected, smaller) = (counts.broken.total(), counts.smaller_than_crop);
+    if let Some(first) = first_rejected.filter(|_| rejected == source.len() as u64) {
+        let what = format!("none of {rejected} pictures could be read; the first: {first}");
+        return Err(Error::file(source.description(), what));
     }
+    if rejected > NAMED {
+        let by_reason = counts.broken.counts();
+        progress
+            .warn(&format!("{rejected} broken images were skipped, the first {NAMED} by name: {by_reason}"));
+    }
+    if let Some(crop) = options.fit.crop.filter(|_| smaller > 0) {
+        let all = source.len();
+        progress.warn(&format!(
+            "{smaller} of {all} images are smaller than --crop {crop}: of these the largest centred square was cut"
+        ));
+    }
+    source.origin().record(writer.temporary());
+    Ok(Made { meta: writer.finish(counts, listed)?, shape })
 }
 
-/// Picture `i`, decoded and fitted: the bytes of a shard's row.
-fn fitted(source: &Source, i: usize, options: &Options) -> Result<Vec<u8>> {
+/// A shard's row.
+struct Fitted {
+    pixels: Vec<u8>,
+    /// Whether the picture has a side that is shorter than the crop.
+    is_small: bool,
+}
+
+/// Picture `i`, decoded and fitted.
+fn fitted(source: &Source, i: usize, options: &Options) -> Result<Fitted> {
     let picture = source.read(i)?.decode().map_err(|what| Error::file(source.name(i), what))?;
+    let is_small = options.fit.crop.is_some_and(|crop| crop > picture.width.min(picture.height));
     let fitted = resize_and_crop(&picture, &options.fit);
-    Ok(if options.grey { fitted.to_grey() } else { fitted.rgb })
+    Ok(Fitted { pixels: if options.grey { fitted.to_grey() } else { fitted.rgb }, is_small })
+}
+
+/// Why a picture is broken, without its name and numbers, so that many have the same reason.
+fn reason(broken: &Error) -> String {
+    let what = match broken {
+        Error::File { what, .. } => what.clone(),
+        Error::Io { reason, .. } => reason.to_string(),
+        other => other.to_string(),
+    };
+    let what = what.split([':', ';', '(']).next().unwrap_or_default().trim();
+    let mut text = String::new();
+    for c in what.chars() {
+        match c {
+            '0'..='9' if text.ends_with('N') => {}
+            '0'..='9' => text.push('N'),
+            c => text.push(c),
+        }
+    }
+    if text.is_empty() { "broken".to_string() } else { text }
 }

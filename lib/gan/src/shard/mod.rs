@@ -19,13 +19,17 @@ use serde::{Deserialize, Serialize};
 
 pub use self::header::Dtype;
 use self::header::Header;
-pub use self::make::{Made, Options, is_up_to_date, make, may_replace};
+pub use self::make::{Made, Options, describe, is_up_to_date, make, may_replace};
 use crate::picture::{to_u8, to_unit};
+use crate::source::PassedOver;
 use crate::{Error, Result};
 
 /// What a shard tells of itself. No time and no path is in it: copies of the same data give the same shard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meta {
+    /// The pictures that could not be decoded, by reason. (Not in shards of older versions, which count them alone.)
+    #[serde(default, skip_serializing_if = "PassedOver::is_empty")]
+    pub broken: PassedOver,
     /// SHA-256 of the tensor's bytes, in hexadecimal.
     pub content_hash: String,
     /// Number of pictures.
@@ -34,13 +38,22 @@ pub struct Meta {
     pub crop: Option<usize>,
     /// The resampling filter's name; `None`: nothing was resized.
     pub filter: Option<String>,
+    /// The IDX file that was asked for by name, if one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idx: Option<String>,
     /// SHA-256 over the names and sizes of the pictures that were asked for, in hexadecimal: tells whether the shard is
     /// up to date.
     pub inputs: String,
+    /// What lay in the inputs and was passed over, by reason.
+    #[serde(default, skip_serializing_if = "PassedOver::is_empty")]
+    pub passed_over: PassedOver,
     /// Number of pictures that could not be decoded, and are not in the shard.
     pub rejected: u64,
     /// Side of the pictures that was asked for, in pixels; `None`: the native size of IDX.
     pub size: Option<usize>,
+    /// Number of pictures that were smaller than `crop` on a side; of these the largest centred square was cut.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub smaller_than_crop: u64,
     /// What it was made from: the inputs' names without their folders.
     pub source: String,
     /// CelebA's split that was kept, if one was.
@@ -49,6 +62,10 @@ pub struct Meta {
     pub tool: String,
     /// Version of what made it.
     pub tool_version: String,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// An open shard: mapped, its header checked. Shared between threads freely.
@@ -161,12 +178,17 @@ impl Shard {
     pub fn header_info(&self) -> (String, serde_json::Value) {
         let Meta { content_hash, crop, filter, rejected, size, source, split, tool, tool_version, .. } =
             self.meta();
+        let Meta { broken, idx, passed_over, smaller_than_crop, .. } = self.meta();
         let or = |value: &Option<usize>, none: &str| value.map_or(none.to_string(), |v| v.to_string());
         let (n, h, w, c) = (self.len(), self.height(), self.width(), self.channels());
-        let rows = [
+        let counted = |passed: &PassedOver| match passed.is_empty() {
+            true => String::new(),
+            false => format!(" ({})", passed.counts()),
+        };
+        let mut rows = vec![
             ("shard", self.path.display().to_string()),
             ("pictures", n.to_string()),
-            ("rejected", rejected.to_string()),
+            ("rejected", format!("{rejected}{}", counted(broken))),
             ("shape", format!("{h}×{w}×{c} (height, width, channels)")),
             ("dtype", self.dtype().to_string()),
             ("source", source.clone()),
@@ -177,7 +199,17 @@ impl Shard {
             ("sha256", content_hash.clone()),
             ("made by", format!("{tool} {tool_version}")),
         ];
-        let text = rows.map(|(name, value)| format!("{name:<9} {value}")).join("\n");
+        if let Some(line) = passed_over.line() {
+            rows.push(("inputs", line));
+        }
+        if *smaller_than_crop > 0 {
+            rows.push(("smaller", format!("{smaller_than_crop} images than the crop")));
+        }
+        if let Some(idx) = idx {
+            rows.push(("idx", idx.clone()));
+        }
+        let text: Vec<String> = rows.iter().map(|(name, value)| format!("{name:<9} {value}")).collect();
+        let text = text.join("\n");
         let mut json = serde_json::to_value(self.meta()).expect("plain fields");
         json["path"] = self.path.display().to_string().into();
         json["dtype"] = self.dtype().to_string().into();

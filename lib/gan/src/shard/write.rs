@@ -1,6 +1,8 @@
 //! Writes a shard picture by picture, and shows it under its name only when it is whole.
 
-use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::fs::File;
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -10,8 +12,16 @@ use tempfile::NamedTempFile;
 use super::header::Header;
 use super::{Dtype, Meta};
 use crate::picture::to_unit;
-use crate::source::hex;
+use crate::source::{PassedOver, hex};
 use crate::{Result, atomic};
+
+/// What is known of the pictures only when all were read.
+#[derive(Default)]
+pub(super) struct Counts {
+    /// Those that could not be decoded.
+    pub(super) broken: PassedOver,
+    pub(super) smaller_than_crop: u64,
+}
 
 /// A shard that is being written, in a temporary file beside its final name. Dropped unfinished, it leaves nothing.
 pub(super) struct Writer {
@@ -70,19 +80,47 @@ impl Writer {
         Ok(())
     }
 
+    /// The file in the making.
+    pub(super) fn temporary(&self) -> &Path {
+        self.file.get_ref().path()
+    }
+
     /// Writes the header, syncs, and gives the file its name. Its time becomes `listed`, when the inputs were listed:
     /// what changes after that is newer than the shard.
-    pub(super) fn finish(mut self, rejected: u64, listed: SystemTime) -> Result<Meta> {
+    pub(super) fn finish(mut self, counts: Counts, listed: SystemTime) -> Result<Meta> {
         let path = self.path;
         self.header.shape[0] = self.written as usize;
         self.header.meta.count = self.written;
-        self.header.meta.rejected = rejected;
+        self.header.meta.rejected = counts.broken.total();
+        self.header.meta.broken = counts.broken;
+        self.header.meta.smaller_than_crop = counts.smaller_than_crop;
         self.header.meta.content_hash = hex(&self.hash.finalize());
         let mut file = self.file.into_inner().map_err(|e| atomic::failed(&path)(e.into_error()))?;
+        let reserved = self.header.data_start;
+        self.header.reserve();
+        match self.header.data_start > reserved {
+            // Reasons were added, for which there was no room.
+            true => shift(file.as_file(), reserved, self.header.data_start, self.header.data_len())
+                .map_err(atomic::failed(&path))?,
+            false => self.header.data_start = reserved,
+        }
         file.seek(SeekFrom::Start(0)).map_err(atomic::failed(&path))?;
         file.write_all(&self.header.to_bytes()).map_err(atomic::failed(&path))?;
         file.as_file().set_modified(listed).map_err(atomic::failed(&path))?;
         atomic::finish(file, &path).map_err(atomic::failed(&path))?;
         Ok(self.header.meta)
     }
+}
+
+/// Moves the `len` bytes at `from` of a file to `to`, which is behind it; from the last to the first, since they overlap.
+fn shift(file: &File, from: usize, to: usize, len: usize) -> io::Result<()> {
+    let mut buffer = vec![0; len.min(1 << 20)];
+    let mut left = len;
+    while left > 0 {
+        let piece = &mut buffer[..left.min(1 << 20)];
+        left -= piece.len();
+        file.read_exact_at(piece, (from + left) as u64)?;
+        file.write_all_at(piece, (to + left) as u64)?;
+    }
+    Ok(())
 }

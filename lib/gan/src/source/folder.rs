@@ -6,51 +6,133 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::{MAX_ENCODED, Part, Raw, Walk};
+use super::idx::{self, Idx};
+use super::kind::HEAD;
+use super::kind::{Kind, Sorter, is_hidden, is_image_name};
+use super::{MAX_ENCODED, Part, PassedOver, Raw, Walk};
+use crate::picture::sniff;
 use crate::{Error, Result};
 
-/// Extensions of the formats that are read.
-const ANY: [&str; 16] = [
-    "bmp", "dib", "gif", "jfif", "jpe", "jpeg", "jpg", "pam", "pbm", "pgm", "png", "pnm", "ppm", "tif",
-    "tiff", "webp",
-];
 /// Extensions that pytorch-fid looks for.
 const PYTORCH_FID: [&str; 9] = ["bmp", "jpg", "jpeg", "pgm", "png", "ppm", "tif", "tiff", "webp"];
+/// The reasons by which [`Walk::OneLevel`] passes over images.
+const BELOW: &str = "in subfolders (pytorch-fid reads one level)";
+const CAPITALS: &str = "with capital extensions (pytorch-fid reads lower case)";
+const UNKNOWN: &str = "images of unknown extensions (pytorch-fid reads known ones)";
 
-/// Whether `path` is a picture by its extension.
-pub(super) fn is_picture(path: &Path, walk: Walk) -> bool {
-    let Some(extension) = path.extension().and_then(|e| e.to_str()) else { return false };
-    match walk {
-        Walk::Recursive => ANY.iter().any(|known| extension.eq_ignore_ascii_case(known)),
-        Walk::OneLevel => PYTORCH_FID.contains(&extension),
-    }
+/// Whether the file `path` is an image: by its extension, else by its first bytes.
+pub(super) fn is_image(path: &Path) -> bool {
+    is_image_name(&path.to_string_lossy()) || sniff(&head(path)).is_some_and(|format| format.is_read())
 }
 
-/// Whether a file or folder of this name is passed over: hidden, or macOS' shadow of a zip's content.
-pub(super) fn is_hidden(name: &str) -> bool {
-    name.starts_with('.') || name == "__MACOSX"
+/// The first bytes of a file; none where it cannot be read.
+fn head(path: &Path) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEAD);
+    // What is no plain file could be waited for.
+    if fs::metadata(path).is_ok_and(|metadata| metadata.is_file())
+        && let Ok(file) = File::open(path)
+    {
+        let _ = file.take(HEAD as u64).read_to_end(&mut bytes);
+    }
+    bytes
+}
+
+/// Opens a folder: its images, or the images of the IDX file in it that is meant.
+///
+/// # Errors
+/// It cannot be read; nothing of either kind is in it, or it is not clear which is meant: see [`idx::choose`].
+pub(super) fn open(root: &Path, walk: Walk, wanted: Option<&str>) -> Result<Box<dyn Part>> {
+    let mut listing = Listing::default();
+    let real = fs::canonicalize(root).map_err(Error::io(root))?;
+    list(root, Path::new(""), walk, &mut vec![real], &mut listing)?;
+    let Listing { mut files, mut others, mut below } = listing;
+    for names in [&mut others, &mut below] {
+        sort(names);
+    }
+    let (mut sorter, mut sets, mut archives) = (Sorter::default(), Vec::new(), Vec::new());
+    for other in others {
+        let name = other.to_string_lossy();
+        match sorter.kind(&name, || head(&root.join(&other))) {
+            Kind::Image if walk == Walk::Recursive => files.push(other),
+            Kind::Image => {
+                let extension = other.extension().unwrap_or_default().to_string_lossy();
+                let reason = match PYTORCH_FID.contains(&&*extension.to_ascii_lowercase()) {
+                    true => CAPITALS.to_string(),
+                    false if is_image_name(&name) => format!(".{extension} (pytorch-fid does not read it)"),
+                    false => UNKNOWN.to_string(),
+                };
+                sorter.passed_over.add(&reason, &name);
+            }
+            Kind::Idx => sets.push(other),
+            Kind::Archive => archives.push(name.into_owned()),
+            Kind::Other => {}
+        }
+    }
+    sort(&mut files);
+    let mut passed_over = sorter.passed_over;
+    below.iter().for_each(|image| passed_over.add(BELOW, &image.to_string_lossy()));
+    let names: Vec<String> = sets.iter().map(|set| set.to_string_lossy().into_owned()).collect();
+    let same = |a: usize, b: usize| idx::same(&root.join(&sets[a]), &root.join(&sets[b]));
+    if let Some(set) = idx::choose(root, &names, files.len(), walk, wanted, same)? {
+        files.iter().for_each(|image| passed_over.add("images beside it", &image.to_string_lossy()));
+        return Ok(Box::new(Idx::open(&root.join(&sets[set]))?.found(names[set].clone(), passed_over)));
+    }
+    if files.is_empty() {
+        return Err(Error::file(root, nothing(&below, &archives, &passed_over)));
+    }
+    for (reason, names) in [("IDX files", &names), ("archives", &archives)] {
+        names.iter().for_each(|name| passed_over.add(reason, name));
+    }
+    Ok(Box::new(Folder { root: root.to_path_buf(), files, passed_over }))
+}
+
+/// What a folder without images is told.
+fn nothing(below: &[PathBuf], archives: &[String], passed_over: &PassedOver) -> String {
+    if !below.is_empty() {
+        let mut folders: Vec<_> = below.iter().filter_map(|image| image.components().next()).collect();
+        folders.dedup();
+        let (images, n) = (below.len(), folders.len());
+        let (images, n) = match (images, n) {
+            (1, _) => ("its only image lies".to_string(), "a subfolder".to_string()),
+            (_, 1) => (format!("its {images} images lie"), "a subfolder".to_string()),
+            _ => (format!("its {images} images lie"), format!("{n} subfolders")),
+        };
+        let first = folders.iter().take(3).map(|f| f.as_os_str().to_string_lossy()).collect::<Vec<_>>();
+        let more = if folders.len() > first.len() { ", …" } else { "" };
+        let first = first.join(", ");
+        return format!(
+            "{images} in {n} ({first}{more}); pytorch-fid reads one level: name one, or a zip of all"
+        );
+    }
+    match archives {
+        [] => {}
+        [one] => return format!("no pictures in it, but it holds {one}: name that"),
+        [one, ..] => {
+            let n = archives.len();
+            return format!("no pictures in it, but it holds {n} archives: name one of them, such as {one}");
+        }
+    }
+    let passed = passed_over.line().map_or(String::new(), |line| format!("; {line}"));
+    format!("no pictures in it (JPEG, PNG, BMP, WebP, TIFF, GIF, PNM, or IDX){passed}")
+}
+
+fn sort(names: &mut [PathBuf]) {
+    names.sort_unstable_by(|a, b| a.as_os_str().as_encoded_bytes().cmp(b.as_os_str().as_encoded_bytes()));
 }
 
 pub(super) struct Folder {
     root: PathBuf,
     /// Paths from `root`, in order.
     files: Vec<PathBuf>,
+    passed_over: PassedOver,
 }
 
 impl Folder {
-    /// Lists the pictures in `root`. Links are followed, but not into a folder that they lie in.
-    pub(super) fn walk(root: &Path, walk: Walk) -> Result<Folder> {
-        let mut files = Vec::new();
-        let real = fs::canonicalize(root).map_err(Error::io(root))?;
-        list(root, Path::new(""), walk, &mut vec![real], &mut files)?;
-        files.sort_unstable_by(|a, b| a.as_os_str().as_encoded_bytes().cmp(b.as_os_str().as_encoded_bytes()));
-        Ok(Folder { root: root.to_path_buf(), files })
-    }
-
     /// The folder of one picture.
     pub(super) fn single(file: &Path) -> Folder {
-        let name = file.file_name().expect("a picture has an extension, so a name");
-        Folder { root: file.parent().unwrap_or(Path::new("")).to_path_buf(), files: vec![name.into()] }
+        let name = file.file_name().expect("a file has a name");
+        let root = file.parent().unwrap_or(Path::new("")).to_path_buf();
+        Folder { root, files: vec![name.into()], passed_over: PassedOver::new() }
     }
 
     fn path(&self, i: usize) -> PathBuf {
@@ -58,14 +140,27 @@ impl Folder {
     }
 }
 
+/// The files of a folder, as paths from it, in no order.
+#[derive(Default)]
+struct Listing {
+    /// Images by their names.
+    files: Vec<PathBuf>,
+    /// Everything else.
+    others: Vec<PathBuf>,
+    /// Images in subfolders, of a walk of one level.
+    below: Vec<PathBuf>,
+}
+
+/// Lists what lies in the folder `below` of `root`. Links are followed, but not into a folder that they lie in.
 fn list(
     root: &Path,
     below: &Path,
     walk: Walk,
     inside: &mut Vec<PathBuf>,
-    files: &mut Vec<PathBuf>,
+    listing: &mut Listing,
 ) -> Result<()> {
     let folder = root.join(below);
+    let deep = !below.as_os_str().is_empty();
     for entry in fs::read_dir(&folder).map_err(Error::io(&folder))? {
         let entry = entry.map_err(Error::io(&folder))?;
         if is_hidden(&entry.file_name().to_string_lossy()) {
@@ -81,13 +176,25 @@ fn list(
         }
         if kind.is_dir() {
             let real = fs::canonicalize(&path).map_err(Error::io(&path))?;
-            if walk == Walk::Recursive && !inside.contains(&real) {
+            if !inside.contains(&real) {
                 inside.push(real);
-                list(root, &name, walk, inside, files)?;
+                let listed = list(root, &name, walk, inside, listing);
                 inside.pop();
+                // Of what is only counted, a folder that cannot be read is no error.
+                listed.or_else(|e| if walk == Walk::OneLevel { Ok(()) } else { Err(e) })?;
             }
-        } else if (kind.is_file() || kind.is_symlink()) && is_picture(&path, walk) {
-            files.push(name);
+        } else if kind.is_file() || kind.is_symlink() {
+            let is_image = is_image_name(&name.to_string_lossy());
+            let at_top =
+                || name.extension().and_then(|e| e.to_str()).is_some_and(|e| PYTORCH_FID.contains(&e));
+            match walk {
+                Walk::OneLevel if deep && is_image => listing.below.push(name),
+                Walk::Recursive if is_image => listing.files.push(name),
+                Walk::OneLevel if !deep && at_top() => listing.files.push(name),
+                // A link to nowhere that does not look like an image is nothing.
+                _ if kind.is_symlink() => {}
+                _ => listing.others.push(name),
+            }
         }
     }
     Ok(())
@@ -132,6 +239,10 @@ impl Part for Folder {
             }
             Err(e) => Err(Error::io(&path)(e)),
         }
+    }
+
+    fn passed_over(&self) -> &PassedOver {
+        &self.passed_over
     }
 
     fn home(&self) -> Option<PathBuf> {

@@ -4,9 +4,14 @@
 mod demo;
 mod folder;
 mod idx;
+mod kind;
+mod origin;
+mod passed_over;
 mod split;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_found;
 mod zip;
 
 use std::fmt::Write;
@@ -16,10 +21,13 @@ use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
+pub use self::origin::Origin;
+pub use self::passed_over::PassedOver;
+use self::split::List;
 pub use self::split::Split;
 use self::{demo::Demo, folder::Folder, idx::Idx, zip::Zip};
 use crate::picture::{Notes, Picture, SixteenBit, decode_noting};
-use crate::{Error, Result};
+use crate::{Error, Result, atomic};
 
 /// The largest encoded picture that is read, in bytes: several may be in memory at once, one a thread.
 const MAX_ENCODED: u64 = 256 << 20;
@@ -78,6 +86,19 @@ trait Part: Send + Sync {
     fn native(&self) -> Option<(usize, usize)> {
         None
     }
+    /// The name of the file that was chosen of several in the input, where one was (IDX).
+    fn taken(&self) -> Option<&str> {
+        None
+    }
+    /// CelebA's list of its splits, where the input holds one and [`Part::home`] is not where it lies: its path and content.
+    fn enclosed_list(&self) -> Result<Option<(PathBuf, Vec<u8>)>> {
+        Ok(None)
+    }
+    /// What lies in the input and is not among its pictures.
+    fn passed_over(&self) -> &PassedOver {
+        const NOTHING: &PassedOver = &PassedOver::new();
+        NOTHING
+    }
     /// The folder to begin the search for a split's list in; `None` where there is nothing to split.
     fn home(&self) -> Option<PathBuf>;
 }
@@ -89,6 +110,12 @@ pub struct Source {
     order: Vec<(u32, u32)>,
     title: String,
     description: String,
+    /// What lies in the inputs and is not in `order`, but for what [`Source::slice`] left out.
+    passed_over: PassedOver,
+    /// Each input's full path, of pictures their folder's.
+    origins: Vec<String>,
+    /// The IDX files that were asked for by name.
+    idx: Option<String>,
 }
 
 /// What a [`Source`]'s pictures were when they were listed: see [`Source::fingerprint`].
@@ -102,18 +129,31 @@ pub struct Fingerprint {
 
 impl Source {
     /// Lists the pictures of `inputs`: each a folder, a zip (told by its content), an IDX file (gzipped or not) or a
-    /// picture. A folder without pictures but with IDX files, as MNIST is published, gives its training pictures.
+    /// picture. A folder or zip without pictures but with IDX files, as MNIST is published, gives its training pictures.
     ///
     /// # Errors
-    /// An input that is missing, unreadable, none of these, or without pictures.
+    /// An input that is missing, unreadable, none of these, or without pictures; one with several sets of IDX pictures, or
+    /// with IDX files and others.
     pub fn open(inputs: &[PathBuf], walk: Walk) -> Result<Source> {
+        Source::open_idx(inputs, walk, None)
+    }
+
+    /// [`Source::open`], and of the IDX files in folders and zips the one that `idx` names: by its path or name, by `train`,
+    /// `test` or `valid`, or by a part of its name.
+    ///
+    /// # Errors
+    /// Those of [`Source::open`]; no such IDX file, or several.
+    pub fn open_idx(inputs: &[PathBuf], walk: Walk, idx: Option<&str>) -> Result<Source> {
         let [first, ..] = inputs else {
             return Err(Error::Invalid("no input: name a folder, a zip, an IDX file or pictures".into()));
         };
         let mut parts: Vec<Box<dyn Part>> = Vec::new();
+        let mut origins = Vec::new();
         for input in inputs {
-            parts.push(open_part(input, walk)?);
+            parts.push(open_part(input, walk, idx)?);
+            origins.push(origin(input)?);
         }
+        origins.dedup();
         let title = title(first);
         let names: Vec<String> = inputs.iter().take(3).map(|input| file_name(input)).collect();
         let mut description = names.join(", ");
@@ -121,19 +161,29 @@ impl Source {
             write!(description, " and {} more", inputs.len() - names.len())
                 .expect("a String takes every write");
         }
-        Ok(Source::of(parts, title, description))
+        let mut source = Source::of(parts, title, description, origins);
+        source.idx = idx.map(|_| source.taken().join(", "));
+        Ok(source)
     }
 
     /// `count` faces drawn from `seed`, 178×218 with CelebA's framing. Face `i` depends on the seed and `i` alone.
     pub fn demo(count: usize, seed: u64) -> Source {
-        Source::of(vec![Box::new(Demo { count, seed })], "demo".into(), format!("demo faces, seed {seed}"))
+        let part = Box::new(Demo { count, seed });
+        Source::of(vec![part], "demo".into(), format!("demo faces, seed {seed}"), vec!["demo faces".into()])
     }
 
-    fn of(parts: Vec<Box<dyn Part>>, title: String, description: String) -> Source {
+    fn of(parts: Vec<Box<dyn Part>>, title: String, description: String, origins: Vec<String>) -> Source {
         let numbered = parts.iter().enumerate();
         let order =
             numbered.flat_map(|(p, part)| (0..part.len()).map(move |i| (p as u32, i as u32))).collect();
-        Source { parts, order, title, description }
+        let mut passed_over = PassedOver::new();
+        parts.iter().for_each(|part| passed_over.merge(part.passed_over()));
+        Source { parts, order, title, description, passed_over, origins, idx: None }
+    }
+
+    /// What lies in the inputs and is not among the pictures, by reason. What [`Source::slice`] leaves out is not counted.
+    pub fn passed_over(&self) -> &PassedOver {
+        &self.passed_over
     }
 
     /// Number of pictures.
@@ -177,6 +227,27 @@ impl Source {
         &self.description
     }
 
+    /// Where the pictures are on this machine.
+    pub fn origin(&self) -> Origin {
+        Origin::new(&self.origins)
+    }
+
+    /// The files that were chosen of several in the inputs: an IDX file's path within its folder or zip.
+    pub fn taken(&self) -> Vec<&str> {
+        self.parts.iter().filter_map(|part| part.taken()).collect()
+    }
+
+    /// The IDX file that was asked for by name, where one was.
+    pub(crate) fn idx(&self) -> Option<&str> {
+        self.idx.as_deref()
+    }
+
+    /// Picture `i`'s name within its input: equal in copies of the same data.
+    pub(crate) fn short_name(&self, i: usize) -> String {
+        let (part, item) = self.at(i);
+        part.name(item)
+    }
+
     /// Width and height where every picture has the same by its format and is grey (IDX).
     pub fn native(&self) -> Option<(usize, usize)> {
         let mut sizes = self.parts.iter().map(|part| part.native());
@@ -190,23 +261,33 @@ impl Source {
         self.order.truncate(limit);
     }
 
-    /// Keeps the pictures that CelebA's `list_eval_partition.txt` gives to `split`; pictures that it does not name go.
+    /// Keeps the pictures that CelebA's `list_eval_partition.txt`, or `.csv`, gives to `split`; those that it does not name
+    /// go, and count as passed over.
     ///
     /// # Errors
-    /// No such list beside the pictures, one that is not as CelebA's is, or no picture left.
+    /// No such list in or beside the pictures, one that is not as CelebA's is, or no picture left.
     pub fn keep_split(&mut self, split: Split) -> Result<()> {
-        let mut keep = Vec::with_capacity(self.parts.len());
+        let mut lists = Vec::with_capacity(self.parts.len());
         for part in &self.parts {
             let home =
                 part.home().ok_or_else(|| Error::Invalid("--split is for CelebA's pictures".into()))?;
-            keep.push(split::read_list(&home, split)?);
+            lists.push(match part.enclosed_list()? {
+                Some((path, bytes)) => List::parse(&path, &bytes)?,
+                None => List::find(&home)?,
+            });
         }
         self.order.retain(|&(part, item)| {
             let name = self.parts[part as usize].name(item as usize);
-            keep[part as usize].contains(split::stem(&name))
+            let list = &lists[part as usize];
+            let of = list.split(&name);
+            if of.is_none() {
+                self.passed_over.add(&format!("not in {}", list.name), &name);
+            }
+            of == Some(split)
         });
         if self.order.is_empty() {
-            let what = format!("none of its pictures is in the {split} split of {}", split::LIST);
+            let list = lists.first().map_or(split::LISTS[0], |list| list.name);
+            let what = format!("none of its pictures is in the {split} split of {list}");
             return Err(Error::file(&self.description, what));
         }
         Ok(())
@@ -237,32 +318,34 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn open_part(input: &Path, walk: Walk) -> Result<Box<dyn Part>> {
+fn open_part(input: &Path, walk: Walk, wanted: Option<&str>) -> Result<Box<dyn Part>> {
     if fs::metadata(input).map_err(Error::io(input))?.is_dir() {
-        let folder = Folder::walk(input, walk)?;
-        if folder.len() > 0 {
-            return Ok(Box::new(folder));
-        }
-        return match idx::training_pictures(input)? {
-            Some(file) => Ok(Box::new(Idx::open(&file)?)),
-            None => {
-                Err(Error::file(input, "no pictures in it (JPEG, PNG, BMP, WebP, TIFF, GIF, PNM, or IDX)"))
-            }
-        };
+        return folder::open(input, walk, wanted);
     }
     if !fs::metadata(input).map_err(Error::io(input))?.is_file() {
         return Err(Error::file(input, "neither a file nor a folder"));
     }
     if zip::is_zip(input)? {
-        return Ok(Box::new(Zip::open(input)?));
+        return Zip::open(input, walk, wanted);
     }
     if idx::is_idx(input)? {
         return Ok(Box::new(Idx::open(input)?));
     }
-    if folder::is_picture(input, Walk::Recursive) {
+    if folder::is_image(input) {
         return Ok(Box::new(Folder::single(input)));
     }
     Err(Error::file(input, "not a folder, a zip, an IDX file or a picture"))
+}
+
+/// Whether an input is a picture by itself. A zip or an IDX file may have any extension.
+fn is_picture(input: &Path) -> bool {
+    folder::is_image(input) && !zip::is_zip(input).unwrap_or(false) && !idx::is_idx(input).unwrap_or(false)
+}
+
+/// An input's full path, without links; of a picture, its folder's.
+fn origin(input: &Path) -> Result<String> {
+    let of = if input.is_file() && is_picture(input) { atomic::folder_of(input) } else { input };
+    Ok(fs::canonicalize(of).map_err(Error::io(of))?.to_string_lossy().into_owned())
 }
 
 /// The last part of a path as it is known on disk: `.` has a name, too.
@@ -285,9 +368,8 @@ fn name_of(input: &Path) -> String {
     if input.is_dir() {
         return name;
     }
-    if folder::is_picture(input, Walk::Recursive) {
-        let parent = input.parent().filter(|parent| !parent.as_os_str().is_empty());
-        return file_name(parent.unwrap_or(Path::new(".")));
+    if is_picture(input) {
+        return file_name(atomic::folder_of(input));
     }
     let name = name.strip_suffix(".gz").unwrap_or(&name);
     Path::new(name).file_stem().map_or(name.into(), |stem| stem.to_string_lossy().into_owned())

@@ -1,16 +1,19 @@
-//! CelebA's published split: `list_eval_partition.txt`, a line `000001.jpg 0` a picture; 0 train, 1 valid, 2 test.
+//! CelebA's published split: `list_eval_partition.txt`, a line `000001.jpg 0` a picture; 0 train, 1 valid, 2 test. Kaggle
+//! publishes it as a table, `list_eval_partition.csv`.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
 use std::str::FromStr;
 
 use crate::{Error, Result};
 
-/// The list's name, as published.
-pub(super) const LIST: &str = "list_eval_partition.txt";
+/// The list's names, as published by its authors and on Kaggle.
+pub(super) const LISTS: [&str; 2] = ["list_eval_partition.txt", "list_eval_partition.csv"];
+/// The largest list that is read, in bytes: CelebA's has 3 MB.
+pub(super) const MAX_LIST: u64 = 64 << 20;
 
 /// A part of CelebA's published split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,42 +52,101 @@ impl FromStr for Split {
 
 /// A picture's name without folders and extension: the aligned pictures are published as PNG, too, under the same list.
 pub(super) fn stem(name: &str) -> &str {
-    let file = name.rsplit('/').next().unwrap_or(name);
+    let file = name.rsplit(['/', '\\']).next().unwrap_or(name);
     file.rsplit_once('.').map_or(file, |(stem, _)| stem)
 }
 
-/// The stems of the pictures in `split`, from the list in `home`, above it, or in `Eval/` of either (as published).
-pub(super) fn read_list(home: &Path, split: Split) -> Result<HashSet<String>> {
-    let home = fs::canonicalize(if home.as_os_str().is_empty() { Path::new(".") } else { home })
-        .map_err(Error::io(home))?;
-    let above = home.parent().map(Path::to_path_buf);
-    let folders = [Some(home.clone()), above].into_iter().flatten();
-    let candidates: Vec<PathBuf> = folders.flat_map(|f| [f.join(LIST), f.join("Eval").join(LIST)]).collect();
-    for path in &candidates {
-        match fs::read_to_string(path) {
-            Ok(text) => return parse(&text, split).map_err(|what| Error::file(path, what)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-            Err(e) => return Err(Error::io(path)(e)),
-        }
-    }
-    Err(Error::file(
-        home,
-        format!("--split needs CelebA's {LIST} here, one folder up, or in Eval/ of either"),
-    ))
+/// A list that was read: the split of each picture, by its name's stem.
+pub(super) struct List {
+    /// The list's file name.
+    pub(super) name: &'static str,
+    splits: HashMap<String, Split>,
 }
 
-fn parse(text: &str, split: Split) -> Result<HashSet<String>, String> {
-    let mut keep = HashSet::new();
-    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let part = match fields[..] {
-            [_, part] => part.parse().ok().filter(|&part: &usize| part < 3),
-            _ => None,
-        };
-        let part = part.ok_or_else(|| format!("line {}: not `000001.jpg 0` (0, 1 or 2)", number + 1))?;
-        if part == split as usize {
-            keep.insert(stem(fields[0]).to_string());
-        }
+impl List {
+    /// The split of the picture `name`; `None` where the list does not name it.
+    pub(super) fn split(&self, name: &str) -> Option<Split> {
+        self.splits.get(stem(name)).copied()
     }
-    Ok(keep)
+
+    /// Reads the list in `home`, one or two folders above it, or in `Eval/` of these (as published).
+    pub(super) fn find(home: &Path) -> Result<List> {
+        let home = fs::canonicalize(if home.as_os_str().is_empty() { Path::new(".") } else { home })
+            .map_err(Error::io(home))?;
+        let folders = home.ancestors().take(3).flat_map(|folder| [folder.to_path_buf(), folder.join("Eval")]);
+        for path in folders.flat_map(|folder| LISTS.map(|list| folder.join(list))) {
+            match File::open(&path) {
+                Ok(file) => {
+                    let mut bytes = Vec::new();
+                    file.take(MAX_LIST).read_to_end(&mut bytes).map_err(Error::io(&path))?;
+                    return List::parse(&path, &bytes);
+                }
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(Error::io(path)(e)),
+            }
+        }
+        let what = "--split needs CelebA's list_eval_partition.txt (or .csv) here, one or two folders up, or in Eval/ of these";
+        Err(Error::file(home, what))
+    }
+
+    /// Reads a list's `bytes`; `path` names it.
+    pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<List> {
+        if bytes.len() as u64 == MAX_LIST {
+            return Err(Error::file(path, format!("larger than {} MiB: not CelebA's list", MAX_LIST >> 20)));
+        }
+        let splits = parse(&text(bytes)).map_err(|what| Error::file(path, what))?;
+        let name = LISTS.into_iter().find(|list| path.ends_with(list)).unwrap_or(LISTS[0]);
+        Ok(List { name, splits })
+    }
+}
+
+/// Text in UTF-8, or in UTF-16 where a byte order mark says so (Windows' PowerShell writes that); without the mark.
+fn text(bytes: &[u8]) -> String {
+    let utf16 = |of: fn([u8; 2]) -> u16| {
+        let units = bytes[2..].chunks_exact(2).map(|pair| of([pair[0], pair[1]]));
+        char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+    };
+    match bytes {
+        [0xFF, 0xFE, ..] => utf16(u16::from_le_bytes),
+        [0xFE, 0xFF, ..] => utf16(u16::from_be_bytes),
+        _ => String::from_utf8_lossy(bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes)).into_owned(),
+    }
+}
+
+/// A line names a picture and its split, parted by white space, commas or semicolons, in quotes or not. A table's first line may
+/// name the columns, as Kaggle's does (`image_id,partition`).
+fn parse(text: &str) -> Result<HashMap<String, Split>, String> {
+    let mut splits = HashMap::new();
+    let mut first = true;
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() {
+            continue;
+        }
+        let parted = line.rsplit_once([',', ';', '\t']).or_else(|| line.rsplit_once(char::is_whitespace));
+        let (name, split) = parted.map_or(("", ""), |(name, split)| (bare(name), bare(split)));
+        let known = match split {
+            "0" => Some(Split::Train),
+            "1" => Some(Split::Valid),
+            "2" => Some(Split::Test),
+            _ => split.parse().ok(),
+        };
+        let is_title = |word: &str| word.chars().all(|c| c.is_alphabetic() || matches!(c, '_' | '-' | ' '));
+        match known {
+            Some(split) if !name.is_empty() => {
+                splits.insert(stem(name).to_string(), split);
+            }
+            _ if first && !split.is_empty() && is_title(name) && is_title(split) => {}
+            _ => return Err(format!("line {}: not `000001.jpg 0` (0, 1 or 2)", number + 1)),
+        }
+        first = false;
+    }
+    Ok(splits)
+}
+
+/// A field without quotes and the space around it.
+fn bare(field: &str) -> &str {
+    let field = field.trim();
+    let quoted = |quote| field.strip_prefix(quote).and_then(|field| field.strip_suffix(quote));
+    quoted('"').or_else(|| quoted('\'')).unwrap_or(field).trim()
 }

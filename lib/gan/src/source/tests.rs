@@ -10,16 +10,16 @@ use super::*;
 use crate::picture::encode_png;
 
 /// A PNG of one colour, told apart by `value`.
-fn png(value: u8) -> Vec<u8> {
+pub(super) fn png(value: u8) -> Vec<u8> {
     encode_png(4, 3, 3, &[value; 36], &[])
 }
 
-fn write(path: impl AsRef<Path>, bytes: &[u8]) {
+pub(super) fn write(path: impl AsRef<Path>, bytes: &[u8]) {
     fs::create_dir_all(path.as_ref().parent().unwrap()).unwrap();
     fs::write(path, bytes).unwrap();
 }
 
-fn zip_of(path: &Path, entries: &[(&str, &[u8])]) {
+pub(super) fn zip_of(path: &Path, entries: &[(&str, &[u8])]) {
     let mut zip = ::zip::ZipWriter::new(fs::File::create(path).unwrap());
     for (i, &(name, bytes)) in entries.iter().enumerate() {
         let method =
@@ -38,24 +38,24 @@ fn idx(count: u32, height: u32, width: u32) -> Vec<u8> {
     bytes
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut gz = GzEncoder::new(Vec::new(), Compression::fast());
     gz.write_all(bytes).unwrap();
     gz.finish().unwrap()
 }
 
 /// Names and first values of all pictures.
-fn content(source: &Source, below: &Path) -> Vec<(String, u8)> {
+pub(super) fn content(source: &Source, below: &Path) -> Vec<(String, u8)> {
     let below = format!("{}/", below.display());
     let one = |i| (source.name(i).replace(&below, ""), source.read(i).unwrap().decode().unwrap().rgb[0]);
     (0..source.len()).map(one).collect()
 }
 
-fn open(inputs: &[&Path], walk: Walk) -> Result<Source> {
+pub(super) fn open(inputs: &[&Path], walk: Walk) -> Result<Source> {
     Source::open(&inputs.iter().map(|p| p.to_path_buf()).collect::<Vec<PathBuf>>(), walk)
 }
 
-fn error(input: &Path) -> String {
+pub(super) fn error(input: &Path) -> String {
     open(&[input], Walk::Recursive).err().unwrap_or_else(|| panic!("{input:?} opened")).to_string()
 }
 

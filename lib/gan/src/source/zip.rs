@@ -10,8 +10,10 @@ use std::time::SystemTime;
 use ::zip::ZipArchive;
 use ::zip::result::ZipError;
 
-use super::folder::{is_hidden, is_picture};
-use super::{MAX_ENCODED, Part, Raw, Walk};
+use super::idx::{self, Idx};
+use super::kind::HEAD;
+use super::kind::{Kind, Sorter, is_hidden, is_image_name};
+use super::{MAX_ENCODED, Part, PassedOver, Raw, Walk, split};
 use crate::{Error, Result};
 
 /// Whether a file begins as a zip does (an empty one included).
@@ -34,34 +36,74 @@ pub(super) struct Zip {
     archive: ZipArchive<SharedFile>,
     /// Names and numbers of the pictures, by name.
     entries: Vec<(String, usize)>,
+    passed_over: PassedOver,
+    /// Name and number of CelebA's list of its splits.
+    list: Option<(String, usize)>,
+}
+
+/// The first bytes of entry `i`; none where it cannot be read.
+fn head(archive: &ZipArchive<SharedFile>, i: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEAD);
+    if let Ok(entry) = archive.clone().by_index(i) {
+        let _ = entry.take(HEAD as u64).read_to_end(&mut bytes);
+    }
+    bytes
 }
 
 impl Zip {
-    /// Reads the zip's directory.
-    pub(super) fn open(path: &Path) -> Result<Zip> {
+    /// Reads the zip's directory: its images, or the images of the IDX file in it that is meant, as of a folder.
+    pub(super) fn open(path: &Path, walk: Walk, wanted: Option<&str>) -> Result<Box<dyn Part>> {
         let file = SharedFile::open(path).map_err(Error::io(path))?;
         let archive_len = file.len;
         let archive = ZipArchive::new(file).map_err(|e| match e {
             ZipError::Io(e) => Error::io(path)(e),
             other => Error::file(path, format!("a broken or incomplete zip ({other}): fetch it again")),
         })?;
-        let mut entries = Vec::new();
+        let (mut entries, mut others) = (Vec::new(), Vec::new());
         for i in 0..archive.len() {
             let broken = |e: ZipError| Error::file(path, format!("entry {i}: {e}"));
             let entry = archive.by_index_data(i).map_err(broken)?;
             let name = entry.name().map_err(broken)?.into_owned();
-            if !entry.is_dir()
-                && !name.split('/').any(is_hidden)
-                && is_picture(Path::new(&name), Walk::Recursive)
-            {
-                entries.push((name, i));
+            // Some Windows programs part folders by backslashes.
+            if !entry.is_dir() && !name.split(['/', '\\']).any(is_hidden) {
+                if is_image_name(&name) { &mut entries } else { &mut others }.push((name, i));
             }
         }
-        if entries.is_empty() {
-            return Err(Error::file(path, "no pictures in it (JPEG, PNG, BMP, WebP, TIFF, GIF or PNM)"));
+        others.sort_unstable();
+        let is_list = |name: &str| split::LISTS.iter().any(|list| Path::new(name).ends_with(list));
+        let list = others.iter().rev().find(|(name, _)| is_list(name)).cloned();
+        let (mut sorter, mut sets, mut archives) = (Sorter::default(), Vec::new(), Vec::new());
+        for (name, i) in others {
+            match sorter.kind(&name, || head(&archive, i)) {
+                Kind::Image => entries.push((name, i)),
+                Kind::Idx => sets.push((name, i)),
+                Kind::Archive => archives.push(name),
+                Kind::Other => {}
+            }
         }
         entries.sort_unstable();
-        Ok(Zip { path: path.to_path_buf(), archive_len, archive, entries })
+        let mut passed_over = sorter.passed_over;
+        let version = |i: usize| archive.by_index_data(i).ok().map(|entry| (entry.size(), entry.crc32()));
+        let names: Vec<String> = sets.iter().map(|set| set.0.clone()).collect();
+        let same = |a: usize, b: usize| version(sets[a].1) == version(sets[b].1);
+        if let Some(set) = idx::choose(path, &names, entries.len(), walk, wanted, same)? {
+            entries.iter().for_each(|(image, _)| passed_over.add("images beside it", image));
+            let (name, i) = &sets[set];
+            let full = path.join(name);
+            let mut archive = archive.clone();
+            let entry = archive.by_index(*i).map_err(|e| Error::file(&full, e.to_string()))?;
+            let version = format!("{} {:08x}", entry.size(), entry.crc32());
+            return Ok(Box::new(Idx::unpack(&full, entry, version)?.found(name.clone(), passed_over)));
+        }
+        for (reason, names) in [("IDX files", &names), ("archives", &archives)] {
+            names.iter().for_each(|name| passed_over.add(reason, name));
+        }
+        if entries.is_empty() {
+            let passed = passed_over.line().map_or(String::new(), |line| format!("; {line}"));
+            let what = format!("no pictures in it (JPEG, PNG, BMP, WebP, TIFF, GIF or PNM){passed}");
+            return Err(Error::file(path, what));
+        }
+        Ok(Box::new(Zip { path: path.to_path_buf(), archive_len, archive, entries, passed_over, list }))
     }
 
     fn unpack(&self, i: usize) -> Result<Vec<u8>, ZipError> {
@@ -100,6 +142,20 @@ impl Part for Zip {
         let entry = self.archive.by_index_data(self.entries[i].1);
         let entry = entry.map_err(|e| Error::file(self.full_name(i), e.to_string()))?;
         Ok((format!("{} {:08x}", entry.size(), entry.crc32()), None))
+    }
+
+    fn passed_over(&self) -> &PassedOver {
+        &self.passed_over
+    }
+
+    fn enclosed_list(&self) -> Result<Option<(PathBuf, Vec<u8>)>> {
+        let Some((name, i)) = &self.list else { return Ok(None) };
+        let path = self.path.join(name);
+        let broken = |e: &dyn std::fmt::Display| Error::file(&path, e.to_string());
+        let (mut archive, mut bytes) = (self.archive.clone(), Vec::new());
+        let entry = archive.by_index(*i).map_err(|e| broken(&e))?;
+        entry.take(split::MAX_LIST).read_to_end(&mut bytes).map_err(|e| broken(&e))?;
+        Ok(Some((path, bytes)))
     }
 
     fn home(&self) -> Option<PathBuf> {

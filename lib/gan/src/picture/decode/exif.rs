@@ -70,7 +70,9 @@ mod tests {
     fn turns_are_found_in_both_byte_orders() {
         for big in [false, true] {
             assert!(is_rotated(&block(big, 6)) && is_rotated(&block(big, 3)[6..]));
-            assert!(!is_rotated(&block(big, 1)) && !is_rotated(&block(big, 0)) && !is_rotated(&block(big, 9)));
+            assert!(
+                !is_rotated(&block(big, 1)) && !is_rotated(&block(big, 0)) && !is_rotated(&block(big, 9))
+            );
             let whole = block(big, 8);
             (0..whole.len()).for_each(|end| drop(is_rotated(&whole[..end])));
         }

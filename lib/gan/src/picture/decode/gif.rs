@@ -30,7 +30,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
     let global = global.map(|palette| colors(&palette));
     // Colors that are all their own numbers mean grey, beyond their end, too. Of a local palette like that Pillow takes the
     // global one.
-    let is_grey = |colors: &[[u8; 3]]| colors.iter().zip(0u8..=255).all(|(&color, number)| color == [number; 3]);
+    let is_grey =
+        |colors: &[[u8; 3]]| colors.iter().zip(0u8..=255).all(|(&color, number)| color == [number; 3]);
     let palette = [local, global].into_iter().flatten().find(|palette| !is_grey(palette));
     let samples = match palette {
         Some(palette) => Samples::Rgb(looked_up(&indices, &palette)),

@@ -4,8 +4,8 @@ mod bmp;
 mod exif;
 mod gif;
 mod jpeg;
-mod pnm;
 mod png;
+mod pnm;
 mod samples;
 mod sniff;
 #[cfg(test)]
@@ -159,7 +159,9 @@ mod tests {
     fn sides_and_memory_are_bounded() {
         assert_eq!(pixels(3, 2, 8), Ok(6));
         assert_eq!(pixels(0, 2, 8), Err("0×2 pixels".into()));
-        for (width, height, bits) in [(65_536, 1, 8), (20_000, 20_000, 8), (10_000, 10_000, 64), (usize::MAX, 9, 8)] {
+        for (width, height, bits) in
+            [(65_536, 1, 8), (20_000, 20_000, 8), (10_000, 10_000, 64), (usize::MAX, 9, 8)]
+        {
             assert!(pixels(width, height, bits).is_err(), "{width}×{height}, {bits}");
         }
     }

@@ -149,7 +149,8 @@ mod tests {
     #[test]
     fn depths_are_the_highest_eight_bits() {
         let grey = || Image::new(4, 1, Samples::Grey16(vec![0, 255, 0x0fff, 0xffff]));
-        let reds = |image: Image, sixteen| image.into_rgb(sixteen).chunks(3).map(|p| p[0]).collect::<Vec<_>>();
+        let reds =
+            |image: Image, sixteen| image.into_rgb(sixteen).chunks(3).map(|p| p[0]).collect::<Vec<_>>();
         assert_eq!(reds(grey(), SixteenBit::HighByte), [0, 0, 15, 255]);
         assert_eq!(reds(grey(), SixteenBit::ClipAsPillow), [0, 255, 255, 255]);
         assert_eq!(reds(grey(), SixteenBit::Bits(12)), [0, 15, 255, 255]);

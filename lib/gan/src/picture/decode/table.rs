@@ -19,7 +19,8 @@ fn files() -> Vec<(String, Vec<u8>)> {
     let mut tar = Vec::new();
     let packed = fs::File::open(kinds("kinds.tar.xz")).unwrap();
     lzma_rust2::XzReader::new(packed, false).read_to_end(&mut tar).unwrap();
-    let text = |bytes: &[u8]| String::from_utf8(bytes.iter().copied().take_while(|&c| c != 0).collect()).unwrap();
+    let text =
+        |bytes: &[u8]| String::from_utf8(bytes.iter().copied().take_while(|&c| c != 0).collect()).unwrap();
     let (mut files, mut at) = (Vec::new(), 0);
     while tar[at] != 0 {
         let (name, size) = (text(&tar[at..at + 100]), text(&tar[at + 124..at + 136]));
@@ -48,7 +49,9 @@ fn every_kind_is_pillows_or_refused() {
         let pillows = expected[name.as_str()];
         match ours {
             Ok(ours) if ours != pillows => faults.push(format!("{name}: {ours}, Pillow {pillows}")),
-            Err(why) if pillows != "refused" => faults.push(format!("{name}: refused ({why}), Pillow {pillows}")),
+            Err(why) if pillows != "refused" => {
+                faults.push(format!("{name}: refused ({why}), Pillow {pillows}"))
+            }
             _ => {}
         }
     }
