@@ -13,7 +13,7 @@ use crate::ops::{Activation, Backend, Geometry, Moments, Norm, Weight};
 use crate::{Error, Result};
 
 /// PyTorch's default for batch-norm: added to the variance.
-const BN_EPS: f64 = 1e-5;
+pub(crate) const BN_EPS: f64 = 1e-5;
 /// PyTorch's default for batch-norm: the share of a new batch in the running statistics.
 const BN_MOMENTUM: f64 = 0.1;
 

@@ -12,6 +12,7 @@ use std::time::SystemTime;
 use candle_core::Device;
 use gan::Error;
 use gan::checkpoint;
+use gan::foreign::Told;
 use gan::frechet::Gaussian;
 use gan::latent::Latents;
 use gan::picture::{Filter, Fit, encode_png};
@@ -186,7 +187,7 @@ fn shards() {
             Ok(())
         };
         damage(&path, &whole, whole.len(), &read);
-        damage(&path, &whole, 0, &|path| checkpoint::info(path).map(drop));
+        damage(&path, &whole, 0, &|path| checkpoint::info(path, &Told::default()).map(drop));
     }
 }
 
@@ -202,14 +203,14 @@ fn checkpoints() {
     let passed = damage(&damaged.join("state.safetensors"), &state, state.len(), &read);
     assert!(passed.is_empty(), "{passed:?}");
     let generator = fs::read(run.join("G.safetensors")).unwrap();
-    let read = |path: &Path| checkpoint::generator(path, &Device::Cpu).map(drop);
+    let read = |path: &Path| checkpoint::generator(path, &Told::default(), &Device::Cpu).map(drop);
     let passed = damage(&damaged.join("G.safetensors"), &generator, generator.len(), &read);
     // Without our key in its metadata it is another program's, which has no hash.
     let key = generator.windows(8).position(|window| window == b"gantools").unwrap();
     assert!(passed.iter().all(|at| (key..key + 8).contains(at)), "{passed:?}");
     // Its header alone is read.
     let header = generator.iter().rposition(|&byte| byte == b'}').unwrap() + 1;
-    damage(&damaged.join("G.safetensors"), &generator, header, &|path| checkpoint::info(path).map(drop));
+    damage(&damaged.join("G.safetensors"), &generator, header, &|path| checkpoint::info(path, &Told::default()).map(drop));
 }
 
 /// Weights of other programs have no hash.
@@ -219,8 +220,8 @@ fn foreign_weights() {
     let whole = fs::read(golden("pth/small.safetensors")).unwrap();
     let read = |path: &Path| Tensors::read(path)?.get("layer.weight", &[3, 4]).map(drop);
     damage(&folder.path().join("weights.safetensors"), &whole, whole.len(), &read);
-    let read = |path: &Path| match checkpoint::generator(path, &Device::Cpu) {
-        Err(e) if e.to_string().contains("not a DCGAN generator") => Ok(()),
+    let read = |path: &Path| match checkpoint::generator(path, &Told::default(), &Device::Cpu) {
+        Err(e) if e.to_string().contains("not a generator that is known") => Ok(()),
         other => other.map(drop),
     };
     damage(&folder.path().join("small.safetensors"), &whole, whole.len(), &read);
@@ -339,7 +340,7 @@ fn recipes() {
 fn the_fuzzers_seeds() {
     let folder = tempfile::tempdir().unwrap();
     let weights = |path: &Path| Tensors::read(path)?.get("layer.weight", &[3, 4]).map(drop);
-    let generator = |path: &Path| checkpoint::generator(path, &Device::Cpu).map(drop);
+    let generator = |path: &Path| checkpoint::generator(path, &Told::default(), &Device::Cpu).map(drop);
     let readers: [(&str, &str, Reader); 6] = [
         ("shard", "x-4.safetensors", &|path| Shard::open(path).map(drop)),
         ("npz", "stats.npz", &|path| Stats::read(path).map(drop)),
