@@ -84,7 +84,9 @@ pub(super) struct Wrong {
 pub(super) fn is_discriminator(layers: &[Layer]) -> bool {
     let first = layers.first().map(|layer| &layer.what);
     match first {
-        Some(What::Kernel { dims: [_, 1..=4 | 6], .. }) => walk(layers, Some(Kind::Conv)).is_ok(),
+        Some(What::Kernel { dims: [_, 1..=4 | 6], .. }) => {
+            walk(layers, None).is_err() && walk(layers, Some(Kind::Conv)).is_ok()
+        }
         Some(What::Linear { .. }) => walk(layers, None).is_ok_and(|steps| {
             let last = steps.iter().rfind(|step| step.kind != Kind::Norm);
             last.is_some_and(|step| step.kind == Kind::Linear && step.output == 1)

@@ -38,7 +38,9 @@ fn split(name: &str) -> (&str, &str) {
 
 /// Whether a tensor is a counter beside the weights: `num_batches_tracked`, an average's `n_averaged`, a saved epoch.
 pub(super) fn is_counter(item: &Item) -> bool {
-    !item.float && item.shape.iter().product::<usize>() == 1
+    // Whoever converts all tensors makes floats of them.
+    let named = ["num_batches_tracked", "n_averaged"].iter().any(|name| item.name.ends_with(name));
+    item.shape.iter().product::<usize>() == 1 && (named || !item.float)
 }
 
 fn number(text: &str) -> Option<u64> {

@@ -48,7 +48,9 @@ class Settings:
 def lively(g):
     """Weights that make images which are not all gray, and running statistics that are not the initial ones."""
     for name, p in g.named_parameters():
-        if p.dim() > 1 and "original0" not in name:
+        if name.endswith(("weight_g", "original0")):
+            nn.init.uniform_(p, 1.0, 2.0)
+        elif p.dim() > 1:
             nn.init.normal_(p, 0.0, 0.35 if p.dim() == 4 else 0.5)
         elif name.endswith("bias"):
             nn.init.normal_(p, 0.0, 0.3)
