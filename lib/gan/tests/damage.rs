@@ -232,6 +232,30 @@ fn foreign_weights() {
     }
 }
 
+/// Generators that other programs saved, in each container.
+#[test]
+fn foreign_generators() {
+    let folder = tempfile::tempdir().unwrap();
+    let read = |path: &Path| checkpoint::generator(path, &Told::default(), &Device::Cpu).map(drop);
+    for file in ["legacy.pt", "mlp_leaky.pth", "spectral_parametrized.safetensors"] {
+        let whole = fs::read(golden("foreign").join(file)).unwrap();
+        damage(&folder.path().join(file), &whole, whole.len(), &read);
+    }
+    // With objects of Python beside the tensors, and with programs in their place.
+    for file in ["lightning.ckpt", "module.pth"] {
+        let whole = fs::read(golden("foreign").join(file)).unwrap();
+        let path = folder.path().join(file);
+        for at in (0..whole.len()).step_by(3) {
+            for mask in masks(at) {
+                let mut bytes = whole.to_vec();
+                bytes[at] ^= mask;
+                let _ = try_one(&path, &bytes, &read, format!("byte {at} ^ {mask:#04x}"));
+            }
+            let _ = try_one(&path, &whole[..at], &read, format!("cut to {at}"));
+        }
+    }
+}
+
 #[test]
 fn latents() {
     let folder = tempfile::tempdir().unwrap();

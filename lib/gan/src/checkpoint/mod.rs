@@ -323,6 +323,9 @@ fn open(path: &Path) -> Result<Opened> {
     if let Some(what) = foreign::describe(path).filter(|_| !is_safetensors) {
         return Err(Error::file(path, what));
     }
+    if !is_safetensors && !start.is_empty() {
+        return Err(Error::file(path, "is neither a safetensors file nor what torch.save writes"));
+    }
     let weights = Weights::open(path)?;
     if weights.shapes().contains_key("images") {
         return Ok(Opened::Shard);

@@ -145,7 +145,7 @@ fn every_wrong_byte_has_its_line() {
     let cases: [(&[u8], &str); 9] = [
         (b"", "is empty"),
         (b"PK\x03\x04zip archive of PyTorch", "a damaged zip; fetch it again"),
-        (b"short", "is not a safetensors file"),
+        (b"short", "is neither a safetensors file nor what torch.save writes"),
         (&whole[..40], "is cut short at 40 bytes; make it again"),
         (&whole[..data], &format!("is cut short at {data} bytes; make it again")),
         (&[&whole[..], b"more"].concat(), "has 4 bytes too many at its end"),

@@ -97,8 +97,12 @@ pub(super) fn network(plan: &Plan, told: &Told, device: &Device, read: Read) -> 
     if plan.steps.iter().all(|step| step.geometry.is_none()) {
         layers.push(Layer::Reshape([plan.size, plan.size, plan.channels]));
     }
-    Ok(Network::new(layers, device))
+    let widest = plan.steps.iter().map(Step::numbers).max().unwrap_or(1).max(1);
+    Ok(Network::new(layers, device).with_together(TOGETHER / widest))
 }
+
+/// The most numbers that a layer gives at once: those of 64 images of 64 channels at 64×64.
+const TOGETHER: usize = 1 << 24;
 
 fn scaled(mut values: Vec<f32>, half: bool) -> Vec<f32> {
     if half {

@@ -296,10 +296,9 @@ pub(super) fn plan<'a>(layers: &[Layer<'a>], told: &Told) -> Result<Plan<'a>, Wr
     for (i, reshape) in reshapes {
         planes(&mut steps[..i], reshape);
     }
-    let numbers = |step: &Step| step.geometry.map_or(step.output, |g| g.after * g.after * step.output);
-    if let Some(step) = steps.iter().find(|step| numbers(step) > MOST_NUMBERS) {
-        let name = &step.layer.item().name;
-        return Err(wrong(format!("{name}: gives {} numbers an image; {MOST_NUMBERS} are the most", numbers(step))));
+    if let Some(step) = steps.iter().find(|step| step.numbers() > MOST_NUMBERS) {
+        let (name, numbers) = (&step.layer.item().name, step.numbers());
+        return Err(wrong(format!("{name}: gives {numbers} numbers an image; {MOST_NUMBERS} are the most")));
     }
     let norms = steps.iter().filter(|step| step.kind == Kind::Norm).count();
     let eps = one_for_each("--eps", "batch-norms", &told.eps, norms).map_err(wrong)?;
@@ -369,6 +368,11 @@ impl Step<'_> {
     /// Whether it is a convolution of either kind.
     pub fn is_convolution(&self) -> bool {
         matches!(self.kind, Kind::Conv | Kind::Transposed)
+    }
+
+    /// Numbers that it gives of an image.
+    pub fn numbers(&self) -> usize {
+        self.geometry.map_or(self.output, |g| g.after * g.after * self.output)
     }
 }
 
