@@ -88,19 +88,19 @@ struct Foreign {
     #[arg(long, visible_alias = "last-activation", value_name = "NAME", value_parser = last())]
     last: Option<Last>,
     /// The convolutions' strides: one number for all, or one for each from the first on
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = side, allow_negative_numbers = true)]
     stride: Vec<usize>,
     /// The convolutions' paddings
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = side, allow_negative_numbers = true)]
     padding: Vec<usize>,
     /// The transposed convolutions' output paddings; 0 of others
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = side, allow_negative_numbers = true)]
     output_padding: Vec<usize>,
     /// How many times nn.Upsample repeats the pixels (nearest) before each convolution; 1 where there is none
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = side, allow_negative_numbers = true)]
     upsample: Vec<usize>,
     /// What each batch-norm adds to the variance: one number for all, or one for each [default: 1e-5]
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = eps)]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = eps, allow_negative_numbers = true)]
     eps: Vec<f64>,
     /// The order of the numbers that linear layers make of a color image [default: channels-first]
     #[arg(long, value_name = "ORDER", value_parser = layout())]
@@ -115,16 +115,16 @@ impl Foreign {
 }
 
 /// A number of a range, of a flag that clap has no range for.
-fn in_range<T: std::str::FromStr>(
-    text: &str,
-    is: impl Fn(&T) -> bool,
-    range: &str,
-) -> Result<T, String> {
+fn in_range<T: std::str::FromStr>(text: &str, is: impl Fn(&T) -> bool, range: &str) -> Result<T, String> {
     text.parse().ok().filter(is).ok_or_else(|| format!("{text} is not in {range}"))
 }
 
 fn seed(text: &str) -> Result<u64, String> {
     in_range(text, |_| true, &format!("0 to {}", u64::MAX))
+}
+
+fn side(text: &str) -> Result<usize, String> {
+    in_range(text, |n| *n <= 256, "0 to 256")
 }
 
 fn slope(text: &str) -> Result<f64, String> {
@@ -178,8 +178,8 @@ fn run(mut args: Args) -> Result<Answer> {
 
 /// Extensions of files that are not made; a folder may have any other point in its name.
 const MEDIA: [&str; 22] = [
-    "mp4", "m4v", "webm", "mkv", "mov", "avi", "mpg", "mpeg", "webp", "jpg", "jpeg", "jxl", "avif", "heic", "bmp", "tif",
-    "tiff", "svg", "pdf", "npz", "npy", "zip",
+    "mp4", "m4v", "webm", "mkv", "mov", "avi", "mpg", "mpeg", "webp", "jpg", "jpeg", "jxl", "avif", "heic",
+    "bmp", "tif", "tiff", "svg", "pdf", "npz", "npy", "zip",
 ];
 
 /// Where the pictures go; a file where they make one.
@@ -214,7 +214,8 @@ fn place(args: &Args) -> Result<PathBuf> {
     for path in [Some(&out), args.grid.as_ref(), args.save_latents.as_ref()].into_iter().flatten() {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-            let what = if folder.exists() { "is a file, not a folder" } else { "no such folder: make it first" };
+            let what =
+                if folder.exists() { "is a file, not a folder" } else { "no such folder: make it first" };
             anyhow::bail!("{}: {what}", folder.display());
         }
     }

@@ -30,7 +30,11 @@ fn a_checkpoint_is_sampled_and_one_line_says_what_was_taken() {
     );
     assert_eq!(image::image_dimensions(place.path("fakes/000001.png")).unwrap(), (16, 16));
     let done = place.run("sample ema.pt -n 1 --json");
-    assert!(done.stderr.contains("g_ema.main, the average (EMA) of its weights, is taken"), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("g_ema.main, the average (EMA) of its weights, is taken"),
+        "{}",
+        done.stderr
+    );
     assert_eq!(done.json()["model"]["part"], "g_ema.main");
     // What is told is not said, and matters.
     let told = "--stride 2,1,2,2 --padding 0 --output-padding 0 --slope 0 --last-activation tanh";
@@ -56,13 +60,18 @@ fn info_describes_them() {
     let place = place(&["lightning.ckpt", "mlp_norm.pkl", "discriminator.pth"]);
     for tool in ["sample", "train"] {
         let info = place.run(&format!("{tool} --info lightning.ckpt"));
-        for wanted in ["DCGAN 16×16×3, nz 3, hidden [6, 4]", "state_dict.generator.main", "taken for ReLU"] {
+        for wanted in ["DCGAN 16×16×3, nz 3, hidden [6, 4]", "state_dict.generator.main", "taken for ReLU"]
+        {
             assert!(info.stdout.contains(wanted), "{wanted}: {}{}", info.stdout, info.stderr);
         }
     }
-    let json = place.run("sample --info mlp_norm.pkl --slope 0.2 --eps 0.8 --layout channels-last --json").json();
+    let json =
+        place.run("sample --info mlp_norm.pkl --slope 0.2 --eps 0.8 --layout channels-last --json").json();
     let model = &json["model"];
-    assert_eq!((&json["kind"], &model["arch"], &model["size"]), (&"generator".into(), &"mlp".into(), &5.into()));
+    assert_eq!(
+        (&json["kind"], &model["arch"], &model["size"]),
+        (&"generator".into(), &"mlp".into(), &5.into())
+    );
     assert_eq!((&model["hidden"], &model["nz"]), (&serde_json::json!([8, 9, 7]), &3.into()));
     let done = place.run("sample --info discriminator.pth");
     assert!(done.failure(1).starts_with("discriminator.pth: a discriminator"), "{}", done.stderr);

@@ -163,7 +163,10 @@ fn errors_are_one_line_that_names_the_file_or_flag() {
         ("cut.safetensors", "cut.safetensors: is cut short"),
         ("foreign.safetensors", "foreign.safetensors: a damaged zip; fetch it again"),
         ("file", "file: is neither a safetensors file nor what torch.save writes"),
-        ("G.safetensors --slope 0.2", "G.safetensors: --slope: is for other programs' generators; this one is ours"),
+        (
+            "G.safetensors --slope 0.2",
+            "G.safetensors: --slope: is for other programs' generators; this one is ours",
+        ),
         ("runs", "runs: is a folder"),
         ("faces-32.safetensors", "faces-32.safetensors: is a shard of pictures, not weights"),
         ("runs/faces-32/D.safetensors", "D.safetensors: is a discriminator, not a generator"),
@@ -187,12 +190,19 @@ fn errors_are_one_line_that_names_the_file_or_flag() {
         ("--seed 1e3", "invalid value '1e3' for '--seed <N>'"),
         ("--slope -1", "'--slope <S>': -1 is not in 0 to 1"),
         ("--eps -1", "'--eps <LIST>': -1 is not in 0 to 1000"),
+        ("--padding 0,-1", "'--padding <LIST>': -1 is not in 0 to 256"),
         ("--last relu", "possible values: tanh, sigmoid, none"),
         ("--no-such-flag", "unexpected argument"),
         ("a b", "unexpected argument"),
-        ("G.safetensors -n 2 -o x.png", "-o x.png: pictures go into a folder (one file is made by --interpolate"),
+        (
+            "G.safetensors -n 2 -o x.png",
+            "-o x.png: pictures go into a folder (one file is made by --interpolate",
+        ),
         ("G.safetensors -o x.MP4", "-o x.MP4: no .mp4 is made: a folder of .png files"),
-        ("G.safetensors --interpolate 1,2 -o walk.mp4", "-o walk.mp4: no .mp4 is made: .png, .gif, .apng or a folder"),
+        (
+            "G.safetensors --interpolate 1,2 -o walk.mp4",
+            "-o walk.mp4: no .mp4 is made: .png, .gif, .apng or a folder",
+        ),
         ("G.safetensors --interpolate 1,2 -o x.webp", "no .webp is made"),
         ("G.safetensors --interpolate 1,2 -o x.jpg", "no .jpg is made"),
     ] {

@@ -504,7 +504,10 @@ fn errors_are_one_line_that_names_the_file_or_flag() {
         ("faces-32.safetensors --keep-at 3,2", "--keep-at: 2 after 3: name each epoch once, rising"),
         ("faces-32.safetensors --keep-at 0", "--keep-at: 0: epochs are counted from 1"),
         ("--info cut.safetensors", "cut.safetensors: is cut short"),
-        ("--info run/recipe.toml", "run/recipe.toml: is neither a safetensors file nor what torch.save writes"),
+        (
+            "--info run/recipe.toml",
+            "run/recipe.toml: is neither a safetensors file nor what torch.save writes",
+        ),
         ("", "stdin is empty"),
     ] {
         let line = run(flags);

@@ -387,7 +387,8 @@ impl Network {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let count = x.dim(0)?;
         if count > self.together {
-            let part = |first| self.forward(&x.narrow(0, first, self.together.min(count - first))?.contiguous()?);
+            let part =
+                |first| self.forward(&x.narrow(0, first, self.together.min(count - first))?.contiguous()?);
             let parts = (0..count).step_by(self.together).map(part).collect::<Result<Vec<_>>>()?;
             return Ok(Tensor::cat(&parts, 0)?);
         }

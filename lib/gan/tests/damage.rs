@@ -210,7 +210,9 @@ fn checkpoints() {
     assert!(passed.iter().all(|at| (key..key + 8).contains(at)), "{passed:?}");
     // Its header alone is read.
     let header = generator.iter().rposition(|&byte| byte == b'}').unwrap() + 1;
-    damage(&damaged.join("G.safetensors"), &generator, header, &|path| checkpoint::info(path, &Told::default()).map(drop));
+    damage(&damaged.join("G.safetensors"), &generator, header, &|path| {
+        checkpoint::info(path, &Told::default()).map(drop)
+    });
 }
 
 /// Weights of other programs have no hash.

@@ -205,7 +205,9 @@ pub fn generator(path: &Path, told: &Told, device: &Device) -> Result<Generator>
         Opened::Shard => return Err(is_shard(path)),
         Opened::Ours(weights, meta) => {
             if let Some(flag) = told.first() {
-                let what = format!("{flag}: is for other programs' generators; this one is ours, and tells all itself");
+                let what = format!(
+                    "{flag}: is for other programs' generators; this one is ours, and tells all itself"
+                );
                 return Err(Error::file(path, what));
             }
             return ours(path, weights, *meta, device);
@@ -282,7 +284,9 @@ impl Foreign {
     fn explain(&self, e: Error, path: &Path) -> Error {
         let Error::Invalid(what) = e else { return e };
         let Foreign::Torch { saved, dicts, .. } = self else { return Error::file(path, what) };
-        let what = match (dicts.iter().any(|dict| dict.items.iter().any(|item| item.float)), saved.objects.first()) {
+        let is_weight = |item: &Item| item.float && item.name.contains("weight");
+        let weights = dicts.iter().any(|dict| dict.items.iter().any(is_weight));
+        let what = match (weights, saved.objects.first()) {
             (true, _) => what,
             (false, Some((part, class))) => {
                 let part = if part.is_empty() { String::new() } else { format!("[\"{part}\"]") };
@@ -292,7 +296,8 @@ impl Foreign {
                 )
             }
             (false, None) if saved.optimizer => "an optimizer's state, not a generator".to_string(),
-            (false, None) => "it holds no tensors".to_string(),
+            (false, None) if dicts.is_empty() => "it holds no tensors".to_string(),
+            (false, None) => what,
         };
         Error::file(path, what)
     }
@@ -309,7 +314,8 @@ fn open(path: &Path) -> Result<Opened> {
     if !is_safetensors && is_torch(&start) {
         let (tensors, saved) = Tensors::read_saved(path)?;
         let dict = |dict: &Dictionary| {
-            let full = |name: &str| if dict.path.is_empty() { name.into() } else { format!("{}.{name}", dict.path) };
+            let full =
+                |name: &str| if dict.path.is_empty() { name.into() } else { format!("{}.{name}", dict.path) };
             let item = |name: &String| {
                 let (shape, float) = tensors.describe(&full(name))?;
                 Some(Item { name: name.clone(), shape: shape.to_vec(), float })

@@ -66,9 +66,14 @@ pub(super) fn network(plan: &Plan, told: &Told, device: &Device, read: Read) -> 
                     _ => upsampled(&values, *dims, geometry),
                 };
                 let k = geometry.kernel;
-                let dims = if transposed { (step.input, step.output, k, k) } else { (step.output, step.input, k, k) };
+                let dims = if transposed {
+                    (step.input, step.output, k, k)
+                } else {
+                    (step.output, step.input, k, k)
+                };
                 debug_assert!(geometry.upsample > 1 || k == *side);
-                let weight = Tensor::from_vec(values, dims, device)?.permute((2, 3, 1, 0))?.force_contiguous()?;
+                let weight =
+                    Tensor::from_vec(values, dims, device)?.permute((2, 3, 1, 0))?.force_contiguous()?;
                 let (weight, geometry) = (Weight::new(weight), known(geometry));
                 if !transposed {
                     let bias = bias.map(vector).transpose()?;
@@ -159,7 +164,8 @@ fn effective(weight: &Stored, step: &Step, read: Read) -> Result<Vec<f32>> {
             };
             let sigma: f64 = (0..rows)
                 .map(|row| {
-                    let line = (0..v.len()).map(|column| f64::from(values[place(row, column)]) * f64::from(v[column]));
+                    let line = (0..v.len())
+                        .map(|column| f64::from(values[place(row, column)]) * f64::from(v[column]));
                     line.sum::<f64>() * f64::from(u[row])
                 })
                 .sum();
@@ -173,14 +179,16 @@ fn effective(weight: &Stored, step: &Step, read: Read) -> Result<Vec<f32>> {
             let axis = kept.unwrap_or(0);
             let fits = g_item.shape.len() == dims.len() && g.len() == dims[axis] || g.len() == 1;
             if !fits {
-                let what = format!("is {}, which is no length of each row of {}", shape(&g_item.shape), shape(dims));
+                let what =
+                    format!("is {}, which is no length of each row of {}", shape(&g_item.shape), shape(dims));
                 return Err(wrong(g_item, what));
             }
             let inner: usize = dims[axis + 1..].iter().product();
             let row = |i: usize| if g.len() == 1 { 0 } else { i / inner % dims[axis] };
             let mut squares = vec![0.0; g.len()];
             values.iter().enumerate().for_each(|(i, &w)| squares[row(i)] += f64::from(w).powi(2));
-            let factors: Vec<f64> = g.iter().zip(squares).map(|(&g, sq): (_, f64)| f64::from(g) / sq.sqrt()).collect();
+            let factors: Vec<f64> =
+                g.iter().zip(squares).map(|(&g, sq): (_, f64)| f64::from(g) / sq.sqrt()).collect();
             values.iter_mut().enumerate().for_each(|(i, w)| *w = (f64::from(*w) * factors[row(i)]) as f32);
             Ok(values)
         }

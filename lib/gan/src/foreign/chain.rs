@@ -121,9 +121,13 @@ fn walk<'a>(layers: &[Layer<'a>], first: Option<Kind>) -> Result<Vec<Step<'a>>, 
             (What::Linear { .. }, Flow::Channels(_)) => {
                 return Err(wrong("a linear layer after convolutions, as discriminators have it".into()));
             }
-            (What::Linear { input, .. }, _) => return Err(wrong(format!("takes {input} numbers, but {before}"))),
+            (What::Linear { input, .. }, _) => {
+                return Err(wrong(format!("takes {input} numbers, but {before}")));
+            }
             (What::Norm { .. }, Flow::Start) => {
-                return Err(wrong("a batch-norm comes first: what latents go through before is not there".into()));
+                return Err(wrong(
+                    "a batch-norm comes first: what latents go through before is not there".into(),
+                ));
             }
             (What::Norm { .. }, _) if steps.last().is_some_and(|step| step.kind == Kind::Norm) => {
                 return Err(wrong(
@@ -150,10 +154,11 @@ fn walk<'a>(layers: &[Layer<'a>], first: Option<Kind>) -> Result<Vec<Step<'a>>, 
                     Flow::Numbers(n) => n.is_multiple_of(input) && side(n / input).is_some(),
                 };
                 // A bias and a batch-norm tell what it gives.
-                let gives = layer.bias.map(|bias| bias.shape.clone()).or_else(|| match layers.get(i + 1)?.what {
-                    What::Norm { channels, .. } => Some(vec![channels]),
-                    _ => None,
-                });
+                let gives =
+                    layer.bias.map(|bias| bias.shape.clone()).or_else(|| match layers.get(i + 1)?.what {
+                        What::Norm { channels, .. } => Some(vec![channels]),
+                        _ => None,
+                    });
                 let gives = |&(_, _, output): &(Kind, usize, usize)| {
                     gives.as_ref().is_none_or(|shape| *shape == [output])
                 };
@@ -258,7 +263,9 @@ pub(super) fn plan<'a>(layers: &[Layer<'a>], told: &Told) -> Result<Plan<'a>, Wr
                 return Err(wrong(format!("{name}: gives {channels} channels; images have 1 or 3")));
             }
             if told.layout.is_some() {
-                return Err(wrong("--layout: it is of convolutions, which PyTorch has channels first".into()));
+                return Err(wrong(
+                    "--layout: it is of convolutions, which PyTorch has channels first".into(),
+                ));
             }
             (size, channels)
         }
@@ -275,7 +282,9 @@ pub(super) fn plan<'a>(layers: &[Layer<'a>], told: &Told) -> Result<Plan<'a>, Wr
             }
             let n = gives;
             let Some((size, channels)) = image(n) else {
-                return Err(wrong(format!("{name}: gives {n} numbers, not size² or 3·size² of a square image")));
+                return Err(wrong(format!(
+                    "{name}: gives {n} numbers, not size² or 3·size² of a square image"
+                )));
             };
             if n == 1 {
                 return Err(wrong(format!("{name}: gives one number, as discriminators do")));
@@ -290,7 +299,9 @@ pub(super) fn plan<'a>(layers: &[Layer<'a>], told: &Told) -> Result<Plan<'a>, Wr
         }
     };
     if size > MOST_SIDE {
-        return Err(wrong(format!("{name}: makes images of {size}×{size}; up to {MOST_SIDE}×{MOST_SIDE} are made")));
+        return Err(wrong(format!(
+            "{name}: makes images of {size}×{size}; up to {MOST_SIDE}×{MOST_SIDE} are made"
+        )));
     }
     let reshapes: Vec<_> = steps.iter().enumerate().filter_map(|(i, s)| Some((i, s.reshape?))).collect();
     for (i, reshape) in reshapes {
@@ -318,7 +329,10 @@ pub(super) fn one_for_each<T: Copy>(
         [] => Ok(vec![None; count]),
         [one] if count > 0 => Ok(vec![Some(*one); count]),
         all if all.len() == count => Ok(all.iter().copied().map(Some).collect()),
-        all => Err(format!("{flag}: {} numbers for {count} {what}: give one for all, or one for each", all.len())),
+        all => Err(format!(
+            "{flag}: {} numbers for {count} {what}: give one for all, or one for each",
+            all.len()
+        )),
     }
 }
 
@@ -336,7 +350,9 @@ fn planes(steps: &mut [Step], shape: (usize, usize)) {
 /// between two layers, nothing is between them. Elsewhere there is one before each layer of weights.
 fn activations(steps: &mut [Step]) {
     let gap = |a: &Step, b: &Step| match (a.layer.number, b.layer.number) {
-        (Some((one, i)), Some((other, j))) if one == other => Some((one.to_string(), j.saturating_sub(i + 1))),
+        (Some((one, i)), Some((other, j))) if one == other => {
+            Some((one.to_string(), j.saturating_sub(i + 1)))
+        }
         _ => None,
     };
     let gaps: Vec<_> = steps.windows(2).map(|pair| gap(&pair[0], &pair[1])).collect();

@@ -1,7 +1,7 @@
 //! Which of the networks in a file is the generator.
 
 use super::chain::{Plan, Wrong, is_discriminator, plan};
-use super::layers::{Layer, layer};
+use super::layers::{Layer, layer, reordered};
 use super::modules::{is_counter, modules};
 use super::{Dict, Found, Item, Told};
 
@@ -60,7 +60,11 @@ pub(super) fn choose<'a>(dicts: &'a [Dict], told: &'a Told) -> Result<Found<'a>,
     }
     if found.len() > 1 {
         let parts: Vec<&str> = found.iter().map(|(part, ..)| part.as_str()).collect();
-        let what = format!("it holds {} generators, {}: save the one that is meant alone", parts.len(), parts.join(" and "));
+        let what = format!(
+            "it holds {} generators, {}: save the one that is meant alone",
+            parts.len(),
+            parts.join(" and ")
+        );
         return Err(what);
     }
     let (part, dict, plan) = found.pop().expect("one is left");
@@ -85,7 +89,12 @@ fn role<'a>(items: &[&'a Item], dict: &'a Dict, prefix: &str, told: &Told, depth
         Ok(layers) => match plan(&layers, told) {
             Ok(plan) => return Role::Generators(vec![(prefix.trim_end_matches('.').to_string(), plan)]),
             Err(_) if is_discriminator(&layers) => return Role::Discriminator,
-            Err(wrong) => wrong,
+            Err(wrong) => match reordered(&layers).map(|layers| plan(&layers, told)) {
+                Some(Ok(plan)) => {
+                    return Role::Generators(vec![(prefix.trim_end_matches('.').to_string(), plan)]);
+                }
+                _ => unordered(wrong, &layers, dict),
+            },
         },
         Err((fitted, what)) => Wrong { fitted, what },
     };
@@ -116,18 +125,35 @@ fn role<'a>(items: &[&'a Item], dict: &'a Dict, prefix: &str, told: &Told, depth
     }
 }
 
+/// Says besides that an order may be wrong, where the names alone give it.
+fn unordered(wrong: Wrong, layers: &[Layer], dict: &Dict) -> Wrong {
+    if dict.ordered || wrong.what.starts_with("--") || layers.iter().all(|layer| layer.number.is_some()) {
+        return wrong;
+    }
+    let what = format!(
+        "{} (a safetensors file has its names sorted; torch.save keeps the layers' order)",
+        wrong.what
+    );
+    Wrong { what, ..wrong }
+}
+
 /// What names of a class's embedding show.
 fn conditional(items: &[&Item]) -> Option<String> {
-    let of_classes = |name: &str| ["emb", "label"].iter().any(|word| name.to_ascii_lowercase().contains(word));
+    let of_classes =
+        |name: &str| ["emb", "label"].iter().any(|word| name.to_ascii_lowercase().contains(word));
     let item = items.iter().find(|item| of_classes(&item.name))?;
-    Some(format!("{}: it looks like a class's embedding; generators that take classes are not read", item.name))
+    Some(format!(
+        "{}: it looks like a class's embedding; generators that take classes are not read",
+        item.name
+    ))
 }
 
 /// `prefix` with the further components that all names share, each with its point; a module's own name is none.
 fn shared_prefix(items: &[&Item], prefix: &str) -> String {
     let mut prefix = prefix.to_string();
     loop {
-        let component = |item: &Item| item.name.get(prefix.len()..)?.split_once('.').map(|(first, _)| first.to_string());
+        let component =
+            |item: &Item| item.name.get(prefix.len()..)?.split_once('.').map(|(first, _)| first.to_string());
         let Some(first) = items.first().and_then(|item| component(item)) else { return prefix };
         if items.iter().any(|item| component(item).as_ref() != Some(&first)) {
             return prefix;
@@ -185,7 +211,11 @@ fn is_generators(name: &str) -> bool {
 }
 
 fn is_averaged(name: &str) -> bool {
-    let is = |word: &String| word.starts_with("ema") || word.starts_with("averag") || matches!(word.as_str(), "avg" | "shadow" | "swa");
+    let is = |word: &String| {
+        word.starts_with("ema")
+            || word.starts_with("averag")
+            || matches!(word.as_str(), "avg" | "shadow" | "swa")
+    };
     words(name).iter().any(is)
 }
 
@@ -195,7 +225,9 @@ mod tests {
 
     #[test]
     fn names_are_understood() {
-        for name in ["netG", "G", "generator", "g_ema", "gen", "modelG_state_dict", "state_dict.generator", "G_ema"] {
+        for name in
+            ["netG", "G", "generator", "g_ema", "gen", "modelG_state_dict", "state_dict.generator", "G_ema"]
+        {
             assert!(is_generators(name), "{name}");
         }
         for name in ["netD", "D", "discriminator", "model", "state_dict", "image", "lpips"] {

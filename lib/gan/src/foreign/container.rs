@@ -31,15 +31,24 @@ fn what(start: &[u8], end: [u8; 8]) -> Option<&'static str> {
         () if begins(b"version https://git-lfs") => {
             "a pointer of Git LFS, not the file that it stands for: `git lfs pull` fetches that"
         }
-        () if lower.starts_with(b"<!doctype") || lower.starts_with(b"<html") || lower.starts_with(b"<?xml") => {
+        () if lower.starts_with(b"<!doctype")
+            || lower.starts_with(b"<html")
+            || lower.starts_with(b"<?xml") =>
+        {
             "a web page, not the file that was to be downloaded: fetch it again"
         }
-        () if begins(b"\x89HDF\r\n\x1a\n") => "an HDF5 file, as Keras and TensorFlow save weights; PyTorch's are read",
+        () if begins(b"\x89HDF\r\n\x1a\n") => {
+            "an HDF5 file, as Keras and TensorFlow save weights; PyTorch's are read"
+        }
         () if end == TABLE || begins(b"\n\x0b\n\x07") => "of TensorFlow; PyTorch's weights are read",
-        () if is_onnx(start) => "an ONNX model; PyTorch's weights are read: torch.save(netG.state_dict(), \"G.pth\")",
+        () if is_onnx(start) => {
+            "an ONNX model; PyTorch's weights are read: torch.save(netG.state_dict(), \"G.pth\")"
+        }
         () if begins(b"\x80") && start.get(1).is_some_and(|&version| (1..=5).contains(&version)) => {
             match has(b"dnnlib") || has(b"torch_utils.persistence") || has(b"torch_utils\npersistence") {
-                true => "a pickle of StyleGAN, which holds the network as Python code; DCGANs and MLPs are read",
+                true => {
+                    "a pickle of StyleGAN, which holds the network as Python code; DCGANs and MLPs are read"
+                }
                 false => {
                     "a pickle that torch.save did not write; in Python: torch.save(pickle.load(open(F, \"rb\")), \"G.pth\")"
                 }

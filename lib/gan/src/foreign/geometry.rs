@@ -45,7 +45,9 @@ pub(super) fn geometries(steps: &mut [Step], told: &Told) -> Result<usize, Strin
             false => 1,
         });
         if !(1..=kernel).contains(&stride) {
-            return Err(format!("--stride {stride}: {name} has a kernel of {kernel}; 1 to {kernel} is possible"));
+            return Err(format!(
+                "--stride {stride}: {name} has a kernel of {kernel}; 1 to {kernel} is possible"
+            ));
         }
         let padding = match (paddings[i], transposed) {
             (Some(padding), _) => padding,
@@ -66,14 +68,17 @@ pub(super) fn geometries(steps: &mut [Step], told: &Told) -> Result<usize, Strin
         let whole = (stride + 2 * padding).checked_sub(kernel).filter(|&n| n < stride && side > 1);
         let output_padding = match output_paddings[i] {
             Some(n) if n > 0 && (!transposed || n >= stride) => {
-                let what = if transposed { "it must be less than the stride" } else { "it is not transposed" };
+                let what =
+                    if transposed { "it must be less than the stride" } else { "it is not transposed" };
                 return Err(format!("--output-padding {n}: {name}: {what}"));
             }
             Some(n) => n,
             None => whole.filter(|_| transposed).unwrap_or(0),
         };
         let upsample = step.upsample;
-        if upsample > 1 && (transposed || stride != 1 || 2 * padding + 1 != kernel) || !(1..=16).contains(&upsample) {
+        if upsample > 1 && (transposed || stride != 1 || 2 * padding + 1 != kernel)
+            || !(1..=16).contains(&upsample)
+        {
             return Err(format!(
                 "--upsample {upsample}: {name}: pixels are repeated (1 to 16 times) before convolutions that keep the side"
             ));

@@ -80,9 +80,7 @@ pub(super) fn layer<'a>(module: &Module<'a>) -> Result<Layer<'a>, String> {
     };
     let known = |parts: &[&str]| {
         let other = module.parts.iter().find(|(part, _)| *part != "bias" && !parts.contains(part));
-        other.map_or(Ok(()), |(_, item)| {
-            wrong(item, UNKNOWN)
-        })
+        other.map_or(Ok(()), |(_, item)| wrong(item, UNKNOWN))
     };
     if let (Some(mean), Some(var)) = (module.part("running_mean"), module.part("running_var")) {
         known(&["weight", "running_mean", "running_var"])?;
@@ -145,4 +143,36 @@ impl<'a> Layer<'a> {
             What::Norm { mean, .. } => mean,
         }
     }
+}
+
+/// Layers in another order than that of their names, where that is not the one in which they follow one another: linear layers
+/// first, then convolutions, each with the batch-norm that is called like it (`fc_bn` like `fc`) or has its number (`bn1`, `conv1`).
+/// `None` where not each has a place.
+pub(super) fn reordered<'a>(layers: &[Layer<'a>]) -> Option<Vec<Layer<'a>>> {
+    let is_norm = |layer: &&Layer| matches!(layer.what, What::Norm { .. });
+    let is_linear = |layer: &&Layer| matches!(layer.what, What::Linear { .. });
+    let (norms, weights): (Vec<&Layer>, Vec<&Layer>) = layers.iter().partition(is_norm);
+    let (linears, kernels): (Vec<&Layer>, Vec<&Layer>) = weights.into_iter().partition(is_linear);
+    let mut all: Vec<(&Layer, Option<&Layer>)> =
+        linears.into_iter().chain(kernels).map(|l| (l, None)).collect();
+    for norm in norms {
+        let called = |layer: &Layer| norm.name.starts_with(layer.name);
+        let numbered = |layer: &Layer| match (ending(layer.name), ending(norm.name)) {
+            ((one, Some(i)), (other, Some(j))) => one == other && i == j,
+            _ => false,
+        };
+        let place = all.iter().position(|(layer, _)| called(layer));
+        let place = place.or_else(|| all.iter().position(|(layer, _)| numbered(layer)))?;
+        if all[place].1.replace(norm).is_some() {
+            return None;
+        }
+    }
+    Some(all.into_iter().flat_map(|(layer, norm)| [Some(layer), norm]).flatten().cloned().collect())
+}
+
+/// A name's parent, and the digits that the name ends with.
+fn ending(name: &str) -> (&str, Option<&str>) {
+    let (parent, last) = name.rsplit_once('.').unwrap_or(("", name));
+    let digits = last.trim_start_matches(|c: char| !c.is_ascii_digit());
+    (parent, Some(digits).filter(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())))
 }

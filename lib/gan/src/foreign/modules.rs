@@ -129,7 +129,8 @@ mod tests {
     #[test]
     fn a_modules_tensors_are_found_under_it() {
         let counter = Item { name: "0.num_batches_tracked".into(), shape: vec![], float: false };
-        let items = [item("a.0.weight_orig"), item("a.0.bias"), item("parametrizations.weight.original"), counter];
+        let items =
+            [item("a.0.weight_orig"), item("a.0.bias"), item("parametrizations.weight.original"), counter];
         let items: Vec<&Item> = items.iter().collect();
         let modules = modules(&items, true);
         let names: Vec<_> = modules.iter().map(|m| (m.name, m.parts.len())).collect();

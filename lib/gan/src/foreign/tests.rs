@@ -59,7 +59,10 @@ fn difference(name: &str, generator: &Generator, golden: &HashMap<String, Tensor
     let theirs = &golden[&format!("{key}.images")];
     let (count, side, _, channels) = theirs.dims4().unwrap();
     let (height, width, c) = generator.image_shape;
-    assert_eq!((height, height, c, ours.len()), (width, side * (height / side), channels, count * width * width * c));
+    assert_eq!(
+        (height, height, c, ours.len()),
+        (width, side * (height / side), channels, count * width * width * c)
+    );
     // Of large images each so-and-so-many-th pixel is kept.
     let step = height / side;
     let ours = Tensor::from_vec(ours, (count, height, width, c), &CPU).unwrap();
@@ -73,7 +76,7 @@ fn difference(name: &str, generator: &Generator, golden: &HashMap<String, Tensor
 }
 
 /// (file, what has to be told, what is said to be taken).
-const CASES: [(&str, &str, &str); 51] = [
+const CASES: [(&str, &str, &str); 53] = [
     ("plain.pth", "", "ReLU, tanh at the end, stride 1,2,2, padding 0,1,1, eps 1e-5 (--slope, "),
     ("legacy.pt", "", "ReLU"),
     ("nested.ckpt", "", "ReLU"),
@@ -108,18 +111,28 @@ const CASES: [(&str, &str, &str); 51] = [
     ("extra.safetensors", "", "4 not transposed"),
     ("size28.safetensors", "", "stride 1,2,2"),
     ("padding3.safetensors", "--padding 0,1,1,3", "stride 1,2,2,2, eps"),
-    ("strides.safetensors", "--stride 2,1,2,2 --padding 0", "taken for ReLU, tanh at the end (--slope, --last change it)"),
+    (
+        "strides.safetensors",
+        "--stride 2,1,2,2 --padding 0",
+        "taken for ReLU, tanh at the end (--slope, --last change it)",
+    ),
     ("strides.safetensors", "--stride 2,1,2,2 --padding 0 --output-padding 0 --slope 0 --last none", ""),
     ("size256.safetensors", "", "ReLU"),
     ("float16.safetensors", "", "ReLU"),
     ("bfloat16.safetensors", "", "ReLU"),
     ("float64.safetensors", "", "ReLU"),
-    ("mlp_color.safetensors", "", "ReLU, tanh at the end, channels first (--slope, --last, --layout change it)"),
+    (
+        "mlp_color.safetensors",
+        "",
+        "ReLU, tanh at the end, channels first (--slope, --last, --layout change it)",
+    ),
     ("mlp_leaky.pth", "--slope 0.2", "taken for tanh at the end (--last changes it)"),
     ("mlp_sigmoid.safetensors", "--last sigmoid", "taken for ReLU (--slope changes it)"),
     ("mlp_norm.pkl", "--slope 0.2 --eps 0.8", "1 module without tensors"),
     ("mlp_norm.pkl", "--slope 0.2 --eps 0.8,0.8", "tanh"),
     ("projected.bin", "", "ReLU"),
+    ("projected_sorted.safetensors", "", "ReLU"),
+    ("norms_last.pth", "", "ReLU"),
     ("unflatten.safetensors", "", "ReLU"),
     ("upsampled.pth", "--slope 0.2 --upsample 2,2,1 --eps 1e-5,0.8,0.8", "stride 1,1,1, padding 1,1,1"),
     ("upsampled.pth", "--slope 0.2 --upsample 2,2,1 --eps 1e-5,0.8,0.8 --stride 1 --padding 1", "tanh"),
@@ -155,7 +168,15 @@ fn other_programs_generators_make_their_images() {
 fn what_is_told_changes_the_images() {
     let golden = golden();
     for (name, ..) in CASES.iter().filter(|(name, flags, _)| {
-        !flags.is_empty() && !["padding3.safetensors", "strides.safetensors", "upsampled.pth", "legacy.pt", "kernel3.safetensors"].contains(name)
+        !flags.is_empty()
+            && ![
+                "padding3.safetensors",
+                "strides.safetensors",
+                "upsampled.pth",
+                "legacy.pt",
+                "kernel3.safetensors",
+            ]
+            .contains(name)
     }) {
         let generator = read(name, &Told::default()).unwrap();
         assert!(difference(name, &generator, &golden) > 3, "{name}");
@@ -182,21 +203,41 @@ const REFUSED: [(&str, &str, &str); 16] = [
         "a pickled object of the Python class torch.nn.modules.container.Sequential, not its tensors, and code is never run; \
          in Python: torch.save(torch.load(F, weights_only=False).state_dict(), \"G.pth\")",
     ),
-    ("nested_module.pth", "", "a pickled object of the Python class __main__.Main, not its tensors, and code is never run; \
-        in Python: torch.save(torch.load(F, weights_only=False)[\"netG\"].state_dict(), \"G.pth\")"),
+    (
+        "nested_module.pth",
+        "",
+        "a pickled object of the Python class __main__.Main, not its tensors, and code is never run; \
+        in Python: torch.save(torch.load(F, weights_only=False)[\"netG\"].state_dict(), \"G.pth\")",
+    ),
     ("optimizer.pth", "", "an optimizer's state, not a generator"),
     ("discriminator.pth", "", "a discriminator (or another network that takes images), not a generator"),
     ("script.pt", "", "a TorchScript archive (torch.jit.save), which is a program; save the weights: "),
     ("two.pth", "", "it holds 2 generators, A.main and B.main: save the one that is meant alone"),
-    ("upsampled.pth", "", "not a generator that is known: conv_blocks.2.weight: no layer after it makes images larger than 4×4: what does"),
-    ("plain.pth", "--padding 1,2", "--padding: 2 numbers for 3 convolutions: give one for all, or one for each"),
+    (
+        "upsampled.pth",
+        "",
+        "not a generator that is known: conv_blocks.2.weight: no layer after it makes images larger than 4×4: what does",
+    ),
+    (
+        "plain.pth",
+        "--padding 1,2",
+        "--padding: 2 numbers for 3 convolutions: give one for all, or one for each",
+    ),
     ("plain.pth", "--padding 9", "--padding 9: main.0.weight has a kernel of 4; it must be less"),
     ("plain.pth", "--stride 5", "--stride 5: main.0.weight has a kernel of 4; 1 to 4 is possible"),
-    ("plain.pth", "--output-padding 0,2,0", "--output-padding 2: main.3.weight: it must be less than the stride"),
+    (
+        "plain.pth",
+        "--output-padding 0,2,0",
+        "--output-padding 2: main.3.weight: it must be less than the stride",
+    ),
     ("plain.pth", "--eps 1,1,1", "--eps: 3 numbers for 2 batch-norms: give one for all, or one for each"),
     ("plain.pth", "--upsample 2", "--upsample 2: main.0.weight: pixels are repeated (1 to 16 times) before"),
     ("mlp_leaky.pth", "--stride 2", "--stride: there are no convolutions in it"),
-    ("plain.pth", "--padding 3,3,3", "not a generator that is known: main.0.weight: nothing is left of 1×1 pixels with padding 3"),
+    (
+        "plain.pth",
+        "--padding 3,3,3",
+        "not a generator that is known: main.0.weight: nothing is left of 1×1 pixels with padding 3",
+    ),
     ("images.safetensors", "", "not a generator that is known: "),
 ];
 
@@ -214,27 +255,55 @@ type Shapes<'a> = &'a [(&'a str, &'a [usize])];
 #[test]
 fn the_tensor_that_does_not_fit_is_named() {
     let cases: [(Shapes, &str); 16] = [
-        (&[("0.weight", &[30, 40, 4, 4]), ("1.weight", &[50, 30, 4, 4])], "1.weight: a kernel of 50×30×4×4, but 0 gives 40 channels"),
-        (&[("0.weight", &[3, 4, 4, 4]), ("1.weight", &[4, 5, 4, 4])], "1.weight: gives 5 channels; images have 1 or 3"),
+        (
+            &[("0.weight", &[30, 40, 4, 4]), ("1.weight", &[50, 30, 4, 4])],
+            "1.weight: a kernel of 50×30×4×4, but 0 gives 40 channels",
+        ),
+        (
+            &[("0.weight", &[3, 4, 4, 4]), ("1.weight", &[4, 5, 4, 4])],
+            "1.weight: gives 5 channels; images have 1 or 3",
+        ),
         (&[("0.weight", &[3, 4, 4, 5])], "0.weight: has a kernel of 4×5; square ones are read"),
-        (&[("0.weight", &[8, 3]), ("2.weight", &[10, 8])], "2.weight: gives 10 numbers, not size² or 3·size²"),
+        (
+            &[("0.weight", &[8, 3]), ("2.weight", &[10, 8])],
+            "2.weight: gives 10 numbers, not size² or 3·size²",
+        ),
         (&[("0.weight", &[8, 3]), ("2.weight", &[9, 7])], "2.weight: takes 7 numbers, but 0 gives 8 numbers"),
-        (&[("0.weight", &[8, 3]), ("1.weight", &[8]), ("1.bias", &[8])], "1.weight: is of a norm without running statistics"),
+        (
+            &[("0.weight", &[8, 3]), ("1.weight", &[8]), ("1.bias", &[8])],
+            "1.weight: is of a norm without running statistics",
+        ),
         (&[("0.weight", &[8, 3]), ("1.weight", &[1])], "1.weight: is of a PReLU"),
         (&[("0.weight", &[8, 3]), ("0.bias", &[7])], "0.bias: is 7, its layer gives 8"),
         (&[("0.weight", &[8, 3]), ("0.gamma", &[7])], "0.gamma: is no tensor of a linear layer"),
         (&[("0.weight", &[8, 3, 4])], "0.weight: is of a convolution in one dimension"),
         (&[("0.weight", &[3, 3, 4, 4, 4])], "0.weight: is 3×3×4×4×4: no layer that makes images"),
-        (&[("a.running_mean", &[3]), ("a.running_var", &[3]), ("b.weight", &[3, 3])], "a.running_mean: a batch-norm comes first"),
-        (&[("c.weight", &[20, 30, 4, 4]), ("c.bias", &[20])], "c.weight: its bias or batch-norm is not of what it gives"),
-        (&[("label_emb.weight", &[10, 10]), ("model.0.weight", &[8, 20])], "label_emb.weight: it looks like a class's embedding"),
+        (
+            &[("a.running_mean", &[3]), ("a.running_var", &[3]), ("b.weight", &[3, 3])],
+            "a.running_mean: a batch-norm comes first",
+        ),
+        (
+            &[("c.weight", &[20, 30, 4, 4]), ("c.bias", &[20])],
+            "c.weight: its bias or batch-norm is not of what it gives",
+        ),
+        (
+            &[("label_emb.weight", &[10, 10]), ("model.0.weight", &[8, 20])],
+            "label_emb.weight: it looks like a class's embedding",
+        ),
         (&[("0.weight", &[1, 1, 257, 257])], "0.weight: makes images of 257×257; up to 256×256 are made"),
         (&[("0.weight", &[512 * 512, 3])], "0.weight: makes images of 512×512; up to 256×256 are made"),
     ];
     for (shapes, wanted) in cases {
-        let item = |(name, shape): &(&str, &[usize])| Item { name: (*name).into(), shape: shape.to_vec(), float: true };
+        let item = |(name, shape): &(&str, &[usize])| Item {
+            name: (*name).into(),
+            shape: shape.to_vec(),
+            float: true,
+        };
         let dicts = [Dict { path: String::new(), items: shapes.iter().map(item).collect(), ordered: true }];
         let line = find(&dicts, &Told::default()).err().expect(wanted).to_string();
-        assert!(line.starts_with(&format!("not a generator that is known: {wanted}")), "{line}\nnot {wanted}");
+        assert!(
+            line.starts_with(&format!("not a generator that is known: {wanted}")),
+            "{line}\nnot {wanted}"
+        );
     }
 }

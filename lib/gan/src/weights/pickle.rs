@@ -410,7 +410,8 @@ impl<'a> Machine<'a> {
         let id = self.pop()?;
         let parts = self.tuple(id)?;
         let value = |i: usize| parts.get(i).map(|&id| &self.values[id]);
-        if let (Some(Value::Text(kind)), Objects::Skip, Some(&class)) = (value(0), self.objects, parts.get(1)) {
+        if let (Some(Value::Text(kind)), Objects::Skip, Some(&class)) = (value(0), self.objects, parts.get(1))
+        {
             // The older container keeps a class with its source, and there are types of numbers that weights never have.
             let unknown = !matches!(self.values[class], Value::Global(Global::Storage(_)));
             if kind == "module" || kind == "storage" && unknown {

@@ -200,7 +200,8 @@ impl Container {
             let mut deeper = Vec::new();
             let mut visit = |id: Id, name: &str| {
                 let holds = !matches!(self.object.get(id), Value::Int(_) | Value::Other | Value::Text(_));
-                if holds && path.len() + name.len() < LONGEST_NAME && !std::mem::replace(&mut seen[id], true) {
+                if holds && path.len() + name.len() < LONGEST_NAME && !std::mem::replace(&mut seen[id], true)
+                {
                     deeper.push((id, inside(name)));
                 }
             };
@@ -209,7 +210,9 @@ impl Container {
                 Value::List(ids) | Value::Tuple(ids) => {
                     ids.iter().enumerate().for_each(|(i, &id)| visit(id, &i.to_string()));
                 }
-                Value::Dict(items) if items.iter().any(|&(k, _)| self.object.text(k) == Some("param_groups")) => {
+                Value::Dict(items)
+                    if items.iter().any(|&(k, _)| self.object.text(k) == Some("param_groups")) =>
+                {
                     saved.optimizer = true;
                 }
                 Value::Dict(items) => {

@@ -72,7 +72,8 @@ pub fn gradients_match(ours: Vec<(String, Tensor)>, theirs: &Tensors, what: &str
 /// What a generator is taken for by its tensors' names and shapes alone, and the network that comes of it.
 pub fn understood(generator: &Network, told: &Told) -> (Outline, Network) {
     let tensors = generator.tensors().unwrap();
-    let item = |(name, t): &(String, Tensor)| Item { name: name.clone(), shape: t.dims().to_vec(), float: true };
+    let item =
+        |(name, t): &(String, Tensor)| Item { name: name.clone(), shape: t.dims().to_vec(), float: true };
     let items = tensors.iter().map(item).collect();
     let dicts = [Dict { path: String::new(), items, ordered: false }];
     let found = foreign::find(&dicts, told).unwrap();

@@ -199,7 +199,22 @@ class Projected(nn.Module):
         return torch.tanh(self.deconv2(torch.relu(self.deconv1_bn(self.deconv1(x)))))
 
 
+class NormsLast(nn.Module):
+    """Its batch-norms come after all convolutions in its state_dict."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2, self.conv3 = up(3, 5, 4, 1, 0), up(5, 5), up(5, 3)
+        self.bn1, self.bn2 = nn.BatchNorm2d(5), nn.BatchNorm2d(5)
+
+    def forward(self, z):
+        x = torch.relu(self.bn1(self.conv1(z)))
+        return torch.tanh(self.conv3(torch.relu(self.bn2(self.conv2(x)))))
+
+
 case("projected.bin", Projected(), flat=True)
+case("projected_sorted.safetensors", Projected(), flat=True)
+case("norms_last.pth", NormsLast())
 case("unflatten.safetensors", nn.Sequential(
     nn.Linear(3, 6 * 4 * 4), nn.Unflatten(1, (6, 4, 4)), nn.BatchNorm2d(6), nn.ReLU(), up(6, 5), nn.ReLU(), up(5, 3), nn.Tanh()),
     flat=True)
