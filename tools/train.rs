@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use gan::foreign::Told;
 use gan::layer::Precision;
 use gan::loss::GeneratorLoss;
 use gan::progress::Progress;
@@ -123,7 +124,7 @@ fn run(args: Args) -> Result<Answer> {
         return Ok(list_recipes());
     }
     if let Some(file) = &args.info {
-        let info = checkpoint::info(file)?;
+        let info = checkpoint::info(file, &Told::default())?;
         return Ok(Answer { text: info.text, json: info.json });
     }
     if let Some(folder) = &args.resume {

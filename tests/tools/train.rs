@@ -506,7 +506,10 @@ fn errors_are_one_line_that_names_the_file_or_flag() {
         ("faces-32.safetensors --lr-g 7", "--lr-g: 7 is not above 0 and at most 1"),
         ("faces-32.safetensors --keep-at 3,2", "--keep-at: 2 after 3: name each epoch once, rising"),
         ("--info cut.safetensors", "cut.safetensors: is cut short"),
-        ("--info run/recipe.toml", "run/recipe.toml: is not a safetensors file"),
+        (
+            "--info run/recipe.toml",
+            "run/recipe.toml: is neither a safetensors file nor what torch.save writes",
+        ),
         ("", "stdin is empty"),
     ] {
         let line = run(flags);

@@ -9,6 +9,7 @@ pub mod checkpoint;
 pub mod device;
 mod error;
 pub mod features;
+pub mod foreign;
 pub mod frechet;
 pub mod inception;
 pub mod kid;

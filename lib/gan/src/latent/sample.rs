@@ -55,7 +55,7 @@ pub fn sample(job: &Job, grid_to: Option<&Path>, stop: &AtomicBool, progress: &d
     if let Some(path) = job.save {
         Latents::may_replace(path, job.force)?;
     }
-    let (height, width, channels) = job.generator.model.image_shape();
+    let (height, width, channels) = job.generator.image_shape;
     let size = height * width * channels;
     let first = Mutex::new(Vec::new());
     each_batch(job, stop, progress, |start, bytes| {

@@ -25,7 +25,7 @@ fn generator() -> Generator {
         norm_init_std: 0.02,
     };
     let model = ModelConfig::Dcgan(config);
-    Generator { network: model.generator(2, &CPU).unwrap(), model, meta: None, hash: "beef".into() }
+    Generator::new(&model, model.generator(2, &CPU).unwrap(), None, "beef".into())
 }
 
 fn job<'a>(generator: &'a Generator, latents: &'a Latents, out: &'a Path) -> Job<'a> {
