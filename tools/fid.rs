@@ -151,7 +151,10 @@ fn save_stats(args: &Args, bar: &Bar) -> Result<Answer> {
         return Err(Usage("name the pictures and the file: fid --save-stats IN OUT.npz".into()).into());
     };
     is_npz(out, "fid --save-stats IN OUT.npz")?;
-    check_place(out)?;
+    // What is there may be up to date where nothing can be written.
+    if !out.is_file() {
+        check_place(out)?;
+    }
     let listed = SystemTime::now();
     let side = match (open(input)?, args.part) {
         (Side::Pictures(pictures), Some(part)) => Side::Pictures(Box::new(pictures.part(part)?)),
@@ -193,6 +196,7 @@ fn save_stats(args: &Args, bar: &Bar) -> Result<Answer> {
     if args.dry_run {
         return plan(args, &[Some(pictures)], Some(&network.extractor));
     }
+    check_place(out)?;
     features::few(&input.display().to_string(), meta.n, choice).iter().for_each(|line| bar.warn(line));
     let compared = features::compared(side, Some(&network.extractor), args.batch_size as usize, false, bar)?;
     meta.look = compared.look;

@@ -93,7 +93,9 @@ fn in_words(path: &Path, kind: io::ErrorKind) -> Option<String> {
     let file_above = || path.ancestors().skip(1).find(|above| above.is_file());
     Some(match kind {
         NotFound if path.as_os_str().is_empty() => "an empty name: name a file or a folder".into(),
-        NotFound if path.is_symlink() => "a link to nothing: what it names is gone".into(),
+        NotFound if path.is_symlink() => {
+            "No such file or folder: it is a link, and what it names is gone".into()
+        }
         NotFound => match folder.filter(|folder| !folder.exists()) {
             Some(folder) => format!("No such file or folder: there is no folder {}", folder.display()),
             None => "No such file or folder: check the name".into(),
@@ -104,7 +106,7 @@ fn in_words(path: &Path, kind: io::ErrorKind) -> Option<String> {
         },
         IsADirectory => "is a folder: name a file".into(),
         PermissionDenied => "permission denied: your user may not read or write it (chmod allows it)".into(),
-        ReadOnlyFilesystem => "its disk is mounted read-only: name a place on another".into(),
+        ReadOnlyFilesystem => "Read-only file system: name a place on another disk".into(),
         InvalidFilename => "the name is longer than the file system has it: name it shorter".into(),
         _ => return None,
     })

@@ -121,7 +121,7 @@ pub fn results(
         "features": choice.features,
         "weights": weights.into_iter().flatten().next(),
         "proved": weights[0].is_some() && weights[0] == weights[1],
-        "precision": precision,
+        "precision": sides.iter().any(|side| side.precision.is_some()).then_some(precision),
         "seconds": sides[0].seconds + sides[1].seconds,
     });
     let features = || match sides.each_ref().map(|side| side.features.as_deref()) {

@@ -107,6 +107,7 @@ pub fn pairs(job: &Job, shard: &Shard, stop: &AtomicBool, progress: &dyn Progres
 
 /// All pictures of `job`, one after the other.
 fn render(job: &Job, stop: &AtomicBool, progress: &dyn Progress) -> Result<Vec<u8>> {
+    [Some(job.out), job.save].into_iter().flatten().try_for_each(atomic::check_place)?;
     if let Some(path) = job.save {
         Latents::may_replace(path, job.force)?;
     }

@@ -60,7 +60,7 @@ pub fn create(given: Option<&Path>, shard: &Path, force: bool) -> Result<PathBuf
     let folder = match given {
         Some(folder) => {
             check(given, force)?;
-            fs::create_dir_all(folder).map_err(Error::io(folder))?;
+            fs::create_dir_all(folder).map_err(atomic::failed(folder))?;
             let held = report::hold(folder)?;
             remove_old_run(folder)?;
             drop(held);
@@ -74,7 +74,7 @@ pub fn create(given: Option<&Path>, shard: &Path, force: bool) -> Result<PathBuf
 }
 
 fn next_free(shard: &Path) -> Result<PathBuf> {
-    fs::create_dir_all(RUNS).map_err(Error::io(RUNS))?;
+    fs::create_dir_all(RUNS).map_err(atomic::failed(Path::new(RUNS)))?;
     // A line that goes through the pipe, whatever the shard's name is.
     let stem = shard.file_stem().unwrap_or("run".as_ref()).to_string_lossy();
     let stem = stem.replace(|c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER, "_");
