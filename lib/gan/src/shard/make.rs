@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::header::Header;
 use super::write::Writer;
 use super::{Dtype, Meta, Shard};
-use crate::picture::{Fit, resize_and_crop};
+use crate::picture::{Fit, Notes, SixteenBit, Tally, resize_and_crop};
 use crate::progress::Progress;
 use crate::source::{Source, Split};
 use crate::{Error, Result};
@@ -21,7 +21,7 @@ const WINDOW: usize = 512;
 const WINDOW_BYTES: usize = 32 << 20;
 
 /// How a shard is made of its pictures.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Crop and size; without a size the source must be of one native size (IDX).
     pub fit: Fit,
@@ -29,6 +29,8 @@ pub struct Options {
     pub grey: bool,
     /// How a value is stored.
     pub dtype: Dtype,
+    /// How many bits the values of 16-bit grey use, 8 to 16: the highest eight of these are kept. `None`: all 16.
+    pub depth: Option<u8>,
     /// The split that the source was cut to, for the metadata.
     pub split: Option<Split>,
     /// A broken picture is an error instead of a warning.
@@ -77,6 +79,7 @@ impl Options {
             content_hash: String::new(),
             count: 0,
             crop: self.fit.crop,
+            depth: self.depth,
             filter: self.fit.size.map(|_| self.fit.filter.to_string()),
             inputs,
             rejected: 0,
@@ -156,17 +159,21 @@ pub fn make(
     let bytes = shape.iter().product::<usize>();
     let window = (WINDOW_BYTES / bytes).clamp(1, WINDOW);
     let (mut rejected, mut first_rejected) = (0, None);
-    let decoded = |window: Range<usize>| -> Vec<Result<Vec<u8>>> {
+    let mut tally = Tally::default();
+    let decoded = |window: Range<usize>| -> Vec<Result<(Vec<u8>, Notes)>> {
         let picture = |i| match stop.load(Ordering::Relaxed) {
             true => Err(Error::Stopped),
             false => fitted(source, i, options),
         };
         window.into_par_iter().map(picture).collect()
     };
-    let mut append = |pictures: Vec<Result<Vec<u8>>>| {
+    let mut append = |pictures: Vec<Result<(Vec<u8>, Notes)>>| {
         for picture in pictures {
             match picture {
-                Ok(pixels) => writer.append(&pixels)?,
+                Ok((pixels, notes)) => {
+                    writer.append(&pixels)?;
+                    tally.add(notes);
+                }
                 Err(Error::Stopped) => return Err(Error::Stopped),
                 Err(broken) if options.strict => return Err(broken),
                 Err(broken) => {
@@ -188,6 +195,7 @@ pub fn make(
         progress.at(end as u64, source.len() as u64, "pictures");
     }
     append(waiting)?;
+    tally.lines(options.depth).iter().for_each(|line| progress.warn(line));
     match first_rejected {
         Some(first) if rejected == source.len() as u64 => {
             let what = format!("none of {rejected} pictures could be read; the first: {first}");
@@ -197,9 +205,11 @@ pub fn make(
     }
 }
 
-/// Picture `i`, decoded and fitted: the bytes of a shard's row.
-fn fitted(source: &Source, i: usize, options: &Options) -> Result<Vec<u8>> {
-    let picture = source.read(i)?.decode().map_err(|what| Error::file(source.name(i), what))?;
+/// Picture `i`, decoded and fitted: the bytes of a shard's row, and what else there is to say of it.
+fn fitted(source: &Source, i: usize, options: &Options) -> Result<(Vec<u8>, Notes)> {
+    let sixteen = options.depth.map_or(SixteenBit::HighByte, SixteenBit::Bits);
+    let decoded = source.read(i)?.decode_noting(sixteen);
+    let (picture, notes) = decoded.map_err(|what| Error::file(source.name(i), what))?;
     let fitted = resize_and_crop(&picture, &options.fit);
-    Ok(if options.grey { fitted.to_grey() } else { fitted.rgb })
+    Ok((if options.grey { fitted.to_grey() } else { fitted.rgb }, notes))
 }

@@ -152,7 +152,8 @@ fn indexed(header: &Header, bytes: &[u8], indices: &[u8]) -> Result<Samples, Str
     let palette: Vec<[u8; 3]> =
         bytes[header.palette.min(end)..end].chunks_exact(entry).map(|c| [c[2], c[1], c[0]]).collect();
     let grey_of = |i: usize| if colors == 2 { 255 * i } else { i } as u8;
-    let grey = palette.len() == colors && palette.iter().enumerate().all(|(i, &color)| color == [grey_of(i); 3]);
+    let grey =
+        palette.len() == colors && palette.iter().enumerate().all(|(i, &color)| color == [grey_of(i); 3]);
     if !grey {
         if palette.len() > 256 {
             return Err(format!("broken: a palette of {colors} colors"));
@@ -163,7 +164,9 @@ fn indexed(header: &Header, bytes: &[u8], indices: &[u8]) -> Result<Samples, Str
     match (header.bits, header.compression) {
         (1, 0) if colors <= 2 => Ok(Samples::Grey(indices.iter().map(|&i| 255 * i).collect())),
         (8, _) | (_, 1 | 2) if colors > 2 => Ok(Samples::Grey(indices.to_vec())),
-        (bits, _) => Err(format!("a BMP of {bits} bits a pixel with a palette of {colors} grays is not read")),
+        (bits, _) => {
+            Err(format!("a BMP of {bits} bits a pixel with a palette of {colors} grays is not read"))
+        }
     }
 }
 

@@ -44,9 +44,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
     let packed = unfiltered(&parts)?;
     let mut image = Image::new(width, height, samples(&parts, packed)?);
     image.rotated = parts.rotated;
-    if let Some(bits @ 1..16) = parts.significant {
-        image.bits = bits.max(8);
-    }
+    image.significant = parts.significant.filter(|bits| (1..=16).contains(bits));
     Ok(image)
 }
 
@@ -86,7 +84,8 @@ impl Header {
             return rows(self.width, self.height);
         }
         let along = |side: usize, first: usize, step: usize| side.saturating_sub(first).div_ceil(step);
-        let passes = PASSES.iter().map(|&[x, y, dx, dy]| rows(along(self.width, x, dx), along(self.height, y, dy)));
+        let passes =
+            PASSES.iter().map(|&[x, y, dx, dy]| rows(along(self.width, x, dx), along(self.height, y, dy)));
         passes.sum()
     }
 }
@@ -202,8 +201,17 @@ fn check_length(chunk: &Chunk, header: Option<&Header>) -> Result<(), String> {
         return Err(format!("broken: its chunk {} is too short", String::from_utf8_lossy(chunk.name)));
     }
     let profile = chunk.name == b"iCCP" || chunk.name == b"zTXt";
-    if profile && chunk.data.iter().position(|&c| c == 0).is_some_and(|end| chunk.data.get(end + 1).is_some_and(|&m| m != 0)) {
-        return Err(format!("broken: unknown compression in its chunk {}", String::from_utf8_lossy(chunk.name)));
+    if profile
+        && chunk
+            .data
+            .iter()
+            .position(|&c| c == 0)
+            .is_some_and(|end| chunk.data.get(end + 1).is_some_and(|&m| m != 0))
+    {
+        return Err(format!(
+            "broken: unknown compression in its chunk {}",
+            String::from_utf8_lossy(chunk.name)
+        ));
     }
     Ok(())
 }
@@ -288,7 +296,9 @@ fn samples(parts: &Parts, packed: Vec<u8>) -> Result<Samples, String> {
     let Header { width, height, depth, color, .. } = parts.header;
     let bytes = depth / 8;
     Ok(match (color, depth) {
-        (0, 16) => Samples::Grey16(packed.chunks_exact(2).map(|v| u16::from_be_bytes([v[0], v[1]])).collect()),
+        (0, 16) => {
+            Samples::Grey16(packed.chunks_exact(2).map(|v| u16::from_be_bytes([v[0], v[1]])).collect())
+        }
         (0, 8) => Samples::Grey(packed),
         (0, _) => {
             let mut grey = unpacked(&packed, width, height, depth);

@@ -73,7 +73,8 @@ impl<'a> Reader<'a> {
             return Err("broken: a comment within a number".into());
         }
         let word = std::str::from_utf8(&self.bytes[start..self.at]).ok().filter(|word| word.len() <= 10);
-        word.and_then(|word| word.parse().ok()).ok_or_else(|| "broken: a sample that is not a number".to_string())
+        word.and_then(|word| word.parse().ok())
+            .ok_or_else(|| "broken: a sample that is not a number".to_string())
     }
 }
 
@@ -102,9 +103,13 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
                 if count > reader.bytes.len() {
                     return Err(cut_short());
                 }
-                Box::new((0..count).map(|_| reader.sample().and_then(|v| {
-                    (v <= largest).then_some(v).ok_or_else(|| format!("broken: a sample of {v} above {largest}"))
-                })))
+                Box::new((0..count).map(|_| {
+                    reader.sample().and_then(|v| {
+                        (v <= largest)
+                            .then_some(v)
+                            .ok_or_else(|| format!("broken: a sample of {v} above {largest}"))
+                    })
+                }))
             } else if largest < 256 {
                 let data = reader.take(count)?;
                 if largest == 255 {
@@ -125,7 +130,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
             }
         }
     };
-    Ok(Image::new(width, height, samples))
+    Ok(Image { clamped: kind == b'f', ..Image::new(width, height, samples) })
 }
 
 struct Scale {
@@ -175,7 +180,8 @@ fn binary_bits(reader: &Reader, width: usize, height: usize) -> Result<Vec<u8>, 
 
 /// Rows of f32 from the lowest to the highest; a negative scale means little-endian. Cut off to a byte as Pillow does.
 fn floats(reader: &mut Reader, width: usize, height: usize) -> Result<Vec<u8>, String> {
-    let scale: f64 = reader.word()?.parse().map_err(|_| "broken header: its scale is not a number".to_string())?;
+    let scale: f64 =
+        reader.word()?.parse().map_err(|_| "broken header: its scale is not a number".to_string())?;
     if scale == 0.0 || !scale.is_finite() {
         return Err(format!("broken header: a scale of {scale}"));
     }
@@ -186,5 +192,9 @@ fn floats(reader: &mut Reader, width: usize, height: usize) -> Result<Vec<u8>, S
         if scale < 0.0 { f32::from_le_bytes(four) } else { f32::from_be_bytes(four) }
     };
     // `as` cuts off, and clamps to 0 and 255.
-    Ok(data.chunks_exact(4 * width).rev().flat_map(|row| row.chunks_exact(4).map(|v| value(v) as u8)).collect())
+    Ok(data
+        .chunks_exact(4 * width)
+        .rev()
+        .flat_map(|row| row.chunks_exact(4).map(|v| value(v) as u8))
+        .collect())
 }

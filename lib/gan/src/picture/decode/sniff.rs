@@ -129,9 +129,13 @@ impl Format {
             Format::Pam => " (pamtopng IN.pam > OUT.png)",
             Format::CameraRaw => " (dcraw -T IN makes a TIFF)",
             Format::Dicom => " (dcm2pnm +on IN.dcm OUT.png)",
-            Format::Psd | Format::Ico | Format::Icns | Format::Dds | Format::Pcx | Format::Qoi | Format::Djvu => {
-                " (magick IN OUT.png)"
-            }
+            Format::Psd
+            | Format::Ico
+            | Format::Icns
+            | Format::Dds
+            | Format::Pcx
+            | Format::Qoi
+            | Format::Djvu => " (magick IN OUT.png)",
             _ => "",
         }
     }
@@ -287,7 +291,9 @@ mod tests {
         assert_eq!(sniff(&dib), Some(Format::Bmp));
         dib[12] = 9;
         assert_eq!(sniff(&dib), None);
-        for text in ["", "P", "P5", "BMW is a car maker", "Portable", "P6: six", "hello, world", "<html><svg></html>"] {
+        for text in
+            ["", "P", "P5", "BMW is a car maker", "Portable", "P6: six", "hello, world", "<html><svg></html>"]
+        {
             assert_eq!(sniff(text.as_bytes()), None, "{text}");
         }
     }

@@ -124,7 +124,12 @@ fn one_dimension(bits: &mut impl BitReader, width: usize, row: &mut Vec<usize>) 
     (at == width).then_some(())
 }
 
-fn two_dimensions(bits: &mut impl BitReader, width: usize, above: &[usize], row: &mut Vec<usize>) -> Option<()> {
+fn two_dimensions(
+    bits: &mut impl BitReader,
+    width: usize,
+    above: &[usize],
+    row: &mut Vec<usize>,
+) -> Option<()> {
     // Before the row's first pixel is a white one.
     let (mut at, mut start, mut is_black) = (0, true, false);
     while at < width {

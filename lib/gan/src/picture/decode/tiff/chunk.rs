@@ -43,9 +43,15 @@ impl Compression {
                     34887 => "LERC",
                     50001 => "WebP",
                     50002 => "JPEG XL",
-                    _ => return Err(format!("a TIFF with the compression {other} is not read: save it with another")),
+                    _ => {
+                        return Err(format!(
+                            "a TIFF with the compression {other} is not read: save it with another"
+                        ));
+                    }
                 };
-                return Err(format!("a TIFF compressed as {name} is not read: save it with another compression"));
+                return Err(format!(
+                    "a TIFF compressed as {name} is not read: save it with another compression"
+                ));
             }
         })
     }
@@ -116,7 +122,9 @@ impl Packing {
                 let row = shape.width * shape.samples * 4;
                 data.chunks_exact_mut(row).for_each(|row| floats(row, shape.samples));
             }
-            (other, bits) => return Err(format!("a TIFF with the predictor {other} of {bits} bits is not read")),
+            (other, bits) => {
+                return Err(format!("a TIFF with the predictor {other} of {bits} bits is not read"));
+            }
         }
         Ok(data)
     }
@@ -134,7 +142,9 @@ fn read(reader: impl Read, n: usize) -> Result<Vec<u8>, String> {
     let end = reader.take(n as u64).read_to_end(&mut data);
     match (data.len() == n, end) {
         (true, _) => Ok(data),
-        (_, Err(e)) if e.kind() != std::io::ErrorKind::UnexpectedEof => Err("broken: its compressed data".into()),
+        (_, Err(e)) if e.kind() != std::io::ErrorKind::UnexpectedEof => {
+            Err("broken: its compressed data".into())
+        }
         _ => Err(cut_short()),
     }
 }
@@ -143,7 +153,9 @@ fn lzw(packed: &[u8], n: usize) -> Result<Vec<u8>, String> {
     if let [0, odd, ..] = packed
         && odd & 1 == 1
     {
-        return Err("a TIFF compressed as LZW of the old kind is not read: save it with another compression".into());
+        return Err(
+            "a TIFF compressed as LZW of the old kind is not read: save it with another compression".into()
+        );
     }
     let mut decoder = weezl::decode::Decoder::with_tiff_size_switch(weezl::BitOrder::Msb, 8);
     // A byte of LZW is at most 4,096 bytes unpacked, twelve bits of it.
@@ -220,7 +232,9 @@ mod tests {
     #[test]
     fn runs_of_bytes() {
         assert_eq!(pack_bits(&[0xfe, 7, 1, 8, 9, 0x80, 0, 1], 6).unwrap(), [7, 7, 7, 8, 9, 1]);
-        assert!(pack_bits(&[0xfe], 3).is_err() && pack_bits(&[5, 1, 2], 3).is_err() && pack_bits(&[], 1).is_err());
+        assert!(
+            pack_bits(&[0xfe], 3).is_err() && pack_bits(&[5, 1, 2], 3).is_err() && pack_bits(&[], 1).is_err()
+        );
     }
 
     #[test]

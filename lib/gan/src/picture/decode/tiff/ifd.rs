@@ -65,7 +65,8 @@ fn size_of(kind: u16) -> Option<usize> {
 impl<'a> Directory<'a> {
     pub(super) fn read(bytes: &'a [u8]) -> Result<Directory<'a>, String> {
         // The order of the two bytes of 42 or 43 is sometimes wrong; the letters decide.
-        let (big_endian, big_tiff) = (bytes.starts_with(b"MM"), bytes.get(2..4).is_some_and(|v| v.contains(&43)));
+        let (big_endian, big_tiff) =
+            (bytes.starts_with(b"MM"), bytes.get(2..4).is_some_and(|v| v.contains(&43)));
         let mut directory = Directory { bytes, big_endian, is_standard: false, entries: Vec::new() };
         directory.is_standard = matches!(directory.number(2, 2)?, 42 | 43);
         let (first, count_size, entry_size) = match big_tiff {

@@ -6,7 +6,9 @@ use super::kind::{Color, Kind};
 use super::{Layout, copy};
 
 pub(super) fn decode(directory: &Directory, kind: &Kind, layout: &Layout) -> Result<Image, String> {
-    let refused = |what: &str| Err(format!("a TIFF with JPEG-compressed {what} is not read: save it with another compression"));
+    let refused = |what: &str| {
+        Err(format!("a TIFF with JPEG-compressed {what} is not read: save it with another compression"))
+    };
     if kind.bits != 8 || layout.planes != 1 {
         return refused("planes, or samples of other than 8 bits");
     }
@@ -58,7 +60,10 @@ fn stream(tables: &[u8], strip: &[u8], components: u8, transform: u8) -> Result<
                     let end = at + 2 + usize::from(u16::from_be_bytes([length[0], length[1]]));
                     let segment = part.get(at..end).ok_or_else(broken)?;
                     if matches!(marker, 0xc0..=0xc2) && segment.get(9) != Some(&components) {
-                        return Err("a TIFF whose JPEG data have other color channels than it says is not read".into());
+                        return Err(
+                            "a TIFF whose JPEG data have other color channels than it says is not read"
+                                .into(),
+                        );
                     }
                     if *marker == 0xda {
                         whole.extend(&part[at..]);

@@ -53,7 +53,11 @@ impl Kind {
             5 => Color::Cmyk,
             6 => Color::YCbCr,
             8..=10 => return Err("a TIFF in Lab is not read: convert it to RGB".into()),
-            32803 => return Err("a camera's raw file (a color filter array) is not read: develop it to PNG".into()),
+            32803 => {
+                return Err(
+                    "a camera's raw file (a color filter array) is not read: develop it to PNG".into()
+                );
+            }
             other => return Err(format!("a TIFF with the photometric interpretation {other} is not read")),
         };
         let mut formats = directory.numbers(Tag::SampleFormat).unwrap_or_else(|| vec![1]);
@@ -101,11 +105,14 @@ impl Kind {
             (Color::BlackIsZero, Unsigned, 16, 1, []) => !(reversed && big_endian),
             _ if reversed => false,
             (Color::BlackIsZero, Signed, 8 | 16 | 32, 1, []) => true,
-            (Color::BlackIsZero, Unsigned, 12 | 32, 1, []) | (Color::WhiteIsZero, Unsigned, 16, 1, []) => !big_endian,
+            (Color::BlackIsZero, Unsigned, 12 | 32, 1, []) | (Color::WhiteIsZero, Unsigned, 16, 1, []) => {
+                !big_endian
+            }
             (Color::BlackIsZero | Color::WhiteIsZero, Float, 32, 1, []) => true,
             (Color::BlackIsZero, Unsigned, 8, 2, [0 | 2]) | (Color::Palette, Unsigned, 8, 2, [0 | 2]) => true,
             (Color::Rgb, Unsigned, 8, 4, [] | [0 | 1 | 2 | 999]) => true,
-            (Color::Rgb, Unsigned, 8, 5, [0 | 1 | 2, 0]) | (Color::Rgb, Unsigned, 8, 6, [0 | 1 | 2, 0, 0]) => true,
+            (Color::Rgb, Unsigned, 8, 5, [0 | 1 | 2, 0])
+            | (Color::Rgb, Unsigned, 8, 6, [0 | 1 | 2, 0, 0]) => true,
             (Color::Rgb, Unsigned, 16, 3, []) | (Color::Rgb, Unsigned, 16, 4, [] | [0 | 1 | 2]) => true,
             (Color::Cmyk, Unsigned, 8, 4, []) | (Color::Cmyk, Unsigned, 8, 5, [0]) => true,
             (Color::Cmyk, Unsigned, 8, 6, [0, 0]) | (Color::Cmyk, Unsigned, 16, 4, []) => true,
@@ -126,7 +133,13 @@ impl Kind {
     }
 
     /// Pixels of samples: rows of [`Kind::pixel_bits`] a pixel, each from a byte on, little-endian.
-    pub(super) fn image(&self, directory: &Directory, rows: Vec<u8>, w: usize, h: usize) -> Result<Image, String> {
+    pub(super) fn image(
+        &self,
+        directory: &Directory,
+        rows: Vec<u8>,
+        w: usize,
+        h: usize,
+    ) -> Result<Image, String> {
         let two = |v: &[u8]| u16::from_le_bytes([v[0], v[1]]);
         let four = |v: &[u8]| [v[0], v[1], v[2], v[3]];
         let inverted = self.color == Color::WhiteIsZero;
@@ -154,7 +167,9 @@ impl Kind {
                 }
                 Samples::Rgb(rgb)
             }
-            (Color::YCbCr, ..) => Samples::Rgb(rows.chunks_exact(3).flat_map(|p| ycbcr::as_in_pillow([p[0], p[1], p[2]])).collect()),
+            (Color::YCbCr, ..) => Samples::Rgb(
+                rows.chunks_exact(3).flat_map(|p| ycbcr::as_in_pillow([p[0], p[1], p[2]])).collect(),
+            ),
             (_, Coding::Float, _) => {
                 // `as` cuts off, and clamps to 0 and 255.
                 Samples::Grey(rows.chunks_exact(4).map(|v| f32::from_le_bytes(four(v)) as u8).collect())
@@ -163,9 +178,9 @@ impl Kind {
                 Samples::Grey(rows.chunks_exact(2).map(|v| (two(v) as i16).clamp(0, 255) as u8).collect())
             }
             // Pillow's numbers of 32 bits are signed whatever the file says.
-            (_, _, 32) => {
-                Samples::Grey(rows.chunks_exact(4).map(|v| i32::from_le_bytes(four(v)).clamp(0, 255) as u8).collect())
-            }
+            (_, _, 32) => Samples::Grey(
+                rows.chunks_exact(4).map(|v| i32::from_le_bytes(four(v)).clamp(0, 255) as u8).collect(),
+            ),
             (_, _, 16) => Samples::Grey16(rows.chunks_exact(2).map(two).collect()),
             (_, _, 12) => {
                 image_bits = 12;
@@ -186,6 +201,9 @@ impl Kind {
         };
         let mut image = Image::new(w, h, samples);
         image.bits = image_bits;
+        image.clamped = matches!(self.coding, Coding::Float)
+            || self.bits == 32
+            || self.coding == Coding::Signed && self.bits == 16;
         Ok(image)
     }
 
@@ -196,7 +214,8 @@ impl Kind {
             return Err(format!("broken: a palette of {n} colors"));
         }
         // Three lists of 16 bits, of which Pillow takes the high byte.
-        let palette: Vec<[u8; 3]> = (0..n).map(|i| [0, n, 2 * n].map(|part| (map[part + i] >> 8) as u8)).collect();
+        let palette: Vec<[u8; 3]> =
+            (0..n).map(|i| [0, n, 2 * n].map(|part| (map[part + i] >> 8) as u8)).collect();
         Ok(match self.samples {
             1 => looked_up(&unpacked(rows, w, h, self.bits), &palette),
             _ => looked_up(&rows.iter().step_by(self.samples).copied().collect::<Vec<_>>(), &palette),

@@ -15,8 +15,10 @@ use super::{Image, Samples, cut_short, pixels};
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
     let directory = Directory::read(bytes)?;
-    let compression =
-        Compression::of(directory.one(Tag::Compression).unwrap_or(1), directory.one(Tag::T4Options).unwrap_or(0))?;
+    let compression = Compression::of(
+        directory.one(Tag::Compression).unwrap_or(1),
+        directory.one(Tag::T4Options).unwrap_or(0),
+    )?;
     if directory.raw(Tag::WindowsMediaPhoto).is_some() {
         return Err("a Windows Media Photo is not read: convert it to PNG".into());
     }
@@ -28,7 +30,9 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
     let layout = Layout::of(&directory, &kind, compression, [width, height])?;
     let image = match (kind.color, compression) {
         (_, Compression::Jpeg) => jpeg::decode(&directory, &kind, &layout)?,
-        (Color::YCbCr, Compression::None) => kind.image(&directory, layout.rows(&directory, &kind)?, width, height)?,
+        (Color::YCbCr, Compression::None) => {
+            kind.image(&directory, layout.rows(&directory, &kind)?, width, height)?
+        }
         (Color::YCbCr, _) => subsampled(&directory, &kind, &layout)?,
         _ => kind.image(&directory, layout.rows(&directory, &kind)?, width, height)?,
     };
@@ -40,7 +44,9 @@ fn check(directory: &Directory, kind: &Kind, compression: Compression) -> Result
     let refused = |what: &str| Err(format!("a TIFF with {what} is not read"));
     let planar = directory.one(Tag::PlanarConfiguration).unwrap_or(1) == 2;
     match compression {
-        Compression::Ccitt(_) if kind.bits != 1 || kind.samples != 1 => return refused("fax coding of more than one bit"),
+        Compression::Ccitt(_) if kind.bits != 1 || kind.samples != 1 => {
+            return refused("fax coding of more than one bit");
+        }
         Compression::None if planar => {
             let whole_bytes = kind.bits == 8 && kind.coding == Coding::Unsigned;
             let read = match kind.color {
@@ -54,18 +60,30 @@ fn check(directory: &Directory, kind: &Kind, compression: Compression) -> Result
                 return refused("uncompressed planes of this kind");
             }
         }
-        Compression::None if kind.color == Color::YCbCr && directory.numbers(Tag::YCbCrSubsampling).is_some_and(|shared| shared != [1, 1]) => {
+        Compression::None
+            if kind.color == Color::YCbCr
+                && directory.numbers(Tag::YCbCrSubsampling).is_some_and(|shared| shared != [1, 1]) =>
+        {
             return refused("uncompressed, subsampled YCbCr");
         }
-        Compression::None if kind.reversed && (kind.color == Color::Palette || kind.color == Color::WhiteIsZero) && kind.bits != 1 => {
+        // These alone Pillow does not read.
+        Compression::None
+            if kind.reversed
+                && (kind.color == Color::Palette && kind.bits < 8
+                    || kind.color == Color::WhiteIsZero && kind.bits == 8) =>
+        {
             return refused("reversed bits of this kind");
         }
-        Compression::None if kind.reversed && kind.color == Color::Palette => return refused("reversed bits of this kind"),
         Compression::None => {}
         _ if !directory.is_standard => return Err("broken: its first four bytes".into()),
         // libtiff gives numbers in the machine's order, Pillow takes them for the file's.
-        _ if directory.big_endian && (kind.coding != Coding::Unsigned || kind.bits == 32) && kind.bits > 8 => {
-            return refused("compressed big-endian numbers that are signed or of 32 bits, which Pillow misreads");
+        _ if directory.big_endian
+            && (kind.coding != Coding::Unsigned || kind.bits == 32)
+            && kind.bits > 8 =>
+        {
+            return refused(
+                "compressed big-endian numbers that are signed or of 32 bits, which Pillow misreads",
+            );
         }
         _ if planar => {
             let read = match kind.color {
@@ -116,7 +134,12 @@ struct Layout {
 }
 
 impl Layout {
-    fn of(directory: &Directory, kind: &Kind, compression: Compression, [width, height]: [usize; 2]) -> Result<Layout, String> {
+    fn of(
+        directory: &Directory,
+        kind: &Kind,
+        compression: Compression,
+        [width, height]: [usize; 2],
+    ) -> Result<Layout, String> {
         let strips = directory.numbers(Tag::StripOffsets);
         let tiled = strips.is_none();
         let missing = || "broken: it does not say where its pixels are".to_string();
@@ -128,10 +151,15 @@ impl Layout {
             None => {
                 let sides = [Tag::TileWidth, Tag::TileLength].map(|tag| directory.length(tag));
                 let [Some(w), Some(h)] = sides else { return Err(missing()) };
-                (directory.numbers(Tag::TileOffsets).ok_or_else(missing)?, directory.numbers(Tag::TileByteCounts), [w, h])
+                (
+                    directory.numbers(Tag::TileOffsets).ok_or_else(missing)?,
+                    directory.numbers(Tag::TileByteCounts),
+                    [w, h],
+                )
             }
         };
-        pixels(chunk[0], chunk[1], kind.pixel_bits()).map_err(|_| "broken: the size of its tiles".to_string())?;
+        pixels(chunk[0], chunk[1], kind.pixel_bits())
+            .map_err(|_| "broken: the size of its tiles".to_string())?;
         let planar = directory.one(Tag::PlanarConfiguration).unwrap_or(1);
         if !matches!(planar, 1 | 2) {
             return Err(format!("broken: the planar configuration {planar}"));
@@ -144,7 +172,8 @@ impl Layout {
             reversed: kind.reversed && compression != Compression::Jpeg,
         };
         let mut lengths = lengths.unwrap_or_default();
-        let mut layout = Layout { width, height, chunk, tiled, planes, offsets, lengths: Vec::new(), packing };
+        let mut layout =
+            Layout { width, height, chunk, tiled, planes, offsets, lengths: Vec::new(), packing };
         let wanted = layout.across() * layout.down() * planes;
         if layout.offsets.len() < wanted || compression != Compression::None && lengths.len() < wanted {
             return Err(missing());
@@ -176,7 +205,9 @@ impl Layout {
         let rest = directory.bytes().get(start..).ok_or_else(cut_short)?;
         match self.lengths.get(index) {
             None => Ok(rest),
-            Some(&length) => rest.get(..usize::try_from(length).map_err(|_| cut_short())?).ok_or_else(cut_short),
+            Some(&length) => {
+                rest.get(..usize::try_from(length).map_err(|_| cut_short())?).ok_or_else(cut_short)
+            }
         }
     }
 
@@ -219,7 +250,8 @@ impl Layout {
                     rows = vec![0; whole * self.height];
                 }
                 let used = row_bytes(width.min(self.width - x), samples);
-                for (r, row) in data.chunks_exact(row_bytes(width, samples)).take(self.height - y).enumerate() {
+                for (r, row) in data.chunks_exact(row_bytes(width, samples)).take(self.height - y).enumerate()
+                {
                     let to = &mut rows[whole * (y + r)..][..whole];
                     match self.planes {
                         1 => to[row_bytes(x, samples)..][..used].copy_from_slice(&row[..used]),

@@ -60,7 +60,13 @@ impl Tables {
 
     /// A strip or tile of `width × height` pixels whose chroma is shared by `across × down` of them: blocks of their luma,
     /// then Cb and Cr. Writes RGB.
-    pub(super) fn convert(&self, data: &[u8], [width, height]: [usize; 2], [across, down]: [usize; 2], rgb: &mut [u8]) {
+    pub(super) fn convert(
+        &self,
+        data: &[u8],
+        [width, height]: [usize; 2],
+        [across, down]: [usize; 2],
+        rgb: &mut [u8],
+    ) {
         let block = across * down + 2;
         let blocks = width.div_ceil(across);
         for y in 0..height {
