@@ -50,6 +50,9 @@ struct Args {
     /// One channel instead of three (always so for IDX)
     #[arg(long, visible_alias = "grey")]
     gray: bool,
+    /// 16-bit grey uses N bits: keep the highest 8 of these (12 is usual for CT and X-rays)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(8..=16))]
+    depth: Option<u8>,
     /// Keep one part of CelebA's split; needs list_eval_partition.txt (or .csv) in the folder, up to two above it, or in Eval/
     #[arg(long, value_name = "PART", value_parser = named::<Split>(Split::NAMES))]
     split: Option<Split>,
@@ -115,6 +118,7 @@ fn check(args: &Args) -> Result<(), Usage> {
         None if args.inputs.is_empty() => wrong("name a folder, a zip, an IDX file or pictures, or --demo N"),
         Some(_) if !args.inputs.is_empty() => wrong("--demo draws its pictures: leave out INPUT"),
         Some(_) if args.idx.is_some() => wrong("--idx is for IDX files, not for --demo"),
+        Some(_) if args.depth.is_some() => wrong("--depth is for 16-bit grey images, not for --demo"),
         Some(_) if args.split.is_some() => wrong("--split is for CelebA's pictures, not for --demo"),
         None if args.seed.is_some() => wrong("--seed is for --demo; nothing else here is left to chance"),
         _ => Ok(()),
@@ -144,7 +148,8 @@ fn options(args: &Args, source: &Source) -> Result<Options> {
         return Err(Usage("--filter needs --size: IDX pictures keep their native size".into()).into());
     }
     let fit = Fit { crop: args.crop.map(usize::from), size, filter: args.filter.unwrap_or_default() };
-    Ok(Options { fit, grey: args.gray || idx, dtype: args.dtype, split: args.split, strict: args.strict })
+    let (grey, dtype, depth) = (args.gray || idx, args.dtype, args.depth);
+    Ok(Options { fit, grey, dtype, depth, split: args.split, strict: args.strict })
 }
 
 fn output(args: &Args, source: &Source, options: &Options) -> Result<PathBuf> {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Choice, Compared, Pictures};
-use crate::picture::{Notes, Picture};
+use crate::picture::{Notes, Picture, rotation};
 
 /// Fewer pictures than this are not compared with published numbers: as many as the FID has features.
 const ENOUGH: u64 = 2048;
@@ -23,6 +23,9 @@ pub struct Look {
     /// Pictures of 16-bit grey, whose values above 255 are clipped.
     #[serde(default)]
     pub clipped: usize,
+    /// Pictures of signed, 32-bit or floating-point grey, which is cut off to 0 to 255.
+    #[serde(default)]
+    pub clamped: usize,
     /// Pictures with an EXIF rotation, which is ignored.
     #[serde(default)]
     pub rotated: usize,
@@ -37,6 +40,7 @@ impl Look {
     /// Takes in the size of a picture, and what there is to say of its file.
     pub fn see(&mut self, picture: &Picture, notes: Notes) {
         self.clipped += usize::from(notes.grey_bits.is_some());
+        self.clamped += usize::from(notes.clamped);
         self.rotated += usize::from(notes.rotated);
         let size = [picture.width, picture.height];
         let [least, largest] = self.sizes.get_or_insert([size, size]);
@@ -63,13 +67,11 @@ pub fn advice(names: [&str; 2], sides: &[Compared; 2], choice: Choice) -> Vec<St
         lines.extend(side.look.as_ref().map(|look| look.clipped).filter(|&n| n > 0).map(|n| {
             format!("{name}: 16-bit grey is clipped to 255 in {n} pictures, as Pillow does it: nearly white to the network")
         }));
-        lines.extend(
-            side.look
-                .as_ref()
-                .map(|look| look.rotated)
-                .filter(|&n| n > 0)
-                .map(|n| format!("{name}: {}", rotation(n))),
-        );
+        if let Some(n) = side.look.as_ref().map(|look| look.clamped).filter(|&n| n > 0) {
+            lines.push(format!("{name}: signed, 32-bit or floating-point grey is cut off to 0 to 255 in {n} pictures, as Pillow does it"));
+        }
+        let rotated = side.look.as_ref().and_then(|look| rotation(look.rotated as u64));
+        lines.extend(rotated.map(|line| format!("{name}: {line}")));
     }
     if let [Some(a), Some(b)] = sides.each_ref().map(|side| side.n)
         && a.max(b) / a.min(b).max(1) >= UNEVEN
@@ -114,12 +116,6 @@ pub fn advice(names: [&str; 2], sides: &[Compared; 2], choice: Choice) -> Vec<St
 
 fn lossy(jpegs: &str, others: &str) -> String {
     format!("{jpegs} is JPEGs and {others} is not: what JPEG does to a picture counts as a difference, too")
-}
-
-/// What becomes of so many images with an EXIF rotation.
-pub fn rotation(n: usize) -> String {
-    let images = if n == 1 { "1 image carries" } else { &format!("{n} images carry") };
-    format!("{images} an EXIF rotation, which is ignored, as torchvision and Pillow do")
 }
 
 /// Where a set is too small, a line that says so.

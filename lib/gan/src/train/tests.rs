@@ -22,7 +22,7 @@ fn pictures(count: usize, dtype: Dtype) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("faces-32.safetensors");
     let fit = Fit { crop: None, size: Some(32), filter: Default::default() };
-    let options = Options { fit, grey: false, dtype, split: None, strict: true };
+    let options = Options { fit, grey: false, dtype, strict: true, ..Options::default() };
     shard::make(&path, &Source::demo(count, 0), &options, &Silent, &AtomicBool::new(false)).unwrap();
     (folder, path)
 }

@@ -74,13 +74,17 @@ mod tests {
                 !is_rotated(&block(big, 1)) && !is_rotated(&block(big, 0)) && !is_rotated(&block(big, 9))
             );
             let whole = block(big, 8);
-            (0..whole.len()).for_each(|end| drop(is_rotated(&whole[..end])));
+            (0..whole.len()).for_each(|end| {
+                let _ = is_rotated(&whole[..end]);
+            });
         }
         let mut jpeg = vec![0xFF, 0xD8, 0xFF, 0xE0, 0, 4, 1, 2, 0xFF, 0xE1, 0, 0];
         let exif = block(true, 6);
         jpeg[11] = exif.len() as u8 + 2;
         jpeg.extend(exif);
         assert!(jpeg_is_rotated(&jpeg));
-        (0..jpeg.len()).for_each(|end| drop(jpeg_is_rotated(&jpeg[..end])));
+        (0..jpeg.len()).for_each(|end| {
+            let _ = jpeg_is_rotated(&jpeg[..end]);
+        });
     }
 }

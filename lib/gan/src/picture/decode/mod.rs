@@ -19,7 +19,7 @@ use std::sync::Once;
 
 use self::samples::{Image, Samples};
 pub use self::sniff::{Format, sniff};
-use super::Picture;
+use super::{Notes, Picture};
 
 /// The longest side that is read, in pixels: the most that JPEG can express.
 const MAX_SIDE: usize = 65_535;
@@ -36,15 +36,6 @@ pub enum SixteenBit {
     ClipAsPillow,
     /// The values use so many bits, 9 to 16: the highest eight of these. Larger values become 255.
     Bits(u8),
-}
-
-/// What an encoded image has besides its pixels.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Notes {
-    /// Of 16-bit grey: how many bits its values use, 1 to 16, by what the file says (sBIT) or its largest value.
-    pub grey_bits: Option<u8>,
-    /// An EXIF orientation other than upright, which is not applied (as Pillow and torchvision do; that of a TIFF is).
-    pub rotated: bool,
 }
 
 /// Decodes a JPEG, PNG, BMP, WebP, TIFF, GIF or PNM, told by its content, to RGB as Pillow does. Grey is replicated,
@@ -72,13 +63,9 @@ pub fn decode_as(bytes: &[u8], sixteen: SixteenBit) -> Result<Picture, String> {
 /// Those of [`decode`].
 pub fn decode_noting(bytes: &[u8], sixteen: SixteenBit) -> Result<(Picture, Notes), String> {
     let image = guarded(|| decode_kind(bytes))?;
-    let (width, height, rotated) = (image.width, image.height, image.rotated);
-    // A TIFF of 12 bits or a sBIT chunk says so.
-    let grey_bits = image.largest().map(|largest| match image.bits {
-        16 => (16 - largest.leading_zeros() as u8).max(1),
-        bits => bits,
-    });
-    Ok((Picture { width, height, rgb: image.into_rgb(sixteen) }, Notes { grey_bits, rotated }))
+    let (width, height) = (image.width, image.height);
+    let notes = image.notes();
+    Ok((Picture { width, height, rgb: image.into_rgb(sixteen) }, notes))
 }
 
 fn decode_kind(bytes: &[u8]) -> Result<Image, String> {

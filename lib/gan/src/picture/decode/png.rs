@@ -44,9 +44,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
     let packed = unfiltered(&parts)?;
     let mut image = Image::new(width, height, samples(&parts, packed)?);
     image.rotated = parts.rotated;
-    if let Some(bits @ 1..16) = parts.significant {
-        image.bits = bits.max(8);
-    }
+    image.significant = parts.significant.filter(|bits| (1..=16).contains(bits));
     Ok(image)
 }
 

@@ -130,7 +130,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
             }
         }
     };
-    Ok(Image::new(width, height, samples))
+    Ok(Image { clamped: kind == b'f', ..Image::new(width, height, samples) })
 }
 
 struct Scale {

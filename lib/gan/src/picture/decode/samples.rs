@@ -1,14 +1,19 @@
 //! Samples as decoders give them, and Pillow's ways from these to RGB.
 
 use super::SixteenBit;
+use crate::picture::Notes;
 
 /// An image before its conversion to RGB.
 pub(super) struct Image {
     pub(super) width: usize,
     pub(super) height: usize,
     pub(super) samples: Samples,
-    /// Of [`Samples::Grey16`]: how many bits the file says that its values use.
+    /// Of [`Samples::Grey16`]: how many bits its values have by their type.
     pub(super) bits: u8,
+    /// Of [`Samples::Grey16`]: how many of them a sBIT chunk calls significant.
+    pub(super) significant: Option<u8>,
+    /// Whether it was of numbers that are cut off to bytes.
+    pub(super) clamped: bool,
     /// Whether it has an EXIF orientation that is not applied.
     pub(super) rotated: bool,
 }
@@ -31,19 +36,23 @@ impl Image {
             Samples::Grey16(data) => data.len(),
         };
         assert_eq!(pixels, width * height, "{width}×{height} pixels");
-        Image { width, height, samples, bits: 16, rotated: false }
+        Image { width, height, samples, bits: 16, significant: None, clamped: false, rotated: false }
     }
 
-    /// The largest value of 16-bit grey.
-    pub(super) fn largest(&self) -> Option<u16> {
-        match &self.samples {
-            Samples::Grey16(values) => values.iter().max().copied(),
+    /// What else there is to say of it.
+    pub(super) fn notes(&self) -> Notes {
+        let grey_bits = match &self.samples {
+            Samples::Grey16(_) if self.bits < 16 => Some(16),
+            Samples::Grey16(values) => {
+                let largest = values.iter().max().copied().unwrap_or(0);
+                Some((16 - largest.leading_zeros() as u8).max(1))
+            }
             _ => None,
-        }
+        };
+        Notes { grey_bits, significant: self.significant, clamped: self.clamped, rotated: self.rotated }
     }
 
-    /// RGB; `sixteen` decides on 16-bit grey. Where the file says that its values use fewer bits, the high byte is of
-    /// these.
+    /// RGB; `sixteen` decides on 16-bit grey. Of values with fewer bits by their type the high byte is of these.
     pub(super) fn into_rgb(self, sixteen: SixteenBit) -> Vec<u8> {
         let shift = match sixteen {
             SixteenBit::HighByte => u32::from(self.bits.max(8) - 8),
@@ -59,18 +68,18 @@ impl Image {
 
     /// Turned as orientation 2 to 8 of TIFF and EXIF says; any other number changes nothing.
     pub(super) fn oriented(self, orientation: u32) -> Image {
-        let (width, height, bits, rotated) = (self.width, self.height, self.bits, self.rotated);
+        let (width, height) = (self.width, self.height);
         let Some(from) = source(orientation, width, height) else { return self };
         let (w, h) = if orientation >= 5 { (height, width) } else { (width, height) };
         let places = || (0..h).flat_map(|y| (0..w).map(move |x| (x, y))).map(|(x, y)| from(x, y));
-        let samples = match self.samples {
+        let samples = match &self.samples {
             Samples::Rgb(data) => {
                 Samples::Rgb(places().flat_map(|i| [data[3 * i], data[3 * i + 1], data[3 * i + 2]]).collect())
             }
             Samples::Grey(data) => Samples::Grey(places().map(|i| data[i]).collect()),
             Samples::Grey16(data) => Samples::Grey16(places().map(|i| data[i]).collect()),
         };
-        Image { width: w, height: h, samples, bits, rotated }
+        Image { width: w, height: h, samples, ..self }
     }
 }
 

@@ -201,6 +201,9 @@ impl Kind {
         };
         let mut image = Image::new(w, h, samples);
         image.bits = image_bits;
+        image.clamped = matches!(self.coding, Coding::Float)
+            || self.bits == 32
+            || self.coding == Coding::Signed && self.bits == 16;
         Ok(image)
     }
 

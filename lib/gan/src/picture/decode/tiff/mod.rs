@@ -66,14 +66,12 @@ fn check(directory: &Directory, kind: &Kind, compression: Compression) -> Result
         {
             return refused("uncompressed, subsampled YCbCr");
         }
+        // These alone Pillow does not read.
         Compression::None
             if kind.reversed
-                && (kind.color == Color::Palette || kind.color == Color::WhiteIsZero)
-                && kind.bits != 1 =>
+                && (kind.color == Color::Palette && kind.bits < 8
+                    || kind.color == Color::WhiteIsZero && kind.bits == 8) =>
         {
-            return refused("reversed bits of this kind");
-        }
-        Compression::None if kind.reversed && kind.color == Color::Palette => {
             return refused("reversed bits of this kind");
         }
         Compression::None => {}

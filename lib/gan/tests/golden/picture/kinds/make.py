@@ -55,12 +55,13 @@ def encoded(image, kind, **options):
 
 
 def pillow(data, name):
-    """The line of kinds.txt. By way of a file, as people do it."""
+    """The line of kinds.txt. By way of an open file, as torchvision does it: from a path Pillow maps some uncompressed files into
+    memory, and gets those of them that are turned by 90 degrees wrong."""
     with tempfile.NamedTemporaryFile(suffix=os.path.splitext(name)[1]) as f:
         f.write(data)
         f.flush()
         try:
-            with Image.open(f.name) as image:
+            with open(f.name, "rb") as file, Image.open(file) as image:
                 rgb = image.convert("RGB")
             digest = hashlib.sha256(rgb.tobytes()).hexdigest()[:16]
             return f"{name} {rgb.width}x{rgb.height} {digest}"
