@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::idx::{self, Idx};
-use super::kind::HEAD;
-use super::kind::{Kind, Sorter, is_hidden, is_image_name};
+use super::kind::{HEAD, Kind, Sorter, dotted, is_hidden, is_image_name};
 use super::{MAX_ENCODED, Part, PassedOver, Raw, Walk};
 use crate::picture::sniff;
 use crate::{Error, Result};
@@ -74,15 +73,14 @@ pub(super) fn open(root: &Path, walk: Walk, wanted: Option<&str>) -> Result<Box<
     let names: Vec<String> = sets.iter().map(|set| set.to_string_lossy().into_owned()).collect();
     let same = |a: usize, b: usize| idx::same(&root.join(&sets[a]), &root.join(&sets[b]));
     if let Some(set) = idx::choose(root, &names, files.len(), walk, wanted, same)? {
-        files.iter().for_each(|image| passed_over.add("images beside it", &image.to_string_lossy()));
+        files.iter().for_each(|image| passed_over.add("beside the IDX file", &image.to_string_lossy()));
         return Ok(Box::new(Idx::open(&root.join(&sets[set]))?.found(names[set].clone(), passed_over)));
     }
     if files.is_empty() {
         return Err(Error::file(root, nothing(&below, &archives, &passed_over)));
     }
-    for (reason, names) in [("IDX files", &names), ("archives", &archives)] {
-        names.iter().for_each(|name| passed_over.add(reason, name));
-    }
+    names.iter().for_each(|name| passed_over.add("IDX", name));
+    archives.iter().for_each(|name| passed_over.add(&dotted(name), name));
     Ok(Box::new(Folder { root: root.to_path_buf(), files, passed_over }))
 }
 

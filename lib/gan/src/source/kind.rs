@@ -117,10 +117,7 @@ impl Sorter {
         if found.is_some_and(|format| format.is_read()) {
             return Kind::Image;
         }
-        let dotted = match extension.as_str() {
-            "" => "without an extension".to_string(),
-            extension => format!(".{extension}"),
-        };
+        let dotted = dotted(name);
         let reason = match found.map(|format| format.name()).or(known) {
             Some("raw photographs") => format!("{dotted} (raw photographs are not read)"),
             Some(format) => format!("{dotted} ({format} is not read)"),
@@ -135,6 +132,14 @@ impl Sorter {
 /// The extension in lower case; empty where there is none.
 fn extension(name: &str) -> String {
     Path::new(name).extension().map_or_else(String::new, |e| e.to_string_lossy().to_ascii_lowercase())
+}
+
+/// The extension as a reason for passing over: `.txt`.
+pub(super) fn dotted(name: &str) -> String {
+    match extension(name).as_str() {
+        "" => "without an extension".to_string(),
+        extension => format!(".{extension}"),
+    }
 }
 
 /// Whether a file is an image by its extension.

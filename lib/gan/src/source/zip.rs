@@ -11,8 +11,7 @@ use ::zip::ZipArchive;
 use ::zip::result::ZipError;
 
 use super::idx::{self, Idx};
-use super::kind::HEAD;
-use super::kind::{Kind, Sorter, is_hidden, is_image_name};
+use super::kind::{HEAD, Kind, Sorter, dotted, is_hidden, is_image_name};
 use super::{MAX_ENCODED, Part, PassedOver, Raw, Walk, split};
 use crate::{Error, Result};
 
@@ -87,7 +86,7 @@ impl Zip {
         let names: Vec<String> = sets.iter().map(|set| set.0.clone()).collect();
         let same = |a: usize, b: usize| version(sets[a].1) == version(sets[b].1);
         if let Some(set) = idx::choose(path, &names, entries.len(), walk, wanted, same)? {
-            entries.iter().for_each(|(image, _)| passed_over.add("images beside it", image));
+            entries.iter().for_each(|(image, _)| passed_over.add("beside the IDX file", image));
             let (name, i) = &sets[set];
             let full = path.join(name);
             let mut archive = archive.clone();
@@ -95,9 +94,8 @@ impl Zip {
             let version = format!("{} {:08x}", entry.size(), entry.crc32());
             return Ok(Box::new(Idx::unpack(&full, entry, version)?.found(name.clone(), passed_over)));
         }
-        for (reason, names) in [("IDX files", &names), ("archives", &archives)] {
-            names.iter().for_each(|name| passed_over.add(reason, name));
-        }
+        names.iter().for_each(|name| passed_over.add("IDX", name));
+        archives.iter().for_each(|name| passed_over.add(&dotted(name), name));
         if entries.is_empty() {
             let passed = passed_over.line().map_or(String::new(), |line| format!("; {line}"));
             let what = format!("no pictures in it (JPEG, PNG, BMP, WebP, TIFF, GIF or PNM){passed}");
