@@ -142,13 +142,15 @@ fn source(args: &Args) -> Result<Source> {
 }
 
 fn options(args: &Args, source: &Source) -> Result<Options> {
-    let idx = source.native().is_some();
-    let size = args.size.map(usize::from).or((!idx).then_some(SIZE));
+    let native = source.native().is_some();
+    let size = args.size.map(usize::from).or((!native).then_some(SIZE));
     if size.is_none() && args.filter.is_some() {
-        return Err(Usage("--filter needs --size: IDX pictures keep their native size".into()).into());
+        return Err(
+            Usage("--filter needs --size: IDX pictures and arrays keep their native size".into()).into()
+        );
     }
     let fit = Fit { crop: args.crop.map(usize::from), size, filter: args.filter.unwrap_or_default() };
-    let (grey, dtype, depth) = (args.gray || idx, args.dtype, args.depth);
+    let (grey, dtype, depth) = (args.gray || source.is_gray(), args.dtype, args.depth);
     Ok(Options { fit, grey, dtype, depth, split: args.split, strict: args.strict })
 }
 

@@ -8,7 +8,7 @@ use crate::frechet::Gaussian;
 use crate::layer::Precision;
 use crate::progress::Progress;
 use crate::stats::{self, Kind, Meta, Stats};
-use crate::{Error, Result, inception, squeezenet};
+use crate::{Error, Result, inception, source, squeezenet};
 
 /// One side.
 pub enum Side {
@@ -51,6 +51,10 @@ impl Side {
     /// # Errors
     /// It is none of these, or broken.
     pub fn open(path: &Path) -> Result<Side> {
+        // Samples are published as arrays in an .npz, too, and CIFAR in pickles.
+        if source::holds_images(path) {
+            return Ok(Side::Pictures(Box::new(Pictures::open(path)?)));
+        }
         let npz = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npz"));
         Ok(match stats::kind(path)? {
             Kind::Other(what) => return Err(Error::file(path, what)),
