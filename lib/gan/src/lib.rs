@@ -9,6 +9,7 @@ pub mod checkpoint;
 pub mod device;
 mod error;
 pub mod features;
+pub mod foreign;
 pub mod frechet;
 mod guard;
 pub mod inception;
@@ -31,4 +32,5 @@ pub mod stats;
 pub mod train;
 pub mod weights;
 
-pub use error::{Error, Result, printable};
+pub use atomic::check_place;
+pub use error::{Error, Result, counted, printable};

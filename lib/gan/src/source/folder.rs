@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::idx::{self, Idx};
-use super::kind::{Kind, Sorter, dotted, is_hidden, is_image_name};
-use super::sniff::{HEAD, sniff};
+use super::kind::{HEAD, Kind, Sorter, dotted, is_hidden, is_image_name};
 use super::{MAX_ENCODED, Part, PassedOver, Raw, Walk, found};
+use crate::picture::sniff;
 use crate::{Error, Result};
 
 /// Extensions that pytorch-fid looks for.

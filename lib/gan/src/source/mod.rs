@@ -15,7 +15,6 @@ mod packed;
 mod parquet;
 mod passed_over;
 mod pickle;
-mod sniff;
 mod span;
 mod split;
 mod tar;
@@ -39,7 +38,7 @@ pub use self::passed_over::PassedOver;
 use self::split::List;
 pub use self::split::Split;
 use self::{demo::Demo, folder::Folder, idx::Idx, zip::Zip};
-use crate::picture::{Picture, SixteenBit, decode_as, is_sixteen_bit_grey};
+use crate::picture::{Notes, Picture, SixteenBit, decode_noting};
 use crate::{Error, Result, atomic};
 
 /// The largest encoded picture that is read, in bytes: several may be in memory at once, one a thread.
@@ -69,22 +68,17 @@ impl Raw {
     /// # Errors
     /// Those of [`crate::picture::decode`].
     pub fn decode(self) -> Result<Picture, String> {
-        self.decode_as(SixteenBit::HighByte)
+        self.decode_noting(SixteenBit::HighByte).map(|(picture, _)| picture)
     }
 
-    /// Whether it is grey of 16 bits.
-    pub fn is_sixteen_bit_grey(&self) -> bool {
-        matches!(self, Raw::Encoded(bytes) if is_sixteen_bit_grey(bytes))
-    }
-
-    /// The picture itself, with a choice for 16-bit grey.
+    /// The picture itself, with a choice for 16-bit grey, and what else there is to say of its file.
     ///
     /// # Errors
     /// Those of [`crate::picture::decode`].
-    pub fn decode_as(self, sixteen: SixteenBit) -> Result<Picture, String> {
+    pub fn decode_noting(self, sixteen: SixteenBit) -> Result<(Picture, Notes), String> {
         match self {
-            Raw::Encoded(bytes) => decode_as(&bytes, sixteen),
-            Raw::Pixels(picture) => Ok(picture),
+            Raw::Encoded(bytes) => decode_noting(&bytes, sixteen),
+            Raw::Pixels(picture) => Ok((picture, Notes::default())),
         }
     }
 }

@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::kind::HEAD;
 use super::kind::{Kind, Sorter, is_hidden};
-use super::sniff::HEAD;
 use super::span::Span;
 use super::{MAX_ENCODED, Part, PassedOver, Raw};
 use crate::{Error, Result};

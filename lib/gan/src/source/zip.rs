@@ -11,8 +11,7 @@ use ::zip::ZipArchive;
 use ::zip::result::ZipError;
 
 use super::idx::{self, Idx};
-use super::kind::{Kind, Sorter, dotted, is_hidden, is_image_name};
-use super::sniff::HEAD;
+use super::kind::{HEAD, Kind, Sorter, dotted, is_hidden, is_image_name};
 use super::span::Span;
 use super::{MAX_ENCODED, Part, PassedOver, Raw, Walk, container, found, split, unzip};
 use crate::{Error, Result};
