@@ -3,16 +3,21 @@
 //! The rules: stdout carries the result alone, one line; progress and warnings go to stderr; exit 0 is done, 1 is
 //! failed with one line that names the file or flag and the mend, 2 is usage; a closed pipe ends a tool quietly.
 
+use std::any::TypeId;
+use std::error::Error;
 use std::ffi::CString;
 use std::fmt;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::num::{ParseFloatError, ParseIntError};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::time::{Duration, Instant};
 
-use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
+use clap::builder::{PathBufValueParser, PossibleValuesParser, StringValueParser, TypedValueParser};
+use clap::error::{ContextKind, ErrorKind};
 use gan::device::{self, Chosen, Device};
 use gan::layer::Precision;
 use gan::printable;
@@ -36,7 +41,7 @@ const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 #[derive(Debug, Clone, clap::Args)]
 pub struct Common {
     /// Number of threads; changes no byte of any result [default: all cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", value_parser = whole::<u16>(1..=1024))]
     pub threads: Option<u16>,
     /// Print the result as one JSON object
     #[arg(long)]
@@ -76,16 +81,22 @@ impl std::error::Error for Usage {}
 
 /// Runs a tool: parses argv into `A`, sets the threads, calls `run`, prints its answer, and maps errors to exit codes.
 pub fn main<A: clap::Parser>(common: fn(&A) -> &Common, run: fn(A) -> anyhow::Result<Answer>) -> ExitCode {
-    let args = match A::try_parse() {
+    let mut command = A::command().mut_args(takes_minus);
+    let tool = command.get_name().to_string();
+    let parsed = command.try_get_matches_from_mut(std::env::args_os());
+    let args = match parsed.and_then(|mut matches| A::from_arg_matches_mut(&mut matches)) {
         Ok(args) => args,
         Err(e) => {
+            let e = e.format(&mut command);
+            if let Some(line) = wrong_value(&e) {
+                return fail(&tool, &line, 2);
+            }
             // `--help | head -1` closes the pipe on us: nothing to say about that.
             let _ = e.print();
             return ExitCode::from(e.exit_code() as u8);
         }
     };
     keep_pages();
-    let tool = A::command().get_name().to_string();
     let (threads, json) = (common(&args).threads, common(&args).json);
     catch_sigbus(&tool);
     if let Some(n) = threads {
@@ -106,6 +117,59 @@ pub fn main<A: clap::Parser>(common: fn(&A) -> &Common, run: fn(A) -> anyhow::Re
             fail(&tool, &format!("{e:#}"), code)
         }
     }
+}
+
+/// Lets a numeric flag take what begins with a minus, so that `--seed -1` is told the range and not that there is no flag `-1`.
+fn takes_minus(arg: clap::Arg) -> clap::Arg {
+    let kind = arg.get_value_parser().type_id();
+    let numbers = [
+        TypeId::of::<u16>(),
+        TypeId::of::<u32>(),
+        TypeId::of::<u64>(),
+        TypeId::of::<usize>(),
+        TypeId::of::<f64>(),
+    ];
+    match numbers.iter().any(|number| kind == *number) {
+        true => arg.allow_hyphen_values(true),
+        false => arg,
+    }
+}
+
+/// One line about a flag's value that does not parse; `None` of other errors.
+fn wrong_value(e: &clap::Error) -> Option<String> {
+    if e.kind() != ErrorKind::ValueValidation {
+        return None;
+    }
+    let text = |kind| e.get(kind).map(ToString::to_string);
+    let (arg, value, cause) = (text(ContextKind::InvalidArg)?, text(ContextKind::InvalidValue)?, e.source()?);
+    let flag = arg.split(' ').next().filter(|flag| flag.starts_with('-')).unwrap_or(&arg);
+    let what = match cause {
+        _ if cause.is::<ParseIntError>() => "not a whole number that it takes (see --help)".to_string(),
+        _ if cause.is::<ParseFloatError>() => "not a number".to_string(),
+        cause => cause.to_string(),
+    };
+    let value = if value.is_empty() { "\"\"" } else { &value };
+    // Some say the value themselves.
+    let what = what.strip_prefix(&format!("{value}: ")).unwrap_or(&what);
+    Some(format!("{flag} {value}: {what}"))
+}
+
+/// Parses a whole number of a range.
+pub fn whole<T>(range: RangeInclusive<u64>) -> impl TypedValueParser<Value = T>
+where
+    T: TryFrom<u64> + Clone + Send + Sync + 'static,
+{
+    StringValueParser::new().try_map(move |text| {
+        let number = text.parse::<u64>().ok().filter(|number| range.contains(number));
+        number
+            .and_then(|number| T::try_from(number).ok())
+            .ok_or_else(|| format!("not a whole number from {} to {}", range.start(), range.end()))
+    })
+}
+
+/// Parses a number; `range` says in words which, and the library holds it to that.
+pub fn number(range: &'static str) -> impl TypedValueParser<Value = f64> {
+    StringValueParser::new().try_map(move |text| text.parse().map_err(|_| format!("not a number {range}")))
 }
 
 fn fail(tool: &str, line: &str, code: u8) -> ExitCode {

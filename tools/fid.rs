@@ -12,8 +12,8 @@ use gan::features::{self, Choice, Compared, Extractor, Features, Metric, Picture
 use gan::layer::Precision;
 use gan::progress::Progress;
 use gan::stats::{self, Meta, Part, Stats};
-use gan::weights;
-use gantools::{Answer, Bar, Common, Usage, goes_through_the_pipe, human, operand, precision};
+use gan::{check_place, kid, weights};
+use gantools::{Answer, Bar, Common, Usage, goes_through_the_pipe, human, operand, precision, whole};
 use serde_json::json;
 
 /// Print the Fréchet Inception Distance between two sets of pictures.
@@ -45,11 +45,14 @@ struct Args {
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Features::NAMES).try_map(|name| name.parse::<Features>()))]
     features: Option<Features>,
     /// The number of features: 64, 192, 768 or 2048 of Inception, 512 of SqueezeNet [default: what the .npz has, else 2048 or 512]
-    #[arg(long, value_name = "N", hide_possible_values = true, value_parser = PossibleValuesParser::new(["64", "192", "512", "768", "2048"]).try_map(|n| n.parse::<usize>()))]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(1..=stats::MOST_DIMS as u64))]
     dims: Option<usize>,
     /// What to tell, in this order: fid; kid, the kernel distance; prdc, precision, recall, density and coverage by 3 and 5 neighbours, A being the real pictures
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "fid", value_parser = PossibleValuesParser::new(Metric::NAMES).try_map(|name| name.parse::<Metric>()))]
     metrics: Vec<Metric>,
+    /// Pictures of each side in a subset of KID; the published numbers are of 1000 [default: 1000]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(2..=1_000_000), conflicts_with_all = ["save_stats", "merge", "convert_weights"])]
+    kid_subset_size: Option<usize>,
     /// The Inception weights, .pth or .safetensors [default: FID_WEIGHTS, torch's hub cache, ~/.cache/gantools, else fetched there]
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
@@ -57,7 +60,7 @@ struct Args {
     #[arg(long)]
     offline: bool,
     /// Pictures that are read and computed together; only memory and speed depend on it
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = whole::<u32>(1..=4096))]
     batch_size: u32,
     /// What to compute features in: f32, or bf16: faster where the processor multiplies it; the number then differs slightly, and says so
     #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = precision())]
@@ -68,7 +71,7 @@ struct Args {
     /// Check both sides and the weights, tell how long it would take, and compute no distance
     #[arg(long)]
     dry_run: bool,
-    /// Replace the file that is to be written; compare though the weights differ
+    /// Replace the file that is to be written; compare though the weights differ, or though nothing says that features are SqueezeNet's
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -96,18 +99,25 @@ fn compare(args: &Args, bar: &Bar) -> Result<Answer> {
     if let Some(twice) = args.metrics.iter().enumerate().find(|(i, m)| args.metrics[..*i].contains(m)) {
         return Err(Usage(format!("--metrics names {} twice", twice.1)).into());
     }
+    if args.kid_subset_size.is_some() && !args.metrics.contains(&Metric::Kid) {
+        return Err(Usage("--kid-subset-size is for --metrics kid".into()).into());
+    }
+    let subset = args.kid_subset_size.unwrap_or(kid::SUBSET);
     let Some(a) = &args.a else { return Err(Usage(usage.into()).into()) };
     let b = second(args, a, bar, usage)?;
     let sides = [open(a)?, open(&b)?];
-    let choice = features::choose(&[&sides[0], &sides[1]], args.features, args.dims, args.force)?;
-    let network = match sides.iter().any(|side| side.pictures().is_some()) {
-        true => Some(Network::load(args, choice, bar)?),
-        false => None,
+    let choice = features::choose(&sides.each_ref(), args.features, args.dims, args.force)?;
+    features::check(&args.metrics, &sides.each_ref(), subset)?;
+    let pictures = sides.iter().any(|side| side.pictures().is_some());
+    let network = match choice.features.filter(|_| pictures) {
+        Some(features) => Some(Network::load(args, features, choice.dims, bar)?),
+        None => None,
     };
     let extractor = network.as_ref().map(|network| &network.extractor);
     for side in sides.iter().filter(|_| !args.force) {
         extractor.map_or(Ok(()), |extractor| side.check_weights(extractor))?;
     }
+    features::unproved(&sides.each_ref(), choice).iter().for_each(|line| bar.warn(line));
     let passed_over = sides.each_ref().map(|side| passed_over(side, bar));
     if args.dry_run {
         return plan(args, &sides.each_ref().map(Side::pictures), extractor);
@@ -118,7 +128,7 @@ fn compare(args: &Args, bar: &Bar) -> Result<Answer> {
         sides.map(|side| move || features::compared(side, extractor, args.batch_size as usize, keep, bar));
     let sides = [a()?, b()?];
     bar.finish();
-    let (text, mut json) = features::results(&args.metrics, choice, &sides)?;
+    let (text, mut json) = features::results(&args.metrics, choice, &sides, subset)?;
     json["passed_over"] = json!(passed_over);
     table(bar, &paths, &sides, choice, network.as_ref());
     Ok(Answer { text, json })
@@ -141,21 +151,27 @@ fn save_stats(args: &Args, bar: &Bar) -> Result<Answer> {
         return Err(Usage("name the pictures and the file: fid --save-stats IN OUT.npz".into()).into());
     };
     is_npz(out, "fid --save-stats IN OUT.npz")?;
+    // What is there may be up to date where nothing can be written.
+    if !out.is_file() {
+        check_place(out)?;
+    }
     let listed = SystemTime::now();
     let side = match (open(input)?, args.part) {
         (Side::Pictures(pictures), Some(part)) => Side::Pictures(Box::new(pictures.part(part)?)),
         (side, _) => side,
     };
-    let choice = features::choose(&[&side], args.features, args.dims, false)?;
     let Some(pictures) = side.pictures() else {
         anyhow::bail!("{}: statistics already: name pictures to make some of", input.display());
     };
+    let choice = features::choose(&[&side], args.features, args.dims, false)?;
+    features::check(&[Metric::Fid], &[&side], kid::SUBSET)?;
     let origin = pictures.origin();
     let (content, changed) = pictures.content()?;
-    let network = Network::load(args, choice, bar)?;
+    let features = choice.features.expect("pictures are measured by a network");
+    let network = Network::load(args, features, choice.dims, bar)?;
     let mut meta = Meta {
         look: None,
-        features: choice.features,
+        features,
         dims: choice.dims,
         n: pictures.len() as u64,
         weights: network.extractor.weights().to_string(),
@@ -180,7 +196,7 @@ fn save_stats(args: &Args, bar: &Bar) -> Result<Answer> {
     if args.dry_run {
         return plan(args, &[Some(pictures)], Some(&network.extractor));
     }
-    stats::check_place(out)?;
+    check_place(out)?;
     features::few(&input.display().to_string(), meta.n, choice).iter().for_each(|line| bar.warn(line));
     let compared = features::compared(side, Some(&network.extractor), args.batch_size as usize, false, bar)?;
     meta.look = compared.look;
@@ -203,6 +219,7 @@ fn convert(args: &Args, from: &Path, to: &Path) -> Result<Answer> {
     }
     goes_through_the_pipe(to)?;
     free(args, to)?;
+    check_place(to)?;
     weights::convert_inception(from, to)?;
     Ok(Answer::path(to, json!({})))
 }
@@ -218,6 +235,7 @@ fn free(args: &Args, out: &Path) -> Result<()> {
 fn merge(args: &Args, out: &Path, parts: &[PathBuf]) -> Result<Answer> {
     is_npz(out, "fid --merge OUT.npz IN.npz IN.npz …")?;
     free(args, out)?;
+    check_place(out)?;
     let merged = stats::merge(&stats::read_all(parts)?)?;
     let meta = merged.meta.as_ref().expect("merged statistics tell what they are of");
     let answer =
@@ -256,10 +274,10 @@ struct Network {
 }
 
 impl Network {
-    fn load(args: &Args, choice: Choice, bar: &Bar) -> Result<Network> {
+    fn load(args: &Args, features: Features, dims: usize, bar: &Bar) -> Result<Network> {
         let device = bar.device(args.device.as_deref())?;
         bar.advise(args.precision, &device);
-        if choice.features == Features::Squeezenet {
+        if features == Features::Squeezenet {
             if let Some(file) = &args.weights {
                 anyhow::bail!("--weights {}: SqueezeNet's weights are built in", file.display());
             }
@@ -275,7 +293,7 @@ impl Network {
         };
         let published = if weights::is_published(&file)? { "" } else { ", not the published file" };
         let origin = format!("{}{published}", file.display());
-        Ok(Network { extractor: Extractor::inception(&file, choice.dims, args.precision, &device)?, origin })
+        Ok(Network { extractor: Extractor::inception(&file, dims, args.precision, &device)?, origin })
     }
 }
 

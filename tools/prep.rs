@@ -10,7 +10,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gan::picture::{Filter, Fit};
 use gan::shard::{self, Dtype, Options, Shard};
 use gan::source::{Source, Split, Walk};
-use gantools::{Answer, Bar, Common, Usage, human, out_path, stop_flag};
+use gantools::{Answer, Bar, Common, Usage, human, out_path, stop_flag, whole};
 use serde_json::json;
 
 /// Side of the pictures where none is asked for, in pixels.
@@ -39,7 +39,7 @@ struct Args {
     #[arg(long, value_name = "NAME", value_parser = named::<Filter>(Filter::NAMES))]
     filter: Option<Filter>,
     /// Leave out the first N pictures
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, value_parser = whole::<usize>(0..=u64::MAX))]
     skip: usize,
     /// Take at most N pictures
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -50,6 +50,9 @@ struct Args {
     /// One channel instead of three (always so for IDX)
     #[arg(long, visible_alias = "grey")]
     gray: bool,
+    /// 16-bit grey uses N bits: keep the highest 8 of these (12 is usual for CT and X-rays)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(8..=16))]
+    depth: Option<u8>,
     /// Keep one part of CelebA's split; needs list_eval_partition.txt (or .csv) in the folder, up to two above it, or in Eval/
     #[arg(long, value_name = "PART", value_parser = named::<Split>(Split::NAMES))]
     split: Option<Split>,
@@ -60,7 +63,7 @@ struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     demo: Option<u32>,
     /// Which faces to draw [default: 0]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(0..=u64::MAX))]
     seed: Option<u64>,
     /// A broken picture is an error
     #[arg(long)]
@@ -115,6 +118,7 @@ fn check(args: &Args) -> Result<(), Usage> {
         None if args.inputs.is_empty() => wrong("name a folder, a zip, an IDX file or pictures, or --demo N"),
         Some(_) if !args.inputs.is_empty() => wrong("--demo draws its pictures: leave out INPUT"),
         Some(_) if args.idx.is_some() => wrong("--idx is for IDX files, not for --demo"),
+        Some(_) if args.depth.is_some() => wrong("--depth is for 16-bit grey images, not for --demo"),
         Some(_) if args.split.is_some() => wrong("--split is for CelebA's pictures, not for --demo"),
         None if args.seed.is_some() => wrong("--seed is for --demo; nothing else here is left to chance"),
         _ => Ok(()),
@@ -138,13 +142,16 @@ fn source(args: &Args) -> Result<Source> {
 }
 
 fn options(args: &Args, source: &Source) -> Result<Options> {
-    let idx = source.native().is_some();
-    let size = args.size.map(usize::from).or((!idx).then_some(SIZE));
+    let native = source.native().is_some();
+    let size = args.size.map(usize::from).or((!native).then_some(SIZE));
     if size.is_none() && args.filter.is_some() {
-        return Err(Usage("--filter needs --size: IDX pictures keep their native size".into()).into());
+        return Err(
+            Usage("--filter needs --size: IDX pictures and arrays keep their native size".into()).into()
+        );
     }
     let fit = Fit { crop: args.crop.map(usize::from), size, filter: args.filter.unwrap_or_default() };
-    Ok(Options { fit, grey: args.gray || idx, dtype: args.dtype, split: args.split, strict: args.strict })
+    let (grey, dtype, depth) = (args.gray || source.is_gray(), args.dtype, args.depth);
+    Ok(Options { fit, grey, dtype, depth, split: args.split, strict: args.strict })
 }
 
 fn output(args: &Args, source: &Source, options: &Options) -> Result<PathBuf> {

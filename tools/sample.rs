@@ -5,13 +5,15 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gan::Error;
 use gan::checkpoint::{self, Generator};
 use gan::device::Device;
+use gan::foreign::{Last, Layout, Told};
 use gan::latent::{Expr, Form, Job, Latents, Near, Walk, pairs, sample, sheet};
 use gan::layer::Precision;
 use gan::shard::Shard;
-use gantools::{Answer, Bar, Common, Usage, operand, out_path, precision, stop_flag};
+use gantools::{Answer, Bar, Common, Usage, operand, out_path, precision, stop_flag, whole};
 use serde_json::json;
 
 /// Make pictures with a trained generator, and print their folder (or file).
@@ -21,23 +23,23 @@ use serde_json::json;
 #[derive(Parser)]
 #[command(name = "sample", version)]
 struct Args {
-    /// The generator [default: one line from stdin, the path or a JSON object with `path`]
+    /// The generator, of `train` or of PyTorch (.safetensors, .pth, .pt, .ckpt) [default: one line from stdin, the path or a JSON object with `path`]
     #[arg(value_name = "G.safetensors")]
     generator: Option<PathBuf>,
     /// How many pictures [default: 64, or all of --latents]
-    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), conflicts_with_all = ["interpolate", "expr"])]
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), conflicts_with_all = ["interpolate", "expr"], allow_negative_numbers = true)]
     count: Option<u32>,
     /// The folder for 000000.png, 000001.png, …, or the one file of --interpolate (see there), --expr or --nearest (.png) [default: fakes/, expr.png or nearest.png]
     #[arg(short, long, value_name = "PATH", value_parser = out_path())]
     out: Option<PathBuf>,
     /// Which pictures
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole::<u64>(0..=u64::MAX))]
     seed: u64,
     /// Make the pictures between some: the numbers of two or more, on the arc from each to the next. -o names a folder, or a file by its form: .png, one row; .gif or .apng, an animation there and back (or round, where the last is the first)
-    #[arg(long, value_name = "A,B,…", value_delimiter = ',', conflicts_with_all = ["expr", "nearest"])]
+    #[arg(long, value_name = "A,B,…", value_delimiter = ',', allow_negative_numbers = true, conflicts_with_all = ["expr", "nearest"])]
     interpolate: Option<Vec<u32>>,
     /// How many pictures --interpolate makes, the first and the last included [default: 16]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=10_000), requires = "interpolate")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=10_000), requires = "interpolate", allow_negative_numbers = true)]
     frames: Option<u32>,
     /// Make what a sum of pictures comes to, beside its terms: "mean(3,7) - mean(1,4) + 0.5*2". Whole numbers are pictures, factors have a point; there are + - * / and parentheses
     #[arg(long, value_name = "SUM", allow_hyphen_values = true, conflicts_with_all = ["nearest", "grid"])]
@@ -52,7 +54,7 @@ struct Args {
     #[arg(long, value_name = "FILE")]
     save_latents: Option<PathBuf>,
     /// Pictures that a thread makes before it writes them, in multiples of 64; changes no byte of them
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65_536), allow_negative_numbers = true)]
     batch: u32,
     /// Also write one PNG of the first 64 pictures
     #[arg(long, value_name = "FILE")]
@@ -70,7 +72,78 @@ struct Args {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
+    foreign: Foreign,
+    #[command(flatten)]
     common: Common,
+}
+
+/// What the file of another program's generator does not tell.
+#[derive(clap::Args, Default)]
+#[command(next_help_heading = "Generators of other programs, whose files do not tell all")]
+struct Foreign {
+    /// The slope below zero of the hidden activations: 0 is ReLU, else LeakyReLU [default: 0]
+    #[arg(long, value_name = "S", value_parser = slope, allow_negative_numbers = true)]
+    slope: Option<f64>,
+    /// The activation after the last layer; a sigmoid's images are in 0 to 1 [default: tanh]
+    #[arg(long, visible_alias = "last-activation", value_name = "NAME", value_parser = last())]
+    last: Option<Last>,
+    /// The convolutions' strides: one number for all, or one for each from the first on
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = side, allow_negative_numbers = true)]
+    stride: Vec<usize>,
+    /// The convolutions' paddings
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = side, allow_negative_numbers = true)]
+    padding: Vec<usize>,
+    /// The transposed convolutions' output paddings; 0 of others
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = side, allow_negative_numbers = true)]
+    output_padding: Vec<usize>,
+    /// How many times nn.Upsample repeats the pixels (nearest) before each convolution; 1 where there is none
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = side, allow_negative_numbers = true)]
+    upsample: Vec<usize>,
+    /// What each batch-norm adds to the variance: one number for all, or one for each [default: 1e-5]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = eps, allow_negative_numbers = true)]
+    eps: Vec<f64>,
+    /// The order of the numbers that linear layers make of a color image [default: channels-first]
+    #[arg(long, value_name = "ORDER", value_parser = layout())]
+    layout: Option<Layout>,
+}
+
+impl Foreign {
+    fn told(self) -> Told {
+        let Foreign { slope, last, eps, stride, padding, output_padding, upsample, layout } = self;
+        Told { slope, last, eps, stride, padding, output_padding, upsample, layout }
+    }
+}
+
+/// A number of a range, of a flag that clap has no range for.
+fn in_range<T: std::str::FromStr>(text: &str, is: impl Fn(&T) -> bool, range: &str) -> Result<T, String> {
+    text.parse().ok().filter(is).ok_or_else(|| format!("{text} is not in {range}"))
+}
+
+fn side(text: &str) -> Result<usize, String> {
+    in_range(text, |n| *n <= 256, "0 to 256")
+}
+
+fn slope(text: &str) -> Result<f64, String> {
+    in_range(text, |s| (0.0..1.0).contains(s), "0 to 1, 1 not included")
+}
+
+fn eps(text: &str) -> Result<f64, String> {
+    in_range(text, |e| (0.0..=1000.0).contains(e), "0 to 1000")
+}
+
+fn last() -> impl TypedValueParser<Value = Last> {
+    PossibleValuesParser::new(["tanh", "sigmoid", "none"]).map(|name| match name.as_str() {
+        "tanh" => Last::Tanh,
+        "sigmoid" => Last::Sigmoid,
+        _ => Last::None,
+    })
+}
+
+fn layout() -> impl TypedValueParser<Value = Layout> {
+    PossibleValuesParser::new(["channels-first", "channels-last"]).map(|name| match name.as_str() {
+        "channels-first" => Layout::ChannelsFirst,
+        _ => Layout::ChannelsLast,
+    })
 }
 
 /// The most pictures that --nearest shows.
@@ -80,19 +153,30 @@ fn main() -> ExitCode {
     gantools::main(|args: &Args| &args.common, run)
 }
 
-fn run(args: Args) -> Result<Answer> {
+fn run(mut args: Args) -> Result<Answer> {
     let usage = "name a generator: sample G.safetensors (`train` makes one)";
+    let foreign = std::mem::take(&mut args.foreign).told();
     if let Some(file) = args.info {
-        let info = checkpoint::info(&operand(file.or(args.generator), usage)?)?;
+        let info = checkpoint::info(&operand(file.or(args.generator), usage)?, &foreign)?;
         return Ok(Answer { text: info.text, json: info.json });
     }
     let out = place(&args)?;
     let bar = Bar::new("sample", &args.common);
     let device = bar.device(args.device.as_deref())?;
-    let mut generator = checkpoint::generator(&operand(args.generator.clone(), usage)?, &device)?;
+    let path = operand(args.generator.clone(), usage)?;
+    let mut generator = checkpoint::generator(&path, &foreign, &device)?;
+    if let Some(outline) = generator.outline.as_ref().filter(|outline| !outline.taken.is_empty()) {
+        bar.say(&format!("{}: {}: {}", path.display(), outline.text(), outline.taken));
+    }
     generator.network = generator.network.with_precision(args.precision);
     make(&args, &out, &generator, &device, &bar)
 }
+
+/// Extensions of files that are not made; a folder may have any other point in its name.
+const MEDIA: [&str; 22] = [
+    "mp4", "m4v", "webm", "mkv", "mov", "avi", "mpg", "mpeg", "webp", "jpg", "jpeg", "jxl", "avif", "heic",
+    "bmp", "tif", "tiff", "svg", "pdf", "npz", "npy", "zip",
+];
 
 /// Where the pictures go; a file where they make one.
 fn place(args: &Args) -> Result<PathBuf> {
@@ -102,13 +186,34 @@ fn place(args: &Args) -> Result<PathBuf> {
         _ => "fakes/",
     };
     let out = args.out.clone().unwrap_or(default.into());
-    if (args.expr.is_some() || args.nearest.is_some()) && Form::of(&out) != Some(Form::Row) {
-        let what = format!("-o {}: --expr and --nearest make one picture: name a .png", out.display());
-        return Err(Usage(what).into());
+    let form = Form::of(&out);
+    let refuse = |what: String| Err(Usage(what).into());
+    if (args.expr.is_some() || args.nearest.is_some()) && form != Some(Form::Row) {
+        return refuse(format!("-o {}: --expr and --nearest make one picture: name a .png", out.display()));
     }
-    if args.grid.is_some() && args.interpolate.is_some() && Form::of(&out).is_some() {
-        let what = format!("--grid is for folders, and {} is one file", out.display());
-        return Err(Usage(what).into());
+    let one = args.expr.is_some() || args.nearest.is_some() || args.interpolate.is_some();
+    if form.is_some() && !one {
+        return refuse(format!(
+            "-o {}: pictures go into a folder (one file is made by --interpolate, --expr, --nearest and --grid)",
+            out.display()
+        ));
+    }
+    let extension = out.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+    let is_folder = out.as_os_str().as_encoded_bytes().ends_with(b"/");
+    if MEDIA.contains(&&*extension) && !is_folder {
+        let what = if one { ".png, .gif, .apng or a folder" } else { "a folder of .png files" };
+        return refuse(format!("-o {}: no .{extension} is made: {what}", out.display()));
+    }
+    if args.grid.is_some() && args.interpolate.is_some() && form.is_some() {
+        return refuse(format!("--grid is for folders, and {} is one file", out.display()));
+    }
+    for path in [Some(&out), args.grid.as_ref(), args.save_latents.as_ref()].into_iter().flatten() {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            let what =
+                if folder.exists() { "is a file, not a folder" } else { "no such folder: make it first" };
+            anyhow::bail!("{}: {what}", folder.display());
+        }
     }
     Ok(out)
 }
@@ -122,7 +227,7 @@ fn make(args: &Args, out: &Path, generator: &Generator, device: &Device, bar: &B
         Some(pictures) => Some(Walk::new(pictures, args.frames.unwrap_or(16) as usize)?),
         None => None,
     };
-    let latents = latents(args, walk.as_ref(), generator.model.latent_size())?;
+    let latents = latents(args, walk.as_ref(), generator.latent_size)?;
     let stop = stop_flag()?;
     bar.advise(args.precision, device);
     let job = Job {
@@ -150,6 +255,9 @@ fn make(args: &Args, out: &Path, generator: &Generator, device: &Device, bar: &B
     }
     answer["count"] = latents.count().into();
     answer["generator"] = generator.hash.as_str().into();
+    if let Some(outline) = &generator.outline {
+        answer["model"] = json!(outline);
+    }
     answer["grid"] = json!(args.grid);
     answer["saved_latents"] = json!(args.save_latents);
     Ok(Answer::path(out, answer))

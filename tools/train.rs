@@ -8,14 +8,15 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use gan::foreign::Told;
 use gan::layer::Precision;
 use gan::loss::GeneratorLoss;
 use gan::progress::Progress;
 use gan::recipe::{self, Length, Overrides, Recipe};
 use gan::shard::Shard;
 use gan::train::{Run, SAVE_EVERY, folder};
-use gan::{Error, checkpoint};
-use gantools::{Answer, Bar, Common, human, mapped, operand, out_path, precision, stop_flag};
+use gan::{Error, checkpoint, counted};
+use gantools::{Answer, Bar, Common, human, mapped, number, operand, out_path, precision, stop_flag, whole};
 use serde_json::json;
 
 /// Train a GAN on the pictures of a shard, and print the path of its generator.
@@ -35,55 +36,55 @@ struct Args {
     #[arg(long, value_name = "RUN", num_args = 0..=1, require_equals = true, conflicts_with_all = ["out", "list_recipes", "info", "dry_run"])]
     resume: Option<Option<PathBuf>>,
     /// Save every so many minutes within epochs, too [default: 10]
-    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "MINUTES", value_parser = whole::<u32>(1..=10_000))]
     save_every: Option<u32>,
     /// The run folder; new or empty [default: runs/SHARD, then runs/SHARD-2, …]
     #[arg(short, long, value_name = "RUN", value_parser = out_path())]
     out: Option<PathBuf>,
     /// Times through all pictures
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(recipe::EPOCHS))]
     epochs: Option<u64>,
     /// Steps, instead of whole epochs
-    #[arg(long, value_name = "N", conflicts_with = "epochs")]
+    #[arg(long, value_name = "N", conflicts_with = "epochs", value_parser = whole::<u64>(recipe::STEPS))]
     steps: Option<u64>,
     /// Pictures in a step
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(recipe::BATCHES))]
     batch: Option<usize>,
     /// The generator's learning rate
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = number(RATE))]
     lr_g: Option<f64>,
     /// The discriminator's learning rate
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = number(RATE))]
     lr_d: Option<f64>,
     /// Adam's decay of the first moment
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = number(DECAY))]
     beta1: Option<f64>,
     /// Adam's decay of the second moment
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = number(DECAY))]
     beta2: Option<f64>,
     /// Length of a latent vector
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(recipe::WIDTHS))]
     nz: Option<usize>,
     /// The generator's width
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(recipe::WIDTHS))]
     ngf: Option<usize>,
     /// The discriminator's width
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(recipe::WIDTHS))]
     ndf: Option<usize>,
     /// What the generator minimises: non-saturating, −log D(G(z)), or minimax, log(1 − D(G(z)))
     #[arg(long, value_name = "LOSS", value_parser = PossibleValuesParser::new(GeneratorLoss::NAMES).try_map(|name| name.parse::<GeneratorLoss>()))]
     loss: Option<GeneratorLoss>,
     /// Also keep the generator of these epochs, as G_epoch-0010.safetensors
-    #[arg(long, value_name = "EPOCH,…", value_delimiter = ',')]
+    #[arg(long, value_name = "EPOCH,…", value_delimiter = ',', value_parser = whole::<u64>(recipe::EPOCHS))]
     keep_at: Option<Vec<u64>>,
     /// Also show what the generator makes of the fixed noise every N steps, as samples/step-000055.png
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(recipe::SAMPLE_EVERY))]
     sample_every: Option<u64>,
     /// Score the generator every N epochs by the embedded SqueezeNet, into scores.jsonl, and keep the best as G_best.safetensors
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(recipe::FID_EVERY))]
     fid_every: Option<u64>,
     /// Decides the weights, the noise and the order of the pictures
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(recipe::SEEDS))]
     seed: Option<u64>,
     /// What to compute in: f32, or bf16: faster where the processor multiplies it
     #[arg(long, value_name = "TYPE", value_parser = precision())]
@@ -107,6 +108,10 @@ struct Args {
     common: Common,
 }
 
+/// Which learning rates there are.
+const RATE: &str = "above 0 and at most 1";
+/// Which decays of Adam's moments there are.
+const DECAY: &str = "of at least 0 and below 1";
 /// What is said when Ctrl-C came before there was anything to save.
 const STOPPED: &str = "stopped before the first step; nothing was changed";
 
@@ -119,7 +124,7 @@ fn run(args: Args) -> Result<Answer> {
         return Ok(list_recipes());
     }
     if let Some(file) = &args.info {
-        let info = checkpoint::info(file)?;
+        let info = checkpoint::info(file, &Told::default())?;
         return Ok(Answer { text: info.text, json: info.json });
     }
     if let Some(folder) = &args.resume {
@@ -138,7 +143,7 @@ fn run(args: Args) -> Result<Answer> {
     let out = args.out.as_deref();
     folder::check(out, args.force)?;
     bar.advise(recipe.schedule.precision, &device);
-    bar.say(&plan(&recipe, &shard, &run));
+    plan(&recipe, &shard, &run, "", &bar);
     let folder = folder::create(out, shard.path(), args.force)?;
     train(&args, run, &folder, stop, &bar)
 }
@@ -178,7 +183,7 @@ fn resume(args: &Args, folder: Option<PathBuf>) -> Result<Answer> {
     let run = Run::new(&recipe, &shard, &device)?.resumed(&state).map_err(about)?;
     let stop = stop_flag()?;
     bar.advise(recipe.schedule.precision, &device);
-    bar.say(&format!("{}, from step {}", plan(&recipe, &shard, &run), meta.step + 1));
+    plan(&recipe, &shard, &run, &format!(", from step {}", meta.step + 1), &bar);
     train(args, run, &folder, stop, &bar)
 }
 
@@ -227,7 +232,7 @@ fn dry_run(args: &Args, recipe: &Recipe) -> Result<Answer> {
         let run = Run::new(recipe, &shard, &device)?;
         let estimate = run.estimate()?;
         let (time, speed) = (human(estimate.duration), estimate.images_per_second);
-        bar.say(&format!("{}, about {time} at {speed:.0} img/s", plan(recipe, &shard, &run)));
+        plan(recipe, &shard, &run, &format!(", about {time} at {speed:.0} img/s"), &bar);
         answer.json["steps"] = estimate.steps.into();
         answer.json["seconds"] = estimate.duration.as_secs_f64().into();
         answer.json["images_per_second"] = estimate.images_per_second.into();
@@ -235,14 +240,20 @@ fn dry_run(args: &Args, recipe: &Recipe) -> Result<Answer> {
     Ok(answer)
 }
 
-/// What a run will do, in one line.
-fn plan(recipe: &Recipe, shard: &Shard, run: &Run) -> String {
-    let steps = format!("{} of {}", Length::Steps(run.steps()), recipe.schedule.batch);
+/// Says in one line what a run will do, and warns where the pictures do not fill a batch.
+fn plan(recipe: &Recipe, shard: &Shard, run: &Run, more: &str, bar: &Bar) {
+    let (n, batch) = (shard.len(), recipe.schedule.batch);
+    let steps = format!("{} of {}", Length::Steps(run.steps()), batch.min(n));
     let length = match recipe.schedule.length {
         epochs @ Length::Epochs(_) => format!("{epochs}: {steps}"),
         Length::Steps(_) => steps,
     };
-    format!("{} on {} ({} pictures), {length}", recipe.name, shard.path().display(), shard.len())
+    let pictures = counted(n as u64, "picture");
+    bar.say(&format!("{} on {} ({pictures}), {length}{more}", recipe.name, shard.path().display()));
+    if n < batch {
+        let are = if n == 1 { "is" } else { "are" };
+        bar.warn(&format!("{pictures} {are} fewer than a batch of {batch}: each step has {n}"));
+    }
 }
 
 fn train(args: &Args, run: Run, folder: &Path, stop: &AtomicBool, bar: &Bar) -> Result<Answer> {

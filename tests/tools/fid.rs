@@ -1,6 +1,7 @@
 //! `fid`, the built binary, end to end.
 
 use std::fs;
+use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::OnceLock;
@@ -54,14 +55,16 @@ fn the_number_is_pytorch_fids() {
     let line = format!("fid {} {} --weights {}", b.display(), a.display(), weights());
     let done = place.run(&line);
     assert_eq!(done.line(), "1.019689");
-    for row in ["stats_b_64.npz", "120 pictures", "inception 64", "not the published file"] {
+    for row in
+        ["stats_b_64.npz", "120 pictures", "inception 64", "not the published file", "nothing in it proves"]
+    {
         assert!(done.stderr.contains(row), "{}", done.stderr);
     }
     let json = place.run(&format!("{line} --json -q --batch-size 7 --threads 1")).json();
     assert!((json["fid"].as_f64().unwrap() / 1.0196893278 - 1.0).abs() < 1e-6, "{json}");
     assert_eq!((json["n"][1].as_u64(), json["dims"].as_u64()), (Some(120), Some(64)));
     assert_eq!((json["features"].as_str(), json["precision"].as_str()), (Some("inception"), Some("f32")));
-    assert_eq!(json["weights"].as_str().unwrap().len(), 64);
+    assert_eq!((json["weights"].as_str().unwrap().len(), &json["proved"]), (64, &false.into()));
 }
 
 #[test]
@@ -170,26 +173,34 @@ fn statistics_in_parts_add_up() {
 #[test]
 fn more_numbers_come_from_the_same_features() {
     let place = place();
-    let line = "fid real faces-32.safetensors --features squeezenet -q --metrics";
+    let line = "fid real faces-32.safetensors --features squeezenet -q --kid-subset-size 30 --metrics";
     let all = place.run(&format!("{line} fid,kid,prdc"));
     let words: Vec<&str> = all.line().split(' ').collect();
     assert_eq!(words[0], "FD-SqueezeNet");
-    assert_eq!(format!("FD-SqueezeNet {}", words[1]), place.run(&format!("{line} fid")).line());
+    let plain = "fid real faces-32.safetensors --features squeezenet -q";
+    assert_eq!(format!("FD-SqueezeNet {}", words[1]), place.run(plain).line());
     let json = place.run(&format!("{line} prdc,kid --json")).json();
     assert!(json["fd_squeezenet"].is_null() && json["kid"].is_null(), "a KID is of Inception's features");
     let kid = json["kd_squeezenet"]["mean"].as_f64().unwrap();
     assert_eq!(
-        format!("KD-SqueezeNet {kid:.6} ± {:.6}", json["kd_squeezenet"]["std"].as_f64().unwrap()),
+        format!("KD-SqueezeNet-subset-30 {kid:.6} ± {:.6}", json["kd_squeezenet"]["std"].as_f64().unwrap()),
         words[2..6].join(" ")
     );
+    assert_eq!(
+        (&json["kd_squeezenet"]["subset"], &json["kd_squeezenet"]["subsets"]),
+        (&30.into(), &100.into())
+    );
+    assert_eq!(json["proved"], true);
     assert_eq!((json["prdc"][0]["k"].as_u64(), json["prdc"][1]["k"].as_u64()), (Some(3), Some(5)));
     // Drawn faces are nowhere near photographs, and pictures are where they are themselves.
     assert!(kid > 1.0 && json["prdc"][1]["precision"].as_f64().unwrap() < 0.5, "{json}");
     let same = place.run("fid real real --features squeezenet -q --metrics prdc --json").json();
     assert_eq!(same["prdc"][0]["coverage"], 1.0);
     place.run("fid --features squeezenet --save-stats real real.npz -q").line();
-    let refused = place.run("fid real.npz faces-32.safetensors --metrics kid");
-    assert!(refused.failure(1).starts_with("real.npz: statistics have no single pictures in them"));
+    for line in ["real.npz faces-32.safetensors --metrics kid", "real real.npz --metrics prdc"] {
+        let refused = place.run(&format!("fid {line}"));
+        assert!(refused.failure(1).starts_with("real.npz: statistics have no single pictures in them"));
+    }
     let twice = place.run(&format!("{line} kid,kid"));
     assert_eq!(twice.code, Some(2), "{}", twice.stderr);
 }
@@ -321,11 +332,21 @@ fn sides_that_do_not_match_are_one_line() {
         let done = place.run(line);
         assert!(done.failure(1).contains(what), "{line}: {}", done.stderr);
     };
-    fails("fid s.npz i.npz", "i.npz: statistics of inception 64, but s.npz is of squeezenet 512");
-    fails("fid s.npz real --features inception", "s.npz: statistics of squeezenet 512");
-    fails("fid i.npz real --dims 2048", "i.npz: statistics of inception 64");
+    fails(
+        "fid s.npz i.npz",
+        "i.npz: statistics of 64 features of an unknown network, but s.npz is of squeezenet 512",
+    );
+    fails(
+        "fid s.npz real --features inception",
+        "s.npz: statistics of squeezenet 512, but --features asks for inception",
+    );
+    fails(
+        "fid i.npz real --dims 2048",
+        "i.npz: statistics of 64 features of an unknown network, but --dims asks for 2048",
+    );
     fails("fid real real --features squeezenet --dims 64", "--dims 64: squeezenet has 512 features");
     fails("fid real real --dims 512", "--dims 512: inception has 64, 192, 768, 2048 features");
+    fails("fid real real --dims 100", "--dims 100: inception has 64, 192, 768, 2048 features");
     fails(
         "fid real real --features squeezenet --weights w.pth",
         "--weights w.pth: SqueezeNet's weights are built in",
@@ -333,9 +354,12 @@ fn sides_that_do_not_match_are_one_line() {
     fails("fid real real --weights w.pth", "w.pth: no such file of weights");
     fails("fid i.npz real --weights s.npz", "s.npz: a zip, but not one of torch.save");
     fails("fid i.npz real --weights faces-32.safetensors", "no tensor `Conv2d_1a_3x3.conv.weight`");
-    fails("fid nowhere real", "nowhere: ");
+    fails("fid nowhere real", "nowhere: No such file or folder");
     fails("fid --save-stats s.npz t.npz", "s.npz: statistics already");
-    fails("fid --save-stats real no/t.npz --features squeezenet", "no/t.npz: ");
+    fails(
+        "fid --save-stats real no/t.npz --features squeezenet",
+        "no: no such folder: make it first (mkdir -p no)",
+    );
     place.write("empty.npz", "");
     fails("fid empty.npz real", "empty.npz: not an .npz file");
     fs::create_dir(place.path("none")).unwrap();
@@ -345,7 +369,7 @@ fn sides_that_do_not_match_are_one_line() {
     copy(&golden("a"), &place.path("one"), 0..1);
     fails("fid s.npz one", "one: a covariance needs at least two pictures");
     if cfg!(not(feature = "cuda")) {
-        fails("fid s.npz one --device cuda", "--device cuda: this build has no CUDA");
+        fails("fid s.npz real --device cuda", "--device cuda: this build has no CUDA");
     }
     assert_eq!(
         place.names("."),
@@ -377,7 +401,7 @@ fn wrong_usage_is_exit_2() {
         "fid",
         "fid --save-stats real",
         "fid --save-stats real out",
-        "fid real real --dims 100",
+        "fid real real --dims 0",
         "fid real real --features vgg",
         "fid real real --batch-size 0",
         "fid a b c",
@@ -439,4 +463,199 @@ fn bf16_goes_through_the_chain_and_says_so() {
     let mixed = place.run("fid full.npz half --features squeezenet");
     assert!(mixed.stderr.contains("in bf16"), "{}", mixed.stderr);
     assert!(mixed.line().starts_with("FD-SqueezeNet-bf16 "));
+}
+
+/// An `.npz` as numpy's `savez` makes it, of arrays of f64: name, shape, values.
+fn npz(arrays: &[(&str, &str, &[f64])]) -> Vec<u8> {
+    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, shape, values) in arrays {
+        let header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}\n");
+        zip.start_file(format!("{name}.npy"), zip::write::SimpleFileOptions::default()).unwrap();
+        zip.write_all(b"\x93NUMPY\x01\x00").unwrap();
+        zip.write_all(&(header.len() as u16).to_le_bytes()).unwrap();
+        zip.write_all(header.as_bytes()).unwrap();
+        values.iter().for_each(|value| zip.write_all(&value.to_le_bytes()).unwrap());
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+/// Statistics of `d` independent features, in arrays of these names.
+fn independent(names: [&str; 2], d: usize, mean: f64, variance: impl Fn(usize) -> f64) -> Vec<u8> {
+    let mut sigma = vec![0.0; d * d];
+    (0..d).for_each(|i| sigma[i * d + i] = variance(i));
+    let shapes = [format!("({d},)"), format!("({d}, {d})")];
+    npz(&[(names[0], &shapes[0], &vec![mean; d]), (names[1], &shapes[1], &sigma)])
+}
+
+/// Of independent features the distance is Σ (μ1−μ2)² + (σ1−σ2)², whatever made them.
+#[test]
+fn statistics_of_other_programs_are_compared_and_called_what_they_are() {
+    let place = Place::new();
+    for (d, label) in [
+        (1, "FD-1 "),
+        (3, "FD-3 "),
+        (64, "FD-64 "),
+        (512, "FD-512 "),
+        (768, "FD-768 "),
+        (1000, "FD-1000 "),
+        (2048, ""),
+    ] {
+        place.write("a.npz", independent(["mu", "sigma"], d, 0.25, |i| (i % 4) as f64));
+        // Under other names, and no `.npz` by its own.
+        place.write("b", independent(["mean", "cov"], d, -0.25, |i| if i % 4 == 3 { 12.0 } else { 4.0 }));
+        let deviation = |i: usize| ((i % 4) as f64).sqrt() - if i % 4 == 3 { 12f64.sqrt() } else { 2.0 };
+        let wanted = d as f64 * 0.25 + (0..d).map(|i| deviation(i).powi(2)).sum::<f64>();
+        let done = place.run("fid a.npz b");
+        let number: f64 = done.line().strip_prefix(label).expect(label).parse().unwrap();
+        assert!((number / wanted - 1.0).abs() < 1e-6, "{d}: {number} {wanted}");
+        let warned = format!(
+            "fid: warning: a.npz and b: nothing in them proves of which network, weights and resizing their {d} features are"
+        );
+        assert_eq!(done.stderr.matches(&warned).count(), 1, "{}", done.stderr);
+        assert_eq!(done.stderr.contains("only if they are pytorch-fid's"), d == 2048, "{}", done.stderr);
+        let json = place.run("fid a.npz b --json -q").json();
+        let key = if d == 2048 { "fid" } else { "fd" };
+        assert!((json[key].as_f64().unwrap() / wanted - 1.0).abs() < 1e-12, "{json}");
+        assert_eq!((&json["proved"], &json["dims"]), (&false.into(), &d.into()));
+        assert_eq!(json["features"], if d == 2048 { "inception".into() } else { serde_json::Value::Null });
+        assert!(place.run(&format!("fid a.npz b -q --dims {d}")).line().starts_with(label));
+        let refused = place.run(&format!("fid a.npz b --dims {}", d + 1));
+        assert!(refused.failure(1).contains("but --dims asks for"), "{}", refused.stderr);
+    }
+}
+
+/// No features but those of our own files are SqueezeNet's.
+#[test]
+fn statistics_of_another_network_are_not_taken_for_squeezenets() {
+    let place = place();
+    place.write("clip.npz", independent(["mu", "sigma"], 512, 0.0, |_| 1.0));
+    place.write("vit.npz", independent(["mu", "sigma"], 1024, 0.0, |_| 1.0));
+    place.run("fid --save-stats real ours.npz --features squeezenet -q").line();
+    for (line, wanted) in [
+        ("clip.npz real", "clip.npz: of another program's network: its 512 features are not SqueezeNet's"),
+        ("real clip.npz --force", "clip.npz: of another program's network"),
+        ("real clip.npz --features squeezenet", "clip.npz: of another program's network"),
+        (
+            "ours.npz clip.npz",
+            "its 512 features are not SqueezeNet's, as those of ours.npz are (--force compares them)",
+        ),
+        (
+            "vit.npz real",
+            "vit.npz: of another program's network: Inception has 64, 192, 768 or 2048 features, not 1024",
+        ),
+        (
+            "vit.npz clip.npz",
+            "clip.npz: statistics of 512 features of an unknown network, but vit.npz is of 1024",
+        ),
+    ] {
+        let done = place.run(&format!("fid {line}"));
+        assert!(done.failure(1).contains(wanted), "{line}: {}", done.stderr);
+    }
+    let forced = place.run("fid ours.npz clip.npz --force");
+    assert!(
+        forced.line().starts_with("FD-512 ")
+            && forced.stderr.contains("warning: clip.npz: nothing in it proves")
+    );
+    assert_eq!(place.run("fid ours.npz clip.npz --force -q --json").json()["proved"], false);
+    let own = place.run("fid ours.npz real");
+    assert!(own.line().starts_with("FD-SqueezeNet ") && !own.stderr.contains("proves"), "{}", own.stderr);
+    place.write("s.pkl", b"\x80\x04}(mu sigma");
+    let pickle = place.run("fid s.pkl real");
+    assert!(
+        pickle.failure(1).starts_with("s.pkl: statistics in a pickle, which is not read"),
+        "{}",
+        pickle.stderr
+    );
+}
+
+/// Refused before a picture is looked at: these would not be read.
+#[test]
+fn fewer_pictures_than_a_metric_needs_are_refused_before_the_work() {
+    let place = Place::new();
+    for (name, n) in [("none", 0), ("one", 1), ("five", 5), ("six", 6), ("many", 1000)] {
+        fs::create_dir(place.path(name)).unwrap();
+        (0..n).for_each(|i| place.write(&format!("{name}/{i:04}.png"), "no picture"));
+    }
+    let line = |line: &str| {
+        let done = place.run(&format!("fid --features squeezenet {line}"));
+        done.failure(1).to_string()
+    };
+    for (args, wanted) in [
+        ("none many", "none: no pictures in it"),
+        ("many one", "one: a covariance needs at least two pictures"),
+        ("one many --metrics kid", "one: a covariance needs at least two pictures"),
+        ("--save-stats one s.npz", "one: a covariance needs at least two pictures"),
+        ("--save-stats five s.npz --part 1/5", "five: a covariance needs at least two pictures"),
+        ("many five --metrics prdc", "five: 5 pictures have no 5 neighbours each"),
+        ("five many --metrics fid,prdc", "five: 5 pictures have no 5 neighbours each"),
+        (
+            "many six --metrics kid",
+            "six: 6 pictures are fewer than a subset of KID has, 1000: take more, or name --kid-subset-size 2 to 6",
+        ),
+        (
+            "six five --metrics kid --kid-subset-size 6",
+            "five: 5 pictures are fewer than a subset of KID has, 6",
+        ),
+        ("five six --metrics kid --dry-run", "five: 5 pictures are fewer"),
+    ] {
+        assert!(line(args).starts_with(wanted), "{args}: {}", line(args));
+    }
+    // Enough: now they are read.
+    for args in
+        ["six six --metrics prdc", "many many --metrics kid", "five six --metrics kid --kid-subset-size 5"]
+    {
+        assert!(line(args).contains("0000.png: not a picture"), "{args}: {}", line(args));
+    }
+    for usage in
+        ["--kid-subset-size 6", "--metrics kid --kid-subset-size 1", "--metrics prdc --kid-subset-size 6"]
+    {
+        let done = place.run(&format!("fid six six {usage}"));
+        assert!(done.failure(2).starts_with("--kid-subset-size"), "{}", done.stderr);
+    }
+}
+
+/// Where a result goes is looked at before there is any.
+#[test]
+fn a_place_that_cannot_be_written_to_is_said_first() {
+    let place = place();
+    place.write("file", "x");
+    fs::create_dir(place.path("folder.npz")).unwrap();
+    // No pictures and no weights are looked at before.
+    for (line, wanted) in [
+        ("--save-stats nowhere no/s.npz", "no: no such folder: make it first (mkdir -p no)"),
+        ("--save-stats nowhere no/such/s.npz", "no/such: no such folder: make it first (mkdir -p no/such)"),
+        ("--save-stats nowhere file/s.npz", "file/s.npz: file is not a folder"),
+        ("--save-stats nowhere folder.npz", "folder.npz: is a folder: name a file"),
+        ("--merge no/s.npz a.npz b.npz", "no: no such folder: make it first (mkdir -p no)"),
+        ("--convert-weights nowhere no/w.safetensors", "no: no such folder: make it first (mkdir -p no)"),
+        ("--convert-weights nowhere file/in/w.safetensors", "file/in/w.safetensors: file is not a folder"),
+        ("nowhere real", "nowhere: No such file or folder: check the name"),
+        ("no/such real", "no/such: No such file or folder: there is no folder no"),
+        ("file/in real", "file/in: file is not a folder"),
+        ("real real --weights folder.npz", "folder.npz"),
+    ] {
+        let done = place.run(&format!("fid {line}"));
+        let line = done.failure(1);
+        assert!(line.starts_with(wanted) && !line.contains("os error") && !line.contains(".part"), "{line}");
+    }
+}
+
+/// Each says its flag and the range.
+#[test]
+fn numbers_out_of_range_name_their_flag() {
+    let place = Place::new();
+    for (flag, value, wanted) in [
+        ("--batch-size", "0", "--batch-size 0: not a whole number from 1 to 4096"),
+        ("--batch-size", "-1", "--batch-size -1: not a whole number from 1 to 4096"),
+        ("--batch-size", "1e3", "--batch-size 1e3: not a whole number from 1 to 4096"),
+        ("--dims", "-64", "--dims -64: not a whole number from 1 to 16384"),
+        ("--kid-subset-size", "1", "--kid-subset-size 1: not a whole number from 2 to 1000000"),
+        ("--threads", "0", "--threads 0: not a whole number from 1 to 1024"),
+        ("--threads", "-inf", "--threads -inf: not a whole number from 1 to 1024"),
+        ("--threads", "", "--threads \"\": not a whole number from 1 to 1024"),
+        ("--part", "0/3", "--part 0/3: name a part as K/N, such as 3/16, K being 1 to N"),
+    ] {
+        let done: Done = place.command("fid a b").args([flag, value]).output().unwrap().into();
+        assert_eq!(done.failure(2), wanted);
+    }
 }

@@ -7,6 +7,7 @@ mod common;
 #[cfg(target_os = "linux")]
 mod faults;
 mod fid;
+mod foreign;
 #[cfg(target_os = "linux")]
 mod hostile;
 mod house;

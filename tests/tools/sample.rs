@@ -147,7 +147,7 @@ fn pytorchs_generator_is_understood() {
     for line in ["sample --info theirs.safetensors", "sample theirs.safetensors --info"] {
         let info = place.run(line);
         assert_eq!(info.code, Some(0), "{}", info.stderr);
-        assert!(info.stdout.contains("DCGAN 64×64×3, nz 6, ngf 4"), "{}", info.stdout);
+        assert!(info.stdout.contains("DCGAN 64×64×3, nz 6, hidden [32, 16, 8, 4]"), "{}", info.stdout);
     }
 }
 
@@ -161,24 +161,58 @@ fn errors_are_one_line_that_names_the_file_or_flag() {
     for (flags, wanted) in [
         ("none.safetensors", "none.safetensors: No such file"),
         ("cut.safetensors", "cut.safetensors: is cut short"),
-        ("foreign.safetensors", "foreign.safetensors: is not a safetensors file"),
+        ("foreign.safetensors", "foreign.safetensors: a damaged zip; fetch it again"),
+        ("file", "file: is neither a safetensors file nor what torch.save writes"),
+        (
+            "G.safetensors --slope 0.2",
+            "G.safetensors: --slope: is for other programs' generators; this one is ours",
+        ),
         ("runs", "runs: is a folder"),
         ("faces-32.safetensors", "faces-32.safetensors: is a shard of pictures, not weights"),
         ("runs/faces-32/D.safetensors", "D.safetensors: is a discriminator, not a generator"),
         ("runs/faces-32/state.safetensors", "state.safetensors: is a run's state, not a generator"),
         ("G.safetensors -o file", "file: is a file; name a folder"),
         ("G.safetensors -o .", ".: is the folder that you are in"),
-        ("G.safetensors -o none/fakes", "none/fakes: No such file"),
-        ("G.safetensors --grid none/grid.png", "none/grid.png: No such file"),
+        ("G.safetensors -o none/fakes", "none: no such folder: make it first"),
+        ("G.safetensors -o file/fakes", "file: is a file, not a folder"),
+        ("G.safetensors --grid none/grid.png", "none: no such folder: make it first"),
+        ("nothing.safetensors --save-latents none/z", "none: no such folder: make it first"),
         ("", "stdin is empty"),
     ] {
         let done = place.run(&format!("sample {flags} -n 2"));
         assert!(done.failure(1).contains(wanted), "{flags}: {}", done.stderr);
     }
-    for usage in ["-n 0", "--batch 0", "--no-such-flag", "a b"] {
+    for (usage, wanted) in [
+        ("-n 0", "0 is not in 1..=1000000"),
+        ("-n -1", "'-1' for '--count <N>'"),
+        ("--batch 0", "0 is not in 1..=65536"),
+        ("--seed -1", "invalid value '-1' for '--seed <N>': -1 is not in 0 to 18446744073709551615"),
+        ("--seed 1e3", "invalid value '1e3' for '--seed <N>'"),
+        ("--slope -1", "'--slope <S>': -1 is not in 0 to 1"),
+        ("--eps -1", "'--eps <LIST>': -1 is not in 0 to 1000"),
+        ("--padding 0,-1", "'--padding <LIST>': -1 is not in 0 to 256"),
+        ("--last relu", "possible values: tanh, sigmoid, none"),
+        ("--no-such-flag", "unexpected argument"),
+        ("a b", "unexpected argument"),
+        (
+            "G.safetensors -n 2 -o x.png",
+            "-o x.png: pictures go into a folder (one file is made by --interpolate",
+        ),
+        ("G.safetensors -o x.MP4", "-o x.MP4: no .mp4 is made: a folder of .png files"),
+        (
+            "G.safetensors --interpolate 1,2 -o walk.mp4",
+            "-o walk.mp4: no .mp4 is made: .png, .gif, .apng or a folder",
+        ),
+        ("G.safetensors --interpolate 1,2 -o x.webp", "no .webp is made"),
+        ("G.safetensors --interpolate 1,2 -o x.jpg", "no .jpg is made"),
+    ] {
         let done = place.run(&format!("sample {usage}"));
-        assert_eq!((done.code, &*done.stdout), (Some(2), ""), "{usage}");
+        assert_eq!((done.code, &*done.stdout), (Some(2), ""), "{usage}: {}", done.stderr);
+        assert!(done.stderr.contains(wanted), "{usage}: {}", done.stderr);
     }
+    // Any other point is a folder's.
+    assert_eq!(place.run("sample G.safetensors -n 1 -o run.v2 -q").line(), "run.v2");
+    fs::remove_dir_all(place.path("run.v2")).unwrap();
     assert!(!place.path("fakes").exists());
     assert!(!place.names(".").iter().any(|n| n.starts_with('.')), "no temporary folder is left");
 }
@@ -350,14 +384,14 @@ fn modes_that_do_not_go_together_are_refused() {
         ("--latents nan.safetensors", "nan.safetensors: `latents` holds a NaN or an infinity"),
         ("--save-latents G.safetensors", "G.safetensors: is there and is no file of latents"),
         ("--save-latents fakes/z", "fakes/z: --save-latents may not be inside fakes/"),
-        ("--save-latents none/z -o x.png --expr 1", "none/z: No such file"),
+        ("--save-latents none/z -o x.png --expr 1", "none: no such folder: make it first"),
         ("--nearest none", "none: No such file"),
         ("--nearest cut.safetensors", "cut.safetensors: cut short"),
         ("--nearest G.safetensors", "G.safetensors: no tensor `images` in it, so not a shard"),
         ("--nearest faces-64.safetensors", "has pictures of 64×64×3, but the generator makes 32×32×3"),
         ("--nearest gray.safetensors", "has pictures of 32×32×1, but the generator makes 32×32×3"),
         ("--nearest faces-32.safetensors -n 4097", "--nearest shows 4096 pictures at most, not 4097"),
-        ("--interpolate 1,2 -o none/x.gif", "none/x.gif: No such file"),
+        ("--interpolate 1,2 -o none/x.gif", "none: no such folder: make it first"),
     ] {
         let done = place.run(&format!("sample {generator} -q {flags}"));
         assert!(done.failure(1).contains(wanted), "{flags}: {}", done.stderr);
@@ -376,7 +410,7 @@ fn modes_that_do_not_go_together_are_refused() {
         ("--interpolate 1,2 --expr 1", "cannot be used with"),
         ("--interpolate 1,2 --nearest faces-32.safetensors", "cannot be used with"),
         ("--interpolate 1,2 -n 3", "cannot be used with"),
-        ("--interpolate 1,x", "invalid value 'x'"),
+        ("--interpolate 1,x", "--interpolate x: not a whole number"),
         ("--frames 3", "--interpolate"),
         ("--expr 1 --nearest faces-32.safetensors", "cannot be used with"),
         ("--expr 1 -n 3", "cannot be used with"),

@@ -30,7 +30,7 @@ pub fn write(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -
         filled(&mut temporary, fill)?;
         finish(temporary, path)
     };
-    write().map_err(Error::io(path))
+    write().map_err(failed(path))
 }
 
 /// [`write`] of a file whose last change is to have been at `time`.
@@ -48,7 +48,35 @@ pub fn write_dated(
         temporary.as_file().set_modified(time)?;
         finish(temporary, path)
     };
-    write().map_err(Error::io(path))
+    write().map_err(failed(path))
+}
+
+/// Checks that a file can be made at `path`, before long work is done for it.
+///
+/// # Errors
+/// A folder has the name; its folder is not there or not writable.
+pub fn check_place(path: &Path) -> Result<()> {
+    match path.is_dir() {
+        true => Err(Error::file(path, "is a folder: name a file")),
+        false => tempfile::tempfile_in(folder_of(path)).map(drop).map_err(failed(path)),
+    }
+}
+
+/// What kept `path` from being made, in words of the names that the user gave.
+pub fn failed(path: &Path) -> impl FnOnce(io::Error) -> Error {
+    move |e| {
+        let (folder, e) = (folder_of(path), plain(e));
+        match e.kind() {
+            io::ErrorKind::NotFound if !folder.exists() => {
+                let what = format!("no such folder: make it first (mkdir -p {})", folder.display());
+                Error::file(folder, what)
+            }
+            io::ErrorKind::PermissionDenied if !path.exists() => {
+                Error::file(path, format!("your user may not write to its folder, {}", folder.display()))
+            }
+            _ => Error::io(path)(e),
+        }
+    }
 }
 
 fn filled(
@@ -60,11 +88,12 @@ fn filled(
     out.flush()
 }
 
-/// A temporary file beside `path`, with the permissions of any new file; dropped, it is removed.
+/// A temporary file beside `path`, with the permissions of any new file; dropped, it is removed. Its errors, and those of what is
+/// written to it, name the file itself: see [`failed`].
 pub fn begin(path: &Path) -> io::Result<NamedTempFile> {
     sweep(path);
     loop {
-        let temporary = builder(&prefix(path), 0o666).tempfile_in(folder_of(path)).map_err(plain)?;
+        let temporary = builder(&prefix(path), 0o666).tempfile_in(folder_of(path))?;
         if is_claimed(temporary.as_file(), temporary.path())? {
             return Ok(temporary);
         }
@@ -72,11 +101,11 @@ pub fn begin(path: &Path) -> io::Result<NamedTempFile> {
 }
 
 /// A temporary folder beside `path`, with the permissions of any new folder, and its lock, to be kept as long; dropped, it is
-/// removed.
+/// removed. Its errors: see [`failed`].
 pub fn begin_folder(path: &Path) -> io::Result<(TempDir, File)> {
     sweep(path);
     loop {
-        let temporary = builder(&prefix(path), 0o777).tempdir_in(folder_of(path)).map_err(plain)?;
+        let temporary = builder(&prefix(path), 0o777).tempdir_in(folder_of(path))?;
         let lock = File::open(temporary.path())?;
         if is_claimed(&lock, temporary.path())? {
             return Ok((temporary, lock));
@@ -93,10 +122,12 @@ fn builder(prefix: &str, mode: u32) -> Builder<'_, 'static> {
     builder
 }
 
-/// An error of `tempfile` without the name that nobody gave.
+/// An error of `tempfile` without the name that nobody gave: its line ends with ` at path "…"`.
 fn plain(e: io::Error) -> io::Error {
-    let cause = e.get_ref().and_then(|e| e.source()).and_then(|e| e.downcast_ref::<io::Error>());
-    cause.and_then(io::Error::raw_os_error).map_or(e, io::Error::from_raw_os_error)
+    match e.to_string().split_once(" at path \"") {
+        Some((cause, _)) if e.raw_os_error().is_none() => io::Error::new(e.kind(), cause),
+        _ => e,
+    }
 }
 
 /// Locks what was just made at `path`. Before that somebody may have taken it for what a killed one left: `false`.
@@ -171,6 +202,47 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         write(&path, |out| out.write_all(b"new")).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"new");
+    }
+
+    /// Whatever fails, the line has the name that was asked for, and not that of what was in the making.
+    #[test]
+    fn errors_name_the_final_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("file"), b"x").unwrap();
+        fs::create_dir(path("made")).unwrap();
+        let shown = folder.path().display();
+        for (name, wanted) in [
+            (
+                "no/such/x",
+                format!("{shown}/no/such: no such folder: make it first (mkdir -p {shown}/no/such)"),
+            ),
+            ("file/in/x", format!("{shown}/file/in/x: {shown}/file is not a folder")),
+            ("made", format!("{shown}/made: is a folder: name a file")),
+        ] {
+            let (checked, written) = (check_place(&path(name)), write(&path(name), |_| Ok(())));
+            let begun = begin(&path(name)).map_err(failed(&path(name))).map(drop);
+            let folder = begin_folder(&path(name)).map_err(failed(&path(name))).map(drop);
+            for line in [checked, written] {
+                assert_eq!(line.unwrap_err().to_string(), wanted);
+            }
+            // Where a folder is, these find that out when they take its place.
+            for line in [begun, folder].into_iter().filter(|_| name != "made") {
+                assert_eq!(line.unwrap_err().to_string(), wanted);
+            }
+        }
+        let long = path(&"x".repeat(300));
+        let line = write(&long, |_| Ok(())).unwrap_err().to_string();
+        assert!(
+            line.ends_with("xxx: the name is longer than the file system has it: name it shorter"),
+            "{line}"
+        );
+        assert!(check_place(&path("new")).is_ok() && check_place(&path("file")).is_ok());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        // A full disk, as tempfile says it.
+        let full = io::Error::from_raw_os_error(libc::ENOSPC);
+        let full = io::Error::new(full.kind(), format!("{full} at path \"/x/.a.b.part\""));
+        assert_eq!(failed(Path::new("a"))(full).to_string(), "a: No space left on device (os error 28)");
     }
 
     #[test]

@@ -52,15 +52,24 @@ pub fn printable(line: &str) -> Cow<'_, str> {
     }
 }
 
+/// A number of things, in words: `1 picture`, `2 pictures`.
+pub fn counted(n: u64, thing: &str) -> String {
+    format!("{n} {thing}{}", if n == 1 { "" } else { "s" })
+}
+
 /// candle's errors append a backtrace on further lines.
 fn first_line(e: &candle_core::Error) -> String {
     e.to_string().lines().map(str::trim_end).find(|line| !line.is_empty()).unwrap_or("failed").to_string()
 }
 
 impl Error {
-    /// An [`Error::Io`] about `path`; made for `map_err(Error::io(path))`.
+    /// An error of the operating system about `path`: in plain words where what is wrong can be seen, else an [`Error::Io`];
+    /// made for `map_err(Error::io(path))`.
     pub fn io(path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Error {
-        move |reason| Error::Io { path: path.as_ref().to_path_buf(), reason }
+        move |reason| match in_words(path.as_ref(), reason.kind()) {
+            Some(what) => Error::file(path, what),
+            None => Error::Io { path: path.as_ref().to_path_buf(), reason },
+        }
     }
 
     /// An [`Error::Invalid`] whose value's name is completed by `prefix`; other errors as they are.
@@ -75,6 +84,32 @@ impl Error {
     pub fn file(path: impl AsRef<Path>, what: impl Into<String>) -> Error {
         Error::File { path: path.as_ref().to_path_buf(), what: what.into() }
     }
+}
+
+/// What keeps `path` from being opened or made, as the names around it show it; `None` where they do not.
+fn in_words(path: &Path, kind: io::ErrorKind) -> Option<String> {
+    use io::ErrorKind::*;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let file_above = || path.ancestors().skip(1).find(|above| above.is_file());
+    Some(match kind {
+        NotFound if path.as_os_str().is_empty() => "an empty name: name a file or a folder".into(),
+        NotFound if path.is_symlink() => {
+            "No such file or folder: it is a link, and what it names is gone".into()
+        }
+        NotFound => match folder.filter(|folder| !folder.exists()) {
+            Some(folder) => format!("No such file or folder: there is no folder {}", folder.display()),
+            None => "No such file or folder: check the name".into(),
+        },
+        NotADirectory => match file_above() {
+            Some(file) => format!("{} is not a folder", file.display()),
+            None => "is not a folder".into(),
+        },
+        IsADirectory => "is a folder: name a file".into(),
+        PermissionDenied => "permission denied: your user may not read or write it (chmod allows it)".into(),
+        ReadOnlyFilesystem => "Read-only file system: name a place on another disk".into(),
+        InvalidFilename => "the name is longer than the file system has it: name it shorter".into(),
+        _ => return None,
+    })
 }
 
 impl From<candle_core::Error> for Error {

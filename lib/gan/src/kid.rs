@@ -11,7 +11,7 @@ use crate::{Error, Result};
 
 /// Random subsets that the estimate is the mean of.
 pub const SUBSETS: usize = 100;
-/// Samples of each side in a subset; with fewer at hand, all of them.
+/// The usual number of samples of each side in a subset.
 pub const SUBSET: usize = 1000;
 
 /// An estimate.
@@ -27,16 +27,15 @@ pub struct Kid {
     pub subset: usize,
 }
 
-/// The distance between features `a` `[n, dims]` and `b` `[m, dims]`. The subsets are the same each time, and drawn without
-/// replacement; where both sides are one subset, there is one.
+/// The distance between features `a` `[n, dims]` and `b` `[m, dims]`, over subsets of `subset` samples of each. The subsets are
+/// the same each time, and drawn without replacement; where both sides are one subset, there is one.
 ///
 /// # Errors
-/// A side of a single sample.
-pub fn kid(a: &[f32], b: &[f32], dims: usize) -> Result<Kid> {
+/// A side of fewer samples than a subset has; subsets of a single one.
+pub fn kid(a: &[f32], b: &[f32], dims: usize, subset: usize) -> Result<Kid> {
     let (n, m) = (a.len() / dims, b.len() / dims);
-    let subset = SUBSET.min(n).min(m);
-    if subset < 2 {
-        return Err(Error::Invalid("a single picture has no KID".into()));
+    if subset < 2 || n.min(m) < subset {
+        return Err(Error::Invalid(format!("KID of {n} and {m} pictures has no subsets of {subset}")));
     }
     let subsets = if subset == n && subset == m { 1 } else { SUBSETS };
     let estimates: Vec<f64> = (0..subsets as u64)
@@ -91,7 +90,7 @@ mod tests {
             let size = |key: &str| case[key].as_u64().unwrap() as usize;
             let [a, b] = hashed_samples(size("n1"), size("n2"), size("d"));
             let Some(theirs) = case["kid"].as_f64() else { continue };
-            let ours = kid(&a, &b, size("d")).unwrap();
+            let ours = kid(&a, &b, size("d"), size("n1").min(size("n2"))).unwrap();
             assert!((ours.mean - theirs).abs() < 1e-12 * theirs, "{} {theirs}", ours.mean);
             assert_eq!((ours.subsets, ours.std), (1, 0.0));
             compared += 1;
@@ -103,19 +102,21 @@ mod tests {
     #[test]
     fn subsets_estimate_the_whole() {
         let [a, b] = hashed_samples(1400, 1300, 4);
-        let ours = kid(&a, &b, 4).unwrap();
+        let ours = kid(&a, &b, 4, SUBSET).unwrap();
         assert_eq!((ours.subsets, ours.subset), (SUBSETS, SUBSET));
         let all = |x: &[f32]| chosen(x, 4, &(0..1300).collect::<Vec<_>>());
         let whole = discrepancy(all(&a).as_ref(), all(&b).as_ref());
         assert!(ours.std > 0.0 && (ours.mean - whole).abs() < 2.0 * ours.std, "{ours:?} {whole}");
-        assert_eq!(kid(&a, &b, 4).unwrap(), ours, "the same subsets each time");
+        assert_eq!(kid(&a, &b, 4, SUBSET).unwrap(), ours, "the same subsets each time");
     }
 
     #[test]
-    fn a_set_against_itself_is_at_most_nothing_and_one_picture_is_refused() {
+    fn a_set_against_itself_is_at_most_nothing_and_too_few_pictures_are_refused() {
         let [a, _] = hashed_samples(300, 300, 8);
-        let same = kid(&a, &a, 8).unwrap().mean;
+        let same = kid(&a, &a, 8, 300).unwrap().mean;
         assert!(same < 0.0 && same > -0.1, "the diagonal counts across and not within: {same}");
-        assert!(kid(&a[..8], &a, 8).is_err());
+        for (few, subset) in [(1, 1), (1, 2), (299, 300), (300, 301)] {
+            assert!(kid(&a[..few * 8], &a, 8, subset).is_err() && kid(&a, &a[..few * 8], 8, subset).is_err());
+        }
     }
 }

@@ -13,7 +13,7 @@ use crate::ops::{Activation, Backend, Geometry, Moments, Norm, Weight};
 use crate::{Error, Result};
 
 /// PyTorch's default for batch-norm: added to the variance.
-const BN_EPS: f64 = 1e-5;
+pub(crate) const BN_EPS: f64 = 1e-5;
 /// PyTorch's default for batch-norm: the share of a new batch in the running statistics.
 const BN_MOMENTUM: f64 = 0.1;
 
@@ -289,6 +289,8 @@ pub struct Network {
     layers: Vec<Layer>,
     backend: Backend,
     precision: Precision,
+    /// Images that [`Network::forward`] makes together at most.
+    together: usize,
 }
 
 /// What activations and their gradients are stored in and multiplied as; everything else is f32.
@@ -341,7 +343,7 @@ impl std::fmt::Display for Precision {
 impl Network {
     /// A network of `layers` whose tensors are on `device` and share no numbers.
     pub fn new(layers: Vec<Layer>, device: &Device) -> Network {
-        Network { layers, backend: Backend::of(device), precision: Precision::F32 }
+        Network { layers, backend: Backend::of(device), precision: Precision::F32, together: usize::MAX }
     }
 
     /// A network of the same numbers that shares none with this one.
@@ -364,6 +366,12 @@ impl Network {
         self
     }
 
+    /// The same network, which makes so many images together at most: what its layers give of more would take too much memory.
+    pub fn with_together(mut self, images: usize) -> Network {
+        self.together = images.max(1);
+        self
+    }
+
     /// The same network computed in another precision; its parameters stay f32.
     pub fn with_precision(mut self, precision: Precision) -> Network {
         self.precision = precision;
@@ -377,6 +385,13 @@ impl Network {
 
     /// Evaluation mode, f32 out. A generator takes latents `[B, nz]` and gives pictures `[B, H, W, C]` in [−1, 1].
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let count = x.dim(0)?;
+        if count > self.together {
+            let part =
+                |first| self.forward(&x.narrow(0, first, self.together.min(count - first))?.contiguous()?);
+            let parts = (0..count).step_by(self.together).map(part).collect::<Result<Vec<_>>>()?;
+            return Ok(Tensor::cat(&parts, 0)?);
+        }
         let mut x = self.input(x)?;
         for (i, layer) in self.layers.iter().enumerate() {
             x = layer.evaluate(self.backend, &x, self.output(i))?;

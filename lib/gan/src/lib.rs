@@ -9,6 +9,7 @@ pub mod checkpoint;
 pub mod device;
 mod error;
 pub mod features;
+pub mod foreign;
 pub mod frechet;
 pub mod inception;
 pub mod kid;
@@ -30,4 +31,5 @@ pub mod stats;
 pub mod train;
 pub mod weights;
 
-pub use error::{Error, Result, printable};
+pub use atomic::check_place;
+pub use error::{Error, Result, counted, printable};

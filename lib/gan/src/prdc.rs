@@ -13,6 +13,8 @@ use crate::{Error, Result};
 
 /// The usual numbers of neighbours.
 pub const NEIGHBOURS: [usize; 2] = [3, 5];
+/// The larger of them: each side needs more samples than that.
+pub const MOST: usize = NEIGHBOURS[1];
 /// Samples of either side whose distances are computed in one product.
 const BLOCK: usize = 512;
 
@@ -38,9 +40,8 @@ pub struct Prdc {
 /// No more samples on a side than neighbours.
 pub fn prdc(real: &[f32], fake: &[f32], dims: usize) -> Result<[Prdc; 2]> {
     let (real, fake) = (Samples::new(real, dims), Samples::new(fake, dims));
-    let most = NEIGHBOURS.into_iter().fold(0, usize::max);
-    if let Some(few) = [real.len(), fake.len()].into_iter().find(|&n| n <= most) {
-        return Err(Error::Invalid(format!("{few} pictures have no {most} neighbours each")));
+    if let Some(few) = [real.len(), fake.len()].into_iter().find(|&n| n <= MOST) {
+        return Err(Error::Invalid(format!("{few} pictures have no {MOST} neighbours each")));
     }
     let (real_radii, fake_radii) = (radii(&real), radii(&fake));
     let of_block = |i: usize| {
@@ -164,14 +165,13 @@ fn products(a: MatRef<f64>, b: MatRef<f64>) -> Mat<f64> {
 
 /// The squared distance of each sample to its k-th nearest neighbour, itself not counted, for each k.
 fn radii(samples: &Samples) -> Vec<[f64; 2]> {
-    let most = NEIGHBOURS.into_iter().fold(0, usize::max);
     let of_block = |i: usize| {
         let block = samples.block(i);
         // The nearest so far, rising.
-        let mut nearest = vec![vec![f64::INFINITY; most]; block.len()];
+        let mut nearest = vec![vec![f64::INFINITY; MOST]; block.len()];
         samples.each_distance(i, samples, |a, b, distance| {
             let nearest = &mut nearest[a - block.start];
-            if a != b && distance < nearest[most - 1] {
+            if a != b && distance < nearest[MOST - 1] {
                 let place = nearest.partition_point(|&d| d <= distance);
                 nearest[place..].rotate_right(1);
                 nearest[place] = distance;

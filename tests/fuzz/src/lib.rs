@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use gan::source::{Source, Walk};
+
 /// Has `read` read `bytes` from a file of this name; it is in memory where the system has such a place. An error names the file, in
 /// one line.
 pub fn read_as(name: &str, bytes: &[u8], read: impl FnOnce(&Path) -> Result<(), gan::Error>) {
@@ -16,4 +18,16 @@ pub fn read_as(name: &str, bytes: &[u8], read: impl FnOnce(&Path) -> Result<(), 
         let line = e.to_string();
         assert!(line.contains(name) && !line.contains('\n'), "{line}");
     }
+}
+
+/// Has a source of images read `bytes` from a file of this name, and the first of its images.
+pub fn read_images_as(name: &str, bytes: &[u8]) {
+    read_as(name, bytes, |path| {
+        let source = Source::open(&[path.to_path_buf()], Walk::Recursive)?;
+        source.fingerprint()?;
+        for i in 0..source.len().min(16) {
+            let _ = source.read(i)?.decode();
+        }
+        Ok(())
+    });
 }

@@ -1,12 +1,13 @@
-//! A generator, ours or another program's.
+//! A generator, ours or another program's, in any container.
 #![no_main]
 
 use gan::checkpoint;
 use gan::device::Device;
+use gan::foreign::Told;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     gan_fuzz::read_as("G.safetensors", bytes, |path| {
-        let _ = checkpoint::info(path);
-        checkpoint::generator(path, &Device::Cpu).map(drop)
+        let _ = checkpoint::info(path, &Told::default());
+        checkpoint::generator(path, &Told::default(), &Device::Cpu).map(drop)
     });
 });

@@ -6,14 +6,15 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use candle_core::safetensors::Load;
 use candle_core::{DType, Device, Tensor};
-use safetensors::tensor::{Metadata, TensorView};
+use safetensors::tensor::{Dtype, Metadata, TensorInfo, TensorView};
 use sha2::{Digest, Sha256};
 
+use crate::foreign::Item;
 use crate::source::hex;
 use crate::{Error, Result, atomic};
 
@@ -165,25 +166,40 @@ impl Weights {
         self.layout.tensors().into_iter().map(|(name, info)| (name, info.shape.clone())).collect()
     }
 
+    /// The tensors' names and shapes, and whether they hold floats, by name.
+    pub fn items(&self) -> Vec<Item> {
+        let is_float = |dtype: Dtype| {
+            !matches!(
+                dtype,
+                Dtype::BOOL
+                    | Dtype::U8
+                    | Dtype::I8
+                    | Dtype::I16
+                    | Dtype::U16
+                    | Dtype::I32
+                    | Dtype::U32
+                    | Dtype::I64
+                    | Dtype::U64
+            )
+        };
+        let tensors: BTreeMap<String, _> = self.layout.tensors().into_iter().collect();
+        let item = |(name, info): (String, &TensorInfo)| Item {
+            name,
+            shape: info.shape.clone(),
+            float: is_float(info.dtype),
+        };
+        tensors.into_iter().map(item).collect()
+    }
+
     /// Numbers in all tensors.
     pub fn numbers(&self) -> usize {
         self.layout.tensors().values().map(|info| info.shape.iter().product::<usize>()).sum()
     }
 
-    /// Reads the tensors to the CPU, floats of any width as f32, and the SHA-256 of the whole file in hexadecimal.
+    /// [`Weights::read_any`] of a sealed file, whose `seal` the metadata tell, and whose numbers are finite.
     ///
     /// # Errors
-    /// A read that fails, a type of numbers that there is no tensor for, or a NaN or infinity.
-    pub fn read(self, path: &Path) -> Result<(HashMap<String, Tensor>, String)> {
-        let (tensors, hash) = self.read_any(path, None)?;
-        Self::check_finite(path, &tensors)?;
-        Ok((tensors, hash))
-    }
-
-    /// [`Weights::read`] of a sealed file, whose `seal` the metadata tell.
-    ///
-    /// # Errors
-    /// Those of [`Weights::read`]; any byte is not the one that was written.
+    /// Those of [`Weights::read_any`]; any byte is not the one that was written; a NaN or infinity.
     pub fn read_sealed(self, path: &Path, seal: &str) -> Result<(HashMap<String, Tensor>, String)> {
         let (tensors, hash) = self.read_any(path, Some(seal))?;
         Self::check_finite(path, &tensors)?;
@@ -200,13 +216,16 @@ impl Weights {
         Ok(())
     }
 
-    /// [`Weights::read`] of numbers that need not be finite.
+    /// Reads the tensors to the CPU, floats of any width as f32, and the SHA-256 of the whole file in hexadecimal.
     ///
     /// # Errors
     /// A read that fails, or a type of numbers that there is no tensor for.
-    pub fn read_any(mut self, path: &Path, seal: Option<&str>) -> Result<(HashMap<String, Tensor>, String)> {
+    pub fn read_any(&self, path: &Path, seal: Option<&str>) -> Result<(HashMap<String, Tensor>, String)> {
         let mut bytes = vec![0; self.layout.data_len()];
-        self.file.read_exact(&mut bytes).map_err(Error::io(path))?;
+        // Past the header, whoever read before.
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(self.header.len() as u64)).map_err(Error::io(path))?;
+        file.read_exact(&mut bytes).map_err(Error::io(path))?;
         if seal.is_some_and(|seal| !self.is_sealed(seal, &bytes)) {
             return Err(Error::file(path, "is damaged: its bytes are not those that were written"));
         }

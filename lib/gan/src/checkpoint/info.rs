@@ -4,11 +4,11 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::file::Weights;
-use super::{Kind, Meta, meta};
+use super::{Kind, Meta, Opened, open};
+use crate::Result;
+use crate::foreign::{self, Outline, Told};
 use crate::model::ModelConfig;
 use crate::shard::Shard;
-use crate::{Error, Result};
 
 /// What a file is.
 pub struct Info {
@@ -18,30 +18,24 @@ pub struct Info {
     pub json: Value,
 }
 
-/// Tells what `path` is: a shard, a generator (ours or not), a discriminator or a run's state. Reads headers only.
+/// Tells what `path` is: a shard, a generator (ours or not), a discriminator or a run's state. `told` is what another program's
+/// file does not tell of its generator. Reads headers only.
 ///
 /// # Errors
 /// One line for each way in which it is none of them.
-pub fn info(path: &Path) -> Result<Info> {
-    let weights = Weights::open(path)?;
-    let shapes = weights.shapes();
-    if shapes.contains_key("images") {
-        let (text, mut json) = Shard::open(path)?.header_info();
-        json["kind"] = "shard".into();
-        return Ok(Info { text, json });
-    }
-    let numbers = weights.numbers();
-    let mut info = match meta(path, &weights)? {
-        Some(meta) => ours(path, &meta, numbers),
-        None => match ModelConfig::from_generator_weights(&shapes) {
-            Ok(model) => foreign(path, &model, numbers),
-            Err(e) => {
-                return Err(Error::file(
-                    path,
-                    format!("neither a shard nor weights that gantools knows ({e})"),
-                ));
-            }
-        },
+pub fn info(path: &Path, told: &Told) -> Result<Info> {
+    let (mut info, numbers) = match open(path)? {
+        Opened::Shard => {
+            let (text, mut json) = Shard::open(path)?.header_info();
+            json["kind"] = "shard".into();
+            return Ok(Info { text, json });
+        }
+        Opened::Ours(weights, meta) => (ours(path, &meta, weights.numbers()), weights.numbers()),
+        Opened::Foreign(weights) => {
+            let found = foreign::find(weights.dicts(), told).map_err(|e| weights.explain(e, path))?;
+            let numbers = weights.numbers();
+            (others(path, &found.outline, numbers), numbers)
+        }
     };
     info.json["path"] = path.display().to_string().into();
     info.json["numbers"] = numbers.into();
@@ -73,14 +67,20 @@ fn ours(path: &Path, meta: &Meta, numbers: usize) -> Info {
     Info { text, json: serde_json::to_value(meta).expect("a recipe's numbers are finite") }
 }
 
-fn foreign(path: &Path, config: &ModelConfig, numbers: usize) -> Info {
-    let text = table(&[
+fn others(path: &Path, outline: &Outline, numbers: usize) -> Info {
+    let mut rows = vec![
         ("generator", path.display().to_string()),
-        ("model", model(config)),
+        ("model", outline.text()),
         ("numbers", numbers.to_string()),
-        ("made by", "another program: what it is, its shapes tell".to_string()),
-    ]);
-    Info { text, json: json!({ "kind": Kind::Generator, "model": config }) }
+        ("made by", "another program: what it is, its names and shapes tell".to_string()),
+    ];
+    if !outline.part.is_empty() {
+        rows.push(("in the file", outline.part.clone()));
+    }
+    if !outline.taken.is_empty() {
+        rows.push(("not told", outline.taken.clone()));
+    }
+    Info { text: table(&rows), json: json!({ "kind": Kind::Generator, "model": outline }) }
 }
 
 /// One line about a model.

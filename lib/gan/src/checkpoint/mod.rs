@@ -8,14 +8,18 @@ mod info;
 mod tests;
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::foreign::{self, Dict, Item, Outline, Told};
 use crate::layer::Network;
 use crate::model::ModelConfig;
 use crate::recipe::Recipe;
+use crate::weights::{Dictionary, Saved, Tensors, is_torch};
 use crate::{Error, Result};
 use file::Weights;
 pub use info::{Info, info};
@@ -165,56 +169,192 @@ pub fn is_finite(tensors: &[(String, Tensor)]) -> Result<bool> {
 
 /// A generator from a file, ready to sample from.
 pub struct Generator {
-    /// Its architecture.
-    pub model: ModelConfig,
     /// The network with its weights.
     pub network: Network,
+    /// The length of a latent vector.
+    pub latent_size: usize,
+    /// Height, width and channels of an image.
+    pub image_shape: (usize, usize, usize),
     /// What the file says about itself; `None` for a file that is not ours.
     pub meta: Option<Meta>,
+    /// What a file that is not ours was understood as.
+    pub outline: Option<Outline>,
     /// SHA-256 of the file, hexadecimal.
     pub hash: String,
 }
 
-/// Reads the generator in `path` to `device`: one of ours, or any other whose names and shapes are those of a DCGAN's
-/// or an MLP's generator, such as the PyTorch tutorial's `state_dict` saved as safetensors.
+impl Generator {
+    /// One of our model.
+    pub fn new(model: &ModelConfig, network: Network, meta: Option<Meta>, hash: String) -> Generator {
+        let (latent_size, image_shape) = (model.latent_size(), model.image_shape());
+        Generator { network, latent_size, image_shape, meta, outline: None, hash }
+    }
+}
+
+/// Reads the generator in `path` to `device`: one of ours, or another program's, in safetensors or as `torch.save` wrote it, of
+/// which [`foreign`] knows the layers; `told` is what such a file does not tell.
 ///
 /// # Errors
-/// One line for each way in which the file is no such generator.
-pub fn generator(path: &Path, device: &Device) -> Result<Generator> {
-    let weights = Weights::open(path)?;
+/// One line for each way in which the file is no such generator; `told` says something of one of ours, which tells all itself.
+pub fn generator(path: &Path, told: &Told, device: &Device) -> Result<Generator> {
     let about = |e: Error| match e {
         Error::Invalid(what) => Error::file(path, what),
         other => other,
     };
-    let meta = meta(path, &weights)?;
-    let model = match &meta {
-        Some(Meta { kind: Kind::Generator, model, .. }) => model.clone(),
-        Some(Meta { kind, .. }) => {
-            let is = if *kind == Kind::State { "a run's state" } else { "a discriminator" };
-            let what = format!("is {is}, not a generator; that is {} beside it", Kind::Generator.file_name());
-            return Err(Error::file(path, what));
+    let weights = match open(path)? {
+        Opened::Shard => return Err(is_shard(path)),
+        Opened::Ours(weights, meta) => {
+            if let Some(flag) = told.first() {
+                let what = format!(
+                    "{flag}: is for other programs' generators; this one is ours, and tells all itself"
+                );
+                return Err(Error::file(path, what));
+            }
+            return ours(path, weights, *meta, device);
         }
-        None => ModelConfig::from_generator_weights(&weights.shapes()).map_err(about)?,
+        Opened::Foreign(weights) => weights,
     };
-    model.check().map_err(about)?;
+    let found = foreign::find(weights.dicts(), told).map_err(|e| weights.explain(e, path))?;
+    let outline = found.outline.clone();
+    let (network, hash) = match &weights {
+        Foreign::Torch { tensors, .. } => {
+            let numbers = |name: &str, shape: &[usize]| tensors.get(name, shape);
+            (found.network(device, &numbers).map_err(about)?, tensors.hash())
+        }
+        Foreign::Safetensors { weights, .. } => {
+            let (tensors, hash) = weights.read_any(path, None)?;
+            let numbers = |name: &str, _: &[usize]| Ok(tensors[name].flatten_all()?.to_vec1()?);
+            (found.network(device, &numbers).map_err(about)?, hash)
+        }
+    };
+    let image_shape = (outline.size, outline.size, outline.channels);
+    Ok(Generator { network, latent_size: outline.nz, image_shape, meta: None, outline: Some(outline), hash })
+}
+
+/// Reads one of ours.
+fn ours(path: &Path, weights: Weights, meta: Meta, device: &Device) -> Result<Generator> {
+    let about = |e: Error| match e {
+        Error::Invalid(what) => Error::file(path, what),
+        other => other,
+    };
+    if meta.kind != Kind::Generator {
+        let is = if meta.kind == Kind::State { "a run's state" } else { "a discriminator" };
+        let what = format!("is {is}, not a generator; that is {} beside it", Kind::Generator.file_name());
+        return Err(Error::file(path, what));
+    }
+    meta.model.check().map_err(about)?;
     // A model is made before its weights are read: the file must be one of its size.
-    if model.generator_numbers() > weights.numbers() {
+    if meta.model.generator_numbers() > weights.numbers() {
         return Err(Error::file(path, "has fewer numbers than the generator that it says it is"));
     }
-    let (tensors, hash) = match meta {
-        Some(_) => read_sealed(path, weights)?,
-        None => weights.read(path)?,
-    };
-    let mut network = model.blank_generator(device).map_err(about)?;
+    let (tensors, hash) = read_sealed(path, weights)?;
+    let mut network = meta.model.blank_generator(device).map_err(about)?;
     network.load(&tensors).map_err(about)?;
-    Ok(Generator { model, network, meta, hash })
+    Ok(Generator::new(&meta.model.clone(), network, Some(meta), hash))
+}
+
+/// A file of weights, whose numbers are not read yet.
+enum Opened {
+    Shard,
+    Ours(Weights, Box<Meta>),
+    Foreign(Foreign),
+}
+
+/// Another program's weights.
+enum Foreign {
+    Safetensors { weights: Weights, dict: [Dict; 1] },
+    Torch { tensors: Tensors, saved: Saved, dicts: Vec<Dict> },
+}
+
+impl Foreign {
+    fn dicts(&self) -> &[Dict] {
+        match self {
+            Foreign::Safetensors { dict, .. } => dict,
+            Foreign::Torch { dicts, .. } => dicts,
+        }
+    }
+
+    /// Numbers in all tensors.
+    fn numbers(&self) -> usize {
+        let items = self.dicts().iter().flat_map(|dict| &dict.items);
+        items.map(|item| item.shape.iter().product::<usize>()).sum()
+    }
+
+    /// Why no generator is in the file: `e`, or where no tensors are what else is there.
+    fn explain(&self, e: Error, path: &Path) -> Error {
+        let Error::Invalid(what) = e else { return e };
+        let Foreign::Torch { saved, dicts, .. } = self else { return Error::file(path, what) };
+        let is_weight = |item: &Item| item.float && item.name.contains("weight");
+        let weights = dicts.iter().any(|dict| dict.items.iter().any(is_weight));
+        let what = match (weights, saved.objects.first()) {
+            (true, _) => what,
+            (false, Some((part, class))) => {
+                let part = if part.is_empty() { String::new() } else { format!("[\"{part}\"]") };
+                format!(
+                    "a pickled object of the Python class {class}, not its tensors, and code is never run; in Python: \
+                     torch.save(torch.load(F, weights_only=False){part}.state_dict(), \"G.pth\")"
+                )
+            }
+            (false, None) if saved.optimizer => "an optimizer's state, not a generator".to_string(),
+            (false, None) if dicts.is_empty() => "it holds no tensors".to_string(),
+            (false, None) => what,
+        };
+        Error::file(path, what)
+    }
+}
+
+fn open(path: &Path) -> Result<Opened> {
+    let mut start = Vec::new();
+    let file = File::open(path).map_err(Error::io(path))?;
+    if file.metadata().map_err(Error::io(path))?.is_dir() {
+        return Err(Error::file(path, "is a folder, not a file of weights"));
+    }
+    file.take(START).read_to_end(&mut start).map_err(Error::io(path))?;
+    let is_safetensors = start.get(8) == Some(&b'{');
+    if !is_safetensors && is_torch(&start) {
+        let (tensors, saved) = Tensors::read_saved(path)?;
+        let dict = |dict: &Dictionary| {
+            let full =
+                |name: &str| if dict.path.is_empty() { name.into() } else { format!("{}.{name}", dict.path) };
+            let item = |name: &String| {
+                let (shape, float) = tensors.describe(&full(name))?;
+                Some(Item { name: name.clone(), shape: shape.to_vec(), float })
+            };
+            let items = dict.names.iter().filter_map(item).collect();
+            Dict { path: dict.path.clone(), items, ordered: true }
+        };
+        let dicts = saved.dictionaries.iter().map(dict).collect();
+        return Ok(Opened::Foreign(Foreign::Torch { tensors, saved, dicts }));
+    }
+    if let Some(what) = foreign::describe(path).filter(|_| !is_safetensors) {
+        return Err(Error::file(path, what));
+    }
+    if !is_safetensors && !start.is_empty() {
+        return Err(Error::file(path, "is neither a safetensors file nor what torch.save writes"));
+    }
+    let weights = Weights::open(path)?;
+    if weights.shapes().contains_key("images") {
+        return Ok(Opened::Shard);
+    }
+    if let Some(meta) = meta(path, &weights)? {
+        return Ok(Opened::Ours(weights, Box::new(meta)));
+    }
+    let dict = [Dict { path: String::new(), items: weights.items(), ordered: false }];
+    Ok(Opened::Foreign(Foreign::Safetensors { weights, dict }))
+}
+
+/// Bytes at the beginning of a file that tell what it is.
+const START: u64 = 64;
+
+fn is_shard(path: &Path) -> Error {
+    Error::file(path, "is a shard of pictures, not weights (`train` makes weights from it)")
 }
 
 /// What `weights` say about themselves; an error if that is not understood or if they are a shard or latents.
 fn meta(path: &Path, weights: &Weights) -> Result<Option<Meta>> {
     let shapes = weights.shapes();
     if shapes.contains_key("images") {
-        return Err(Error::file(path, "is a shard of pictures, not weights (`train` makes weights from it)"));
+        return Err(is_shard(path));
     }
     if shapes.contains_key("latents") {
         return Err(Error::file(

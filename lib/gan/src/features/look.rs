@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Choice, Compared, Pictures};
-use crate::picture::Picture;
+use crate::picture::{Notes, Picture, rotation};
 
 /// Fewer pictures than this are not compared with published numbers: as many as the FID has features.
 const ENOUGH: u64 = 2048;
@@ -23,16 +23,25 @@ pub struct Look {
     /// Pictures of 16-bit grey, whose values above 255 are clipped.
     #[serde(default)]
     pub clipped: usize,
+    /// Pictures of signed, 32-bit or floating-point grey, which is cut off to 0 to 255.
+    #[serde(default)]
+    pub clamped: usize,
+    /// Pictures with an EXIF rotation, which is ignored.
+    #[serde(default)]
+    pub rotated: usize,
 }
 
 impl Look {
     /// What is known of pictures before they are read.
     pub fn of(pictures: &Pictures) -> Look {
-        Look { sizes: None, jpeg: pictures.mostly_jpeg(), prepared: pictures.prepared(), clipped: 0 }
+        Look { jpeg: pictures.mostly_jpeg(), prepared: pictures.prepared(), ..Look::default() }
     }
 
-    /// Takes in the size of a picture.
-    pub fn see(&mut self, picture: &Picture) {
+    /// Takes in the size of a picture, and what there is to say of its file.
+    pub fn see(&mut self, picture: &Picture, notes: Notes) {
+        self.clipped += usize::from(notes.grey_bits.is_some());
+        self.clamped += usize::from(notes.clamped);
+        self.rotated += usize::from(notes.rotated);
         let size = [picture.width, picture.height];
         let [least, largest] = self.sizes.get_or_insert([size, size]);
         (0..2).for_each(|i| {
@@ -58,6 +67,11 @@ pub fn advice(names: [&str; 2], sides: &[Compared; 2], choice: Choice) -> Vec<St
         lines.extend(side.look.as_ref().map(|look| look.clipped).filter(|&n| n > 0).map(|n| {
             format!("{name}: 16-bit grey is clipped to 255 in {n} pictures, as Pillow does it: nearly white to the network")
         }));
+        if let Some(n) = side.look.as_ref().map(|look| look.clamped).filter(|&n| n > 0) {
+            lines.push(format!("{name}: signed, 32-bit or floating-point grey is cut off to 0 to 255 in {n} pictures, as Pillow does it"));
+        }
+        let rotated = side.look.as_ref().and_then(|look| rotation(look.rotated as u64));
+        lines.extend(rotated.map(|line| format!("{name}: {line}")));
     }
     if let [Some(a), Some(b)] = sides.each_ref().map(|side| side.n)
         && a.max(b) / a.min(b).max(1) >= UNEVEN
@@ -70,6 +84,13 @@ pub fn advice(names: [&str; 2], sides: &[Compared; 2], choice: Choice) -> Vec<St
     {
         lines.push(format!(
             "{left} is of features in {a}, {right} in {b}: compare like with like (--precision)"
+        ));
+    }
+    if let [Some(a), Some(b)] = sides.each_ref().map(|side| side.weights.as_ref())
+        && a != b
+    {
+        lines.push(format!(
+            "{left} and {right} are of features of other weights: their distance means nothing"
         ));
     }
     let [Some(a), Some(b)] = sides.each_ref().map(|side| side.look.as_ref()) else { return lines };
@@ -125,13 +146,13 @@ mod tests {
     }
 
     fn look(size: usize, jpeg: Option<bool>, prepared: Option<&str>) -> Look {
-        let mut look = Look { sizes: None, jpeg, prepared: prepared.map(String::from), clipped: 0 };
-        look.see(&Picture { width: size, height: size, rgb: vec![] });
+        let mut look = Look { jpeg, prepared: prepared.map(String::from), ..Look::default() };
+        look.see(&Picture { width: size, height: size, rgb: vec![] }, Notes::default());
         look
     }
 
     fn said(a: Compared, b: Compared) -> Vec<String> {
-        advice(["a", "b"], &[a, b], Choice { features: Features::Squeezenet, dims: 512 })
+        advice(["a", "b"], &[a, b], Choice { features: Some(Features::Squeezenet), dims: 512 })
     }
 
     #[test]
@@ -165,7 +186,7 @@ mod tests {
             assert!(lines.iter().all(|line| !line.contains('\n')));
         }
         let mut mixed = look(64, None, None);
-        mixed.see(&Picture { width: 80, height: 48, rgb: vec![] });
+        mixed.see(&Picture { width: 80, height: 48, rgb: vec![] }, Notes::default());
         assert_eq!(mixed.describe().unwrap(), "64×48 to 80×64");
     }
 }

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Choice, Compared, Features};
+use super::{Choice, Compared, Features, Side};
 use crate::layer::Precision;
-use crate::{Error, Result, frechet, kid, prdc};
+use crate::{Error, Result, counted, frechet, kid, prdc};
 
 /// A way to compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,24 +43,85 @@ impl std::fmt::Display for Metric {
     }
 }
 
-/// The results as one line, in the order of `metrics`, and as JSON. What is not as pytorch-fid computes it is called by a name of
-/// its own; alone, the FID needs none.
+/// Checks that `metrics` can be computed of these sides, before any feature is; `subset` is the number of samples in each of KID's
+/// subsets.
+///
+/// # Errors
+/// A side of statistics where features are needed; one of fewer pictures than a metric needs: 2 for a covariance, KID's
+/// subset, one more than the most neighbours.
+pub fn check(metrics: &[Metric], sides: &[&Side], subset: usize) -> Result<()> {
+    let fewest = sides.iter().filter_map(|side| side.pictures()).map(|pictures| pictures.len()).min();
+    for side in sides {
+        let fails = |what: String| Err(Error::file(side.path(), what));
+        let n = match side.pictures() {
+            Some(pictures) => pictures.len(),
+            None if metrics.iter().any(|metric| metric.needs_features()) => {
+                return fails(
+                    "statistics have no single pictures in them: KID and neighbours need the pictures themselves".into(),
+                );
+            }
+            None => continue,
+        };
+        if n < 2 {
+            return fails("a covariance needs at least two pictures".into());
+        }
+        for metric in metrics {
+            match metric {
+                Metric::Kid if n < subset => {
+                    let flag = match fewest {
+                        Some(fewest @ 3..) => format!(", or name --kid-subset-size 2 to {fewest}"),
+                        Some(2) => ", or name --kid-subset-size 2".to_string(),
+                        _ => String::new(),
+                    };
+                    return fails(format!(
+                        "{} are fewer than a subset of KID has, {subset}: take more{flag}",
+                        counted(n as u64, "picture")
+                    ));
+                }
+                Metric::Prdc if n <= prdc::MOST => {
+                    return fails(format!(
+                        "{} have no {} neighbours each: precision, recall, density and coverage need {} at least",
+                        counted(n as u64, "picture"),
+                        prdc::MOST,
+                        prdc::MOST + 1
+                    ));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The results as one line, in the order of `metrics`, and as JSON; KID's of subsets of `subset`. What is not as pytorch-fid (and
+/// torch-fidelity) computes it is called by a name of its own; alone, the FID needs none.
 ///
 /// # Errors
 /// Sides of other dims, of too few pictures, or without the features that a metric needs.
-pub fn results(metrics: &[Metric], choice: Choice, sides: &[Compared; 2]) -> Result<(String, Value)> {
+pub fn results(
+    metrics: &[Metric],
+    choice: Choice,
+    sides: &[Compared; 2],
+    subset: usize,
+) -> Result<(String, Value)> {
     let rounded = sides.iter().any(|side| side.precision == Some(Precision::Bf16));
     let precision = if rounded { Precision::Bf16 } else { Precision::F32 };
     let suffix = if rounded { "-bf16" } else { "" };
-    let inception = choice.features == Features::Inception;
+    let key = |inception: &'static str, squeezenet: &'static str, other: &'static str| match choice.features {
+        Some(Features::Inception) => inception,
+        Some(Features::Squeezenet) => squeezenet,
+        None => other,
+    };
+    let weights = sides.each_ref().map(|side| side.weights.as_ref());
     let sizes = sides.each_ref().map(|side| side.look.as_ref().and_then(|look| look.sizes));
     let mut json = json!({
         "n": [sides[0].n, sides[1].n],
         "sizes": sizes,
         "dims": choice.dims,
         "features": choice.features,
-        "weights": sides.iter().find_map(|side| side.weights.clone()),
-        "precision": precision,
+        "weights": weights.into_iter().flatten().next(),
+        "proved": weights[0].is_some() && weights[0] == weights[1],
+        "precision": sides.iter().any(|side| side.precision.is_some()).then_some(precision),
         "seconds": sides[0].seconds + sides[1].seconds,
     });
     let features = || match sides.each_ref().map(|side| side.features.as_deref()) {
@@ -72,18 +133,19 @@ pub fn results(metrics: &[Metric], choice: Choice, sides: &[Compared; 2]) -> Res
         match metric {
             Metric::Fid => {
                 let distance = frechet::distance(&sides[0].gaussian, &sides[1].gaussian)?;
-                json[if inception { "fid" } else { "fd_squeezenet" }] = distance.into();
-                texts.push(match (metrics, inception, precision) {
-                    ([_], true, Precision::F32) => format!("{distance:.6}"),
-                    _ => format!("{}{suffix} {distance:.6}", choice.features.distance()),
+                json[key("fid", "fd_squeezenet", "fd")] = distance.into();
+                texts.push(match (metrics, choice.features, precision) {
+                    ([_], Some(Features::Inception), Precision::F32) => format!("{distance:.6}"),
+                    _ => format!("{}{suffix} {distance:.6}", choice.distance()),
                 });
             }
             Metric::Kid => {
                 let [a, b] = features()?;
-                let kid = kid::kid(a, b, choice.dims)?;
-                json[if inception { "kid" } else { "kd_squeezenet" }] = json!(kid);
-                let name = choice.features.kernel_distance();
-                texts.push(format!("{name}{suffix} {:.6} ± {:.6}", kid.mean, kid.std));
+                let kid = kid::kid(a, b, choice.dims, subset)?;
+                json[key("kid", "kd_squeezenet", "kd")] = json!(kid);
+                let of = if subset == kid::SUBSET { String::new() } else { format!("-subset-{subset}") };
+                let name = choice.kernel_distance();
+                texts.push(format!("{name}{of}{suffix} {:.6} ± {:.6}", kid.mean, kid.std));
             }
             Metric::Prdc => {
                 let [real, fake] = features()?;

@@ -21,10 +21,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use look::{Look, advice, few};
-pub use metric::{Metric, results};
+pub use metric::{Metric, check, results};
 pub use pass::{Measured, measure, seconds_per_picture};
 pub use pictures::Pictures;
-pub use side::{Choice, Compared, Side, choose, compared};
+pub use side::{Choice, Compared, Side, choose, compared, unproved};
 
 use crate::device::with_layouts_kept;
 use crate::layer::Precision;
@@ -57,19 +57,6 @@ impl Features {
     /// The usual number of features.
     pub fn usual_dims(self) -> usize {
         self.choices()[self.choices().len() - 1]
-    }
-
-    /// The network that has `dims` features.
-    ///
-    /// # Errors
-    /// None has.
-    pub fn of_dims(dims: usize) -> Result<Features> {
-        let all = [Features::Inception, Features::Squeezenet];
-        all.into_iter().find(|f| f.choices().contains(&dims)).ok_or_else(|| {
-            Error::Invalid(format!(
-                "statistics of {dims} features are of no network known here (64, 192, 768, 2048: Inception; 512: SqueezeNet)"
-            ))
-        })
     }
 
     /// How the Fréchet distance of these features is called: only Inception's is the FID.

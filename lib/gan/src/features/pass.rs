@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::{Extractor, Look, Pictures};
 use crate::Result;
 use crate::frechet::Moments;
-use crate::picture::Picture;
+use crate::picture::{Notes, Picture};
 use crate::progress::Progress;
 
 /// What a pass over pictures gives.
@@ -36,9 +36,8 @@ pub fn measure(
     let (n, began) = (pictures.len(), Instant::now());
     for start in (0..n).step_by(batch.max(1)) {
         let end = n.min(start + batch.max(1));
-        let (decoded, clipped) = decode(pictures, start..end)?;
-        decoded.iter().for_each(|picture| look.see(picture));
-        look.clipped += clipped;
+        let (decoded, notes) = decode(pictures, start..end)?;
+        decoded.iter().zip(notes).for_each(|(picture, notes)| look.see(picture, notes));
         let features = extractor.run(&decoded)?;
         moments.push(&features);
         if let Some(kept) = &mut kept {
@@ -62,9 +61,8 @@ pub fn seconds_per_picture(pictures: &Pictures, extractor: &Extractor, batch: us
     Ok(began.elapsed().as_secs_f64() / n as f64)
 }
 
-/// The pictures of a range, and how many of them were clipped.
-fn decode(pictures: &Pictures, range: std::ops::Range<usize>) -> Result<(Vec<Picture>, usize)> {
+/// The pictures of a range, and what there is to say of their files.
+fn decode(pictures: &Pictures, range: std::ops::Range<usize>) -> Result<(Vec<Picture>, Vec<Notes>)> {
     let decoded = range.into_par_iter().map(|i| pictures.get(i)).collect::<Result<Vec<_>>>()?;
-    let clipped = decoded.iter().filter(|(_, clipped)| *clipped).count();
-    Ok((decoded.into_iter().map(|(picture, _)| picture).collect(), clipped))
+    Ok(decoded.into_iter().unzip())
 }

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::picture::{Picture, SixteenBit};
+use crate::picture::{Notes, Picture, SixteenBit};
 use crate::shard::Shard;
 use crate::source::{Origin, PassedOver, Source, Walk};
 use crate::stats::Part;
@@ -82,18 +82,18 @@ impl Pictures {
         matches!(self.kind, Kind::Shard(_))
     }
 
-    /// Picture `i` in RGB, and whether it is 16-bit grey, which is clipped as Pillow does; other grey is replicated.
+    /// Picture `i` in RGB, and what else there is to say of its file. 16-bit grey is clipped as Pillow does it; other grey
+    /// is replicated.
     ///
     /// # Errors
     /// It cannot be read or decoded: leaving it out would change the number, so that is an error and names it.
-    pub fn get(&self, i: usize) -> Result<(Picture, bool)> {
+    pub fn get(&self, i: usize) -> Result<(Picture, Notes)> {
         let i = self.range().start + i;
         match &self.kind {
             Kind::Source(source) => {
                 let raw = source.read(i)?;
-                let clipped = raw.is_sixteen_bit_grey();
                 let about = |why| Error::file(source.name(i), format!("{why}; mend or remove it"));
-                Ok((raw.decode_as(SixteenBit::ClipAsPillow).map_err(about)?, clipped))
+                raw.decode_noting(SixteenBit::ClipAsPillow).map_err(about)
             }
             Kind::Shard(shard) => {
                 let (width, height) = (shard.width(), shard.height());
@@ -103,7 +103,7 @@ impl Pictures {
                     1 => Picture::from_grey(width, height, &pixels),
                     _ => Picture { width, height, rgb: pixels },
                 };
-                Ok((picture, false))
+                Ok((picture, Notes::default()))
             }
         }
     }

@@ -38,7 +38,7 @@ impl Folder {
             Err(_) => out.to_path_buf(),
         };
         may_replace(out, &place, force)?;
-        let (making, lock) = atomic::begin_folder(&place).map_err(Error::io(out))?;
+        let (making, lock) = atomic::begin_folder(&place).map_err(atomic::failed(out))?;
         Ok(Folder { place, making, _lock: lock, force })
     }
 

@@ -98,7 +98,7 @@ mod tests {
     fn faces(folder: &Path, dtype: Dtype, grey: bool) -> Shard {
         let path = folder.join("faces.safetensors");
         let fit = Fit { crop: None, size: Some(32), filter: Filter::Bilinear };
-        let options = shard::Options { fit, grey, dtype, split: None, strict: false };
+        let options = shard::Options { fit, grey, dtype, ..shard::Options::default() };
         shard::make(&path, &Source::demo(70, 5), &options, &Silent, &AtomicBool::new(false)).unwrap();
         Shard::open(&path).unwrap()
     }

@@ -50,12 +50,14 @@ pub struct Job<'a> {
 pub fn sample(job: &Job, grid_to: Option<&Path>, stop: &AtomicBool, progress: &dyn Progress) -> Result<()> {
     let folder = Folder::begin(job.out, job.force)?;
     for (flag, path) in [("--grid", grid_to), ("--save-latents", job.save)] {
-        path.map_or(Ok(()), |path| check_outside(flag, path, job.out))?;
+        path.map_or(Ok(()), |path| {
+            check_outside(flag, path, job.out).and_then(|()| atomic::check_place(path))
+        })?;
     }
     if let Some(path) = job.save {
         Latents::may_replace(path, job.force)?;
     }
-    let (height, width, channels) = job.generator.model.image_shape();
+    let (height, width, channels) = job.generator.image_shape;
     let size = height * width * channels;
     let first = Mutex::new(Vec::new());
     each_batch(job, stop, progress, |start, bytes| {

@@ -56,7 +56,7 @@ pub fn sheet(
     stop: &AtomicBool,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let (height, width, channels) = job.generator.model.image_shape();
+    let (height, width, channels) = job.generator.image_shape;
     let bytes = render(job, stop, progress)?;
     let pictures: Vec<&[u8]> = bytes.chunks_exact(height * width * channels).collect();
     let frames: Vec<&[u8]> = order.iter().map(|&i| pictures[i]).collect();
@@ -79,7 +79,7 @@ pub fn sheet(
 /// # Errors
 /// Those of [`sheet`], and a shard whose pictures have another size than the generator's.
 pub fn pairs(job: &Job, shard: &Shard, stop: &AtomicBool, progress: &dyn Progress) -> Result<Vec<Near>> {
-    let (height, width, channels) = job.generator.model.image_shape();
+    let (height, width, channels) = job.generator.image_shape;
     let theirs = (shard.height(), shard.width(), shard.channels());
     if theirs != (height, width, channels) {
         let (h, w, c) = theirs;
@@ -107,10 +107,11 @@ pub fn pairs(job: &Job, shard: &Shard, stop: &AtomicBool, progress: &dyn Progres
 
 /// All pictures of `job`, one after the other.
 fn render(job: &Job, stop: &AtomicBool, progress: &dyn Progress) -> Result<Vec<u8>> {
+    [Some(job.out), job.save].into_iter().flatten().try_for_each(atomic::check_place)?;
     if let Some(path) = job.save {
         Latents::may_replace(path, job.force)?;
     }
-    let (height, width, channels) = job.generator.model.image_shape();
+    let (height, width, channels) = job.generator.image_shape;
     let size = height * width * channels;
     let all = Mutex::new(vec![0; job.latents.count() * size]);
     each_batch(job, stop, progress, |first, bytes| {

@@ -25,7 +25,7 @@ fn generator() -> Generator {
         norm_init_std: 0.02,
     };
     let model = ModelConfig::Dcgan(config);
-    Generator { network: model.generator(2, &CPU).unwrap(), model, meta: None, hash: "beef".into() }
+    Generator::new(&model, model.generator(2, &CPU).unwrap(), None, "beef".into())
 }
 
 fn job<'a>(generator: &'a Generator, latents: &'a Latents, out: &'a Path) -> Job<'a> {
@@ -122,7 +122,7 @@ fn a_stop_or_an_error_leaves_what_was_there() {
     let refused =
         |job: &Job, grid| sample(job, grid, &AtomicBool::new(false), &Silent).unwrap_err().to_string();
     let line = refused(&job(&generator, &some(9), &out), Some(&grid));
-    assert!(line.starts_with(&grid.display().to_string()), "{line}");
+    assert!(line.contains("none: no such folder"), "{line}");
     let inside = out.join("grid.png");
     let line = refused(&job(&generator, &some(9), &out), Some(&inside));
     assert!(line.contains("--grid may not be inside"), "{line}");

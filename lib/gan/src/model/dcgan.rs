@@ -1,7 +1,5 @@
 //! DCGAN (Radford, Metz, Chintala 2016) as PyTorch's DCGAN tutorial has it, for pictures of 32, 64 or 128 pixels.
 
-use std::collections::HashMap;
-
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -167,37 +165,5 @@ impl DcganConfig {
         let (geometry, activation) = (Geometry::K4S1P0, Activation::Identity);
         init.layers.push(Layer::Conv { name, geometry, weight, bias: None, activation });
         Ok(Network::new(init.layers, device))
-    }
-
-    pub(super) fn from_generator_weights(shapes: &HashMap<String, Vec<usize>>) -> Result<DcganConfig> {
-        let weight = |i: usize| match shapes.get(&format!("main.{}.weight", 3 * i)).map(Vec::as_slice) {
-            Some(&[input, output, 4, 4]) => Some((input, output)),
-            _ => None,
-        };
-        let last = (0..).take_while(|&i| weight(i).is_some()).last();
-        match last.map(|last| (last, weight(0), weight(last))) {
-            Some((halvings @ 3..=5, Some((nz, _)), Some((ngf, channels)))) => {
-                let size = 4 << halvings;
-                let [init_std, norm_init_std] = [INIT_STD; 2];
-                let leaky_slope = 0.2;
-                let config = DcganConfig {
-                    size,
-                    channels,
-                    nz,
-                    ngf,
-                    ndf: ngf,
-                    leaky_slope,
-                    init_std,
-                    norm_init_std,
-                };
-                config.check()?;
-                Ok(config)
-            }
-            _ => Err(Error::Invalid(
-                "not a DCGAN generator: it has no transposed 4×4 convolutions main.0.weight, main.3.weight, …; nor an MLP: \
-                 it has no linear layers 0.weight, 2.weight, …"
-                    .into(),
-            )),
-        }
     }
 }

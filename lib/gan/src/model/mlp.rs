@@ -4,8 +4,6 @@
 //! (x, y). For grey pictures that is also PyTorch's `view(batch, H·W)`; of a PyTorch model of colour pictures, which counts
 //! channel by channel, the first rows of D and the last ones of G would have to change places.
 
-use std::collections::HashMap;
-
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -81,41 +79,6 @@ impl MlpConfig {
         let mut layers = vec![Layer::Reshape([1, 1, self.pixels()])];
         layers.extend(linear_layers(&widths, hidden, logit, Some(seed), Stream::Discriminator, device)?);
         Ok(Network::new(layers, device))
-    }
-
-    /// Whether the names are those of a bare `nn.Sequential` of linear layers.
-    pub(super) fn is_generator(shapes: &HashMap<String, Vec<usize>>) -> bool {
-        shapes.get("0.weight").is_some_and(|shape| shape.len() == 2)
-    }
-
-    /// The slopes are no part of the shapes: the generator's is taken for ReLU's.
-    pub(super) fn from_generator_weights(shapes: &HashMap<String, Vec<usize>>) -> Result<MlpConfig> {
-        let weight = |i: usize| match shapes.get(&format!("{}.weight", 2 * i)).map(Vec::as_slice) {
-            Some(&[output, input]) => Some((input, output)),
-            _ => None,
-        };
-        let layers: Vec<(usize, usize)> = (0..).map_while(weight).collect();
-        let square = |n: usize| Some(n.isqrt()).filter(|side| side * side == n);
-        let picture = |n: usize| match square(n) {
-            Some(size) => Some((size, 1)),
-            None => square(n / 3).filter(|_| n.is_multiple_of(3)).map(|size| (size, 3)),
-        };
-        let chained = layers.windows(2).all(|pair| pair[0].1 == pair[1].0);
-        let ends = layers.first().zip(layers.last());
-        match ends.map(|(&(nz, _), &(_, pixels))| (nz, picture(pixels))) {
-            Some((nz, Some((size, channels)))) if chained => {
-                let hidden_g: Vec<usize> = layers[..layers.len() - 1].iter().map(|layer| layer.1).collect();
-                let hidden_d = hidden_g.iter().rev().copied().collect();
-                let config = MlpConfig { size, channels, nz, hidden_g, hidden_d, slope_g: 0.0, slope_d: 0.2 };
-                config.check()?;
-                Ok(config)
-            }
-            _ => Err(Error::Invalid(
-                "not an MLP generator of square pictures: its linear layers 0.weight, 2.weight, … do not lead from one \
-                 to the next and to size² or 3·size² numbers"
-                    .into(),
-            )),
-        }
     }
 }
 

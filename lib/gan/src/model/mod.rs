@@ -3,8 +3,6 @@
 mod dcgan;
 mod mlp;
 
-use std::collections::HashMap;
-
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
 
@@ -84,14 +82,5 @@ impl ModelConfig {
             ModelConfig::Dcgan(c) => c.discriminator(seed, device),
             ModelConfig::Mlp(c) => c.discriminator(seed, device),
         }
-    }
-
-    /// The model whose generator has tensors of these names and shapes (PyTorch's). Of the discriminator they say
-    /// nothing; it gets the generator's width or widths. An MLP's hidden activations are taken for ReLU.
-    pub fn from_generator_weights(shapes: &HashMap<String, Vec<usize>>) -> Result<ModelConfig> {
-        if MlpConfig::is_generator(shapes) {
-            return Ok(ModelConfig::Mlp(MlpConfig::from_generator_weights(shapes)?));
-        }
-        Ok(ModelConfig::Dcgan(DcganConfig::from_generator_weights(shapes)?))
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use candle_core::{DType, Device, DeviceLocation, Tensor};
 
+use super::Geometry;
 use crate::Result;
 
 /// What candle's `index_select` makes zeros of.
@@ -25,6 +26,11 @@ pub(super) enum Constant {
     Windows(usize, usize),
     /// `[2h·2w]`: where each pixel of the large picture is in (h + 1)·(w + 1) blocks of 2×2 of it and its border.
     Blocks(usize, usize),
+    /// `[small pixels·taps]`: the pixels of a large image of h×w, with its border of zeros, that the kernel of a geometry sees at
+    /// each pixel of the small one.
+    Under((usize, usize), Geometry),
+    /// `[large pixels·taps]`: the pixels of a small image of h×w that each pixel of the large one gets something from, tap by tap.
+    Senders((usize, usize), Geometry),
 }
 
 static MADE: Mutex<Option<HashMap<(DeviceLocation, Constant), Tensor>>> = Mutex::new(None);
@@ -57,6 +63,8 @@ impl Constant {
             Constant::Patches(h, w) => places(patches(h, w))?,
             Constant::Windows(h, w) => places(windows(h, w))?,
             Constant::Blocks(h, w) => places(blocks(h, w))?,
+            Constant::Under(sides, geometry) => places(under(sides, geometry))?,
+            Constant::Senders(sides, geometry) => places(senders(sides, geometry))?,
         })
     }
 }
@@ -89,4 +97,31 @@ fn windows(h: usize, w: usize) -> Vec<u32> {
 fn blocks(h: usize, w: usize) -> Vec<u32> {
     let pixels = (1..=2 * h).flat_map(|y| (1..=2 * w).map(move |x| (y, x)));
     pixels.map(|(y, x)| (4 * (y / 2 * (w + 1) + x / 2) + y % 2 * 2 + x % 2) as u32).collect()
+}
+
+/// All pixels of h×w, row by row, and for each all taps of a kernel.
+fn taps((h, w): (usize, usize), (kh, kw): (usize, usize)) -> impl Iterator<Item = [usize; 4]> {
+    (0..h).flat_map(move |i| {
+        (0..w).flat_map(move |j| (0..kh).flat_map(move |k| (0..kw).map(move |l| [i, j, k, l])))
+    })
+}
+
+fn under((h, w): (usize, usize), geometry: Geometry) -> Vec<u32> {
+    let conv = geometry.conv();
+    let (top, left) = conv.padding;
+    // `place` counts from 1.
+    let at = |i: usize, tap: usize, padding: usize| (i * conv.stride + tap + 1).saturating_sub(padding);
+    let all = taps(conv.output(h, w), conv.kernel);
+    all.map(|[i, j, k, l]| place(at(i, k, top), at(j, l, left), h, w)).collect()
+}
+
+fn senders((h, w): (usize, usize), geometry: Geometry) -> Vec<u32> {
+    let conv = geometry.conv();
+    // Small pixel i sends to large pixel i·stride + tap − padding.
+    let from = |to: usize, tap: usize, padding: usize| {
+        let ahead = (to + padding).checked_sub(tap).filter(|n| n.is_multiple_of(conv.stride));
+        ahead.map_or(0, |n| n / conv.stride + 1)
+    };
+    let all = taps((geometry.large(h), geometry.large(w)), conv.kernel);
+    all.map(|[i, j, k, l]| place(from(i, k, conv.padding.0), from(j, l, conv.padding.1), h, w)).collect()
 }

@@ -28,7 +28,7 @@ pub use weight::Weight;
 use crate::Result;
 
 /// The shapes of convolution that the models are made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Geometry {
     /// Stride 2, padding 1: halves (transposed: doubles) the picture's sides, which are even.
     K4S2P1,
@@ -37,6 +37,18 @@ pub enum Geometry {
     /// A 1×1 kernel, stride 1, no padding: a matrix product over the pixels' channels. On a picture of one pixel it is a
     /// linear layer.
     K1S1P0,
+    /// Any other square one, of generators that other programs made. The large image is at least as large as the kernel without
+    /// its padding.
+    Square {
+        /// The kernel's side.
+        kernel: usize,
+        /// 1 to the kernel's side.
+        stride: usize,
+        /// Below the kernel's side.
+        padding: usize,
+        /// Rows and columns that the transposed one adds below and at the right, below the stride (PyTorch's `output_padding`).
+        output_padding: usize,
+    },
 }
 
 impl Geometry {
@@ -46,6 +58,7 @@ impl Geometry {
             Geometry::K4S2P1 => (4, 2, 1),
             Geometry::K4S1P0 => (4, 1, 0),
             Geometry::K1S1P0 => (1, 1, 0),
+            Geometry::Square { kernel, stride, padding, .. } => (kernel, stride, padding),
         };
         Conv { kernel: (k, k), stride, padding: (p, p) }
     }
@@ -56,6 +69,9 @@ impl Geometry {
             Geometry::K4S2P1 => 2 * side,
             Geometry::K4S1P0 => side + 3,
             Geometry::K1S1P0 => side,
+            Geometry::Square { kernel, stride, padding, output_padding } => {
+                (side - 1) * stride + kernel + output_padding - 2 * padding
+            }
         }
     }
 }

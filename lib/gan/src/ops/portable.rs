@@ -33,6 +33,11 @@ fn patches(geometry: Geometry, large: &Tensor) -> Result<Tensor> {
         }
         Geometry::K4S1P0 => Ok(large.reshape((b, 16 * c))?),
         Geometry::K1S1P0 => rows(large),
+        Geometry::Square { .. } => {
+            let conv = geometry.conv();
+            let ((oh, ow), numbers) = (conv.output(h, w), conv.kernel.0 * conv.kernel.1 * c);
+            Ok(pixels(large, Constant::Under((h, w), geometry))?.reshape((b * oh * ow, numbers))?)
+        }
     }
 }
 
@@ -96,6 +101,14 @@ pub(super) fn conv_transpose2d(
             let kernel = kernel.reshape((4 * c, 4 * s))?.to_dtype(y.dtype())?.t()?;
             let blocks = windows.matmul(&kernel)?.reshape((b, (h + 1) * (w + 1), 4, c))?;
             pixels(&blocks, Constant::Blocks(h, w))?.reshape((b, 2 * h, 2 * w, c))?
+        }
+        Geometry::Square { kernel, .. } => {
+            // Each pixel of the large image gathers what the small one's pixels send to it, zeros from the taps that none does.
+            let (taps, (oh, ow)) = (kernel * kernel, (geometry.large(h), geometry.large(w)));
+            let senders = pixels(y, Constant::Senders((h, w), geometry))?.reshape((b * oh * ow, taps * s))?;
+            let weight = weight.tensor().reshape((taps, c, s))?.transpose(1, 2)?.contiguous()?;
+            let weight = weight.reshape((taps * s, c))?.to_dtype(y.dtype())?;
+            senders.matmul(&weight)?.reshape((b, oh, ow, c))?
         }
     };
     Ok(activate(activation, x)?.to_dtype(out)?)

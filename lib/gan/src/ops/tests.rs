@@ -42,7 +42,21 @@ fn shapes() -> Vec<(Geometry, [usize; 4], usize)> {
         (Geometry::K1S1P0, [7, 1, 1, 33], 1),
         (Geometry::K1S1P0, [1, 1, 1, 1], 5),
         (Geometry::K1S1P0, [2, 3, 5, 4], 6),
+        (square(3, 2, 1, 1), [2, 8, 6, 20], 9),
+        (square(3, 1, 1, 0), [2, 5, 7, 3], 8),
+        (square(3, 2, 1, 0), [1, 7, 9, 30], 4),
+        (square(5, 2, 2, 1), [2, 14, 14, 12], 5),
+        (square(2, 2, 0, 0), [3, 8, 8, 3], 6),
+        (square(7, 1, 0, 0), [4, 7, 7, 2], 5),
+        (square(4, 2, 3, 0), [2, 12, 12, 1], 7),
+        (square(4, 1, 1, 0), [2, 6, 6, 17], 4),
+        (square(5, 3, 1, 2), [2, 14, 11, 18], 3),
+        (square(6, 4, 5, 3), [1, 11, 11, 40], 2),
     ]
+}
+
+fn square(kernel: usize, stride: usize, padding: usize, output_padding: usize) -> Geometry {
+    Geometry::Square { kernel, stride, padding, output_padding }
 }
 
 fn small_shape(geometry: Geometry, [b, h, w, _]: [usize; 4], s: usize) -> [usize; 4] {

@@ -4,13 +4,15 @@
 mod animate;
 mod decode;
 mod encode;
+mod notes;
 mod resize;
 #[cfg(test)]
 mod tests;
 
 pub use animate::{encode_apng, encode_gif};
-pub use decode::{SixteenBit, decode, decode_as, is_sixteen_bit_grey};
+pub use decode::{Format, SixteenBit, decode, decode_as, decode_noting, sniff};
 pub use encode::{PADDING, encode_jpeg, encode_png, grid};
+pub use notes::{Notes, Tally, rotation};
 pub use resize::{Filter, Fit, resize_and_crop};
 
 /// An RGB picture of 8 bits a channel, rows from top to bottom, `[height, width, 3]`.

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ use crate::augment::Augment;
 use crate::layer::Precision;
 use crate::loss::GeneratorLoss;
 use crate::model::{DcganConfig, MlpConfig, ModelConfig, check_hidden};
-use crate::{Error, Result};
+use crate::{Error, Result, counted};
 
 mod parse;
 #[cfg(test)]
@@ -23,6 +24,20 @@ mod tests;
 
 /// The longest recipe that is read, in bytes.
 const MAX_TOML: u64 = 1 << 20;
+/// The range of `seed`: TOML's integers, from 0.
+pub const SEEDS: RangeInclusive<u64> = 0..=i64::MAX as u64;
+/// The range of `batch`, pictures in a step.
+pub const BATCHES: RangeInclusive<u64> = 1..=65_536;
+/// The range of a run in epochs.
+pub const EPOCHS: RangeInclusive<u64> = 1..=1_000_000;
+/// The range of a run in steps.
+pub const STEPS: RangeInclusive<u64> = 1..=1_000_000_000;
+/// The range of `nz`, `ngf` and `ndf`.
+pub const WIDTHS: RangeInclusive<u64> = 1..=4_096;
+/// The range of `sample_every`, in steps; 0: never.
+pub const SAMPLE_EVERY: RangeInclusive<u64> = 0..=*STEPS.end();
+/// The range of `fid_every`, in epochs; 0: never.
+pub const FID_EVERY: RangeInclusive<u64> = 0..=*EPOCHS.end();
 /// The recipe that is taken when none is named.
 pub const DEFAULT: &str = "celeba";
 
@@ -265,16 +280,12 @@ impl Recipe {
     /// The first value that is out of its range, as (key, what is wrong with it).
     fn check(&self) -> Result<(), Wrong> {
         self.model.check()?;
-        let (length, steps, most_steps) = match self.schedule.length {
-            Length::Epochs(n) => ("epochs", n, 1_000_000),
-            Length::Steps(n) => ("steps", n, 1_000_000_000),
+        let length = match self.schedule.length {
+            Length::Epochs(n) => ("epochs", n, EPOCHS),
+            Length::Steps(n) => ("steps", n, STEPS),
         };
-        let whole = [
-            ("seed", self.seed, 0, i64::MAX as u64),
-            ("batch", self.schedule.batch as u64, 1, 65_536),
-            (length, steps, 1, most_steps),
-        ];
-        in_range(&whole)?;
+        let batch = ("batch", self.schedule.batch as u64, BATCHES);
+        in_range(&[("seed", self.seed, SEEDS), batch, length])?;
         let o = &self.optimiser;
         for (key, value) in [("lr_g", o.lr_g), ("lr_d", o.lr_d), ("eps", o.eps)] {
             if !(value > 0.0 && value <= 1.0) {
@@ -315,10 +326,12 @@ impl Recipe {
 /// A recipe's key, and what is wrong with its value.
 type Wrong = (&'static str, String);
 
-/// Refuses a (key, value, least, most) whose value is not between the two.
-fn in_range(values: &[(&'static str, u64, u64, u64)]) -> Result<(), Wrong> {
-    match values.iter().find(|(_, value, least, most)| !(least..=most).contains(&value)) {
-        Some((key, value, least, most)) => Err((key, format!("{value} is not in {least} to {most}"))),
+/// Refuses a (key, value, range) whose value is not in it.
+fn in_range(values: &[(&'static str, u64, RangeInclusive<u64>)]) -> Result<(), Wrong> {
+    match values.iter().find(|(_, value, range)| !range.contains(value)) {
+        Some((key, value, range)) => {
+            Err((key, format!("{value} is not in {} to {}", range.start(), range.end())))
+        }
         None => Ok(()),
     }
 }
@@ -334,7 +347,7 @@ fn below_one(values: &[(&'static str, f64)]) -> Result<(), Wrong> {
 impl ModelPart {
     /// The first value that is out of its range.
     fn check(&self) -> Result<(), Wrong> {
-        let width = |key, value: usize| (key, value as u64, 1, 4_096);
+        let width = |key, value: usize| (key, value as u64, WIDTHS);
         match self {
             &ModelPart::Dcgan { nz, ngf, ndf, leaky_slope, init_std, norm_init_std } => {
                 in_range(&[width("nz", nz), width("ngf", ngf), width("ndf", ndf)])?;
@@ -417,8 +430,8 @@ impl Output {
             Some(0) => Err(("keep_at", "0: epochs are counted from 1".into())),
             Some(epoch) => Err(("keep_at", format!("{epoch}: the run ends after {length}"))),
             None => in_range(&[
-                ("sample_every", self.sample_every, 0, 1_000_000_000),
-                ("fid_every", self.fid_every, 0, 1_000_000),
+                ("sample_every", self.sample_every, SAMPLE_EVERY),
+                ("fid_every", self.fid_every, FID_EVERY),
             ]),
         }
     }
@@ -445,6 +458,6 @@ impl fmt::Display for Length {
             Length::Epochs(n) => (n, "epoch"),
             Length::Steps(n) => (n, "step"),
         };
-        write!(f, "{n} {unit}{}", if *n == 1 { "" } else { "s" })
+        f.write_str(&counted(*n, unit))
     }
 }

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::header::Header;
 use super::write::{Counts, Writer};
 use super::{Dtype, Meta, Shard};
-use crate::picture::{Fit, resize_and_crop};
+use crate::picture::{Fit, Notes, SixteenBit, Tally, resize_and_crop};
 use crate::progress::Progress;
 use crate::source::{PassedOver, Source, Split};
 use crate::{Error, Result};
@@ -23,7 +23,7 @@ const WINDOW_BYTES: usize = 32 << 20;
 const NAMED: u64 = 10;
 
 /// How a shard is made of its pictures.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Crop and size; without a size the source must be of one native size (IDX).
     pub fit: Fit,
@@ -31,6 +31,8 @@ pub struct Options {
     pub grey: bool,
     /// How a value is stored.
     pub dtype: Dtype,
+    /// How many bits the values of 16-bit grey use, 8 to 16: the highest eight of these are kept. `None`: all 16.
+    pub depth: Option<u8>,
     /// The split that the source was cut to, for the metadata.
     pub split: Option<Split>,
     /// A broken picture is an error instead of a warning.
@@ -80,6 +82,7 @@ impl Options {
             content_hash: String::new(),
             count: 0,
             crop: self.fit.crop,
+            depth: self.depth,
             filter: self.fit.size.map(|_| self.fit.filter.to_string()),
             idx: source.idx().map(str::to_string),
             inputs,
@@ -181,7 +184,7 @@ pub fn make(
     let mut writer = Writer::create(path, options.dtype, shape, source.len(), meta)?;
     let bytes = shape.iter().product::<usize>();
     let window = (WINDOW_BYTES / bytes).clamp(1, WINDOW);
-    let (mut counts, mut first_rejected) = (Counts::default(), None);
+    let (mut counts, mut first_rejected, mut tally) = (Counts::default(), None, Tally::default());
     let decoded = |window: Range<usize>| -> Vec<(usize, Result<Fitted>)> {
         let picture = |i| match stop.load(Ordering::Relaxed) {
             true => (i, Err(Error::Stopped)),
@@ -192,9 +195,10 @@ pub fn make(
     let mut append = |pictures: Vec<(usize, Result<Fitted>)>| {
         for (i, picture) in pictures {
             match picture {
-                Ok(Fitted { pixels, is_small }) => {
+                Ok(Fitted { pixels, is_small, notes }) => {
                     counts.smaller_than_crop += u64::from(is_small);
                     writer.append(&pixels)?;
+                    tally.add(notes);
                 }
                 Err(Error::Stopped) => return Err(Error::Stopped),
                 Err(broken) if options.strict => return Err(broken),
@@ -219,6 +223,7 @@ pub fn make(
         progress.at(end as u64, source.len() as u64, "pictures");
     }
     append(waiting)?;
+    tally.lines(options.depth).iter().for_each(|line| progress.warn(line));
     let (rejected, smaller) = (counts.broken.total(), counts.smaller_than_crop);
     if let Some(first) = first_rejected.filter(|_| rejected == source.len() as u64) {
         let what = format!("none of {rejected} pictures could be read; the first: {first}");
@@ -244,14 +249,17 @@ struct Fitted {
     pixels: Vec<u8>,
     /// Whether the picture has a side that is shorter than the crop.
     is_small: bool,
+    notes: Notes,
 }
 
 /// Picture `i`, decoded and fitted.
 fn fitted(source: &Source, i: usize, options: &Options) -> Result<Fitted> {
-    let picture = source.read(i)?.decode().map_err(|what| Error::file(source.name(i), what))?;
+    let sixteen = options.depth.map_or(SixteenBit::HighByte, SixteenBit::Bits);
+    let decoded = source.read(i)?.decode_noting(sixteen);
+    let (picture, notes) = decoded.map_err(|what| Error::file(source.name(i), what))?;
     let is_small = options.fit.crop.is_some_and(|crop| crop > picture.width.min(picture.height));
     let fitted = resize_and_crop(&picture, &options.fit);
-    Ok(Fitted { pixels: if options.grey { fitted.to_grey() } else { fitted.rgb }, is_small })
+    Ok(Fitted { pixels: if options.grey { fitted.to_grey() } else { fitted.rgb }, is_small, notes })
 }
 
 /// Why a picture is broken, without its name and numbers, so that many have the same reason.

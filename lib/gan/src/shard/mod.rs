@@ -36,6 +36,9 @@ pub struct Meta {
     pub count: u64,
     /// Side of the centred square that was cut first, in pixels of the originals; `None`: none was.
     pub crop: Option<usize>,
+    /// How many bits 16-bit grey was said to use; `None`: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub depth: Option<u8>,
     /// The resampling filter's name; `None`: nothing was resized.
     pub filter: Option<String>,
     /// The IDX file that was asked for by name, if one was.

@@ -24,7 +24,7 @@ impl Progress for Heard {
 
 fn options(size: usize) -> Options {
     let fit = Fit { crop: None, size: Some(size), filter: Filter::Bilinear };
-    Options { fit, grey: false, dtype: Dtype::U8, split: None, strict: false }
+    Options { fit, grey: false, dtype: Dtype::U8, ..Options::default() }
 }
 
 /// A folder of `n` pictures of 8×8, each with a pattern of its own.

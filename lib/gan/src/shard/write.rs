@@ -13,7 +13,7 @@ use super::header::Header;
 use super::{Dtype, Meta};
 use crate::picture::to_unit;
 use crate::source::{PassedOver, hex};
-use crate::{Error, Result, atomic};
+use crate::{Result, atomic};
 
 /// What is known of the pictures only when all were read.
 #[derive(Default)]
@@ -49,9 +49,9 @@ impl Writer {
         header.meta.rejected = most as u64;
         header.meta.content_hash = "0".repeat(64);
         header.reserve();
-        let temporary = atomic::begin(path).map_err(Error::io(path))?;
+        let temporary = atomic::begin(path).map_err(atomic::failed(path))?;
         let mut file = BufWriter::with_capacity(1 << 20, temporary);
-        file.write_all(&vec![b' '; header.data_start]).map_err(Error::io(path))?;
+        file.write_all(&vec![b' '; header.data_start]).map_err(atomic::failed(path))?;
         Ok(Writer {
             path: path.to_path_buf(),
             file,
@@ -75,7 +75,7 @@ impl Writer {
             }
         };
         self.hash.update(bytes);
-        self.file.write_all(bytes).map_err(Error::io(&self.path))?;
+        self.file.write_all(bytes).map_err(atomic::failed(&self.path))?;
         self.written += 1;
         Ok(())
     }
@@ -95,19 +95,19 @@ impl Writer {
         self.header.meta.broken = counts.broken;
         self.header.meta.smaller_than_crop = counts.smaller_than_crop;
         self.header.meta.content_hash = hex(&self.hash.finalize());
-        let mut file = self.file.into_inner().map_err(|e| Error::io(&path)(e.into_error()))?;
+        let mut file = self.file.into_inner().map_err(|e| atomic::failed(&path)(e.into_error()))?;
         let reserved = self.header.data_start;
         self.header.reserve();
         match self.header.data_start > reserved {
             // Reasons were added, for which there was no room.
             true => shift(file.as_file(), reserved, self.header.data_start, self.header.data_len())
-                .map_err(Error::io(&path))?,
+                .map_err(atomic::failed(&path))?,
             false => self.header.data_start = reserved,
         }
-        file.seek(SeekFrom::Start(0)).map_err(Error::io(&path))?;
-        file.write_all(&self.header.to_bytes()).map_err(Error::io(&path))?;
-        file.as_file().set_modified(listed).map_err(Error::io(&path))?;
-        atomic::finish(file, &path).map_err(Error::io(&path))?;
+        file.seek(SeekFrom::Start(0)).map_err(atomic::failed(&path))?;
+        file.write_all(&self.header.to_bytes()).map_err(atomic::failed(&path))?;
+        file.as_file().set_modified(listed).map_err(atomic::failed(&path))?;
+        atomic::finish(file, &path).map_err(atomic::failed(&path))?;
         Ok(self.header.meta)
     }
 }

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::idx::{self, Idx};
-use super::kind::{Kind, Sorter, dotted, is_hidden, is_image_name};
-use super::sniff::{HEAD, sniff};
-use super::{MAX_ENCODED, Part, PassedOver, Raw, Walk};
+use super::kind::{HEAD, Kind, Sorter, dotted, is_hidden, is_image_name};
+use super::{MAX_ENCODED, Part, PassedOver, Raw, Walk, found};
+use crate::picture::sniff;
 use crate::{Error, Result};
 
 /// Extensions that pytorch-fid looks for.
@@ -77,6 +77,11 @@ pub(super) fn open(root: &Path, walk: Walk, wanted: Option<&str>) -> Result<Box<
         return Ok(Box::new(Idx::open(&root.join(&sets[set]))?.found(names[set].clone(), passed_over)));
     }
     if files.is_empty() {
+        if below.is_empty()
+            && let Some(found) = found::in_folder(root, &archives, &passed_over)?
+        {
+            return Ok(found);
+        }
         return Err(Error::file(root, nothing(&below, &archives, &passed_over)));
     }
     names.iter().for_each(|name| passed_over.add("IDX", name));

@@ -4,16 +4,17 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::passed_over::{OTHERS, PassedOver};
-use super::sniff::sniff;
 use super::split::LISTS;
+use crate::picture::sniff;
 
 /// Extensions of the formats that are read.
-const READ: [&str; 16] = [
-    "bmp", "dib", "gif", "jfif", "jpe", "jpeg", "jpg", "pam", "pbm", "pgm", "png", "pnm", "ppm", "tif",
-    "tiff", "webp",
+const READ: [&str; 15] = [
+    "bmp", "dib", "gif", "jfif", "jpe", "jpeg", "jpg", "pbm", "pgm", "png", "pnm", "ppm", "tif", "tiff",
+    "webp",
 ];
 /// Extensions of images that are not read, with their formats' names.
-const NOT_READ: [(&str, &str); 30] = [
+const NOT_READ: [(&str, &str); 31] = [
+    ("pam", "PAM"),
     ("avif", "AVIF"),
     ("heic", "HEIC"),
     ("heif", "HEIF"),
@@ -54,6 +55,8 @@ const BESIDE: [&str; 30] = [
 /// Extensions of archives, which are named themselves and not found in a folder.
 const ARCHIVES: [&str; 14] =
     ["zip", "tar", "tgz", "gz", "bz2", "xz", "zst", "7z", "rar", "parquet", "npz", "h5", "hdf5", "tfrecord"];
+/// As many first bytes of a file as are looked at.
+pub(super) const HEAD: usize = 512;
 /// So many files of an unknown extension are looked into; if none of them is an image, the others are none either.
 const TRIED: u32 = 256;
 

@@ -1,18 +1,29 @@
 //! What pictures there are: folders, zips, IDX files, single files and drawn faces, each opened as a [`Part`], and all of
 //! them together as one [`Source`] that gives picture `i` by its number, from any thread. Never resizes.
 
+mod array;
+mod cifar;
+mod container;
 mod demo;
 mod folder;
+mod found;
 mod idx;
 mod kind;
+mod npy;
 mod origin;
+mod packed;
+mod parquet;
 mod passed_over;
-mod sniff;
+mod pickle;
+mod span;
 mod split;
+mod tar;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod tests_found;
+mod unpack;
+mod unzip;
 mod zip;
 
 use std::fmt::Write;
@@ -27,7 +38,7 @@ pub use self::passed_over::PassedOver;
 use self::split::List;
 pub use self::split::Split;
 use self::{demo::Demo, folder::Folder, idx::Idx, zip::Zip};
-use crate::picture::{Picture, SixteenBit, decode_as, is_sixteen_bit_grey};
+use crate::picture::{Notes, Picture, SixteenBit, decode_noting};
 use crate::{Error, Result, atomic};
 
 /// The largest encoded picture that is read, in bytes: several may be in memory at once, one a thread.
@@ -57,22 +68,17 @@ impl Raw {
     /// # Errors
     /// Those of [`crate::picture::decode`].
     pub fn decode(self) -> Result<Picture, String> {
-        self.decode_as(SixteenBit::HighByte)
+        self.decode_noting(SixteenBit::HighByte).map(|(picture, _)| picture)
     }
 
-    /// Whether it is grey of 16 bits.
-    pub fn is_sixteen_bit_grey(&self) -> bool {
-        matches!(self, Raw::Encoded(bytes) if is_sixteen_bit_grey(bytes))
-    }
-
-    /// The picture itself, with a choice for 16-bit grey.
+    /// The picture itself, with a choice for 16-bit grey, and what else there is to say of its file.
     ///
     /// # Errors
     /// Those of [`crate::picture::decode`].
-    pub fn decode_as(self, sixteen: SixteenBit) -> Result<Picture, String> {
+    pub fn decode_noting(self, sixteen: SixteenBit) -> Result<(Picture, Notes), String> {
         match self {
-            Raw::Encoded(bytes) => decode_as(&bytes, sixteen),
-            Raw::Pixels(picture) => Ok(picture),
+            Raw::Encoded(bytes) => decode_noting(&bytes, sixteen),
+            Raw::Pixels(picture) => Ok((picture, Notes::default())),
         }
     }
 }
@@ -88,11 +94,15 @@ trait Part: Send + Sync {
     /// What, besides its name, tells picture `i` from another version of it, and when its file last changed where what
     /// it is told by may miss a change.
     fn version(&self, i: usize) -> Result<(String, Option<SystemTime>)>;
-    /// Width and height, where all pictures have the same and are grey (IDX).
+    /// Width and height, where all pictures have the same by their format (IDX, arrays, batches).
     fn native(&self) -> Option<(usize, usize)> {
         None
     }
-    /// The name of the file that was chosen of several in the input, where one was (IDX).
+    /// Whether all pictures are gray by their format.
+    fn gray(&self) -> bool {
+        self.native().is_some()
+    }
+    /// The name of what was chosen of several in the input, where something was: an IDX file, an array, batches.
     fn taken(&self) -> Option<&str> {
         None
     }
@@ -250,7 +260,7 @@ impl Source {
         Origin::new(&self.origins)
     }
 
-    /// The files that were chosen of several in the inputs: an IDX file's path within its folder or zip.
+    /// What was chosen of several in the inputs: an IDX file's path within its folder or zip, an array's name, CIFAR's batches.
     pub fn taken(&self) -> Vec<&str> {
         self.parts.iter().filter_map(|part| part.taken()).collect()
     }
@@ -266,11 +276,16 @@ impl Source {
         part.name(item)
     }
 
-    /// Width and height where every picture has the same by its format and is grey (IDX).
+    /// Width and height where every picture has the same by its format (IDX, arrays, batches).
     pub fn native(&self) -> Option<(usize, usize)> {
         let mut sizes = self.parts.iter().map(|part| part.native());
         let first = sizes.next()??;
         sizes.all(|size| size == Some(first)).then_some(first)
+    }
+
+    /// Whether every picture is gray by its format (IDX, gray arrays).
+    pub fn is_gray(&self) -> bool {
+        self.parts.iter().all(|part| part.gray())
     }
 
     /// Keeps the pictures from number `skip` on, at most `limit` of them.
@@ -328,6 +343,12 @@ impl Source {
     }
 }
 
+/// Whether `path` holds images in a form in which statistics might come, too: an `.npz` with an array of three or four dimensions and
+/// no covariance, or a pickled batch.
+pub(crate) fn holds_images(path: &Path) -> bool {
+    found::holds_images(path).unwrap_or(false)
+}
+
 /// Bytes in hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
@@ -343,6 +364,9 @@ fn open_part(input: &Path, walk: Walk, wanted: Option<&str>) -> Result<Box<dyn P
     if !fs::metadata(input).map_err(Error::io(input))?.is_file() {
         return Err(Error::file(input, "neither a file nor a folder"));
     }
+    if let Some(images) = found::in_npz(input)? {
+        return Ok(images);
+    }
     if zip::is_zip(input)? {
         return Zip::open(input, walk, wanted);
     }
@@ -352,7 +376,7 @@ fn open_part(input: &Path, walk: Walk, wanted: Option<&str>) -> Result<Box<dyn P
     if folder::is_image(input) {
         return Ok(Box::new(Folder::single(input)));
     }
-    Err(Error::file(input, "not a folder, a zip, an IDX file or a picture"))
+    found::in_file(input, walk, wanted)
 }
 
 /// Whether an input is a picture by itself. A zip or an IDX file may have any extension.
@@ -394,6 +418,7 @@ fn name_of(input: &Path) -> String {
     if is_picture(input) {
         return file_name(atomic::folder_of(input));
     }
-    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    let packed = [".gz", ".zst", ".xz", ".bz2"].iter().find_map(|end| name.strip_suffix(end));
+    let name = packed.unwrap_or(&name);
     Path::new(name).file_stem().map_or(name.into(), |stem| stem.to_string_lossy().into_owned())
 }

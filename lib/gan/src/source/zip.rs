@@ -11,9 +11,9 @@ use ::zip::ZipArchive;
 use ::zip::result::ZipError;
 
 use super::idx::{self, Idx};
-use super::kind::{Kind, Sorter, dotted, is_hidden, is_image_name};
-use super::sniff::HEAD;
-use super::{MAX_ENCODED, Part, PassedOver, Raw, Walk, split};
+use super::kind::{HEAD, Kind, Sorter, dotted, is_hidden, is_image_name};
+use super::span::Span;
+use super::{MAX_ENCODED, Part, PassedOver, Raw, Walk, container, found, split, unzip};
 use crate::{Error, Result};
 
 /// Whether a file begins as a zip does (an empty one included).
@@ -27,9 +27,6 @@ pub(super) fn is_zip(path: &Path) -> Result<bool> {
     }
 }
 
-/// The most that deflate packs into a byte.
-const MAX_RATIO: u64 = 1032;
-
 pub(super) struct Zip {
     path: PathBuf,
     archive_len: u64,
@@ -42,9 +39,9 @@ pub(super) struct Zip {
 }
 
 /// The first bytes of entry `i`; none where it cannot be read.
-fn head(archive: &ZipArchive<SharedFile>, i: usize) -> Vec<u8> {
+fn head(archive: &ZipArchive<SharedFile>, archive_len: u64, i: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEAD);
-    if let Ok(entry) = archive.clone().by_index(i) {
+    if let Ok((entry, _)) = unzip::reader(&mut archive.clone(), archive_len, i) {
         let _ = entry.take(HEAD as u64).read_to_end(&mut bytes);
     }
     bytes
@@ -55,9 +52,9 @@ impl Zip {
     pub(super) fn open(path: &Path, walk: Walk, wanted: Option<&str>) -> Result<Box<dyn Part>> {
         let file = SharedFile::open(path).map_err(Error::io(path))?;
         let archive_len = file.len;
-        let archive = ZipArchive::new(file).map_err(|e| match e {
-            ZipError::Io(e) => Error::io(path)(e),
-            other => Error::file(path, format!("a broken or incomplete zip ({other}): fetch it again")),
+        let archive = ZipArchive::new(file).map_err(|e| match Span::whole(path) {
+            Ok(span) => container::zip_error(&span, &e),
+            Err(e) => e,
         })?;
         let (mut entries, mut others) = (Vec::new(), Vec::new());
         for i in 0..archive.len() {
@@ -74,7 +71,7 @@ impl Zip {
         let list = others.iter().rev().find(|(name, _)| is_list(name)).cloned();
         let (mut sorter, mut sets, mut archives) = (Sorter::default(), Vec::new(), Vec::new());
         for (name, i) in others {
-            match sorter.kind(&name, || head(&archive, i)) {
+            match sorter.kind(&name, || head(&archive, archive_len, i)) {
                 Kind::Image => entries.push((name, i)),
                 Kind::Idx => sets.push((name, i)),
                 Kind::Archive => archives.push(name),
@@ -90,28 +87,26 @@ impl Zip {
             entries.iter().for_each(|(image, _)| passed_over.add("beside the IDX file", image));
             let (name, i) = &sets[set];
             let full = path.join(name);
+            let broken = |e: ZipError| Error::file(&full, e.to_string());
+            let version = version(*i).map_or(String::new(), |(size, crc)| format!("{size} {crc:08x}"));
             let mut archive = archive.clone();
-            let entry = archive.by_index(*i).map_err(|e| Error::file(&full, e.to_string()))?;
-            let version = format!("{} {:08x}", entry.size(), entry.crc32());
+            let (entry, _) = unzip::reader(&mut archive, archive_len, *i).map_err(broken)?;
             return Ok(Box::new(Idx::unpack(&full, entry, version)?.found(name.clone(), passed_over)));
         }
         names.iter().for_each(|name| passed_over.add("IDX", name));
         archives.iter().for_each(|name| passed_over.add(&dotted(name), name));
         if entries.is_empty() {
-            let passed = passed_over.line().map_or(String::new(), |line| format!("; {line}"));
-            let what = format!("no pictures in it (JPEG, PNG, BMP, WebP, TIFF, GIF or PNM){passed}");
-            return Err(Error::file(path, what));
+            return found::in_zip(path, passed_over);
         }
+        unzip::any_is_read(path, &archive, &entries)?;
         Ok(Box::new(Zip { path: path.to_path_buf(), archive_len, archive, entries, passed_over, list }))
     }
 
     fn unpack(&self, i: usize) -> Result<Vec<u8>, ZipError> {
         // Cheap: the directory is shared, the reader's buffer begins empty.
         let mut archive = self.archive.clone();
-        let entry = archive.by_index(self.entries[i].1)?;
-        // What it says of itself may be a lie: room for no more than what is there can unpack to.
-        let most = entry.compressed_size().min(self.archive_len).saturating_mul(MAX_RATIO);
-        let mut bytes = Vec::with_capacity(entry.size().min(most).min(1 << 24) as usize);
+        let (entry, most) = unzip::reader(&mut archive, self.archive_len, self.entries[i].1)?;
+        let mut bytes = Vec::with_capacity(most.min(1 << 24) as usize);
         entry.take(MAX_ENCODED + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > MAX_ENCODED {
             return Err(ZipError::UnsupportedArchive("unpacked it is larger than 256 MiB"));
@@ -152,7 +147,7 @@ impl Part for Zip {
         let path = self.path.join(name);
         let broken = |e: &dyn std::fmt::Display| Error::file(&path, e.to_string());
         let (mut archive, mut bytes) = (self.archive.clone(), Vec::new());
-        let entry = archive.by_index(*i).map_err(|e| broken(&e))?;
+        let (entry, _) = unzip::reader(&mut archive, self.archive_len, *i).map_err(|e| broken(&e))?;
         entry.take(split::MAX_LIST).read_to_end(&mut bytes).map_err(|e| broken(&e))?;
         Ok(Some((path, bytes)))
     }
@@ -163,7 +158,7 @@ impl Part for Zip {
 }
 
 /// A file that many read at once, each from a place of its own, through a small buffer of its own.
-struct SharedFile {
+pub(super) struct SharedFile {
     file: Arc<File>,
     len: u64,
     at: u64,
@@ -174,7 +169,7 @@ struct SharedFile {
 impl SharedFile {
     const BUFFER: usize = 8192;
 
-    fn open(path: &Path) -> io::Result<SharedFile> {
+    pub(super) fn open(path: &Path) -> io::Result<SharedFile> {
         let file = File::open(path)?;
         let len = file.metadata()?.len();
         Ok(SharedFile { file: Arc::new(file), len, at: 0, buffer: Vec::new(), buffer_at: 0 })

@@ -21,7 +21,7 @@ fn features_match(device: &Device) {
     let file = golden("../squeezenet/features.npz");
     let mut npz = Npz::open(&file).unwrap();
     let want = npz.matrix("features").unwrap();
-    let names = String::from_utf8(npz.bytes("names").unwrap()).unwrap();
+    let names = String::from_utf8(npz.bytes("names").unwrap().unwrap()).unwrap();
     let extractor = Extractor::squeezenet(Precision::F32, device).unwrap();
     assert!(names.lines().count() >= 8);
     for (name, want) in names.lines().zip(want.rows()) {

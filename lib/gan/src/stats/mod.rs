@@ -1,13 +1,16 @@
 //! Statistics of a set of pictures in a file: pytorch-fid's `.npz`, which it writes and reads, and so do we.
 //!
-//! `mu` [d] and `sigma` [d, d] in f64 (f32 is read, too). What we write also has `meta`, a JSON object as bytes, which
-//! tells the features that the statistics are of; numpy and pytorch-fid pass it over.
+//! `mu` [d] and `sigma` [d, d] in f64 (f32, f16 and the names of other programs are read, too). What we write also has `meta`, a
+//! JSON object as bytes, which tells the features that the statistics are of; numpy and pytorch-fid pass it over. Files without
+//! it prove nothing but the number of their features.
 
+mod kind;
 mod merge;
 pub(crate) mod npz;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::io::{self, Cursor};
 use std::path::Path;
 use std::time::SystemTime;
@@ -20,7 +23,9 @@ use crate::frechet::Gaussian;
 use crate::layer::Precision;
 use crate::{Error, Result, atomic};
 
+pub use kind::{Kind, kind};
 pub use merge::{Part, merge, read_all};
+pub use npz::MOST as MOST_DIMS;
 use npz::{Npz, NpzWriter};
 
 /// What statistics are of.
@@ -58,30 +63,27 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Reads an `.npz`.
+    /// Reads an `.npz`: `mu` and `sigma`, or the one pair of arrays that other programs call so (`mean` and `cov`, `mu_clean` and
+    /// `sigma_clean`).
     ///
     /// # Errors
-    /// No such file; not an `.npz`; arrays `mu` and `sigma` missing or of other shapes; values that no features have.
+    /// No such file; not an `.npz`; no such pair of arrays, or several; arrays of other shapes; values that no features have.
     pub fn read(path: &Path) -> Result<Stats> {
         let mut npz = Npz::open(path)?;
         let names = npz.names();
-        if let Some(missing) = ["mu", "sigma"].iter().find(|&&key| !names.iter().any(|n| n == key)) {
-            let held = if names.is_empty() { "nothing".to_string() } else { names.join(", ") };
-            let what =
-                format!("no array `{missing}` (it holds {held}); statistics come from fid --save-stats");
-            return Err(Error::file(path, what));
-        }
-        let (mu, sigma) = (npz.vector("mu")?, npz.matrix("sigma")?);
+        let [mean, covariance] = arrays(&names).map_err(|what| Error::file(path, what))?;
+        let (mu, sigma) = (npz.vector(&mean)?, npz.matrix(&covariance)?);
         let d = mu.len();
         if d == 0 || sigma.shape() != [d, d] {
-            let what = format!("`mu` has {d} features but `sigma` is {:?}", sigma.shape());
+            let what = format!("`{mean}` has {d} features but `{covariance}` is {:?}", sigma.shape());
             return Err(Error::file(path, what));
         }
-        check_values(&mu, &sigma).map_err(|what| Error::file(path, what))?;
+        check_values([&mean, &covariance], &mu, &sigma).map_err(|what| Error::file(path, what))?;
         let meta = match names.iter().any(|n| n == "meta") {
-            true => meta(&npz.bytes("meta")?, d).map_err(|what| Error::file(path, what))?,
-            false => None,
+            true => npz.bytes("meta")?.map_or(Ok(None), |json| meta(&json, d)),
+            false => Ok(None),
         };
+        let meta = meta.map_err(|what| Error::file(path, what))?;
         // Row-major or column-major is one for a symmetric matrix.
         let sigma = sigma.iter().copied().collect();
         Ok(Stats { gaussian: Gaussian { mu: mu.to_vec(), sigma }, meta })
@@ -109,15 +111,42 @@ impl Stats {
         }
         Ok(npz.finish()?.into_inner())
     }
+}
 
-    /// The features that the statistics are of: from `meta`, else from their number.
-    ///
-    /// # Errors
-    /// A number of features that none of our networks has.
-    pub fn features(&self) -> Result<Features> {
-        match &self.meta {
-            Some(meta) => Ok(meta.features),
-            None => Features::of_dims(self.gaussian.dims()),
+/// How other programs call a mean, and a covariance.
+const MEANS: [&str; 2] = ["mu", "mean"];
+const COVARIANCES: [&str; 3] = ["sigma", "cov", "covariance"];
+
+/// The arrays that are mean and covariance, among the names of all: `mu` and `sigma`, or else the only pair whose names are alike
+/// but for such words.
+fn arrays(names: &[String]) -> Result<[String; 2], String> {
+    if ["mu", "sigma"].iter().all(|key| names.iter().any(|name| name == key)) {
+        return Ok(["mu".into(), "sigma".into()]);
+    }
+    let (all, mut pairs) = (names.iter().map(String::as_str).collect::<HashSet<_>>(), Vec::new());
+    for mean in names {
+        for (word, other) in MEANS.iter().flat_map(|m| COVARIANCES.map(|c| (m, c))) {
+            for (at, _) in mean.match_indices(word) {
+                let (before, after) = (&mean[..at], &mean[at + word.len()..]);
+                let whole =
+                    !before.ends_with(char::is_alphanumeric) && !after.starts_with(char::is_alphabetic);
+                let covariance = format!("{before}{other}{after}");
+                if whole && all.contains(&*covariance) {
+                    pairs.push([mean.clone(), covariance]);
+                }
+            }
+        }
+    }
+    match &pairs[..] {
+        [pair] => Ok(pair.clone()),
+        [] => {
+            let missing = if names.iter().any(|name| name == "mu") { "sigma" } else { "mu" };
+            let held = if names.is_empty() { "nothing".to_string() } else { names.join(", ") };
+            Err(format!("no array `{missing}` (it holds {held}); statistics come from fid --save-stats"))
+        }
+        several => {
+            let pairs: Vec<String> = several.iter().map(|[a, b]| format!("`{a}` and `{b}`")).collect();
+            Err(format!("holds several statistics ({}): save one as `mu` and `sigma`", pairs.join("; ")))
         }
     }
 }
@@ -151,18 +180,14 @@ pub fn is_up_to_date(path: &Path, wanted: &Meta, changed: Option<SystemTime>) ->
     }
 }
 
-/// Checks that a file can be written to `path`, before hours of work are done for it.
-///
-/// # Errors
-/// Its folder is not there or not writable.
-pub fn check_place(path: &Path) -> Result<()> {
-    tempfile::tempfile_in(atomic::folder_of(path)).map(drop).map_err(Error::io(path))
-}
-
 /// What a covariance cannot be, as one line.
-fn check_values(mu: &ndarray::Array1<f64>, sigma: &ndarray::Array2<f64>) -> Result<(), String> {
+fn check_values(
+    [mean, covariance]: [&str; 2],
+    mu: &ndarray::Array1<f64>,
+    sigma: &ndarray::Array2<f64>,
+) -> Result<(), String> {
     if let Some(name) =
-        [("mu", mu.iter().all(|v| v.is_finite())), ("sigma", sigma.iter().all(|v| v.is_finite()))]
+        [(mean, mu.iter().all(|v| v.is_finite())), (covariance, sigma.iter().all(|v| v.is_finite()))]
             .iter()
             .find_map(|(name, sound)| (!sound).then_some(name))
     {
@@ -171,10 +196,10 @@ fn check_values(mu: &ndarray::Array1<f64>, sigma: &ndarray::Array2<f64>) -> Resu
     let largest = sigma.iter().fold(0.0f64, |a, v| a.max(v.abs()));
     for ((i, j), v) in sigma.indexed_iter() {
         if (v - sigma[(j, i)]).abs() > 1e-6 * largest {
-            return Err(format!("`sigma` is not symmetric (row {i}, column {j}): not a covariance"));
+            return Err(format!("`{covariance}` is not symmetric (row {i}, column {j}): not a covariance"));
         }
         if i == j && *v < -1e-6 * largest {
-            return Err(format!("`sigma` has the negative variance {v} in row {i}: not a covariance"));
+            return Err(format!("`{covariance}` has the negative variance {v} in row {i}: not a covariance"));
         }
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufReader, Cursor, Read, Seek, Write};
 use std::path::Path;
 
-use ndarray::{Array1, Array2, ArrayD, Ix1, Ix2};
+use ndarray::{Array1, Array2, ArrayD, Ix2};
 use ndarray_npy::{ReadNpyExt, WriteNpyExt};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
@@ -12,7 +12,7 @@ use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 use crate::{Error, Result};
 
 /// The most features that there are statistics of.
-const MOST: usize = 16_384;
+pub const MOST: usize = 16_384;
 /// The longest `meta`, in bytes.
 const MOST_BYTES: usize = 1 << 20;
 /// The longest header of an array that is read.
@@ -45,6 +45,16 @@ impl<'a> Npz<'a> {
         Error::file(self.path, format!("array `{name}`: {what}"))
     }
 
+    /// The beginning of an array's `.npy`, its header.
+    fn head(&mut self, name: &str) -> Result<Vec<u8>> {
+        let path = self.path;
+        let wrong = |what: String| Error::file(path, format!("array `{name}`: {what}"));
+        let entry = self.zip.by_name(&format!("{name}.npy")).map_err(|e| wrong(e.to_string()))?;
+        let mut head = Vec::new();
+        entry.take(HEADER as u64).read_to_end(&mut head).map_err(|e| wrong(e.to_string()))?;
+        Ok(head)
+    }
+
     /// The bytes of an array's `.npy`, which are enough for the shape that its header tells; it has `most` elements at most.
     fn entry(&mut self, name: &str, most: usize) -> Result<Vec<u8>> {
         let path = self.path;
@@ -70,42 +80,69 @@ impl<'a> Npz<'a> {
         }
     }
 
-    /// An array of f64 or f32 of any order as f64, row-major, and its shape.
-    fn array(&mut self, name: &str, most: usize) -> Result<ArrayD<f64>> {
-        let bytes = self.entry(name, most)?;
+    /// An array of floats (f64, f32, f16; of any order of bytes and axes) as f64, row-major, and its shape.
+    pub(crate) fn floats(&mut self, name: &str, most: usize) -> Result<ArrayD<f64>> {
+        let mut bytes = self.entry(name, most)?;
+        // ndarray-npy knows no f16: its words are read.
+        if let Some(place) = descriptor(&bytes)
+            && matches!(&bytes[place.clone()], b"<f2" | b">f2")
+        {
+            bytes[place.start + 1] = b'u';
+            let words = ArrayD::<u16>::read_npy(Cursor::new(&bytes)).map_err(|e| self.wrong(name, e))?;
+            return Ok(words.mapv(|word| half::f16::from_bits(word).to_f64()));
+        }
         let wide = match ArrayD::<f64>::read_npy(Cursor::new(&bytes)) {
             Err(ndarray_npy::ReadNpyError::WrongDescriptor(_)) => {
                 ArrayD::<f32>::read_npy(Cursor::new(&bytes)).map(|a| a.mapv(f64::from))
             }
             other => other,
         };
-        wide.map_err(|e| self.wrong(name, format!("not an array of f64 or f32: {e}")))
+        wide.map_err(|e| self.wrong(name, format!("not an array of f64, f32 or f16: {e}")))
     }
 
-    /// A one-dimensional array of f64 or f32.
+    /// A one-dimensional array of floats; axes of length 1 beside it do not count, as numpy's `atleast_1d` has it.
     pub(crate) fn vector(&mut self, name: &str) -> Result<Array1<f64>> {
-        let array = self.array(name, MOST)?;
+        let array = self.floats(name, MOST)?;
         let shape = array.shape().to_vec();
-        array
-            .into_dimensionality::<Ix1>()
-            .map_err(|_| self.wrong(name, format!("{shape:?} is not one dimension")))
+        match shape.iter().filter(|&&side| side != 1).count() {
+            0 | 1 => Ok(array.flatten().into_owned()),
+            _ => Err(self.wrong(name, format!("{shape:?} is not one dimension"))),
+        }
     }
 
-    /// A two-dimensional array of f64 or f32.
+    /// A two-dimensional array of floats; a single number is one, as numpy's `atleast_2d` has it.
     pub(crate) fn matrix(&mut self, name: &str) -> Result<Array2<f64>> {
-        let array = self.array(name, MOST * MOST)?;
+        let array = self.floats(name, MOST * MOST)?;
         let shape = array.shape().to_vec();
+        let array = if array.len() == 1 { array.into_shape_with_order([1, 1].as_slice()) } else { Ok(array) };
         array
-            .into_dimensionality::<Ix2>()
+            .and_then(|array| array.into_dimensionality::<Ix2>())
             .map_err(|_| self.wrong(name, format!("{shape:?} is not two dimensions")))
     }
 
-    /// A one-dimensional array of bytes.
-    pub(crate) fn bytes(&mut self, name: &str) -> Result<Vec<u8>> {
+    /// A one-dimensional array of bytes; `None` where the array is of another kind, or longer than any of ours.
+    ///
+    /// # Errors
+    /// It is such an array, and damaged.
+    pub(crate) fn bytes(&mut self, name: &str) -> Result<Option<Vec<u8>>> {
+        let head = self.head(name)?;
+        let one = shape(&head).is_some_and(|shape| matches!(shape[..], [n] if n <= MOST_BYTES));
+        if !one || descriptor(&head).is_none_or(|place| &head[place] != b"|u1") {
+            return Ok(None);
+        }
         let bytes = self.entry(name, MOST_BYTES)?;
         let array = Array1::<u8>::read_npy(Cursor::new(&bytes)).map_err(|e| self.wrong(name, e))?;
-        Ok(array.to_vec())
+        Ok(Some(array.to_vec()))
     }
+}
+
+/// Where the kind of numbers is in a `.npy` header: `'descr': '<f8'`.
+fn descriptor(npy: &[u8]) -> Option<std::ops::Range<usize>> {
+    const KEY: &[u8] = b"'descr': '";
+    let header = &npy[..npy.len().min(HEADER)];
+    let start = header.windows(KEY.len()).position(|window| window == KEY)? + KEY.len();
+    let length = header[start..].iter().position(|&byte| byte == b'\'')?;
+    Some(start..start + length)
 }
 
 /// The shape in a `.npy` header (a Python dict): `'shape': (3, 4), `.

@@ -87,14 +87,162 @@ fn numpys_files_are_read() {
     }
 }
 
+/// Adds an array by its parts: `descr` as numpy writes it, the shape as Python would, the bytes.
+fn raw(npz: &mut zip::ZipWriter<fs::File>, name: &str, descr: &str, shape: &str, bytes: &[u8]) {
+    let header = format!("{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}\n");
+    npz.start_file(format!("{name}.npy"), zip::write::SimpleFileOptions::default()).unwrap();
+    npz.write_all(b"\x93NUMPY\x01\x00").unwrap();
+    npz.write_all(&(header.len() as u16).to_le_bytes()).unwrap();
+    npz.write_all(header.as_bytes()).unwrap();
+    npz.write_all(bytes).unwrap();
+}
+
+fn read_raw(fill: impl FnOnce(&mut zip::ZipWriter<fs::File>)) -> Result<Stats, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.npz");
+    let mut npz = zip::ZipWriter::new(fs::File::create(&path).unwrap());
+    fill(&mut npz);
+    npz.finish().unwrap();
+    Stats::read(&path).map_err(|e| e.to_string())
+}
+
+fn f64s(values: &[f64]) -> Vec<u8> {
+    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
 #[test]
-fn without_meta_the_number_of_features_tells_the_network() {
-    for (d, features) in [(64, Features::Inception), (512, Features::Squeezenet)] {
-        let plain = Stats { meta: None, ..stats(d) };
-        assert_eq!(plain.features().unwrap(), features);
+fn half_precision_is_read() {
+    let halves = |values: &[f32], big: bool| -> Vec<u8> {
+        let words = values.iter().map(|&v| half::f16::from_f32(v).to_bits());
+        words.flat_map(|word| if big { word.to_be_bytes() } else { word.to_le_bytes() }).collect()
+    };
+    for (descr, big) in [("'<f2'", false), ("'>f2'", true)] {
+        let stats = read_raw(|npz| {
+            raw(npz, "mu", descr, "(2,)", &halves(&[-0.1, 1000.5], big));
+            raw(npz, "sigma", descr, "(2, 2)", &halves(&[2.0, 0.25, 0.25, 1e-4], big));
+        });
+        // 0.1 in f16 is 1638/16384, 1e-4 is 1678/2^24.
+        let stats = stats.unwrap().gaussian;
+        assert_eq!(stats.mu, [-1638.0 / 16384.0, 1000.5]);
+        assert_eq!(stats.sigma, [2.0, 0.25, 0.25, 1678.0 / f64::from(1 << 24)]);
     }
-    let other = Stats { meta: None, ..stats(10) };
-    assert!(other.features().unwrap_err().to_string().contains("10 features"));
+    let cut = read_raw(|npz| {
+        raw(npz, "mu", "'<f2'", "(2,)", &[0; 3]);
+        raw(npz, "sigma", "'<f2'", "(2, 2)", &[0; 8]);
+    });
+    assert!(cut.unwrap_err().contains("array `mu`"));
+}
+
+/// numpy's covariance of a single feature is a number without axes.
+#[test]
+fn one_feature_is_read_whatever_its_axes() {
+    for (mu, sigma) in [("()", "()"), ("(1,)", "(1, 1)"), ("(1, 1)", "(1,)")] {
+        let stats = read_raw(|npz| {
+            raw(npz, "mu", "'<f8'", mu, &f64s(&[3.0]));
+            raw(npz, "sigma", "'<f8'", sigma, &f64s(&[2.0]));
+        });
+        assert_eq!(stats.unwrap().gaussian, Gaussian { mu: vec![3.0], sigma: vec![2.0] });
+    }
+}
+
+#[test]
+fn the_names_of_other_programs_are_read_where_they_are_one_pair() {
+    let read = |names: &[&str]| {
+        read_raw(|npz| {
+            for (i, name) in names.iter().enumerate() {
+                let mean = name.contains("mu") || name.contains("mean");
+                let values = if mean { vec![i as f64; 2] } else { vec![1.0, 0.0, 0.0, i as f64] };
+                raw(npz, name, "'<f8'", if mean { "(2,)" } else { "(2, 2)" }, &f64s(&values));
+            }
+        })
+    };
+    for names in [
+        &["arr", "mu", "sigma", "mu_s", "sigma_s"][..],
+        &["sigma_clean", "mu_clean", "sigma"],
+        &["n", "mean", "cov"],
+        &["mu", "cov"],
+        &["sigma1", "mean", "covariance", "mean2"],
+    ] {
+        let gaussian = read(names).unwrap().gaussian;
+        let read = [gaussian.mu[0] as usize, gaussian.sigma[3] as usize].map(|i| names[i]);
+        let wanted = match names {
+            ["arr", ..] => ["mu", "sigma"],
+            ["sigma_clean", ..] => ["mu_clean", "sigma_clean"],
+            ["n", ..] => ["mean", "cov"],
+            ["mu", ..] => ["mu", "cov"],
+            _ => ["mean", "covariance"],
+        };
+        assert_eq!(read, wanted);
+    }
+    for (names, what) in [
+        (&["mu_a", "sigma_a", "mu_b", "sigma_b"][..], "`mu_a` and `sigma_a`; `mu_b` and `sigma_b`"),
+        (&["mean", "cov", "sigma"], "holds several statistics"),
+        (&["mu", "mean", "cov"], "holds several statistics"),
+        (&["mu_a", "sigma_b"], "no array `mu`"),
+        (&["emu", "esigma"], "no array `mu`"),
+        (&["mu", "sigmas"], "no array `sigma` (it holds mu, sigmas)"),
+    ] {
+        let error = read(names).unwrap_err();
+        assert!(error.contains(what), "{names:?}: {error}");
+    }
+}
+
+#[test]
+fn what_other_programs_call_meta_is_passed_over() {
+    let (mu, sigma) = (f64s(&[0.0, 1.0]), f64s(&[1.0, 0.0, 0.0, 1.0]));
+    let ours = serde_json::to_vec(&stats(2).meta).unwrap();
+    let with = |descr: &str, shape: &str, bytes: &[u8]| {
+        read_raw(|npz| {
+            raw(npz, "mu", "'<f8'", "(2,)", &mu);
+            raw(npz, "sigma", "'<f8'", "(2, 2)", &sigma);
+            raw(npz, "meta", descr, shape, bytes);
+        })
+    };
+    assert_eq!(with("'|u1'", &format!("({},)", ours.len()), &ours).unwrap().meta, stats(2).meta);
+    let long = vec![0; 2 << 20];
+    for (descr, shape, bytes) in [
+        ("'<U5'", "()", &[0; 20][..]),
+        ("'|O'", "()", b"\x80\x04N."),
+        ("'|S4'", "(1,)", b"fid!"),
+        ("'<f8'", "(2,)", &[0; 16]),
+        ("[('a', '<f4')]", "(1,)", &[0; 4]),
+        ("'|u1'", "(2, 2)", b"{\"a\""),
+        ("'|u1'", "(2,)", b"{}"),
+        ("'|u1'", "(2097152,)", &long),
+        ("'|u1'", "()", b"{"),
+    ] {
+        assert_eq!(with(descr, shape, bytes).unwrap().meta, None, "{descr} {shape}");
+    }
+}
+
+#[test]
+fn what_holds_statistics_of_other_programs_is_told_by_its_beginning() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.pkl");
+    let of = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        kind(&path).unwrap()
+    };
+    let told = |bytes: &[u8]| match of(bytes) {
+        Kind::Other(what) => what,
+        kind => panic!("{kind:?}"),
+    };
+    let raw_mean = told(b"\x80\x04}(X\x0b\0\0\0capture_all\x89X\x08\0\0\0raw_mean");
+    assert!(raw_mean.starts_with("StyleGAN's statistics, a pickle") && raw_mean.contains("raw_cov"));
+    assert!(told(b"\x80\x04}X\x03\0\0\0fid}(mu sigma").contains("d[\"fid\"][\"mu\"]"));
+    assert!(told(b"\x80\x02}(mu sigma").starts_with("statistics in a pickle"));
+    assert!(told(b"\x80\x05N.").starts_with("a Python pickle"));
+    let entry = |name: &str| {
+        let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        zip.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+        zip.finish().unwrap().into_inner()
+    };
+    assert!(told(&entry("archive/data.pkl")).starts_with("a file of torch.save"));
+    assert_eq!(of(&entry("mu.npy")), Kind::Npz);
+    let other: [&[u8]; 6] = [&entry("0.png"), b"", b"PK", b"PK\x03\x04", b"\x80\x01", b"\x89PNG"];
+    assert!(other.iter().all(|bytes| of(bytes) == Kind::Unknown));
+    assert_eq!(kind(folder.path()).unwrap(), Kind::Unknown);
+    assert!(kind(&folder.path().join("none")).is_err());
 }
 
 #[test]
@@ -131,7 +279,7 @@ fn wrong_statistics_are_one_line() {
         npz.add("mu", &mu).unwrap();
         npz.add("sigma", &mu).unwrap();
     });
-    fails("not an array of f64 or f32", |npz| {
+    fails("not an array of f64, f32 or f16", |npz| {
         npz.add("mu", &array![1i64, 2]).unwrap();
         npz.add("sigma", &sigma).unwrap();
     });

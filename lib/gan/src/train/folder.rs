@@ -34,7 +34,16 @@ pub const SAMPLES: &str = "samples";
 /// # Errors
 /// `given` is a file, or a folder that is not empty, and not `force`.
 pub fn check(given: Option<&Path>, force: bool) -> Result<()> {
-    let Some(folder) = given.filter(|folder| folder.exists()) else { return Ok(()) };
+    let Some(folder) = given else { return Ok(()) };
+    if folder.is_file() {
+        return Err(Error::file(folder, "is a file: name a folder"));
+    }
+    if let Some(file) = folder.ancestors().find(|above| above.is_file()) {
+        return Err(Error::file(folder, format!("{} is not a folder", file.display())));
+    }
+    if !folder.exists() {
+        return Ok(());
+    }
     let empty = fs::read_dir(folder).map_err(Error::io(folder))?.next().is_none();
     if empty || force {
         return Ok(());
@@ -51,7 +60,7 @@ pub fn create(given: Option<&Path>, shard: &Path, force: bool) -> Result<PathBuf
     let folder = match given {
         Some(folder) => {
             check(given, force)?;
-            fs::create_dir_all(folder).map_err(Error::io(folder))?;
+            fs::create_dir_all(folder).map_err(atomic::failed(folder))?;
             let held = report::hold(folder)?;
             remove_old_run(folder)?;
             drop(held);
@@ -65,7 +74,7 @@ pub fn create(given: Option<&Path>, shard: &Path, force: bool) -> Result<PathBuf
 }
 
 fn next_free(shard: &Path) -> Result<PathBuf> {
-    fs::create_dir_all(RUNS).map_err(Error::io(RUNS))?;
+    fs::create_dir_all(RUNS).map_err(atomic::failed(Path::new(RUNS)))?;
     // A line that goes through the pipe, whatever the shard's name is.
     let stem = shard.file_stem().unwrap_or("run".as_ref()).to_string_lossy();
     let stem = stem.replace(|c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER, "_");

@@ -84,13 +84,21 @@ impl<'a> Run<'a> {
     /// Prepares a run of `recipe` on the pictures of `shard`: fresh networks from the recipe's seed.
     ///
     /// # Errors
-    /// Pictures of a size or channel count that the architecture does not have, or a device without room.
+    /// Pictures of a size or channel count that the architecture does not have; a single one, which has no score, where the recipe
+    /// asks for scores; a device without room.
     pub fn new(recipe: &'a Recipe, shard: &'a Shard, device: &'a Device) -> Result<Run<'a>> {
         let about = |e| match e {
             Error::Invalid(what) => Error::file(shard.path(), what),
             other => other,
         };
         let model = recipe.model.config(shard.height(), shard.width(), shard.channels()).map_err(about)?;
+        if recipe.output.fid_every > 0 && shard.len() < 2 {
+            let what = format!(
+                "--fid-every: a score needs two pictures at least, and {} has one",
+                shard.path().display()
+            );
+            return Err(Error::Invalid(what));
+        }
         if let Some(augment) = &recipe.augment {
             augment.check_size(shard.height(), shard.width()).map_err(about)?;
         }

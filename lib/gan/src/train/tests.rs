@@ -8,6 +8,7 @@ use rayon::ThreadPoolBuilder;
 use tempfile::TempDir;
 
 use super::*;
+use crate::foreign::Told;
 use crate::picture::Fit;
 use crate::progress::{Progress, Silent};
 use crate::recipe::{Length, Overrides, Recipe, Schedule};
@@ -21,7 +22,7 @@ fn pictures(count: usize, dtype: Dtype) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("faces-32.safetensors");
     let fit = Fit { crop: None, size: Some(32), filter: Default::default() };
-    let options = Options { fit, grey: false, dtype, split: None, strict: true };
+    let options = Options { fit, grey: false, dtype, strict: true, ..Options::default() };
     shard::make(&path, &Source::demo(count, 0), &options, &Silent, &AtomicBool::new(false)).unwrap();
     (folder, path)
 }
@@ -149,7 +150,7 @@ fn a_stop_finishes_its_step_and_saves() {
     assert_eq!((done.step, done.epoch, done.stopped), (7, 2, true));
     assert_eq!(watch.seen.load(Ordering::Relaxed), 7);
     assert_eq!(metrics(&out).len(), 7);
-    let saved = crate::checkpoint::generator(&done.generator, &Device::Cpu).unwrap();
+    let saved = crate::checkpoint::generator(&done.generator, &Told::default(), &Device::Cpu).unwrap();
     assert_eq!(saved.meta.unwrap().step, 7);
     assert!(folder::progress_picture(&out, 2).exists());
 

@@ -9,18 +9,22 @@ mod tests;
 mod torch;
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use half::{bf16, f16};
+use sha2::{Digest, Sha256};
+
+use pickle::Objects;
 
 pub use fetch::{Published, fetch};
 pub use find::{INCEPTION_FILE, INCEPTION_URL, fetch_inception, find_inception, is_published, missing};
 
 use crate::checkpoint::file;
+use crate::source::hex;
 use crate::{Error, Result, inception};
 
 /// The largest file that is read: ten times the Inception weights.
@@ -97,6 +101,31 @@ impl View {
     }
 }
 
+/// A dictionary of tensors in a file of `torch.save`, such as a `state_dict`.
+#[derive(Debug)]
+pub struct Dictionary {
+    /// The keys that lead to it, joined by points; empty for the object itself.
+    pub path: String,
+    /// Its tensors' names, in its order.
+    pub names: Vec<String>,
+}
+
+/// What a training script saved.
+#[derive(Debug, Default)]
+pub struct Saved {
+    /// Every dictionary that holds tensors.
+    pub dictionaries: Vec<Dictionary>,
+    /// Python objects besides: the keys that lead there, and `module.class`.
+    pub objects: Vec<(String, String)>,
+    /// Whether an optimizer's state is among it, whose tensors are not named.
+    pub optimizer: bool,
+}
+
+/// Whether a file begins as `torch.save` begins one.
+pub fn is_torch(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"PK\x03\x04") || torch::is_legacy(bytes)
+}
+
 /// Strides of a row-major tensor.
 fn row_major(shape: &[usize]) -> Option<Vec<usize>> {
     let mut strides = vec![1usize; shape.len()];
@@ -138,13 +167,35 @@ impl Tensors {
     /// As [`Tensors::read`].
     pub fn from_bytes(path: &Path, bytes: Vec<u8>) -> Result<Tensors> {
         let views = match () {
-            () if bytes.starts_with(b"PK\x03\x04") => torch::zip_views(&bytes),
-            () if torch::is_legacy(&bytes) => torch::legacy_views(&bytes),
+            () if is_torch(&bytes) => torch::open(&bytes, Objects::Refuse).and_then(|c| c.views()),
             () if bytes.get(8) == Some(&b'{') => safetensors_views(&bytes),
             () => Err("not a file of weights: .safetensors and what torch.save writes are read".to_string()),
         };
         let views = views.map_err(|what| Error::file(path, what))?;
         Ok(Tensors { path: path.to_path_buf(), bytes, views })
+    }
+
+    /// Reads what `torch.save` wrote of any object: its dictionaries of tensors, in whose names the keys of [`Dictionary::path`]
+    /// come first. Other Python objects are passed over; nothing is run.
+    ///
+    /// # Errors
+    /// No such file; too large; neither container; damaged.
+    pub fn read_saved(path: &Path) -> Result<(Tensors, Saved)> {
+        let bytes = fs::read(path).map_err(Error::io(path))?;
+        let wrong = |what| Error::file(path, what);
+        let (saved, views) = torch::open(&bytes, Objects::Skip).and_then(|c| c.saved()).map_err(wrong)?;
+        Ok((Tensors { path: path.to_path_buf(), bytes, views }, saved))
+    }
+
+    /// A tensor's shape, and whether it holds floats.
+    pub fn describe(&self, name: &str) -> Option<(&[usize], bool)> {
+        let view = self.views.get(name)?;
+        Some((&view.shape, !matches!(view.dtype, DType::Int(_))))
+    }
+
+    /// The SHA-256 of the file, hexadecimal.
+    pub fn hash(&self) -> String {
+        hex(&Sha256::digest(&self.bytes))
     }
 
     /// The tensor's elements as f32, row-major, which must have this shape.

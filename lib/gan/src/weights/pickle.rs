@@ -1,8 +1,9 @@
 //! Reads the pickles of `torch.save` without ever running them.
 //!
 //! A pickle is a program for a stack machine that may name and call any Python function. This machine knows the few
-//! names that a dictionary of tensors needs and refuses every other. Values live in one list and refer to each other by
-//! index, so that nothing here recurses, however deep a pickle nests; every value costs at least one byte of the file.
+//! names that a dictionary of tensors needs and refuses every other; or, where [`Objects::Skip`] says so, keeps no more of what
+//! the others make than that it is there. Values live in one list and refer to each other by index, so that nothing here
+//! recurses, however deep a pickle nests; every value costs at least one byte of the file.
 
 use std::collections::HashMap;
 
@@ -35,8 +36,20 @@ pub(super) enum Value {
         shape: Vec<usize>,
         strides: Vec<usize>,
     },
+    /// A name that is not allowed, `module.name`, or an object that it made: it was not called.
+    Foreign(String),
     /// `None`, a float, bytes, a huge number: nothing that names a tensor.
     Other,
+}
+
+/// What becomes of Python objects that are no tensors.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) enum Objects {
+    /// Their names are errors.
+    #[default]
+    Refuse,
+    /// They are [`Value::Foreign`]: training scripts save hyper-parameters beside the tensors.
+    Skip,
 }
 
 /// The Python names that are allowed.
@@ -48,11 +61,11 @@ pub(super) enum Global {
     Storage(DType),
 }
 
-fn global(module: &str, name: &str) -> Result<Global, String> {
-    Ok(match (module, name) {
+fn global(module: &str, name: &str) -> Option<Global> {
+    Some(match (module, name) {
         ("collections", "OrderedDict") => Global::OrderedDict,
         ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => Global::RebuildTensor,
-        ("torch._utils", "_rebuild_parameter") => Global::RebuildParameter,
+        ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => Global::RebuildParameter,
         ("torch", "DoubleStorage") => Global::Storage(DType::F64),
         ("torch", "FloatStorage") => Global::Storage(DType::F32),
         ("torch", "HalfStorage") => Global::Storage(DType::F16),
@@ -61,11 +74,7 @@ fn global(module: &str, name: &str) -> Result<Global, String> {
         ("torch", "IntStorage") => Global::Storage(DType::Int(4)),
         ("torch", "ShortStorage") => Global::Storage(DType::Int(2)),
         ("torch", "CharStorage" | "ByteStorage" | "BoolStorage") => Global::Storage(DType::Int(1)),
-        _ => {
-            return Err(format!(
-                "the pickle names {module}.{name}, which a file of tensors has no use for: refused"
-            ));
-        }
+        _ => return None,
     })
 }
 
@@ -79,9 +88,9 @@ pub(super) struct Pickle {
 
 impl Pickle {
     /// Reads the pickle at the start of `bytes`.
-    pub(super) fn read(bytes: &[u8]) -> Result<Pickle, String> {
+    pub(super) fn read(bytes: &[u8], objects: Objects) -> Result<Pickle, String> {
         let bytes = &bytes[..bytes.len().min(LIMIT)];
-        let mut machine = Machine { bytes, ..Machine::default() };
+        let mut machine = Machine { bytes, objects, ..Machine::default() };
         while !machine.step()? {}
         let root = machine.pop()?;
         Ok(Pickle { values: machine.values, root, len: machine.at })
@@ -102,6 +111,7 @@ impl Pickle {
 #[derive(Default)]
 struct Machine<'a> {
     bytes: &'a [u8],
+    objects: Objects,
     at: usize,
     values: Vec<Value>,
     stack: Vec<Id>,
@@ -256,14 +266,14 @@ impl<'a> Machine<'a> {
             }
             b'c' => {
                 let (module, name) = (self.line()?, self.line()?);
-                self.push(Value::Global(global(&module, &name)?));
+                self.name(&module, &name)?;
             }
             0x93 => {
                 let ids = self.pop_n(2)?;
                 match (&self.values[ids[0]], &self.values[ids[1]]) {
                     (Value::Text(module), Value::Text(name)) => {
-                        let global = global(module, name)?;
-                        self.push(Value::Global(global));
+                        let (module, name) = (module.clone(), name.clone());
+                        self.name(&module, &name)?;
                     }
                     _ => return Err("the pickle is damaged: a name that is no text".to_string()),
                 }
@@ -272,6 +282,7 @@ impl<'a> Machine<'a> {
             // The state of an OrderedDict: versions of the layers.
             b'b' => drop(self.pop()?),
             b'Q' => self.storage()?,
+            _ if self.objects == Objects::Skip => self.object(op)?,
             other => {
                 return Err(format!(
                     "the pickle has the instruction 0x{other:02x}, which weights do not use"
@@ -279,6 +290,69 @@ impl<'a> Machine<'a> {
             }
         }
         Ok(false)
+    }
+
+    /// The instructions that make objects; none of them is made.
+    fn object(&mut self, op: u8) -> Result<(), String> {
+        match op {
+            // A class and its arguments (with or without named ones).
+            0x81 | 0x92 => {
+                let ids = self.pop_n(if op == 0x81 { 2 } else { 3 })?;
+                let made = self.foreign(ids[0]);
+                self.push(made);
+            }
+            // The same from a mark on: the class is the first.
+            b'o' => {
+                let ids = self.pop_mark()?;
+                let made = ids.first().map_or(Value::Other, |&id| self.foreign(id));
+                self.push(made);
+            }
+            b'i' => {
+                let (module, name) = (self.line()?, self.line()?);
+                self.pop_mark()?;
+                self.push(Value::Foreign(format!("{module}.{name}")));
+            }
+            // Sets, byte arrays, numbers of more than 255 bytes.
+            0x8f => self.push(Value::Other),
+            0x90 => drop(self.pop_mark()?),
+            0x91 => {
+                self.pop_mark()?;
+                self.push(Value::Other);
+            }
+            0x8b | 0x8e | 0x96 => {
+                let n = self.number(if op == 0x8b { 4 } else { 8 })?;
+                self.take(n)?;
+                self.push(Value::Other);
+            }
+            b'2' => {
+                let top = self.top()?;
+                self.stack.push(top);
+            }
+            other => return Err(format!("the pickle has the instruction 0x{other:02x}, which is not read")),
+        }
+        Ok(())
+    }
+
+    /// What an object of the class `id` is kept as.
+    fn foreign(&self, id: Id) -> Value {
+        match &self.values[id] {
+            Value::Foreign(name) => Value::Foreign(name.clone()),
+            _ => Value::Other,
+        }
+    }
+
+    /// Puts what a name means on the stack.
+    fn name(&mut self, module: &str, name: &str) -> Result<(), String> {
+        let value = match (global(module, name), self.objects) {
+            (Some(global), _) => Value::Global(global),
+            (None, Objects::Skip) => Value::Foreign(format!("{module}.{name}")),
+            (None, Objects::Refuse) => {
+                let what = "which a file of tensors has no use for: refused";
+                return Err(format!("the pickle names {module}.{name}, {what}"));
+            }
+        };
+        self.push(value);
+        Ok(())
     }
 
     fn long(&mut self) -> Result<(), String> {
@@ -299,6 +373,7 @@ impl<'a> Machine<'a> {
         let list = self.top()?;
         match &mut self.values[list] {
             Value::List(items) => items.extend(ids),
+            Value::Foreign(_) | Value::Other if self.objects == Objects::Skip => {}
             _ => return Err("the pickle is damaged: not a list".to_string()),
         }
         Ok(())
@@ -310,6 +385,7 @@ impl<'a> Machine<'a> {
             Value::Dict(items) if ids.len().is_multiple_of(2) => {
                 items.extend(ids.chunks_exact(2).map(|p| (p[0], p[1])))
             }
+            Value::Foreign(_) | Value::Other if self.objects == Objects::Skip => {}
             _ => return Err("the pickle is damaged: not a dictionary".to_string()),
         }
         Ok(())
@@ -334,6 +410,16 @@ impl<'a> Machine<'a> {
         let id = self.pop()?;
         let parts = self.tuple(id)?;
         let value = |i: usize| parts.get(i).map(|&id| &self.values[id]);
+        if let (Some(Value::Text(kind)), Objects::Skip, Some(&class)) = (value(0), self.objects, parts.get(1))
+        {
+            // The older container keeps a class with its source, and there are types of numbers that weights never have.
+            let unknown = !matches!(self.values[class], Value::Global(Global::Storage(_)));
+            if kind == "module" || kind == "storage" && unknown {
+                let made = self.foreign(class);
+                self.push(made);
+                return Ok(());
+            }
+        }
         let (dtype, key) = match (value(0), value(1), value(2)) {
             (
                 Some(Value::Text(kind)),
@@ -353,8 +439,14 @@ impl<'a> Machine<'a> {
     /// `function(*arguments)` for the functions that are allowed.
     fn call(&mut self) -> Result<(), String> {
         let ids = self.pop_n(2)?;
-        let Value::Global(function) = self.values[ids[0]] else {
-            return Err("the pickle calls what is no function: refused".to_string());
+        let function = match &self.values[ids[0]] {
+            Value::Global(function) => *function,
+            Value::Foreign(_) | Value::Other if self.objects == Objects::Skip => {
+                let made = self.foreign(ids[0]);
+                self.push(made);
+                return Ok(());
+            }
+            _ => return Err("the pickle calls what is no function: refused".to_string()),
         };
         let arguments = self.tuple(ids[1])?.to_vec();
         match (function, arguments.as_slice()) {
@@ -364,6 +456,10 @@ impl<'a> Machine<'a> {
                     |id: Id| self.tuple(id)?.iter().map(|&i| self.size(i)).collect::<Result<Vec<_>, _>>();
                 let (offset, shape, strides) = (self.size(*offset)?, sizes(*shape)?, sizes(*strides)?);
                 if !matches!(self.values[*storage], Value::Storage { .. }) {
+                    if self.objects == Objects::Skip && matches!(self.values[*storage], Value::Foreign(_)) {
+                        self.push(Value::Other);
+                        return Ok(());
+                    }
                     return Err("the pickle is damaged: a tensor without storage".to_string());
                 }
                 self.push(Value::Tensor { storage: *storage, offset, shape, strides });

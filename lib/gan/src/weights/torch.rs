@@ -6,8 +6,8 @@ use std::ops::Range;
 
 use zip::{CompressionMethod, ZipArchive};
 
-use super::pickle::{Pickle, Value};
-use super::{DType, View};
+use super::pickle::{Id, Objects, Pickle, Value};
+use super::{DType, Dictionary, Saved, View};
 
 /// A pickle of the number 0x1950a86a20f9469cfc6c: how the older container begins.
 const LEGACY_MAGIC: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
@@ -19,12 +19,27 @@ pub(super) fn is_legacy(bytes: &[u8]) -> bool {
     bytes.starts_with(LEGACY_MAGIC)
 }
 
+/// What a container holds: a pickled object, and where the storages of its tensors lie in a file of `len` bytes.
+pub(super) struct Container {
+    object: Pickle,
+    places: BTreeMap<String, Range<usize>>,
+    len: usize,
+}
+
+/// Opens either container.
+pub(super) fn open(bytes: &[u8], objects: Objects) -> Result<Container, String> {
+    match is_legacy(bytes) {
+        true => legacy(bytes, objects),
+        false => zip(bytes, objects),
+    }
+}
+
 /// The older container: magic number, version, a description of the system, the object, the list of the storages'
 /// keys, each a pickle; then of each storage the number of its elements (i64) and its data.
-pub(super) fn legacy_views(bytes: &[u8]) -> Result<BTreeMap<String, View>, String> {
+fn legacy(bytes: &[u8], objects: Objects) -> Result<Container, String> {
     let mut at = LEGACY_MAGIC.len();
     let mut next = || {
-        let pickle = Pickle::read(&bytes[at..])?;
+        let pickle = Pickle::read(&bytes[at..], objects)?;
         at += pickle.len;
         Ok::<_, String>(pickle)
     };
@@ -59,14 +74,17 @@ pub(super) fn legacy_views(bytes: &[u8]) -> Result<BTreeMap<String, View>, Strin
         places.insert(key.to_string(), at + 8..end);
         at = end;
     }
-    views(&object, &places, bytes.len())
+    Ok(Container { object, places, len: bytes.len() })
 }
 
 /// The zip: `NAME/data.pkl` and a stored entry `NAME/data/KEY` for each storage.
-pub(super) fn zip_views(bytes: &[u8]) -> Result<BTreeMap<String, View>, String> {
+fn zip(bytes: &[u8], objects: Objects) -> Result<Container, String> {
     let damaged = |e: zip::result::ZipError| format!("a damaged zip; fetch it again: {e}");
     let mut zip = ZipArchive::new(Cursor::new(bytes)).map_err(damaged)?;
     let names: Vec<String> = zip.file_names_raw().map(|n| String::from_utf8_lossy(n).into_owned()).collect();
+    if let Some(what) = not_of_tensors(&names) {
+        return Err(what.to_string());
+    }
     let root = names
         .iter()
         .find_map(|name| name.strip_suffix("data.pkl").filter(|root| root.matches('/').count() <= 1))
@@ -102,7 +120,7 @@ pub(super) fn zip_views(bytes: &[u8]) -> Result<BTreeMap<String, View>, String> 
             None => {}
         }
     }
-    views(&Pickle::read(&object)?, &places, bytes.len())
+    Ok(Container { object: Pickle::read(&object, objects)?, places, len: bytes.len() })
 }
 
 /// Element type and count of every storage that a pickle names.
@@ -114,31 +132,123 @@ fn storages(object: &Pickle) -> BTreeMap<&str, (DType, usize)> {
     object.values.iter().filter_map(storage).collect()
 }
 
-/// The tensors of the dictionary that a pickle holds, given where the storages lie in a file of `len` bytes.
-fn views(
-    object: &Pickle,
-    places: &BTreeMap<String, Range<usize>>,
-    len: usize,
-) -> Result<BTreeMap<String, View>, String> {
-    let Value::Dict(items) = object.get(object.root) else {
-        return Err("not a dictionary of tensors; save the model's state_dict()".to_string());
-    };
-    let mut views = BTreeMap::new();
-    for &(key, value) in items {
-        let (Some(name), Value::Tensor { storage, offset, shape, strides }) =
-            (object.text(key), object.get(value))
-        else {
-            continue;
+/// What a zip is that names of its entries show not to be of tensors.
+fn not_of_tensors(names: &[String]) -> Option<&'static str> {
+    let has = |what: &str| names.iter().any(|name| name.ends_with(what));
+    if names.iter().any(|name| name.contains("/code/") || name.ends_with("/constants.pkl")) {
+        return Some(
+            "a TorchScript archive (torch.jit.save), which is a program; save the weights: \
+             torch.save(torch.jit.load(F).state_dict(), \"G.pth\")",
+        );
+    }
+    if has("model.weights.h5") || has("saved_model.pb") {
+        return Some("a model of Keras or TensorFlow; PyTorch's weights are read");
+    }
+    if has("archive_format") || has("models/model.json") {
+        return Some(
+            "an exported program (torch.export.save); save the weights: torch.save(netG.state_dict(), \"G.pth\")",
+        );
+    }
+    has(".npy").then_some("a zip of numpy arrays (.npz), not what torch.save writes")
+}
+
+impl Container {
+    /// The tensors of the dictionary that the object is.
+    pub(super) fn views(&self) -> Result<BTreeMap<String, View>, String> {
+        let Value::Dict(items) = self.object.get(self.object.root) else {
+            return Err("not a dictionary of tensors; save the model's state_dict()".to_string());
         };
-        let Value::Storage { dtype, key, .. } = object.get(*storage) else { continue };
-        let place = places.get(key).ok_or_else(|| format!("tensor `{name}`: its data is missing"))?;
+        let mut views = BTreeMap::new();
+        for &(key, value) in items {
+            if let (Some(name), Some(view)) = (self.object.text(key), self.view(value)) {
+                let view = view.map_err(|what| format!("tensor `{name}`{what}"))?;
+                views.insert(name.to_string(), view);
+            }
+        }
+        Ok(views)
+    }
+
+    /// The tensor that a value is, or what is wrong with it; `None` if it is none.
+    fn view(&self, value: Id) -> Option<Result<View, &'static str>> {
+        let Value::Tensor { storage, offset, shape, strides } = self.object.get(value) else { return None };
+        let Value::Storage { dtype, key, .. } = self.object.get(*storage) else { return None };
+        let Some(place) = self.places.get(key) else { return Some(Err(": its data is missing")) };
         let view = offset
             .checked_mul(dtype.size())
             .and_then(|offset| place.start.checked_add(offset))
             .filter(|&start| start <= place.end)
-            .and_then(|start| View::new(*dtype, shape.clone(), strides.clone(), start..place.end, len))
-            .ok_or_else(|| format!("tensor `{name}` lies outside its storage"))?;
-        views.insert(name.to_string(), view);
+            .and_then(|start| View::new(*dtype, shape.clone(), strides.clone(), start..place.end, self.len));
+        Some(view.ok_or(" lies outside its storage"))
     }
-    Ok(views)
+
+    /// All dictionaries of tensors, however the object nests them.
+    pub(super) fn saved(&self) -> Result<(Saved, BTreeMap<String, View>), String> {
+        let (mut saved, mut views) = (Saved::default(), BTreeMap::new());
+        // Each is visited once: references may go round. Names would cost more than the file where they are shared by many.
+        let mut seen = vec![false; self.object.values.len()];
+        seen[self.object.root] = true;
+        let (mut ahead, mut visited) = (vec![(self.object.root, String::new())], 0);
+        while let Some((id, path)) = ahead.pop() {
+            visited += 1;
+            if visited + views.len() > MOST_NAMES {
+                return Err("it nests more than a checkpoint does".to_string());
+            }
+            let inside = |name: &str| match path.is_empty() {
+                true => name.to_string(),
+                false => format!("{path}.{name}"),
+            };
+            let mut deeper = Vec::new();
+            let mut visit = |id: Id, name: &str| {
+                let holds = !matches!(self.object.get(id), Value::Int(_) | Value::Other | Value::Text(_));
+                if holds && path.len() + name.len() < LONGEST_NAME && !std::mem::replace(&mut seen[id], true)
+                {
+                    deeper.push((id, inside(name)));
+                }
+            };
+            match self.object.get(id) {
+                Value::Foreign(class) => saved.objects.push((path, class.clone())),
+                Value::List(ids) | Value::Tuple(ids) => {
+                    ids.iter().enumerate().for_each(|(i, &id)| visit(id, &i.to_string()));
+                }
+                Value::Dict(items)
+                    if items.iter().any(|&(k, _)| self.object.text(k) == Some("param_groups")) =>
+                {
+                    saved.optimizer = true;
+                }
+                Value::Dict(items) => {
+                    let mut names = Vec::new();
+                    for &(key, value) in items {
+                        let name = match self.object.get(key) {
+                            Value::Text(name) if name.len() < LONGEST_NAME => name.clone(),
+                            Value::Int(n) => n.to_string(),
+                            _ => continue,
+                        };
+                        let Some(view) = self.view(value) else {
+                            visit(value, &name);
+                            continue;
+                        };
+                        let full = inside(&name);
+                        let view = view.map_err(|what| format!("tensor `{full}`{what}"))?;
+                        if views.insert(full, view).is_none() {
+                            names.push(name);
+                        }
+                        if visited + views.len() > MOST_NAMES {
+                            break;
+                        }
+                    }
+                    if !names.is_empty() {
+                        saved.dictionaries.push(Dictionary { path: path.clone(), names });
+                    }
+                }
+                _ => {}
+            }
+            ahead.extend(deeper.into_iter().rev());
+        }
+        Ok((saved, views))
+    }
 }
+
+/// The longest name of a tensor, with the keys that lead to it, in bytes.
+const LONGEST_NAME: usize = 1000;
+/// The most tensors and objects of a checkpoint.
+const MOST_NAMES: usize = 100_000;

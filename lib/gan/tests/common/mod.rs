@@ -1,9 +1,13 @@
 //! What the comparisons with PyTorch's numbers share.
 
+#![allow(dead_code, reason = "each test file uses a part")]
+
 use std::collections::HashMap;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
+use gan::foreign::{self, Dict, Item, Outline, Told};
+use gan::layer::Network;
 use gan::ops::Backend;
 
 pub type Tensors = HashMap<String, Tensor>;
@@ -63,4 +67,21 @@ pub fn gradients_match(ours: Vec<(String, Tensor)>, theirs: &Tensors, what: &str
         let d = largest_difference(&grad, &theirs[&name]);
         assert!(d < tolerance * scale.max(1e-2), "{what}{name}: differs by {d}, largest {scale}");
     }
+}
+
+/// What a generator is taken for by its tensors' names and shapes alone, and the network that comes of it.
+pub fn understood(generator: &Network, told: &Told) -> (Outline, Network) {
+    let tensors = generator.tensors().unwrap();
+    let item =
+        |(name, t): &(String, Tensor)| Item { name: name.clone(), shape: t.dims().to_vec(), float: true };
+    let items = tensors.iter().map(item).collect();
+    let dicts = [Dict { path: String::new(), items, ordered: false }];
+    let found = foreign::find(&dicts, told).unwrap();
+    let numbers = |name: &str, shape: &[usize]| {
+        let (_, tensor) = tensors.iter().find(|(other, _)| other == name).unwrap();
+        assert_eq!(tensor.dims(), shape);
+        Ok(tensor.flatten_all()?.to_vec1()?)
+    };
+    let network = found.network(&Device::Cpu, &numbers).unwrap();
+    (found.outline, network)
 }

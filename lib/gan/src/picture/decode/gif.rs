@@ -1,0 +1,76 @@
+//! GIF: the first image, on the screen that the file has.
+
+use super::samples::looked_up;
+use super::{Image, MAX_ALLOC, Samples, cut_short, line, pixels};
+
+pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
+    // The crate wants a palette. Without one the colors are greys.
+    if bytes.len() > 13 && bytes[10] & 0x80 == 0 {
+        let greys: Vec<u8> = (0..=255).flat_map(|grey| [grey; 3]).collect();
+        let flags = [bytes[10] | 0x87];
+        return with_palette(&[&bytes[..10], &flags, &bytes[11..13], &greys, &bytes[13..]].concat());
+    }
+    with_palette(bytes)
+}
+
+fn with_palette(bytes: &[u8]) -> Result<Image, String> {
+    let mut options = ::gif::DecodeOptions::new();
+    options.set_color_output(::gif::ColorOutput::Indexed);
+    options.set_memory_limit(::gif::MemoryLimit::Bytes((MAX_ALLOC as u64).try_into().expect("not zero")));
+    let mut decoder = options.read_info(bytes).map_err(reason)?;
+    let screen = [decoder.width(), decoder.height()].map(usize::from);
+    let global = decoder.global_palette().map(<[u8]>::to_vec);
+    let frame = decoder.next_frame_info().map_err(reason)?.ok_or("broken: no image in it")?;
+    let [left, top, w, h] = [frame.left, frame.top, frame.width, frame.height].map(usize::from);
+    let (transparent, local, interlaced) = (frame.transparent, frame.palette.clone(), frame.interlaced);
+    // An image beyond the screen makes it larger.
+    let (width, height) = (screen[0].max(left + w), screen[1].max(top + h));
+    pixels(width, height, 8)?;
+    let mut there = vec![0; w * h];
+    if !decoder.fill_buffer(&mut there).map_err(reason)? {
+        return Err(cut_short());
+    }
+    // Around a smaller image is the transparent color, or else the first.
+    let mut indices = vec![transparent.unwrap_or(0); width * height];
+    if w > 0 {
+        for (row, from) in rows(h, interlaced).zip(there.chunks_exact(w)) {
+            let at = (top + row) * width + left;
+            indices[at..at + w].copy_from_slice(from);
+        }
+    }
+    let local = local.map(|palette| colors(&palette));
+    let global = global.map(|palette| colors(&palette));
+    // Colors that are all their own numbers mean grey, beyond their end, too. Of a local palette like that Pillow takes the
+    // global one.
+    let is_grey =
+        |colors: &[[u8; 3]]| colors.iter().zip(0u8..=255).all(|(&color, number)| color == [number; 3]);
+    let palette = [local, global].into_iter().flatten().find(|palette| !is_grey(palette));
+    let samples = match palette {
+        Some(palette) => Samples::Rgb(looked_up(&indices, &palette)),
+        None => Samples::Grey(indices),
+    };
+    Ok(Image::new(width, height, samples))
+}
+
+/// The rows in the order of the file: every eighth, those in their middles, and so on, where it is interlaced.
+fn rows(height: usize, interlaced: bool) -> Box<dyn Iterator<Item = usize>> {
+    match interlaced {
+        true => Box::new(
+            [(0, 8), (4, 8), (2, 4), (1, 2)]
+                .into_iter()
+                .flat_map(move |(first, step)| (first..height).step_by(step)),
+        ),
+        false => Box::new(0..height),
+    }
+}
+
+fn colors(palette: &[u8]) -> Vec<[u8; 3]> {
+    palette.chunks_exact(3).map(|c| [c[0], c[1], c[2]]).collect()
+}
+
+fn reason(error: ::gif::DecodingError) -> String {
+    match &error {
+        ::gif::DecodingError::Io(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => cut_short(),
+        other => format!("broken: {}", line(other)),
+    }
+}

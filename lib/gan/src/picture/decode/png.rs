@@ -1,0 +1,326 @@
+//! PNG. Chunks are walked as Pillow walks them, which forgives some faults and not others; what is left is a plain PNG for
+//! the crate `png` to unpack and unfilter. Its samples are converted as Pillow does: no gamma, no color profile, no
+//! transparency.
+
+use std::io::{Cursor, Read};
+
+use flate2::read::ZlibDecoder;
+use flate2::{Compression, write::ZlibEncoder};
+
+use super::samples::{looked_up, spread, unpacked};
+use super::{Image, MAX_ALLOC, Samples, cut_short, exif, line, pixels};
+
+const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
+/// Adam7: first column and row of each pass, and the steps between.
+const PASSES: [[usize; 4]; 7] =
+    [[0, 0, 8, 8], [4, 0, 8, 8], [0, 4, 4, 8], [2, 0, 4, 4], [0, 2, 2, 4], [1, 0, 2, 2], [0, 1, 1, 2]];
+/// The lengths that chunks have at least, in bytes: shorter ones are damage.
+const LEAST: [(&[u8; 4], usize); 7] =
+    [(b"IHDR", 13), (b"gAMA", 4), (b"cHRM", 32), (b"sRGB", 1), (b"pHYs", 9), (b"acTL", 8), (b"fcTL", 26)];
+
+/// What IHDR says.
+#[derive(Clone, Copy)]
+struct Header {
+    width: usize,
+    height: usize,
+    depth: usize,
+    /// 0 grey, 2 RGB, 3 palette, 4 grey and alpha, 6 RGB and alpha.
+    color: u8,
+    interlaced: bool,
+}
+
+/// What of a PNG makes its pixels, and what is told of it.
+struct Parts<'a> {
+    header: Header,
+    palette: Option<&'a [u8]>,
+    data: Vec<&'a [u8]>,
+    significant: Option<u8>,
+    rotated: bool,
+}
+
+pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
+    let parts = walk(bytes)?;
+    let Header { width, height, .. } = parts.header;
+    let packed = unfiltered(&parts)?;
+    let mut image = Image::new(width, height, samples(&parts, packed)?);
+    image.rotated = parts.rotated;
+    image.significant = parts.significant.filter(|bits| (1..=16).contains(bits));
+    Ok(image)
+}
+
+impl Header {
+    fn parse(data: &[u8]) -> Result<Header, String> {
+        let long = |at: usize| u32::from_be_bytes(data[at..at + 4].try_into().expect("four bytes")) as usize;
+        let (depth, color) = (usize::from(data[8]), data[9]);
+        let known = match color {
+            0 => matches!(depth, 1 | 2 | 4 | 8 | 16),
+            3 => matches!(depth, 1 | 2 | 4 | 8),
+            2 | 4 | 6 => matches!(depth, 8 | 16),
+            _ => false,
+        };
+        if !known || data[11] != 0 {
+            return Err(format!("broken: color type {color} of {depth} bits, filter method {}", data[11]));
+        }
+        Ok(Header { width: long(0), height: long(4), depth, color, interlaced: data[12] != 0 })
+    }
+
+    fn bits(&self) -> usize {
+        let samples = match self.color {
+            2 => 3,
+            4 => 2,
+            6 => 4,
+            _ => 1,
+        };
+        samples * self.depth
+    }
+
+    /// Bytes of all rows once they are unpacked, each with its filter before it.
+    fn filtered(&self) -> usize {
+        let rows = |width: usize, height: usize| match width {
+            0 => 0,
+            _ => height * (1 + (width * self.bits()).div_ceil(8)),
+        };
+        if !self.interlaced {
+            return rows(self.width, self.height);
+        }
+        let along = |side: usize, first: usize, step: usize| side.saturating_sub(first).div_ceil(step);
+        let passes =
+            PASSES.iter().map(|&[x, y, dx, dy]| rows(along(self.width, x, dx), along(self.height, y, dy)));
+        passes.sum()
+    }
+}
+
+/// Chunks from a place on, each with its name and data and whether its checksum is right (`None` where it is cut off).
+struct Chunks<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+struct Chunk<'a> {
+    name: &'a [u8; 4],
+    data: &'a [u8],
+    /// Whether all of the data are there.
+    whole: bool,
+    /// Whether the checksum is there and right.
+    sound: bool,
+}
+
+impl<'a> Chunks<'a> {
+    /// The next chunk; an error where what follows is none.
+    fn next(&mut self) -> Result<Chunk<'a>, String> {
+        let head = self.bytes.get(self.at..self.at + 8).ok_or_else(cut_short)?;
+        let length = u32::from_be_bytes(head[..4].try_into().expect("four bytes")) as usize;
+        let name: &[u8; 4] = head[4..].try_into().expect("four bytes");
+        if !name.iter().all(|&c| c.is_ascii_alphanumeric() || c == b'_') {
+            return Err("broken: a chunk without a name".into());
+        }
+        let start = self.at + 8;
+        let end = start.saturating_add(length);
+        let data = &self.bytes[start..end.min(self.bytes.len())];
+        self.at = end.saturating_add(4);
+        let (whole, checksum) = (data.len() == length, self.bytes.get(end..end.saturating_add(4)));
+        // Image data alone are large, and theirs is not asked for.
+        let sound = checksum.is_some_and(|sum| {
+            name == b"IDAT" || {
+                let mut crc = flate2::Crc::new();
+                crc.update(name);
+                crc.update(data);
+                sum == crc.sum().to_be_bytes()
+            }
+        });
+        Ok(Chunk { name, data, whole, sound })
+    }
+}
+
+fn walk(bytes: &[u8]) -> Result<Parts<'_>, String> {
+    let mut chunks = Chunks { bytes, at: SIGNATURE.len() };
+    let (mut header, mut palette, mut significant, mut rotated) = (None, None, None, false);
+    let mut data = Vec::new();
+    let named = |name: &[u8; 4]| String::from_utf8_lossy(name).into_owned();
+    // Before the image data: what is broken there is taken for a broken file.
+    loop {
+        let chunk = chunks.next()?;
+        if chunk.name == b"IDAT" {
+            data.push(chunk.data);
+            break;
+        }
+        if !chunk.whole {
+            return Err(cut_short());
+        }
+        check_length(&chunk, header.as_ref())?;
+        match (chunk.name, &header) {
+            (b"IEND", _) | (b"fdAT", _) => return Err("broken: no image data in it".into()),
+            (b"IHDR", _) => header = Some(Header::parse(chunk.data)?),
+            (b"PLTE", Some(Header { color: 3, .. })) => palette = Some(chunk.data),
+            (b"sBIT", Some(Header { color: 0, depth: 16, .. })) => significant = chunk.data.first().copied(),
+            (b"eXIf", _) => rotated = exif::is_rotated(chunk.data),
+            (b"fcTL", Some(header)) => check_frame(chunk.data, header)?,
+            _ => {}
+        }
+        if !chunk.sound {
+            return Err(format!("broken: the checksum of its chunk {} is wrong", named(chunk.name)));
+        }
+    }
+    let header = header.ok_or("broken: no header in it")?;
+    pixels(header.width, header.height, header.bits())?;
+    // The image data end with the first other chunk, or where the file does.
+    let mut rest = None;
+    while let Ok(chunk) = chunks.next() {
+        if chunk.name != b"IDAT" {
+            rest = Some(chunk);
+            break;
+        }
+        data.push(chunk.data);
+    }
+    // What follows does not matter to the pixels, but a chunk that is cut off is damage.
+    while let Some(chunk) = rest {
+        if matches!(chunk.name, b"IEND" | b"fcTL") {
+            break;
+        }
+        if !chunk.whole {
+            return Err(format!("cut short in its chunk {}", named(chunk.name)));
+        }
+        check_length(&chunk, Some(&header))?;
+        rotated |= chunk.name == b"eXIf" && exif::is_rotated(chunk.data);
+        rest = chunks.next().ok();
+    }
+    Ok(Parts { header, palette, data, significant, rotated })
+}
+
+fn check_length(chunk: &Chunk, header: Option<&Header>) -> Result<(), String> {
+    let transparency = match header.map(|header| header.color) {
+        Some(0) => 2,
+        Some(2) => 6,
+        _ => 0,
+    };
+    let least = match chunk.name {
+        b"tRNS" => transparency,
+        name => LEAST.iter().find(|(known, _)| *known == name).map_or(0, |&(_, least)| least),
+    };
+    if chunk.data.len() < least {
+        return Err(format!("broken: its chunk {} is too short", String::from_utf8_lossy(chunk.name)));
+    }
+    let profile = chunk.name == b"iCCP" || chunk.name == b"zTXt";
+    if profile
+        && chunk
+            .data
+            .iter()
+            .position(|&c| c == 0)
+            .is_some_and(|end| chunk.data.get(end + 1).is_some_and(|&m| m != 0))
+    {
+        return Err(format!(
+            "broken: unknown compression in its chunk {}",
+            String::from_utf8_lossy(chunk.name)
+        ));
+    }
+    Ok(())
+}
+
+/// Of an animation the image is the first frame where this one comes before the image data; it has to be all of it then.
+fn check_frame(data: &[u8], header: &Header) -> Result<(), String> {
+    let long = |at: usize| u32::from_be_bytes(data[at..at + 4].try_into().expect("four bytes")) as usize;
+    let whole = [long(0), long(4), long(8), long(12), long(16)] == [0, header.width, header.height, 0, 0];
+    whole.then_some(()).ok_or_else(|| "broken: the first frame of an animation has another size".to_string())
+}
+
+/// The rows without their filters: samples as they are packed in the file, big-endian.
+fn unfiltered(parts: &Parts) -> Result<Vec<u8>, String> {
+    match unpacked_by_crate(&parts.header, &parts.data) {
+        Ok(rows) => Ok(rows),
+        Err(why) => {
+            // All rows may be there though their stream has no end, which is enough for Pillow.
+            let needed = parts.header.filtered();
+            let rows = inflated(&parts.data, needed).map_err(|missing| match missing {
+                true => cut_short(),
+                false => why,
+            })?;
+            let mut whole = ZlibEncoder::new(Vec::new(), Compression::none());
+            let packed = std::io::Write::write_all(&mut whole, &rows).and_then(|()| whole.finish());
+            unpacked_by_crate(&parts.header, &[&packed.map_err(line)?])
+        }
+    }
+}
+
+/// Up to `needed` bytes of a zlib stream; `Err(true)` where it ends before, `Err(false)` where it is broken.
+fn inflated(data: &[&[u8]], needed: usize) -> Result<Vec<u8>, bool> {
+    let mut rows = Vec::new();
+    let joined = data.concat();
+    let mut reader = ZlibDecoder::new(&joined[..]).take(needed as u64 + 1);
+    let end = reader.read_to_end(&mut rows);
+    let cut = matches!(&end, Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof);
+    match rows.len() >= needed && (end.is_ok() || cut) {
+        true => {
+            rows.truncate(needed);
+            Ok(rows)
+        }
+        false => Err(cut || end.is_ok()),
+    }
+}
+
+fn unpacked_by_crate(header: &Header, data: &[&[u8]]) -> Result<Vec<u8>, String> {
+    let length = data.iter().map(|part| part.len()).sum::<usize>();
+    let mut plain = Vec::with_capacity(length + 64);
+    plain.extend(SIGNATURE);
+    let mut ihdr = [(header.width as u32).to_be_bytes(), (header.height as u32).to_be_bytes()].concat();
+    // An index is unpacked as grey is.
+    let color = if header.color == 3 { 0 } else { header.color };
+    ihdr.extend([header.depth as u8, color, 0, 0, u8::from(header.interlaced)]);
+    for (name, parts) in [(b"IHDR", &[&ihdr[..]][..]), (b"IDAT", data), (b"IEND", &[])] {
+        let length = parts.iter().map(|part| part.len() as u32).sum::<u32>();
+        plain.extend(length.to_be_bytes());
+        plain.extend(name);
+        parts.iter().for_each(|part| plain.extend(*part));
+        plain.extend([0; 4]); // the checksum, which is not asked for
+    }
+    let mut options = ::png::DecodeOptions::default();
+    options.set_ignore_crc(true);
+    options.set_ignore_adler32(false);
+    let mut decoder = ::png::Decoder::new_with_options(Cursor::new(&plain[..]), options);
+    decoder.set_limits(::png::Limits { bytes: MAX_ALLOC });
+    decoder.set_transformations(::png::Transformations::IDENTITY);
+    let mut reader = decoder.read_info().map_err(line)?;
+    let mut rows = vec![0; reader.output_buffer_size().ok_or_else(super::too_large)?];
+    reader.next_frame(&mut rows).map_err(reason)?;
+    reader.finish().map_err(reason)?;
+    Ok(rows)
+}
+
+fn reason(error: ::png::DecodingError) -> String {
+    match &error {
+        ::png::DecodingError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => cut_short(),
+        other => format!("broken: {}", line(other)),
+    }
+}
+
+fn samples(parts: &Parts, packed: Vec<u8>) -> Result<Samples, String> {
+    let Header { width, height, depth, color, .. } = parts.header;
+    let bytes = depth / 8;
+    Ok(match (color, depth) {
+        (0, 16) => {
+            Samples::Grey16(packed.chunks_exact(2).map(|v| u16::from_be_bytes([v[0], v[1]])).collect())
+        }
+        (0, 8) => Samples::Grey(packed),
+        (0, _) => {
+            let mut grey = unpacked(&packed, width, height, depth);
+            spread(&mut grey, depth);
+            Samples::Grey(grey)
+        }
+        (2, 8) => Samples::Rgb(packed),
+        // Of 16 bits the high byte, alpha away.
+        (2, _) => Samples::Rgb(packed.chunks_exact(2).map(|v| v[0]).collect()),
+        (4, _) => Samples::Grey(packed.chunks_exact(2 * bytes).map(|p| p[0]).collect()),
+        (6, _) => {
+            let mut rgb = Vec::with_capacity(3 * width * height);
+            packed.chunks_exact(4 * bytes).for_each(|p| rgb.extend([p[0], p[bytes], p[2 * bytes]]));
+            Samples::Rgb(rgb)
+        }
+        _ => {
+            let palette = parts.palette.ok_or("broken: no palette in it")?;
+            if palette.len() > 768 {
+                return Err("broken: a palette of more than 256 colors".into());
+            }
+            let colors: Vec<[u8; 3]> = palette.chunks_exact(3).map(|c| [c[0], c[1], c[2]]).collect();
+            Samples::Rgb(looked_up(&unpacked(&packed, width, height, depth), &colors))
+        }
+    })
+}

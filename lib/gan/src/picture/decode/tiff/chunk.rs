@@ -1,0 +1,249 @@
+//! One strip or tile of a TIFF: unpacked, and its differences added up.
+
+use std::io::Read;
+
+use super::super::cut_short;
+use super::ccitt::{self, Code};
+
+/// How strips and tiles are packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Compression {
+    None,
+    Ccitt(Code),
+    Lzw,
+    Jpeg,
+    Deflate,
+    PackBits,
+    Lzma,
+    Zstd,
+}
+
+impl Compression {
+    /// By TIFF's number; `t4` are the options of T.4.
+    pub(super) fn of(number: u64, t4: u64) -> Result<Compression, String> {
+        Ok(match number {
+            1 => Compression::None,
+            2 => Compression::Ccitt(Code::Runs),
+            3 if t4 & 2 == 0 => Compression::Ccitt(Code::Group3 { two: t4 & 1 == 1 }),
+            4 => Compression::Ccitt(Code::Group4),
+            5 => Compression::Lzw,
+            7 => Compression::Jpeg,
+            8 | 32946 => Compression::Deflate,
+            32773 => Compression::PackBits,
+            34925 => Compression::Lzma,
+            50000 => Compression::Zstd,
+            other => {
+                let name = match other {
+                    3 => "CCITT Group 3 with uncompressed parts",
+                    6 => "JPEG of the old kind",
+                    32771 => "CCITT runs in words of 16 bits",
+                    32809 => "ThunderScan",
+                    33003 | 33005 | 34712 => "JPEG 2000",
+                    34676 | 34677 => "SGI LogLuv",
+                    34887 => "LERC",
+                    50001 => "WebP",
+                    50002 => "JPEG XL",
+                    _ => {
+                        return Err(format!(
+                            "a TIFF with the compression {other} is not read: save it with another"
+                        ));
+                    }
+                };
+                return Err(format!(
+                    "a TIFF compressed as {name} is not read: save it with another compression"
+                ));
+            }
+        })
+    }
+
+    /// Whether a predictor may be before it.
+    pub(super) fn has_predictor(self) -> bool {
+        matches!(self, Compression::Lzw | Compression::Deflate | Compression::Lzma | Compression::Zstd)
+    }
+}
+
+/// What a strip or tile is once unpacked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shape {
+    pub(super) width: usize,
+    pub(super) height: usize,
+    /// Samples that lie together, and bits of each.
+    pub(super) samples: usize,
+    pub(super) bits: usize,
+    /// Bytes of all rows.
+    pub(super) length: usize,
+}
+
+/// How all strips and tiles of a file are packed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Packing {
+    pub(super) compression: Compression,
+    pub(super) predictor: u64,
+    pub(super) big_endian: bool,
+    /// Whether bits are stored from the lowest to the highest.
+    pub(super) reversed: bool,
+}
+
+impl Packing {
+    /// The bytes of a strip or tile, its samples little-endian.
+    pub(super) fn unpack(&self, packed: &[u8], shape: Shape) -> Result<Vec<u8>, String> {
+        let reversed;
+        let packed = match self.reversed {
+            true => {
+                reversed = packed.iter().map(|byte| byte.reverse_bits()).collect::<Vec<_>>();
+                &reversed[..]
+            }
+            false => packed,
+        };
+        let n = shape.length;
+        let mut data = match self.compression {
+            Compression::None => packed.get(..n).ok_or_else(cut_short)?.to_vec(),
+            Compression::Lzw => lzw(packed, n)?,
+            Compression::PackBits => pack_bits(packed, n)?,
+            Compression::Deflate => read(flate2::read::ZlibDecoder::new(packed), n)?,
+            Compression::Zstd => {
+                let reader = ruzstd::decoding::StreamingDecoder::new(packed);
+                read(reader.map_err(|_| "broken: its Zstandard data")?, n)?
+            }
+            Compression::Lzma => read(lzma_rust2::XzReader::new_mem_limit(packed, false, 256 << 10), n)?,
+            Compression::Ccitt(code) => ccitt::unpack(packed, shape.width, shape.height, code)
+                .ok_or("broken: its fax data, or cut short")?,
+            Compression::Jpeg => unreachable!("JPEG is decoded elsewhere"),
+        };
+        match (self.predictor, shape.bits) {
+            _ if !self.compression.has_predictor() => self.little_endian(&mut data, shape.bits),
+            (1, _) => self.little_endian(&mut data, shape.bits),
+            (2, 8 | 16 | 32) => {
+                self.little_endian(&mut data, shape.bits);
+                let row = shape.width * shape.samples * shape.bits / 8;
+                data.chunks_exact_mut(row).for_each(|row| add_up(row, shape.samples, shape.bits / 8));
+            }
+            (3, 32) => {
+                let row = shape.width * shape.samples * 4;
+                data.chunks_exact_mut(row).for_each(|row| floats(row, shape.samples));
+            }
+            (other, bits) => {
+                return Err(format!("a TIFF with the predictor {other} of {bits} bits is not read"));
+            }
+        }
+        Ok(data)
+    }
+
+    fn little_endian(&self, data: &mut [u8], bits: usize) {
+        if self.big_endian && matches!(bits, 16 | 32) {
+            data.chunks_exact_mut(bits / 8).for_each(<[u8]>::reverse);
+        }
+    }
+}
+
+/// The first `n` bytes of what a reader gives. Room is made as they come.
+fn read(reader: impl Read, n: usize) -> Result<Vec<u8>, String> {
+    let mut data = Vec::new();
+    let end = reader.take(n as u64).read_to_end(&mut data);
+    match (data.len() == n, end) {
+        (true, _) => Ok(data),
+        (_, Err(e)) if e.kind() != std::io::ErrorKind::UnexpectedEof => {
+            Err("broken: its compressed data".into())
+        }
+        _ => Err(cut_short()),
+    }
+}
+
+fn lzw(packed: &[u8], n: usize) -> Result<Vec<u8>, String> {
+    if let [0, odd, ..] = packed
+        && odd & 1 == 1
+    {
+        return Err(
+            "a TIFF compressed as LZW of the old kind is not read: save it with another compression".into()
+        );
+    }
+    let mut decoder = weezl::decode::Decoder::with_tiff_size_switch(weezl::BitOrder::Msb, 8);
+    // A byte of LZW is at most 4,096 bytes unpacked, twelve bits of it.
+    if n / 4096 > packed.len() {
+        return Err(cut_short());
+    }
+    let mut data = vec![0; n];
+    let (mut from, mut to) = (0, 0);
+    while to < n {
+        let step = decoder.decode_bytes(&packed[from..], &mut data[to..]);
+        (from, to) = (from + step.consumed_in, to + step.consumed_out);
+        match step.status {
+            Err(_) => return Err("broken: its LZW data".into()),
+            Ok(weezl::LzwStatus::Done) => break,
+            Ok(_) if step.consumed_in == 0 && step.consumed_out == 0 => break,
+            Ok(_) => {}
+        }
+    }
+    if to < n { Err(cut_short()) } else { Ok(data) }
+}
+
+fn pack_bits(packed: &[u8], n: usize) -> Result<Vec<u8>, String> {
+    let (mut data, mut at) = (Vec::new(), 0);
+    while data.len() < n {
+        let head = *packed.get(at).ok_or_else(cut_short)?;
+        at += 1;
+        match head as i8 {
+            -128 => {}
+            same @ ..0 => {
+                let value = *packed.get(at).ok_or_else(cut_short)?;
+                at += 1;
+                data.resize(data.len() + 1 + usize::from(same.unsigned_abs()), value);
+            }
+            others => {
+                let count = others as usize + 1;
+                data.extend(packed.get(at..at + count).ok_or_else(cut_short)?);
+                at += count;
+            }
+        }
+    }
+    data.truncate(n);
+    Ok(data)
+}
+
+/// Adds to each sample the one of the pixel before it.
+fn add_up(row: &mut [u8], samples: usize, bytes: usize) {
+    let step = samples * bytes;
+    for at in (step..row.len()).step_by(bytes) {
+        let mut carry = 0;
+        for i in 0..bytes {
+            let sum = u16::from(row[at + i]) + u16::from(row[at + i - step]) + carry;
+            row[at + i] = sum as u8;
+            carry = sum >> 8;
+        }
+    }
+}
+
+/// Floats whose bytes lie in planes, the highest first, each the difference from the one before it.
+fn floats(row: &mut [u8], samples: usize) {
+    for at in samples..row.len() {
+        row[at] = row[at].wrapping_add(row[at - samples]);
+    }
+    let planes = row.to_vec();
+    let n = row.len() / 4;
+    for i in 0..n {
+        (0..4).for_each(|byte| row[4 * i + byte] = planes[(3 - byte) * n + i]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_of_bytes() {
+        assert_eq!(pack_bits(&[0xfe, 7, 1, 8, 9, 0x80, 0, 1], 6).unwrap(), [7, 7, 7, 8, 9, 1]);
+        assert!(
+            pack_bits(&[0xfe], 3).is_err() && pack_bits(&[5, 1, 2], 3).is_err() && pack_bits(&[], 1).is_err()
+        );
+    }
+
+    #[test]
+    fn differences_add_up() {
+        let mut row = [250, 1, 10, 2, 0, 3];
+        add_up(&mut row, 2, 1);
+        assert_eq!(row, [250, 1, 4, 3, 4, 6]);
+        let mut row = [0xff, 0x00, 0x01, 0x01];
+        add_up(&mut row, 1, 2);
+        assert_eq!(row, [0xff, 0x00, 0x00, 0x02]);
+    }
+}

@@ -1,0 +1,35 @@
+//! WebP: a still, or the first image of an animation.
+
+use std::io::Cursor;
+
+use image_webp::{DecodingError, WebPDecoder};
+
+use super::{Image, MAX_ALLOC, Samples, cut_short, exif, line, pixels};
+
+pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
+    let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(reason)?;
+    decoder.set_memory_limit(MAX_ALLOC);
+    let (width, height) = decoder.dimensions();
+    let (width, height) = (width as usize, height as usize);
+    let channels = if decoder.has_alpha() { 4 } else { 3 };
+    pixels(width, height, 8 * channels)?;
+    let mut samples = vec![0; decoder.output_buffer_size().ok_or_else(super::too_large)?];
+    if decoder.is_animated() {
+        decoder.read_frame(&mut samples).map_err(reason)?;
+    } else {
+        decoder.read_image(&mut samples).map_err(reason)?;
+    }
+    let rotated = decoder.exif_metadata().ok().flatten().is_some_and(|block| exif::is_rotated(&block));
+    if channels == 4 {
+        samples = samples.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect();
+    }
+    Ok(Image { rotated, ..Image::new(width, height, Samples::Rgb(samples)) })
+}
+
+fn reason(error: DecodingError) -> String {
+    match &error {
+        DecodingError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => cut_short(),
+        DecodingError::MemoryLimitExceeded => super::too_large(),
+        other => format!("broken: {}", line(other)),
+    }
+}

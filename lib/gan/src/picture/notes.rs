@@ -1,0 +1,137 @@
+//! What there is to say of encoded images besides their pixels, and of a set of them.
+
+/// What an encoded image has besides its pixels.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Notes {
+    /// Of 16-bit grey: how many of its bits the largest value needs, 1 to 16 (16 where the file itself says its depth).
+    pub grey_bits: Option<u8>,
+    /// Of 16-bit grey in a PNG: how many bits are significant by its sBIT chunk.
+    pub significant: Option<u8>,
+    /// Whether it is of signed, 32-bit or floating-point numbers, which are cut off to 0 to 255 as Pillow does it.
+    pub clamped: bool,
+    /// An EXIF orientation other than upright, which is not applied (as Pillow and torchvision do; that of a TIFF is).
+    pub rotated: bool,
+}
+
+/// The [`Notes`] of many images.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    grey: u64,
+    grey_bits: u8,
+    significant: u8,
+    clamped: u64,
+    rotated: u64,
+}
+
+/// 16-bit grey whose values need so many bits or fewer is told of: with 15 an image is merely dark.
+const FEW_BITS: u8 = 14;
+
+impl Tally {
+    /// Takes in an image's.
+    pub fn add(&mut self, notes: Notes) {
+        if let Some(bits) = notes.grey_bits {
+            self.grey += 1;
+            self.grey_bits = self.grey_bits.max(bits);
+            self.significant = self.significant.max(notes.significant.unwrap_or(0));
+        }
+        self.clamped += u64::from(notes.clamped);
+        self.rotated += u64::from(notes.rotated);
+    }
+
+    /// What whoever makes a shard of them should know, a line each; `depth` is `--depth`.
+    pub fn lines(&self, depth: Option<u8>) -> Vec<String> {
+        let mut lines = Vec::new();
+        match depth {
+            None if (1..=FEW_BITS).contains(&self.grey_bits) => {
+                let bits = self.grey_bits.max(8);
+                // What a file says of its depth is believed where its values bear it out.
+                let depth =
+                    if self.significant >= bits && self.significant < 16 { self.significant } else { bits };
+                lines.push(format!(
+                    "no value of the 16-bit grey ({}) needs more than {} bits, and the high byte was taken: nearly black; \
+                     --depth {depth} takes the highest 8 bits of {depth}",
+                    images(self.grey),
+                    self.grey_bits,
+                ));
+            }
+            Some(depth) if self.grey == 0 => {
+                lines.push(format!("--depth {depth} changes nothing: no image is 16-bit grey"));
+            }
+            Some(depth) if self.grey_bits > depth => {
+                let most = (1u32 << depth) - 1;
+                lines.push(format!(
+                    "--depth {depth}: values above {most} became 255; the largest needs {} bits",
+                    self.grey_bits
+                ));
+            }
+            _ => {}
+        }
+        if self.clamped > 0 {
+            lines.push(format!(
+                "{} of signed, 32-bit or floating-point numbers: cut off to 0 to 255, as Pillow does it",
+                images(self.clamped)
+            ));
+        }
+        lines.extend(rotation(self.rotated));
+        lines
+    }
+}
+
+fn images(n: u64) -> String {
+    if n == 1 { "1 image".to_string() } else { format!("{n} images") }
+}
+
+/// What becomes of so many images with an EXIF rotation; `None` where there are none.
+pub fn rotation(n: u64) -> Option<String> {
+    let carry = if n == 1 { "carries" } else { "carry" };
+    (n > 0).then(|| {
+        format!("{} {carry} an EXIF rotation, which is ignored, as torchvision and Pillow do", images(n))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tally(notes: &[Notes]) -> Tally {
+        let mut tally = Tally::default();
+        notes.iter().for_each(|&notes| tally.add(notes));
+        tally
+    }
+
+    fn grey(bits: u8) -> Notes {
+        Notes { grey_bits: Some(bits), ..Notes::default() }
+    }
+
+    #[test]
+    fn ordinary_images_have_no_lines() {
+        assert!(tally(&[Notes::default(), grey(16), grey(3)]).lines(None).is_empty());
+        assert!(Tally::default().lines(None).is_empty());
+    }
+
+    #[test]
+    fn unused_bits_are_told_of_once() {
+        let lines = tally(&[grey(11), grey(12), Notes::default()]).lines(None);
+        assert_eq!(lines.len(), 1);
+        assert!(
+            lines[0].contains("(2 images) needs more than 12 bits") && lines[0].contains("--depth 12 takes")
+        );
+        assert!(tally(&[grey(5)]).lines(None)[0].contains("--depth 8"));
+        // A depth that the file tells of, where no value is beyond it.
+        let told = |bits, significant| Notes { significant: Some(significant), ..grey(bits) };
+        assert!(tally(&[told(10, 12)]).lines(None)[0].contains("--depth 12"));
+        assert!(tally(&[told(12, 10)]).lines(None)[0].contains("--depth 12"));
+        assert!(tally(&[grey(12)]).lines(Some(12)).is_empty());
+        assert!(tally(&[grey(13)]).lines(Some(12))[0].contains("above 4095 became 255"));
+        assert!(tally(&[Notes::default()]).lines(Some(12))[0].contains("changes nothing"));
+    }
+
+    #[test]
+    fn rotations_and_cut_off_numbers_are_counted() {
+        let rotated = Notes { rotated: true, ..Notes::default() };
+        assert_eq!(tally(&[rotated]).lines(None), [rotation(1).unwrap()]);
+        assert!(rotation(12).unwrap().starts_with("12 images carry an EXIF rotation"));
+        let clamped = Notes { clamped: true, ..Notes::default() };
+        assert!(tally(&[clamped; 3]).lines(None)[0].starts_with("3 images of signed"));
+    }
+}

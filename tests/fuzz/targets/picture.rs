@@ -1,0 +1,18 @@
+//! Encoded images of every kind. A decoder's panic is an error like others to the tools, but not here.
+#![no_main]
+
+use gan::picture::{SixteenBit, decode_noting, sniff};
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let known = sniff(bytes).is_some_and(|format| format.is_read());
+    match decode_noting(bytes, SixteenBit::HighByte) {
+        Ok((picture, _)) => {
+            assert!(known, "read, though it is of no kind that is read");
+            assert_eq!(picture.rgb.len(), 3 * picture.width * picture.height);
+        }
+        Err(line) => {
+            assert!(!line.is_empty() && !line.contains('\n'), "{line:?}");
+            assert_ne!(line, "broken: its decoder failed");
+        }
+    }
+});
