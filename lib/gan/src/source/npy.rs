@@ -93,12 +93,17 @@ pub(super) fn open(input: &Path, span: &Span) -> Result<Array> {
     header.open(input, span, "")
 }
 
-/// Whether a file is an `.npz`: a zip whose first entry is a `.npy`.
+/// Whether a file is an `.npz`: a zip whose entries all are `.npy`. A broken zip is none.
 pub(super) fn is_npz(span: &Span) -> Result<bool> {
+    // The first entry's name is near the beginning; a zip of images is not looked at twice.
     let head = span.head(30 + 256)?;
     let name = |len: &[u8]| head.get(30..30 + usize::from(u16::from_le_bytes([len[0], len[1]])));
-    Ok(head.starts_with(b"PK\x03\x04")
-        && head.get(26..28).and_then(name).is_some_and(|name| name.ends_with(b".npy")))
+    let first = head.get(26..28).and_then(name).is_some_and(|name| name.ends_with(b".npy"));
+    if !head.starts_with(b"PK\x03\x04") || !first {
+        return Ok(false);
+    }
+    let names = Entries::open(span).and_then(|zip| zip.names());
+    Ok(names.is_ok_and(|names| names.iter().all(|(name, _)| name.ends_with(".npy"))))
 }
 
 /// The images in an `.npz`: its only array of images, or of several the training one.
@@ -145,10 +150,7 @@ pub(super) fn open_npz(span: &Span) -> Result<Array> {
 fn arrays(zip: &Entries, span: &Span) -> Result<(Vec<(String, usize, Header)>, Vec<String>)> {
     let (mut arrays, mut held) = (Vec::new(), Vec::new());
     for (name, i) in zip.names()? {
-        let Some(array) = name.strip_suffix(".npy") else {
-            held.push(name);
-            continue;
-        };
+        let Some(array) = name.strip_suffix(".npy") else { continue };
         let header = Header::read(&zip.head(i, HEADER)?);
         let header = header.ok_or_else(|| wrong(span, array, "not a .npy array"))?;
         held.push(format!("{array} {}", shape_text(&header.shape)));
