@@ -5,15 +5,12 @@ use candle_core::{Device, Tensor};
 use super::chain::{Kind, Plan, Step};
 use super::geometry::Geometry;
 use super::layers::{Stored, What, shape};
-use super::{Item, Last, Told};
+use super::{Item, Last, Numbers, Told};
 use crate::layer::{BN_EPS, Layer, Network};
 use crate::ops::{self, Activation, Moments, Weight};
 use crate::{Error, Result};
 
-/// Gives the numbers of a tensor of a name and a shape.
-type Read<'a> = &'a dyn Fn(&str, &[usize]) -> Result<Vec<f32>>;
-
-pub(super) fn network(plan: &Plan, told: &Told, device: &Device, read: Read) -> Result<Network> {
+pub(super) fn network(plan: &Plan, told: &Told, device: &Device, read: Numbers) -> Result<Network> {
     let mut layers = Vec::new();
     let hidden = Activation::LeakyRelu(told.slope.unwrap_or(0.0) as f32);
     let last = plan.steps.len() - 1;
@@ -140,7 +137,7 @@ fn by_pixels(step: &Step, rows: Vec<f32>, width: usize) -> Vec<f32> {
 }
 
 /// The weight that PyTorch multiplies with in evaluation mode, in its layout.
-fn effective(weight: &Stored, step: &Step, read: Read) -> Result<Vec<f32>> {
+fn effective(weight: &Stored, step: &Step, read: Numbers) -> Result<Vec<f32>> {
     let get = |item: &Item| read(&item.name, &item.shape);
     let item = weight.item();
     let wrong = |other: &Item, what: String| Error::Invalid(format!("{}: {what}", other.name));

@@ -142,6 +142,9 @@ pub struct Found<'a> {
     told: &'a Told,
 }
 
+/// Gives the elements of the tensor of a name and a shape, row-major.
+pub type Numbers<'a> = &'a dyn Fn(&str, &[usize]) -> Result<Vec<f32>>;
+
 /// Looks for the one generator in a file's dictionaries.
 ///
 /// # Errors
@@ -156,11 +159,7 @@ impl Found<'_> {
     ///
     /// # Errors
     /// Those of `numbers`; a NaN or an infinity.
-    pub fn network(
-        &self,
-        device: &Device,
-        numbers: &dyn Fn(&str, &[usize]) -> Result<Vec<f32>>,
-    ) -> Result<Network> {
+    pub fn network(&self, device: &Device, numbers: Numbers) -> Result<Network> {
         let read = |name: &str, shape: &[usize]| {
             let full = match self.dict.path.is_empty() {
                 true => name.to_string(),
