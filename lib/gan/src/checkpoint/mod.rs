@@ -288,6 +288,10 @@ impl Foreign {
         let weights = dicts.iter().any(|dict| dict.items.iter().any(is_weight));
         let what = match (weights, saved.objects.first()) {
             (true, _) => what,
+            (false, Some((_, class))) if class.starts_with("numpy") => {
+                "it holds numpy arrays, not tensors: make tensors of them (torch.from_numpy) and save those"
+                    .to_string()
+            }
             (false, Some((part, class))) => {
                 let part = if part.is_empty() { String::new() } else { format!("[\"{part}\"]") };
                 format!(
