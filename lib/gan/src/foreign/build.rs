@@ -192,8 +192,8 @@ fn effective(weight: &Stored, step: &Step, read: Numbers) -> Result<Vec<f32>> {
     }
 }
 
-/// A convolution `[out, in, k, k]` of images whose pixels are repeated n times is a transposed one of stride n, whose kernel
-/// `[in, out, k + n − 1, k + n − 1]` has the sums of the taps that see the same pixel.
+/// A convolution `[out, in, k, k]` of images whose pixels are repeated n times is a transposed one of stride
+/// n, whose kernel `[in, out, k + n − 1, k + n − 1]` has the sums of the taps that see the same pixel.
 fn upsampled(values: &[f32], [outputs, inputs]: [usize; 2], g: Geometry) -> (Vec<f32>, bool, Geometry) {
     let (k, n) = (g.kernel, g.upsample);
     let wide = k + n - 1;

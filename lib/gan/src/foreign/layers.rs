@@ -145,9 +145,9 @@ impl<'a> Layer<'a> {
     }
 }
 
-/// Layers in another order than that of their names, where that is not the one in which they follow one another: linear layers
-/// first, then convolutions, each with the batch-norm that is called like it (`fc_bn` like `fc`) or has its number (`bn1`, `conv1`).
-/// `None` where not each has a place.
+/// Layers in another order than that of their names, where that is not the one in which they follow one
+/// another: linear layers first, then convolutions, each with the batch-norm that is called like it (`fc_bn`
+/// like `fc`) or has its number (`bn1`, `conv1`). `None` where not each has a place.
 pub(super) fn reordered<'a>(layers: &[Layer<'a>]) -> Option<Vec<Layer<'a>>> {
     let is_norm = |layer: &&Layer| matches!(layer.what, What::Norm { .. });
     let is_linear = |layer: &&Layer| matches!(layer.what, What::Linear { .. });
