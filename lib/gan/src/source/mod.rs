@@ -164,10 +164,22 @@ impl Source {
             return Err(Error::Invalid("no input: name a folder, a zip, an IDX file or pictures".into()));
         };
         let mut parts: Vec<Box<dyn Part>> = Vec::new();
-        let mut origins = Vec::new();
-        for input in inputs {
-            parts.push(open_part(input, walk, idx)?);
-            origins.push(origin(input)?);
+        let mut origins: Vec<String> = Vec::new();
+        for (i, input) in inputs.iter().enumerate() {
+            let part = open_part(input, walk, idx)?;
+            if let Some(idx) = idx.filter(|_| part.taken().is_none()) {
+                let what = format!(
+                    "--idx {idx} chooses among the IDX files of a folder or zip, and this is neither"
+                );
+                return Err(Error::file(input, what));
+            }
+            parts.push(part);
+            // Many pictures of one folder come one after another.
+            let before = i.checked_sub(1).map(|before| &inputs[before]);
+            if !before.is_some_and(|before| before.parent() == input.parent() && both_pictures(before, input))
+            {
+                origins.push(origin(input)?);
+            }
         }
         origins.dedup();
         let title = title(first);
@@ -370,6 +382,11 @@ fn open_part(input: &Path, walk: Walk, wanted: Option<&str>) -> Result<Box<dyn P
 /// Whether an input is a picture by itself. A zip or an IDX file may have any extension.
 fn is_picture(input: &Path) -> bool {
     folder::is_image(input) && !zip::is_zip(input).unwrap_or(false) && !idx::is_idx(input).unwrap_or(false)
+}
+
+/// Whether two inputs are pictures by their names.
+fn both_pictures(a: &Path, b: &Path) -> bool {
+    [a, b].iter().all(|path| kind::is_image_name(&path.to_string_lossy()) && !path.is_dir())
 }
 
 /// An input's full path, without links; of a picture, its folder's.

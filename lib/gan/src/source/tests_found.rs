@@ -73,6 +73,7 @@ fn the_training_images_are_taken_whatever_the_publisher_calls_them() {
         assert_eq!(taken(&root, Some(&name("test"))), (2, TEST, name("test")));
         assert!(open_idx(&root, None).unwrap().passed_over().is_empty(), "labels are not worth a word");
         assert!(refused(&root, Some("letter s")).contains("no such IDX file in it, but "));
+        assert!(refused(&root.join(name("train")), Some("test")).contains("--idx test chooses among"));
     }
     // Unpacked beside packed it is one set; a test set alone is what there is.
     let root = dir.path().join("both");
