@@ -401,7 +401,7 @@ fn pictures_may_be_named_one_by_one() {
     let mut file = fs::File::create(dir.path().join("notes.txt")).unwrap();
     file.write_all(b"not a picture").unwrap();
     let err = fails(dir.path(), &["notes.txt"], 1);
-    assert!(err.contains("notes.txt: not a folder, a zip, an IDX file or a picture"), "{err}");
+    assert!(err.contains("not a folder, a zip, an IDX file or a picture"), "{err}");
 }
 
 /// 12 bits in 16, as a CT has them: told of once, and kept rightly with `--depth`.
