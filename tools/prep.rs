@@ -23,13 +23,14 @@ const SIZE: usize = 64;
 #[derive(Parser)]
 #[command(name = "prep", version)]
 struct Args {
-    /// Folders (searched at any depth), zips, IDX files or pictures
+    /// Folders (searched at any depth), zips, tars, arrays (.npy, .npz), parquet or IDX files, CIFAR's batches, or
+    /// pictures
     #[arg(value_name = "INPUT")]
     inputs: Vec<PathBuf>,
     /// The shard to write [default: <INPUT>-<SIZE>.safetensors, here]
     #[arg(short, long, value_name = "FILE", value_parser = out_path())]
     output: Option<PathBuf>,
-    /// Side of the square pictures, in pixels [default: 64; of IDX, the native size]
+    /// Side of the square pictures, in pixels [default: 64; of IDX, arrays and CIFAR, the native size]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
     size: Option<u16>,
     /// First cut the centred square of N pixels (108 and 178 are usual for CelebA)
@@ -47,7 +48,7 @@ struct Args {
     /// Store bytes, or floats in [-1, 1]
     #[arg(long, value_name = "TYPE", default_value_t, value_parser = named::<Dtype>(Dtype::NAMES))]
     dtype: Dtype,
-    /// One channel instead of three (always so for IDX)
+    /// One channel instead of three (always so for IDX and gray arrays)
     #[arg(long, visible_alias = "grey")]
     gray: bool,
     /// 16-bit grey uses N bits: keep the highest 8 of these (12 is usual for CT and X-rays)

@@ -4,6 +4,7 @@ mod chain;
 #[cfg(target_os = "linux")]
 mod chaos;
 mod common;
+mod containers;
 #[cfg(target_os = "linux")]
 mod faults;
 mod fid;

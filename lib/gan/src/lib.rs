@@ -11,6 +11,7 @@ mod error;
 pub mod features;
 pub mod foreign;
 pub mod frechet;
+mod guard;
 pub mod inception;
 pub mod kid;
 pub mod latent;

@@ -8,6 +8,7 @@ use ::zip::result::ZipError;
 use super::span::Span;
 use super::unpack::Packing;
 use super::{PassedOver, npy, parquet, tar};
+use crate::picture::sniff;
 use crate::{Error, Result};
 
 /// How many first bytes are looked at.
@@ -28,7 +29,6 @@ const fn known(at: usize, bytes: &'static [u8], says: &'static str) -> Known {
 const VIDEO: &str = "a video: ffmpeg -i FILE frames/%06d.png makes images of it";
 const SOUND: &str = "sound, not images";
 const PROGRAM: &str = "a program, not images";
-const CONVERT: &str = "an image of a format that is not read: convert it to PNG";
 
 /// Kinds told by bytes at fixed places, the first that fits.
 const KNOWN: &[Known] = &[
@@ -93,8 +93,6 @@ const KNOWN: &[Known] = &[
     known(0, b"PARE", "an encrypted parquet: write it again without a key"),
     known(0, b"ORC", "an ORC table: save its images into a folder and name that"),
     known(0, b"Obj\x01", "an Avro file: save its images into a folder and name that"),
-    known(0, b"%PDF-", "a PDF: take its images out (pdfimages -png FILE images/x) and name the folder"),
-    known(0, b"%!PS", "PostScript: convert it to PNG"),
     known(0, b"\x1A\x45\xDF\xA3", VIDEO),
     known(0, b"FLV\x01", VIDEO),
     known(0, b"\0\0\x01\xBA", VIDEO),
@@ -104,37 +102,10 @@ const KNOWN: &[Known] = &[
     known(0, b"ID3", SOUND),
     known(0, b"OggS", SOUND),
     known(0, b"fLaC", SOUND),
-    known(8, b"avif", "AVIF, which is not read: convert it to PNG"),
-    known(8, b"avis", "AVIF, which is not read: convert it to PNG"),
-    known(8, b"heic", "HEIC, which is not read: convert it to PNG (heif-convert FILE x.png)"),
-    known(8, b"heix", "HEIC, which is not read: convert it to PNG (heif-convert FILE x.png)"),
-    known(8, b"mif1", "HEIC or AVIF, which are not read: convert it to PNG"),
-    known(8, b"crx ", "a camera's raw file, which is not read: develop it to PNG"),
     known(4, b"ftyp", VIDEO),
     known(4, b"moov", VIDEO),
     known(4, b"mdat", VIDEO),
-    known(0, b"\xFF\x0A", "JPEG XL, which is not read: convert it to PNG (djxl FILE x.png)"),
-    known(0, b"\0\0\0\x0CJXL ", "JPEG XL, which is not read: convert it to PNG (djxl FILE x.png)"),
-    known(
-        0,
-        b"\0\0\0\x0CjP  ",
-        "JPEG 2000, which is not read: convert it to PNG (opj_decompress -i FILE -o x.png)",
-    ),
-    known(
-        0,
-        b"\xFF\x4F\xFF\x51",
-        "JPEG 2000, which is not read: convert it to PNG (opj_decompress -i FILE -o x.png)",
-    ),
-    known(0, b"8BPS", "a Photoshop file: save it as PNG"),
-    known(0, b"\0\0\x01\0", "an icon, which is not read: convert it to PNG"),
-    known(0, b"\x76\x2F\x31\x01", CONVERT),
-    known(0, b"#?RADIANCE", CONVERT),
-    known(0, b"qoif", CONVERT),
-    known(0, b"DDS ", CONVERT),
-    known(0, b"farbfeld", CONVERT),
-    known(128, b"DICM", "a DICOM image: convert it to PNG (dcm2img FILE x.png)"),
     known(344, b"n+1\0", "a NIfTI volume: save its slices as PNG, or as an array with np.save"),
-    known(0, b"SIMPLE  =", "a FITS image: save its pixels as PNG, or as an array with np.save"),
     known(0, b"\x7FELF", PROGRAM),
     known(0, b"MZ", PROGRAM),
     known(0, b"GGUF", "a language model, not images"),
@@ -173,6 +144,9 @@ pub(super) fn describe(head: &[u8], name: &str) -> Option<String> {
                 "a part of {whole}: have all its parts in one folder, cat {whole}.* > {whole}, and name that"
             ),
         });
+    }
+    if let Some(format) = sniff(head).filter(|format| !format.is_read()) {
+        return Some(format!("{} is not read: convert it to PNG{}", format.name(), format.converter()));
     }
     let fits = |one: &&Known| head.get(one.at..).is_some_and(|rest| rest.starts_with(one.bytes));
     if let Some(one) = KNOWN.iter().find(fits) {
@@ -278,9 +252,6 @@ fn text(head: &[u8]) -> Option<String> {
 fn page(text: &str) -> Option<String> {
     let lower = text.trim_start().to_lowercase();
     let begins = |words: &[&str]| words.iter().any(|word| lower.starts_with(word));
-    if lower.starts_with("<svg") || begins(&["<?xml"]) && lower.contains("<svg") {
-        return Some("SVG, which is not read: convert it to PNG (rsvg-convert FILE)".into());
-    }
     if begins(&["<!doctype html", "<html", "<head", "<body", "<!--"]) || lower.contains("<html") {
         return Some(match lower.contains("google") && lower.contains("drive") {
             true => "a web page, Google Drive's warning or refusal, not the download: fetch it with a \
@@ -384,7 +355,8 @@ pub(super) fn nothing_in(
     for (i, name) in names.iter().enumerate().take(MOST) {
         let Ok(head) = head(i) else { continue };
         let Some(mut said) = describe(&head, name) else { continue };
-        if PLAIN.iter().any(|plain| said.starts_with(plain)) {
+        // Images that are not read are counted as passed over.
+        if sniff(&head).is_some() || PLAIN.iter().any(|plain| said.starts_with(plain)) {
             continue;
         }
         if archive && readable(&head, name).is_some() || archive && Packing::of(&head).is_some() {
@@ -397,7 +369,7 @@ pub(super) fn nothing_in(
 }
 
 /// What lies beside images as a rule, so that it says nothing about where they are.
-const PLAIN: &[&str] = &["a text file", "a table", "JSON", "XML, not", "empty", "a PDF", "a program"];
+const PLAIN: &[&str] = &["a text file", "a table", "JSON", "XML, not", "empty", "a program"];
 
 /// A name and how many more there are.
 fn counted(names: &[&str], i: usize) -> String {

@@ -16,6 +16,7 @@ use super::packed::{Member, Packed};
 use super::span::{Span, SpanReader};
 use super::unpack::Room;
 use super::{MAX_ENCODED, PassedOver};
+use crate::guard::guarded;
 use crate::{Error, Result};
 
 pub(super) const MAGIC: &[u8] = b"PAR1";
@@ -51,6 +52,12 @@ fn outside(e: Error) -> ParquetError {
 /// # Errors
 /// A broken file; no column of images; no room for them unpacked.
 pub(super) fn open(input: &Path, files: &[Span]) -> Result<Packed> {
+    // The crate checks what it reads by assertions, too.
+    let read = guarded(|| read(input, files));
+    read.unwrap_or_else(|| Err(Error::file(input, "a broken parquet: fetch it again")))
+}
+
+fn read(input: &Path, files: &[Span]) -> Result<Packed> {
     let first = files.first().expect("at least one file");
     let mut room = Room::new(first)?;
     let mut images = Vec::new();

@@ -13,13 +13,10 @@ mod table;
 mod tiff;
 mod webp;
 
-use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Once;
-
 use self::samples::{Image, Samples};
 pub use self::sniff::{Format, sniff};
 use super::{Notes, Picture};
+use crate::guard;
 
 /// The longest side that is read, in pixels: the most that JPEG can express.
 const MAX_SIDE: usize = 65_535;
@@ -85,26 +82,9 @@ fn decode_kind(bytes: &[u8]) -> Result<Image, String> {
     }
 }
 
-thread_local! {
-    /// Whether this thread is in a decoder, whose panics are errors like others.
-    static DECODING: Cell<bool> = const { Cell::new(false) };
-}
-
 /// A decoder's panic as an error: one image is broken, not the tool.
 fn guarded(decoder: impl FnOnce() -> Result<Image, String>) -> Result<Image, String> {
-    static QUIET: Once = Once::new();
-    QUIET.call_once(|| {
-        let loud = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            if !DECODING.get() {
-                loud(info);
-            }
-        }));
-    });
-    DECODING.set(true);
-    let decoded = catch_unwind(AssertUnwindSafe(decoder));
-    DECODING.set(false);
-    decoded.unwrap_or_else(|_| Err("broken: its decoder failed".to_string()))
+    guard::guarded(decoder).unwrap_or_else(|| Err("broken: its decoder failed".to_string()))
 }
 
 /// The number of pixels of an image of these sides, where its samples, `bits` a pixel, and its RGB have room.

@@ -115,7 +115,7 @@ impl Format {
     }
 
     /// A command that makes a PNG of it, as the end of a sentence; empty where there is no usual one.
-    pub(super) fn converter(self) -> &'static str {
+    pub(crate) fn converter(self) -> &'static str {
         match self {
             Format::Avif => " (avifdec IN.avif OUT.png)",
             Format::Heic => " (heif-convert IN.heic OUT.png)",
