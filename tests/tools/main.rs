@@ -1,4 +1,5 @@
-//! The four built binaries, end to end, as one test binary: one module a tool, and their chain.
+//! The four built binaries, end to end, as one test binary: one module a tool, their chain, and what they
+//! refuse.
 
 mod chain;
 #[cfg(target_os = "linux")]
@@ -7,9 +8,12 @@ mod common;
 #[cfg(target_os = "linux")]
 mod faults;
 mod fid;
+mod flags;
 #[cfg(target_os = "linux")]
 mod hostile;
 mod house;
+mod minima;
 mod prep;
 mod sample;
+mod statistics;
 mod train;
