@@ -424,7 +424,7 @@ fn grey_of_few_bits_is_told_of_and_kept_by_depth() {
     assert!(err.contains("(2 images) needs more than 12 bits"), "{err}");
     assert_eq!(pixels().iter().max(), Some(&15));
     let whole = fs::read(dir.path().join("ct-32.safetensors")).unwrap();
-    assert!(!text(&whole[..800]).contains("depth"), "only where it was given");
+    assert!(!String::from_utf8_lossy(&whole).contains("depth"), "only where it was given");
     // Other bits make another shard.
     let (line, err) = done(dir.path(), &["ct", "--size", "32", "--gray", "--depth", "12", "--json"]);
     assert!(!err.contains("bits"), "{err}");
