@@ -98,11 +98,9 @@ fn run(args: Args) -> Result<Answer> {
         shard::may_replace(&path, &source)?;
     }
     source.passed_over().line().iter().for_each(|line| bar.say(line));
-    if !args.force {
-        if shard::is_up_to_date(&path, &source, &options)? {
-            bar.say(&format!("{} is up to date (--force makes it again)", path.display()));
-            return answer(&path, &source, true);
-        }
+    if !args.force && shard::is_up_to_date(&path, &source, &options)? {
+        bar.say(&format!("{} is up to date (--force makes it again)", path.display()));
+        return answer(&path, &source, true);
     }
     let before = shard::describe(&path);
     make(&path, &source, &options, &bar)?;

@@ -1,4 +1,5 @@
-//! `sample` on generators that other programs saved, end to end; their images are compared with PyTorch's in the library.
+//! `sample` on generators that other programs saved, end to end; their images are compared with PyTorch's in
+//! the library.
 
 use std::fs;
 use std::path::{Path, PathBuf};

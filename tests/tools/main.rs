@@ -1,4 +1,5 @@
-//! The four built binaries, end to end, as one test binary: one module a tool, and their chain.
+//! The four built binaries, end to end, as one test binary: one module a tool, their chain, and what they
+//! refuse.
 
 mod chain;
 #[cfg(target_os = "linux")]
@@ -8,11 +9,14 @@ mod containers;
 #[cfg(target_os = "linux")]
 mod faults;
 mod fid;
+mod flags;
 mod foreign;
 #[cfg(target_os = "linux")]
 mod hostile;
 mod house;
+mod minima;
 mod prep;
 mod sample;
 mod sources;
+mod statistics;
 mod train;

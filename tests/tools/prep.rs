@@ -61,13 +61,17 @@ fn pets() -> TempDir {
         ("b.JPG", 60, 33),
         ("c.bmp", 20, 20),
         ("more/d.webp", 33, 90),
-        ("more/e.tif", 64, 64),
+        ("more/e.tif", 23, 17),
         ("more/f.gif", 35, 36),
     ]
     .into_iter()
     .enumerate()
     {
         let path = root.join(name);
+        if name.ends_with(".tif") {
+            fs::copy("lib/gan/tests/golden/picture/decode/lzw.tif", path).unwrap();
+            continue;
+        }
         let format = ImageFormat::from_path(&path).unwrap();
         picture(i as u32, w, h).save_with_format(path, format).unwrap();
     }
@@ -397,5 +401,65 @@ fn pictures_may_be_named_one_by_one() {
     let mut file = fs::File::create(dir.path().join("notes.txt")).unwrap();
     file.write_all(b"not a picture").unwrap();
     let err = fails(dir.path(), &["notes.txt"], 1);
-    assert!(err.contains("notes.txt: not a folder, a zip, an IDX file or a picture"), "{err}");
+    assert!(err.contains("not a folder, a zip, an IDX file or a picture"), "{err}");
+}
+
+/// 12 bits in 16, as a CT has them: told of once, and kept rightly with `--depth`.
+#[test]
+fn grey_of_few_bits_is_told_of_and_kept_by_depth() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("ct")).unwrap();
+    let value = |x: u32, y: u32| (x + y) as u16 * 65;
+    let deep = image::ImageBuffer::from_fn(32, 32, |x, y| image::Luma([value(x, y)]));
+    for name in ["ct/0.png", "ct/1.png"] {
+        deep.save(dir.path().join(name)).unwrap();
+    }
+    picture(1, 32, 32).save(dir.path().join("ct/2.png")).unwrap();
+    let pixels = || {
+        let shard = fs::read(dir.path().join("ct-32.safetensors")).unwrap();
+        SafeTensors::deserialize(&shard).unwrap().tensor("images").unwrap().data()[..32 * 32].to_vec()
+    };
+    let (_, err) = done(dir.path(), &["ct", "--size", "32", "--gray"]);
+    assert_eq!(err.matches("--depth 12").count(), 1, "{err}");
+    assert!(err.contains("(2 images) needs more than 12 bits"), "{err}");
+    assert_eq!(pixels().iter().max(), Some(&15));
+    let whole = fs::read(dir.path().join("ct-32.safetensors")).unwrap();
+    assert!(!String::from_utf8_lossy(&whole).contains("depth"), "only where it was given");
+    // Other bits make another shard.
+    let (line, err) = done(dir.path(), &["ct", "--size", "32", "--gray", "--depth", "12", "--json"]);
+    assert!(!err.contains("bits"), "{err}");
+    let json: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&json["depth"], &json["up_to_date"]), (&12.into(), &false.into()));
+    let expected: Vec<u8> = (0..32 * 32).map(|i| (value(i % 32, i / 32) >> 4).min(255) as u8).collect();
+    assert_eq!(pixels(), expected);
+    let (line, _) = done(dir.path(), &["ct", "--size", "32", "--gray", "--depth", "12", "--json"]);
+    assert!(line.contains("\"up_to_date\":true"), "{line}");
+    let (_, err) = done(dir.path(), &["ct", "--size", "32", "--gray"]);
+    assert!(!err.contains("is up to date"), "{err}");
+    let (_, err) = done(dir.path(), &["ct/2.png", "--depth", "12", "-o", "rgb.safetensors"]);
+    assert!(err.contains("changes nothing"), "{err}");
+    fails(dir.path(), &["ct", "--depth", "7"], 2);
+    fails(dir.path(), &["--demo", "9", "--depth", "12"], 2);
+}
+
+/// The orientation of a TIFF is applied, that of EXIF is counted.
+#[test]
+fn orientations_are_as_in_pillow() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("in")).unwrap();
+    let exif = |turn: u8| {
+        let tiff =
+            [b"Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0", &[turn][..], &[0; 6]].concat();
+        [&[0xff, 0xe1, 0, tiff.len() as u8 + 2][..], &tiff].concat()
+    };
+    let mut jpeg = std::io::Cursor::new(Vec::new());
+    picture(1, 40, 30).write_to(&mut jpeg, ImageFormat::Jpeg).unwrap();
+    for (name, turn) in [("a.jpg", 6), ("b.jpg", 3), ("c.jpg", 1)] {
+        let jpeg = jpeg.get_ref();
+        fs::write(dir.path().join("in").join(name), [&jpeg[..2], &exif(turn), &jpeg[2..]].concat()).unwrap();
+    }
+    let (_, err) = done(dir.path(), &["in"]);
+    assert!(err.contains("2 images carry an EXIF rotation, which is ignored"), "{err}");
+    let (_, err) = done(dir.path(), &["in/c.jpg", "-o", "c.safetensors"]);
+    assert!(!err.contains("rotation"), "{err}");
 }

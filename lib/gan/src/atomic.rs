@@ -88,8 +88,8 @@ fn filled(
     out.flush()
 }
 
-/// A temporary file beside `path`, with the permissions of any new file; dropped, it is removed. Its errors, and those of what is
-/// written to it, name the file itself: see [`failed`].
+/// A temporary file beside `path`, with the permissions of any new file; dropped, it is removed. Its errors,
+/// and those of what is written to it, name the file itself: see [`failed`].
 pub fn begin(path: &Path) -> io::Result<NamedTempFile> {
     sweep(path);
     loop {

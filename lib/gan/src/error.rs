@@ -63,8 +63,8 @@ fn first_line(e: &candle_core::Error) -> String {
 }
 
 impl Error {
-    /// An error of the operating system about `path`: in plain words where what is wrong can be seen, else an [`Error::Io`];
-    /// made for `map_err(Error::io(path))`.
+    /// An error of the operating system about `path`: in plain words where what is wrong can be seen, else an
+    /// [`Error::Io`]; made for `map_err(Error::io(path))`.
     pub fn io(path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Error {
         move |reason| match in_words(path.as_ref(), reason.kind()) {
             Some(what) => Error::file(path, what),

@@ -27,8 +27,9 @@ pub struct Kid {
     pub subset: usize,
 }
 
-/// The distance between features `a` `[n, dims]` and `b` `[m, dims]`, over subsets of `subset` samples of each. The subsets are
-/// the same each time, and drawn without replacement; where both sides are one subset, there is one.
+/// The distance between features `a` `[n, dims]` and `b` `[m, dims]`, over subsets of `subset` samples of
+/// each. The subsets are the same each time, and drawn without replacement; where both sides are one subset,
+/// there is one.
 ///
 /// # Errors
 /// A side of fewer samples than a subset has; subsets of a single one.

@@ -356,7 +356,9 @@ fn containers_of_every_kind() {
 #[test]
 fn pictures_of_every_kind() {
     let folder = tempfile::tempdir().unwrap();
-    for entry in fs::read_dir(golden("picture/decode")).unwrap() {
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/seeds/picture");
+    let folders = [golden("picture/decode"), seeds];
+    for entry in folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap()) {
         let golden = entry.unwrap().path();
         let whole = fs::read(&golden).unwrap();
         let Ok(_) = gan::picture::decode(&whole) else { continue };

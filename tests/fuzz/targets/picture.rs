@@ -1,4 +1,5 @@
-//! Encoded images of every kind. A decoder's panic is an error like others to the tools, but not here.
+//! Encoded images of every kind. A decoder's panic is an error like others to the tools, but not here, unless it is in the crates
+//! that decode JPEG and WebP whole.
 #![no_main]
 
 use gan::picture::{SixteenBit, decode_noting, sniff};
@@ -12,7 +13,8 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         }
         Err(line) => {
             assert!(!line.is_empty() && !line.contains('\n'), "{line:?}");
-            assert_ne!(line, "broken: its decoder failed");
+            let whole = bytes.starts_with(b"\xff\xd8") || bytes.starts_with(b"RIFF");
+            assert!(whole || line != "broken: its decoder failed");
         }
     }
 });

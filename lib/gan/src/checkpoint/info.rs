@@ -18,8 +18,8 @@ pub struct Info {
     pub json: Value,
 }
 
-/// Tells what `path` is: a shard, a generator (ours or not), a discriminator or a run's state. `told` is what another program's
-/// file does not tell of its generator. Reads headers only.
+/// Tells what `path` is: a shard, a generator (ours or not), a discriminator or a run's state. `told` is what
+/// another program's file does not tell of its generator. Reads headers only.
 ///
 /// # Errors
 /// One line for each way in which it is none of them.

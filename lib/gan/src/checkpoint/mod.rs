@@ -1,4 +1,5 @@
-//! `G.safetensors`, `D.safetensors` and `state.safetensors`: atomic, self-describing, the same bytes every time.
+//! `G.safetensors`, `D.safetensors` and `state.safetensors`: atomic, self-describing, the same bytes every
+//! time.
 //!
 //! Weights have PyTorch's names and layouts. The one metadata key, `gantools`, holds a [`Meta`] as JSON.
 
@@ -82,8 +83,8 @@ pub struct ShardId {
     pub pictures: usize,
 }
 
-/// Writes `tensors` (f32 or i64) with `meta` and a hash of it all to `path`, whole or not at all; the same content gives the same
-/// bytes.
+/// Writes `tensors` (f32 or i64) with `meta` and a hash of it all to `path`, whole or not at all; the same
+/// content gives the same bytes.
 ///
 /// # Errors
 /// What the operating system refuses.
@@ -115,15 +116,16 @@ pub fn write_state(path: &Path, meta: &Meta, tensors: &[(String, Tensor)]) -> Re
         let _ = std::fs::remove_file(&part);
         let linked = std::fs::hard_link(path, &part).or_else(|_| std::fs::copy(path, &part).map(drop));
         let renamed = linked.and_then(|()| std::fs::rename(&part, &previous));
-        // It is there still if that failed; or if it did nothing, since both were one file, where a run was killed at this place.
+        // It is there still if that failed; or if it did nothing, since both were one file, where a run was
+        // killed at this place.
         let _ = std::fs::remove_file(&part);
         renamed.map_err(Error::io(&previous))?;
     }
     write(path, meta, tensors)
 }
 
-/// Reads the state of the run in `folder`: the last one, or where that is damaged the one before. What is wrong with the last
-/// one, if so, is told beside it.
+/// Reads the state of the run in `folder`: the last one, or where that is damaged the one before. What is
+/// wrong with the last one, if so, is told beside it.
 ///
 /// # Errors
 /// Neither is there and whole: what is wrong with the last.
@@ -191,11 +193,12 @@ impl Generator {
     }
 }
 
-/// Reads the generator in `path` to `device`: one of ours, or another program's, in safetensors or as `torch.save` wrote it, of
-/// which [`foreign`] knows the layers; `told` is what such a file does not tell.
+/// Reads the generator in `path` to `device`: one of ours, or another program's, in safetensors or as
+/// `torch.save` wrote it, of which [`foreign`] knows the layers; `told` is what such a file does not tell.
 ///
 /// # Errors
-/// One line for each way in which the file is no such generator; `told` says something of one of ours, which tells all itself.
+/// One line for each way in which the file is no such generator; `told` says something of one of ours, which
+/// tells all itself.
 pub fn generator(path: &Path, told: &Told, device: &Device) -> Result<Generator> {
     let about = |e: Error| match e {
         Error::Invalid(what) => Error::file(path, what),
@@ -288,6 +291,10 @@ impl Foreign {
         let weights = dicts.iter().any(|dict| dict.items.iter().any(is_weight));
         let what = match (weights, saved.objects.first()) {
             (true, _) => what,
+            (false, Some((_, class))) if class.starts_with("numpy") => {
+                "it holds numpy arrays, not tensors: make tensors of them (torch.from_numpy) and save those"
+                    .to_string()
+            }
             (false, Some((part, class))) => {
                 let part = if part.is_empty() { String::new() } else { format!("[\"{part}\"]") };
                 format!(

@@ -43,12 +43,12 @@ impl std::fmt::Display for Metric {
     }
 }
 
-/// Checks that `metrics` can be computed of these sides, before any feature is; `subset` is the number of samples in each of KID's
-/// subsets.
+/// Checks that `metrics` can be computed of these sides, before any feature is; `subset` is the number of
+/// samples in each of KID's subsets.
 ///
 /// # Errors
-/// A side of statistics where features are needed; one of fewer pictures than a metric needs: 2 for a covariance, KID's
-/// subset, one more than the most neighbours.
+/// A side of statistics where features are needed; one of fewer pictures than a metric needs: 2 for a
+/// covariance, KID's subset, one more than the most neighbours.
 pub fn check(metrics: &[Metric], sides: &[&Side], subset: usize) -> Result<()> {
     let fewest = sides.iter().filter_map(|side| side.pictures()).map(|pictures| pictures.len()).min();
     for side in sides {
@@ -56,9 +56,9 @@ pub fn check(metrics: &[Metric], sides: &[&Side], subset: usize) -> Result<()> {
         let n = match side.pictures() {
             Some(pictures) => pictures.len(),
             None if metrics.iter().any(|metric| metric.needs_features()) => {
-                return fails(
-                    "statistics have no single pictures in them: KID and neighbours need the pictures themselves".into(),
-                );
+                let what = "statistics have no single pictures in them: KID and neighbours need the pictures \
+                            themselves";
+                return fails(what.into());
             }
             None => continue,
         };
@@ -80,7 +80,7 @@ pub fn check(metrics: &[Metric], sides: &[&Side], subset: usize) -> Result<()> {
                 }
                 Metric::Prdc if n <= prdc::MOST => {
                     return fails(format!(
-                        "{} have no {} neighbours each: precision, recall, density and coverage need {} at least",
+                        "{} have no {} neighbours each: --metrics prdc needs {} on each side",
                         counted(n as u64, "picture"),
                         prdc::MOST,
                         prdc::MOST + 1
@@ -93,8 +93,8 @@ pub fn check(metrics: &[Metric], sides: &[&Side], subset: usize) -> Result<()> {
     Ok(())
 }
 
-/// The results as one line, in the order of `metrics`, and as JSON; KID's of subsets of `subset`. What is not as pytorch-fid (and
-/// torch-fidelity) computes it is called by a name of its own; alone, the FID needs none.
+/// The results as one line, in the order of `metrics`, and as JSON; KID's of subsets of `subset`. What is not
+/// as pytorch-fid (and torch-fidelity) computes it is called by a name of its own; alone, the FID needs none.
 ///
 /// # Errors
 /// Sides of other dims, of too few pictures, or without the features that a metric needs.

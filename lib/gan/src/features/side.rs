@@ -129,8 +129,8 @@ impl File<'_> {
                 "of another program's network: Inception has 64, 192, 768 or 2048 features, not {dims}"
             )),
             Features::Squeezenet => self.fails(format!(
-                "of another program's network: its {dims} features are not SqueezeNet's, of which gantools alone makes \
-                 statistics"
+                "of another program's network: its {dims} features are not SqueezeNet's, of which gantools \
+                 alone makes statistics"
             )),
         }
     }
@@ -145,12 +145,14 @@ impl std::fmt::Display for File<'_> {
     }
 }
 
-/// The features that all sides can be compared by: what was asked for, else what the statistics are of, else the FID's. Of what
-/// two files of other programs are is told by nothing; 2,048 features are taken for pytorch-fid's (see [`unproved`]).
+/// The features that all sides can be compared by: what was asked for, else what the statistics are of, else
+/// the FID's. Of what two files of other programs are is told by nothing; 2,048 features are taken for
+/// pytorch-fid's (see [`unproved`]).
 ///
 /// # Errors
-/// Statistics of other features than asked for, or than those of the other side; pictures against features that none of our
-/// networks has; unless `force`, statistics of other weights, or another program's against SqueezeNet's.
+/// Statistics of other features than asked for, or than those of the other side; pictures against features
+/// that none of our networks has; unless `force`, statistics of other weights, or another program's against
+/// SqueezeNet's.
 pub fn choose(
     sides: &[&Side],
     features: Option<Features>,
@@ -195,8 +197,8 @@ pub fn choose(
         (Some((_, Features::Squeezenet)), Some(_)) if force => None,
         (Some((ours, Features::Squeezenet)), Some(foreign)) => {
             return foreign.fails(format!(
-                "of another program's network: its {dims} features are not SqueezeNet's, as those of {} are (--force \
-                 compares them)",
+                "of another program's network: its {dims} features are not SqueezeNet's, as those of {} are \
+                 (--force compares them)",
                 ours.path.display()
             ));
         }
@@ -214,7 +216,7 @@ pub fn choose(
     Ok(Choice { features, dims })
 }
 
-/// A line of warning about statistics that do not say of which network and weights they are; `None` where all do.
+/// A warning about statistics that do not say of which network and weights they are; `None` where all do.
 pub fn unproved(sides: &[&Side], choice: Choice) -> Option<String> {
     let files = sides.iter().filter_map(|side| side.file()).filter(|file| file.meta.is_none());
     let mut names: Vec<String> = files.map(|file| file.path.display().to_string()).collect();
@@ -228,13 +230,14 @@ pub fn unproved(sides: &[&Side], choice: Choice) -> Option<String> {
     let too = if dims == 768 { "; DINOv2 and CLIP have 768, too" } else { "" };
     let only = match choice.features {
         Some(_) => format!(
-            "the number is a FID only if they are pytorch-fid's (those of clean-fid, TTUR, ADM and EDM are of pictures \
-             resized otherwise{too})"
+            "the number is a FID only if they are pytorch-fid's (those of clean-fid, TTUR, ADM and EDM are of \
+             pictures resized otherwise{too})"
         ),
         None => "the number means something only if they are the same on both sides".into(),
     };
     Some(format!(
-        "{names}: nothing in {it} proves of which network, weights and resizing {its} {dims} features are: {only}"
+        "{names}: nothing in {it} proves of which network, weights and resizing {its} {dims} features are: \
+         {only}"
     ))
 }
 

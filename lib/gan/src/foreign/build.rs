@@ -5,15 +5,12 @@ use candle_core::{Device, Tensor};
 use super::chain::{Kind, Plan, Step};
 use super::geometry::Geometry;
 use super::layers::{Stored, What, shape};
-use super::{Item, Last, Told};
+use super::{Item, Last, Numbers, Told};
 use crate::layer::{BN_EPS, Layer, Network};
 use crate::ops::{self, Activation, Moments, Weight};
 use crate::{Error, Result};
 
-/// Gives the numbers of a tensor of a name and a shape.
-type Read<'a> = &'a dyn Fn(&str, &[usize]) -> Result<Vec<f32>>;
-
-pub(super) fn network(plan: &Plan, told: &Told, device: &Device, read: Read) -> Result<Network> {
+pub(super) fn network(plan: &Plan, told: &Told, device: &Device, read: Numbers) -> Result<Network> {
     let mut layers = Vec::new();
     let hidden = Activation::LeakyRelu(told.slope.unwrap_or(0.0) as f32);
     let last = plan.steps.len() - 1;
@@ -140,7 +137,7 @@ fn by_pixels(step: &Step, rows: Vec<f32>, width: usize) -> Vec<f32> {
 }
 
 /// The weight that PyTorch multiplies with in evaluation mode, in its layout.
-fn effective(weight: &Stored, step: &Step, read: Read) -> Result<Vec<f32>> {
+fn effective(weight: &Stored, step: &Step, read: Numbers) -> Result<Vec<f32>> {
     let get = |item: &Item| read(&item.name, &item.shape);
     let item = weight.item();
     let wrong = |other: &Item, what: String| Error::Invalid(format!("{}: {what}", other.name));
@@ -195,8 +192,8 @@ fn effective(weight: &Stored, step: &Step, read: Read) -> Result<Vec<f32>> {
     }
 }
 
-/// A convolution `[out, in, k, k]` of images whose pixels are repeated n times is a transposed one of stride n, whose kernel
-/// `[in, out, k + n − 1, k + n − 1]` has the sums of the taps that see the same pixel.
+/// A convolution `[out, in, k, k]` of images whose pixels are repeated n times is a transposed one of stride
+/// n, whose kernel `[in, out, k + n − 1, k + n − 1]` has the sums of the taps that see the same pixel.
 fn upsampled(values: &[f32], [outputs, inputs]: [usize; 2], g: Geometry) -> (Vec<f32>, bool, Geometry) {
     let (k, n) = (g.kernel, g.upsample);
     let wide = k + n - 1;

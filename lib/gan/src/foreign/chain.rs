@@ -95,7 +95,8 @@ pub(super) fn is_discriminator(layers: &[Layer]) -> bool {
     }
 }
 
-/// Gives each layer its kind. `first` is that of a convolution which comes first; only a transposed one takes latents.
+/// Gives each layer its kind. `first` is that of a convolution which comes first; only a transposed one takes
+/// latents.
 fn walk<'a>(layers: &[Layer<'a>], first: Option<Kind>) -> Result<Vec<Step<'a>>, Wrong> {
     let mut steps: Vec<Step<'a>> = Vec::new();
     let mut flow = Flow::Start;
@@ -214,8 +215,9 @@ fn walk<'a>(layers: &[Layer<'a>], first: Option<Kind>) -> Result<Vec<Step<'a>>, 
     Ok(steps)
 }
 
-/// Whether a convolution of as many channels as it takes is taken for a transposed one: an even kernel, whose plain convolution would
-/// change the side by one; a name that says so; and where all kernels are odd, since some have to enlarge.
+/// Whether a convolution of as many channels as it takes is taken for a transposed one: an even kernel, whose
+/// plain convolution would change the side by one; a name that says so; and where all kernels are odd, since
+/// some have to enlarge.
 fn is_transposed(layers: &[Layer], layer: &Layer, k: usize) -> bool {
     let name = layer.name.to_ascii_lowercase();
     let says = ["deconv", "trans", "convt", "up"].iter().any(|word| name.contains(word));
@@ -346,8 +348,9 @@ fn planes(steps: &mut [Step], shape: (usize, usize)) {
     }
 }
 
-/// Sets after which layers an activation comes. In an `nn.Sequential` modules without tensors have numbers, too: where none is left out
-/// between two layers, nothing is between them. Elsewhere there is one before each layer of weights.
+/// Sets after which layers an activation comes. In an `nn.Sequential` modules without tensors have numbers,
+/// too: where none is left out between two layers, nothing is between them. Elsewhere there is one before
+/// each layer of weights.
 fn activations(steps: &mut [Step]) {
     let gap = |a: &Step, b: &Step| match (a.layer.number, b.layer.number) {
         (Some((one, i)), Some((other, j))) if one == other => {

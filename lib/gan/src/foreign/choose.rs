@@ -107,7 +107,8 @@ fn role<'a>(items: &[&'a Item], dict: &'a Dict, prefix: &str, told: &Told, depth
         .iter()
         .map(|(name, items)| (*name, role(items, dict, &format!("{prefix}{name}."), told, depth - 1)))
         .collect();
-    // Two halves of one network must not be taken for two: the others are networks, too, or this one is called a generator.
+    // Two halves of one network must not be taken for two: the others are networks, too, or this one is
+    // called a generator.
     let unknown = roles.iter().filter(|(_, role)| matches!(role, Role::Unknown(_))).count();
     let mut found = Vec::new();
     let mut named = None;
@@ -148,7 +149,8 @@ fn conditional(items: &[&Item]) -> Option<String> {
     ))
 }
 
-/// `prefix` with the further components that all names share, each with its point; a module's own name is none.
+/// `prefix` with the further components that all names share, each with its point; a module's own name is
+/// none.
 fn shared_prefix(items: &[&Item], prefix: &str) -> String {
     let mut prefix = prefix.to_string();
     loop {
@@ -162,7 +164,8 @@ fn shared_prefix(items: &[&Item], prefix: &str) -> String {
     }
 }
 
-/// The parts of a file by the first component of their names after `prefix`, in the file's order; none where they are layers.
+/// The parts of a file by the first component of their names after `prefix`, in the file's order; none where
+/// they are layers.
 fn parts<'a, 'b>(items: &'b [&'a Item], prefix: &str) -> Vec<(&'b str, Vec<&'a Item>)> {
     let mut parts: Vec<(&str, Vec<&Item>)> = Vec::new();
     for item in items {

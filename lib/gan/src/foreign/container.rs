@@ -64,7 +64,8 @@ fn what(start: &[u8], end: [u8; 8]) -> Option<&'static str> {
     })
 }
 
-/// ONNX is a protocol buffer whose first field is a small version, followed by the producer's name or the graph.
+/// ONNX is a protocol buffer whose first field is a small version, followed by the producer's name or the
+/// graph.
 fn is_onnx(start: &[u8]) -> bool {
     match *start {
         [0x08, 1..=32, 0x12, length, ref rest @ ..] => {

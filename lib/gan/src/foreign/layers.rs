@@ -145,14 +145,16 @@ impl<'a> Layer<'a> {
     }
 }
 
-/// Layers in another order than that of their names, where that is not the one in which they follow one another: linear layers
-/// first, then convolutions, each with the batch-norm that is called like it (`fc_bn` like `fc`) or has its number (`bn1`, `conv1`).
-/// `None` where not each has a place.
+/// Layers in another order than that of their names, where that is not the one in which they follow one
+/// another: linear layers first, then convolutions, each with the batch-norm that is called like it (`fc_bn`
+/// like `fc`) or has its number (`bn1`, `conv1`). `None` where not each has a place.
 pub(super) fn reordered<'a>(layers: &[Layer<'a>]) -> Option<Vec<Layer<'a>>> {
     let is_norm = |layer: &&Layer| matches!(layer.what, What::Norm { .. });
     let is_linear = |layer: &&Layer| matches!(layer.what, What::Linear { .. });
     let (norms, weights): (Vec<&Layer>, Vec<&Layer>) = layers.iter().partition(is_norm);
-    let (linears, kernels): (Vec<&Layer>, Vec<&Layer>) = weights.into_iter().partition(is_linear);
+    let (linears, mut kernels): (Vec<&Layer>, Vec<&Layer>) = weights.into_iter().partition(is_linear);
+    // What has no number among numbered ones is the last (`out`).
+    kernels.sort_by_key(|layer| ending(layer.name).1.is_none());
     let mut all: Vec<(&Layer, Option<&Layer>)> =
         linears.into_iter().chain(kernels).map(|l| (l, None)).collect();
     for norm in norms {

@@ -1,10 +1,12 @@
 //! Generators that other programs saved: what their layers are, their tensors' names and shapes tell.
 //!
-//! A `state_dict` holds numbers and names, no layers: no activation, stride or padding is in it. What it does not tell is taken
-//! for what DCGANs and multilayer perceptrons have, said once ([`Outline::taken`]), and given by [`Told`] where it is otherwise.
+//! A `state_dict` holds numbers and names, no layers: no activation, stride or padding is in it. What it does
+//! not tell is taken for what DCGANs and multilayer perceptrons have, said once ([`Outline::taken`]), and
+//! given by [`Told`] where it is otherwise.
 //!
-//! [`modules`]: names to modules, in order; [`chain`]: modules to layers, each taking what the one before gives; [`choose`]: which
-//! of the networks in a file is the generator; [`build`]: the numbers, folded as PyTorch's evaluation mode does it.
+//! [`modules`]: names to modules, in order; [`chain`]: modules to layers, each taking what the one before
+//! gives; [`choose`]: which of the networks in a file is the generator; [`build`]: the numbers, folded as
+//! PyTorch's evaluation mode does it.
 
 mod build;
 mod chain;
@@ -142,6 +144,9 @@ pub struct Found<'a> {
     told: &'a Told,
 }
 
+/// Gives the elements of the tensor of a name and a shape, row-major.
+pub type Numbers<'a> = &'a dyn Fn(&str, &[usize]) -> Result<Vec<f32>>;
+
 /// Looks for the one generator in a file's dictionaries.
 ///
 /// # Errors
@@ -151,16 +156,12 @@ pub fn find<'a>(dicts: &'a [Dict], told: &'a Told) -> Result<Found<'a>> {
 }
 
 impl Found<'_> {
-    /// The network, on `device`. `numbers` gives the elements of the tensor of a name (with the keys that lead to its dictionary) and
-    /// a shape, row-major.
+    /// The network, on `device`. `numbers` gives the elements of the tensor of a name (with the keys that
+    /// lead to its dictionary) and a shape, row-major.
     ///
     /// # Errors
     /// Those of `numbers`; a NaN or an infinity.
-    pub fn network(
-        &self,
-        device: &Device,
-        numbers: &dyn Fn(&str, &[usize]) -> Result<Vec<f32>>,
-    ) -> Result<Network> {
+    pub fn network(&self, device: &Device, numbers: Numbers) -> Result<Network> {
         let read = |name: &str, shape: &[usize]| {
             let full = match self.dict.path.is_empty() {
                 true => name.to_string(),

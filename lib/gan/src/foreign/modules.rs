@@ -25,7 +25,8 @@ impl<'a> Module<'a> {
     }
 }
 
-/// What stands between a module's name and what a parametrization (`torch.nn.utils.parametrizations`) keeps of its weight.
+/// What stands between a module's name and what a parametrization (`torch.nn.utils.parametrizations`) keeps
+/// of its weight.
 const PARAMETRIZED: &str = "parametrizations.weight.";
 
 /// A tensor's module, and what it is to it.
@@ -36,7 +37,8 @@ fn split(name: &str) -> (&str, &str) {
     }
 }
 
-/// Whether a tensor is a counter beside the weights: `num_batches_tracked`, an average's `n_averaged`, a saved epoch.
+/// Whether a tensor is a counter beside the weights: `num_batches_tracked`, an average's `n_averaged`, a
+/// saved epoch.
 pub(super) fn is_counter(item: &Item) -> bool {
     // Whoever converts all tensors makes floats of them.
     let named = ["num_batches_tracked", "n_averaged"].iter().any(|name| item.name.ends_with(name));
@@ -47,8 +49,8 @@ fn number(text: &str) -> Option<u64> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
-/// Where one component of a name comes among its siblings: numbers in their order; names by their first appearance, or where the file
-/// has lost that, with the numbers in them as numbers.
+/// Where one component of a name comes among its siblings: numbers in their order; names by their first
+/// appearance, or where the file has lost that, with the numbers in them as numbers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
     Number(u64),

@@ -76,7 +76,7 @@ fn difference(name: &str, generator: &Generator, golden: &HashMap<String, Tensor
 }
 
 /// (file, what has to be told, what is said to be taken).
-const CASES: [(&str, &str, &str); 53] = [
+const CASES: [(&str, &str, &str); 54] = [
     ("plain.pth", "", "ReLU, tanh at the end, stride 1,2,2, padding 0,1,1, eps 1e-5 (--slope, "),
     ("legacy.pt", "", "ReLU"),
     ("nested.ckpt", "", "ReLU"),
@@ -133,6 +133,7 @@ const CASES: [(&str, &str, &str); 53] = [
     ("projected.bin", "", "ReLU"),
     ("projected_sorted.safetensors", "", "ReLU"),
     ("norms_last.pth", "", "ReLU"),
+    ("norms_first.safetensors", "", "ReLU"),
     ("unflatten.safetensors", "", "ReLU"),
     ("upsampled.pth", "--slope 0.2 --upsample 2,2,1 --eps 1e-5,0.8,0.8", "stride 1,1,1, padding 1,1,1"),
     ("upsampled.pth", "--slope 0.2 --upsample 2,2,1 --eps 1e-5,0.8,0.8 --stride 1 --padding 1", "tanh"),

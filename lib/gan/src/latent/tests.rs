@@ -129,7 +129,7 @@ fn a_stop_or_an_error_leaves_what_was_there() {
     let line = refused(&Job { save: Some(&inside), ..job(&generator, &some(9), &out) }, None);
     assert!(line.contains("--save-latents may not be inside"), "{line}");
     let line = refused(&Job { save: Some(&grid), ..job(&generator, &some(9), &out) }, None);
-    assert!(line.starts_with(&grid.display().to_string()), "{line}");
+    assert!(line.contains("none: no such folder"), "{line}");
     assert_eq!(files(&out), before);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
 }

@@ -11,7 +11,8 @@ use crate::{Error, Result};
 pub enum Kind {
     /// A zip of numpy's arrays.
     Npz,
-    /// What another program may keep statistics in, which is not read: what it is and how to make an `.npz` of it.
+    /// What another program may keep statistics in, which is not read: what it is and how to make an `.npz`
+    /// of it.
     Other(String),
     /// Anything else: pictures, perhaps.
     Unknown,
@@ -47,8 +48,8 @@ fn of_zip(start: &[u8]) -> Kind {
     }
     if name.ends_with(b"/data.pkl") {
         return Kind::Other(
-            "a file of torch.save, not an .npz: of a mean and a covariance in it, np.savez(\"stats.npz\", mu=…, sigma=…) \
-             makes one"
+            "a file of torch.save, not an .npz: of a mean and a covariance in it, \
+             np.savez(\"stats.npz\", mu=…, sigma=…) makes one"
                 .into(),
         );
     }

@@ -1,8 +1,8 @@
 //! Statistics of a set of pictures in a file: pytorch-fid's `.npz`, which it writes and reads, and so do we.
 //!
-//! `mu` [d] and `sigma` [d, d] in f64 (f32, f16 and the names of other programs are read, too). What we write also has `meta`, a
-//! JSON object as bytes, which tells the features that the statistics are of; numpy and pytorch-fid pass it over. Files without
-//! it prove nothing but the number of their features.
+//! `mu` [d] and `sigma` [d, d] in f64 (f32, f16 and the names of other programs are read, too). What we write
+//! also has `meta`, a JSON object as bytes, which tells the features that the statistics are of; numpy and
+//! pytorch-fid pass it over. Files without it prove nothing but the number of their features.
 
 mod kind;
 mod merge;
@@ -63,11 +63,12 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Reads an `.npz`: `mu` and `sigma`, or the one pair of arrays that other programs call so (`mean` and `cov`, `mu_clean` and
-    /// `sigma_clean`).
+    /// Reads an `.npz`: `mu` and `sigma`, or the one pair of arrays that other programs call so (`mean` and
+    /// `cov`, `mu_clean` and `sigma_clean`).
     ///
     /// # Errors
-    /// No such file; not an `.npz`; no such pair of arrays, or several; arrays of other shapes; values that no features have.
+    /// No such file; not an `.npz`; no such pair of arrays, or several; arrays of other shapes; values that
+    /// no features have.
     pub fn read(path: &Path) -> Result<Stats> {
         let mut npz = Npz::open(path)?;
         let names = npz.names();
@@ -117,8 +118,8 @@ impl Stats {
 const MEANS: [&str; 2] = ["mu", "mean"];
 const COVARIANCES: [&str; 3] = ["sigma", "cov", "covariance"];
 
-/// The arrays that are mean and covariance, among the names of all: `mu` and `sigma`, or else the only pair whose names are alike
-/// but for such words.
+/// The arrays that are mean and covariance, among the names of all: `mu` and `sigma`, or else the only pair
+/// whose names are alike but for such words.
 fn arrays(names: &[String]) -> Result<[String; 2], String> {
     if ["mu", "sigma"].iter().all(|key| names.iter().any(|name| name == key)) {
         return Ok(["mu".into(), "sigma".into()]);

@@ -100,7 +100,8 @@ impl<'a> Npz<'a> {
         wide.map_err(|e| self.wrong(name, format!("not an array of f64, f32 or f16: {e}")))
     }
 
-    /// A one-dimensional array of floats; axes of length 1 beside it do not count, as numpy's `atleast_1d` has it.
+    /// A one-dimensional array of floats; axes of length 1 beside it do not count, as numpy's `atleast_1d`
+    /// has it.
     pub(crate) fn vector(&mut self, name: &str) -> Result<Array1<f64>> {
         let array = self.floats(name, MOST)?;
         let shape = array.shape().to_vec();
@@ -120,7 +121,8 @@ impl<'a> Npz<'a> {
             .map_err(|_| self.wrong(name, format!("{shape:?} is not two dimensions")))
     }
 
-    /// A one-dimensional array of bytes; `None` where the array is of another kind, or longer than any of ours.
+    /// A one-dimensional array of bytes; `None` where the array is of another kind, or longer than any of
+    /// ours.
     ///
     /// # Errors
     /// It is such an array, and damaged.

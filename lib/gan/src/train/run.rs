@@ -84,8 +84,8 @@ impl<'a> Run<'a> {
     /// Prepares a run of `recipe` on the pictures of `shard`: fresh networks from the recipe's seed.
     ///
     /// # Errors
-    /// Pictures of a size or channel count that the architecture does not have; a single one, which has no score, where the recipe
-    /// asks for scores; a device without room.
+    /// Pictures of a size or channel count that the architecture does not have; a single one, which has no
+    /// score, where the recipe asks for scores; a device without room.
     pub fn new(recipe: &'a Recipe, shard: &'a Shard, device: &'a Device) -> Result<Run<'a>> {
         let about = |e| match e {
             Error::Invalid(what) => Error::file(shard.path(), what),

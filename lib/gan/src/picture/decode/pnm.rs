@@ -1,4 +1,5 @@
-//! Netpbm's PBM, PGM and PPM, plain and binary, of any largest value, and PFM of one channel, as Pillow reads them.
+//! Netpbm's PBM, PGM and PPM, plain and binary, of any largest value, and PFM of one channel, as Pillow reads them; PAM,
+//! which it does not read, as the PGM or PPM of the same values.
 
 use super::{Image, MAX_ALLOC, Samples, cut_short, pixels};
 
@@ -84,6 +85,9 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
         return Err("broken: a comment within its magic number".into());
     }
     let mut reader = Reader { bytes, at: 3 };
+    if kind == b'7' {
+        return pam(&mut reader);
+    }
     let (width, height) = (reader.number()?, reader.number()?);
     let channels = if matches!(kind, b'3' | b'6') { 3 } else { 1 };
     let count = pixels(width, height, 16 * channels)? * channels;
@@ -131,6 +135,44 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
         }
     };
     Ok(Image { clamped: kind == b'f', ..Image::new(width, height, samples) })
+}
+
+/// PAM: a header of named numbers; samples of one or two bytes; alpha, the last channel of two or four, goes.
+fn pam(reader: &mut Reader) -> Result<Image, String> {
+    let [mut width, mut height, mut depth, mut largest] = [0; 4];
+    loop {
+        match reader.word()? {
+            "WIDTH" => width = reader.number()?,
+            "HEIGHT" => height = reader.number()?,
+            "DEPTH" => depth = reader.number()?,
+            "MAXVAL" => largest = reader.number()?,
+            "TUPLTYPE" => {
+                while !matches!(reader.peek()?, b'\r' | b'\n') {
+                    reader.at += 1;
+                }
+            }
+            "ENDHDR" => break,
+            other => return Err(format!("broken header: {other}")),
+        }
+    }
+    if !(1..=4).contains(&depth) || !(1..65_536).contains(&largest) {
+        return Err(format!("a PAM of {depth} channels with a largest value of {largest} is not read"));
+    }
+    let bytes = if largest < 256 { 1 } else { 2 };
+    let count = pixels(width, height, 8 * bytes * depth)? * depth;
+    let colors = if depth < 3 { 1 } else { 3 };
+    let deep = colors == 1 && largest > 255;
+    let scale = Scale { largest, to: if deep { 65_535 } else { 255 } };
+    let data = reader.take(bytes * count)?;
+    let value = |v: &[u8]| scale.apply(v.iter().fold(0, |sum, &byte| sum << 8 | usize::from(byte)));
+    let values =
+        data.chunks_exact(bytes * depth).flat_map(|p| p[..bytes * colors].chunks_exact(bytes).map(value));
+    let samples = match (deep, colors) {
+        (true, _) => Samples::Grey16(values.collect()),
+        (false, 1) => Samples::Grey(values.map(|v| v as u8).collect()),
+        _ => Samples::Rgb(values.map(|v| v as u8).collect()),
+    };
+    Ok(Image::new(width, height, samples))
 }
 
 struct Scale {
@@ -197,4 +239,35 @@ fn floats(reader: &mut Reader, width: usize, height: usize) -> Result<Vec<u8>, S
         .rev()
         .flat_map(|row| row.chunks_exact(4).map(|v| value(v) as u8))
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::picture::decode;
+
+    #[test]
+    fn pam_is_the_pnm_of_its_values() {
+        let grey = [3, 100, 0, 77, 9, 50];
+        let twin = [b"P5 3 2 100\n".to_vec(), grey.to_vec()].concat();
+        let head = |depth: usize, most: usize| {
+            let lines = format!(
+                "P7\n# x\nWIDTH 3\nHEIGHT 2\nDEPTH {depth}\nMAXVAL {most}\nTUPLTYPE ANY THING\nENDHDR\n"
+            );
+            lines.into_bytes()
+        };
+        assert_eq!(decode(&[head(1, 100), grey.to_vec()].concat()), decode(&twin));
+        let alpha: Vec<u8> = grey.iter().flat_map(|&v| [v, 255 - v]).collect();
+        assert_eq!(decode(&[head(2, 100), alpha.clone()].concat()), decode(&twin));
+        let rgb: Vec<u8> = (0..18).collect();
+        let rgba: Vec<u8> = rgb.chunks(3).flat_map(|p| [p[0], p[1], p[2], 9]).collect();
+        let twin = [b"P6 3 2 255\n".to_vec(), rgb].concat();
+        assert_eq!(decode(&[head(4, 255), rgba].concat()), decode(&twin));
+        let twin = [b"P5 3 2 4000\n".to_vec(), alpha.clone()].concat();
+        assert_eq!(decode(&[head(1, 4000), alpha.clone()].concat()), decode(&twin));
+        for broken in
+            [[head(1, 100), grey[1..].to_vec()].concat(), head(5, 100), head(1, 0), b"P7\nWIDTH 3\n".to_vec()]
+        {
+            assert!(decode(&broken).is_err());
+        }
+    }
 }

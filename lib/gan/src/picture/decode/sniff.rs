@@ -17,10 +17,8 @@ pub enum Format {
     Tiff,
     /// TIFF with offsets of 64 bits.
     BigTiff,
-    /// Netpbm's PBM, PGM and PPM, PFM of one channel.
+    /// Netpbm's PBM, PGM, PPM and PAM, PFM of one channel.
     Pnm,
-    /// Netpbm's PAM.
-    Pam,
     /// PFM of three channels.
     ColourPfm,
     /// AVIF.
@@ -83,7 +81,6 @@ impl Format {
             Format::Tiff => "TIFF",
             Format::BigTiff => "BigTIFF",
             Format::Pnm => "PNM",
-            Format::Pam => "PAM",
             Format::ColourPfm => "PFM in color",
             Format::Avif => "AVIF",
             Format::Heic => "HEIC",
@@ -126,7 +123,6 @@ impl Format {
             Format::Jpeg2000 => " (opj_decompress -i IN.jp2 -o OUT.png)",
             Format::Svg => " (rsvg-convert IN.svg -o OUT.png)",
             Format::Pdf => " (pdftoppm -png IN.pdf OUT)",
-            Format::Pam => " (pamtopng IN.pam > OUT.png)",
             Format::CameraRaw => " (dcraw -T IN makes a TIFF)",
             Format::Dicom => " (dcm2pnm +on IN.dcm OUT.png)",
             Format::Psd
@@ -215,8 +211,7 @@ fn pnm(bytes: &[u8]) -> Option<Format> {
         return None;
     }
     match kind {
-        b'1'..=b'6' | b'f' => Some(Format::Pnm),
-        b'7' => Some(Format::Pam),
+        b'1'..=b'7' | b'f' => Some(Format::Pnm),
         b'F' => Some(Format::ColourPfm),
         _ => None,
     }
@@ -275,7 +270,7 @@ mod tests {
             (b"II\x2a\0\x10\0\0\0CR\x02\0", Format::CameraRaw),
             (b"II\x2b\0\x08\0\0\0", Format::BigTiff),
             (b"P5\n2 2\n255\n", Format::Pnm),
-            (b"P7\nWIDTH 2\n", Format::Pam),
+            (b"P7\nWIDTH 2\n", Format::Pnm),
             (b"\0\0\0\x1cftypavif\0\0\0\0mif1", Format::Avif),
             (b"\0\0\0\x18ftypmif1\0\0\0\0avifmif1", Format::Avif),
             (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", Format::Heic),

@@ -212,9 +212,23 @@ class NormsLast(nn.Module):
         return torch.tanh(self.conv3(torch.relu(self.bn2(self.conv2(x)))))
 
 
+class NormsFirst(nn.Module):
+    """Its batch-norms come first where its names are sorted, its last layer before the others."""
+
+    def __init__(self):
+        super().__init__()
+        self.up1, self.up2, self.out = up(3, 5, 4, 1, 0), up(5, 5, bias=True), up(5, 3)
+        self.norm1, self.norm2 = nn.BatchNorm2d(5), nn.BatchNorm2d(5)
+
+    def forward(self, z):
+        x = torch.relu(self.norm1(self.up1(z)))
+        return torch.tanh(self.out(torch.relu(self.norm2(self.up2(x)))))
+
+
 case("projected.bin", Projected(), flat=True)
 case("projected_sorted.safetensors", Projected(), flat=True)
 case("norms_last.pth", NormsLast())
+case("norms_first.safetensors", NormsFirst())
 case("unflatten.safetensors", nn.Sequential(
     nn.Linear(3, 6 * 4 * 4), nn.Unflatten(1, (6, 4, 4)), nn.BatchNorm2d(6), nn.ReLU(), up(6, 5), nn.ReLU(), up(5, 3), nn.Tanh()),
     flat=True)

@@ -111,9 +111,8 @@ impl Kind {
             (Color::BlackIsZero | Color::WhiteIsZero, Float, 32, 1, []) => true,
             (Color::BlackIsZero, Unsigned, 8, 2, [0 | 2]) | (Color::Palette, Unsigned, 8, 2, [0 | 2]) => true,
             (Color::Rgb, Unsigned, 8, 4, [] | [0 | 1 | 2 | 999]) => true,
-            (Color::Rgb, Unsigned, 8, 5, [0 | 1 | 2, 0])
-            | (Color::Rgb, Unsigned, 8, 6, [0 | 1 | 2, 0, 0]) => true,
-            (Color::Rgb, Unsigned, 16, 3, []) | (Color::Rgb, Unsigned, 16, 4, [] | [0 | 1 | 2]) => true,
+            (Color::Rgb, Unsigned, 8, 5, [0..=2, 0]) | (Color::Rgb, Unsigned, 8, 6, [0..=2, 0, 0]) => true,
+            (Color::Rgb, Unsigned, 16, 3, []) | (Color::Rgb, Unsigned, 16, 4, [] | [0..=2]) => true,
             (Color::Cmyk, Unsigned, 8, 4, []) | (Color::Cmyk, Unsigned, 8, 5, [0]) => true,
             (Color::Cmyk, Unsigned, 8, 6, [0, 0]) | (Color::Cmyk, Unsigned, 16, 4, []) => true,
             (Color::YCbCr, Unsigned, 8, 3, []) => true,

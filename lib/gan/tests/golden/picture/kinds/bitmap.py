@@ -168,6 +168,7 @@ def pnms():
         "comment-in-number": b"P5\n1#x\n0 6\n255\n" + grey,
         "comment-before-data": b"P5\n10 6\n255\n#x\n" + grey,
         "spaces": b"P5 \t10\r\n 6\x0b255 " + grey,
+        "crlf-grey": b"P5\r\n10 6\r\n255\n" + grey,
         "crlf": b"P6\r\n10 6\r\n255\n" + rgb,
         "comment-plain": b"P2\n2 2\n# x\n255\n1 2 # three\n3 4\n",
         "comment-plain-glued": b"P2\n2 2\n255\n1 2# three\n3 4\n",
