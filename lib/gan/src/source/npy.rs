@@ -48,7 +48,7 @@ impl Header {
     }
 
     fn number(&self) -> Result<Number, String> {
-        let (order, kind) = self.descr.split_at(self.descr.len().min(1));
+        let (order, kind) = self.descr.split_at_checked(1).unwrap_or_default();
         let big = order == ">" || (order == "=" && cfg!(target_endian = "big"));
         Ok(match kind {
             "u1" => Number::U8,
@@ -115,7 +115,7 @@ pub(super) fn open_npz(span: &Span) -> Result<Array> {
     let zip = Entries::open(span)?;
     let (images, held) = arrays(&zip, span)?;
     let all = held.join(", ");
-    let is_images = |one: &&(String, usize, Header)| one.2.images().is_ok();
+    let is_images = |one: &&Entry| one.2.images().is_ok();
     let of_images: Vec<_> = images.iter().filter(is_images).collect();
     let taken = match of_images.as_slice() {
         [] => {
@@ -146,8 +146,11 @@ pub(super) fn open_npz(span: &Span) -> Result<Array> {
     Ok(array.chosen(name.clone(), passed))
 }
 
+/// An array in an `.npz`: its name, the number of its entry, and its header.
+type Entry = (String, usize, Header);
+
 /// The arrays in an `.npz`, and what there is, for people.
-fn arrays(zip: &Entries, span: &Span) -> Result<(Vec<(String, usize, Header)>, Vec<String>)> {
+fn arrays(zip: &Entries, span: &Span) -> Result<(Vec<Entry>, Vec<String>)> {
     let (mut arrays, mut held) = (Vec::new(), Vec::new());
     for (name, i) in zip.names()? {
         let Some(array) = name.strip_suffix(".npy") else { continue };
@@ -156,7 +159,7 @@ fn arrays(zip: &Entries, span: &Span) -> Result<(Vec<(String, usize, Header)>, V
         held.push(format!("{array} {}", shape_text(&header.shape)));
         arrays.push((array.to_string(), i, header));
     }
-    let shapes: Vec<Vec<usize>> = arrays.iter().map(|one: &(_, _, Header)| one.2.shape.clone()).collect();
+    let shapes: Vec<Vec<usize>> = arrays.iter().map(|one: &Entry| one.2.shape.clone()).collect();
     for (k, (_, _, header)) in arrays.iter_mut().enumerate() {
         let others = shapes.iter().enumerate().filter(|(other, _)| *other != k).map(|(_, shape)| shape);
         header.several = others.into_iter().any(|other| match (&header.shape[..], &other[..]) {
@@ -181,8 +184,8 @@ pub(super) fn is_of_images(span: &Span) -> Result<bool> {
 
 /// Of several arrays the one whose name has the word `train`, where all others are of other splits:
 /// `x_train`, `train_images`.
-fn training<'a>(several: &[&'a (String, usize, Header)]) -> Option<&'a (String, usize, Header)> {
-    let is = |one: &(String, usize, Header), words: &[&str]| {
+fn training<'a>(several: &[&'a Entry]) -> Option<&'a Entry> {
+    let is = |one: &Entry, words: &[&str]| {
         let name = one.0.to_lowercase();
         name.split(|c: char| !c.is_alphabetic()).any(|part| words.contains(&part))
     };

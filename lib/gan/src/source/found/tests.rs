@@ -223,6 +223,8 @@ fn arrays_that_may_mean_something_else_are_refused_with_their_shape() {
         ("<c8", "(2, 8, 8)", "numbers of type <c8"),
         ("<M8[s]", "(2, 8, 8)", "numbers of type <M8[s]"),
         ("|S3", "(2, 8, 8)", "numbers of type |S3"),
+        ("Ę2", "(2, 8, 8)", "numbers of type Ę2"),
+        ("", "(2, 8, 8)", "numbers of type "),
         ("|u1", "(2, 8, 8, 3)", "cut short: 2 images of 192 bytes, but 383"),
     ] {
         fs::write(&path, npy(descr, shape, &[0; 383])).unwrap();
