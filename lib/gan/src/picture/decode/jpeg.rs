@@ -28,8 +28,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
     Ok(Image { rotated: exif::jpeg_is_rotated(bytes), ..Image::new(width, height, samples) })
 }
 
-/// Whether an end-of-image marker follows the first scan of a JPEG. (A thumbnail in the EXIF segment has one, too, but
-/// lies before the scan.)
+/// Whether an end-of-image marker follows the first scan of a JPEG. (A thumbnail in the EXIF segment has one,
+/// too, but lies before the scan.)
 fn has_end_of_image(jpeg: &[u8]) -> bool {
     let mut at = 2; // after the start-of-image marker
     while let Some(&[0xFF, marker, high, low]) = jpeg.get(at..at + 4) {
@@ -42,7 +42,8 @@ fn has_end_of_image(jpeg: &[u8]) -> bool {
             break;
         }
     }
-    // Within a scan 0xFF is followed by 0 or a restart marker, so this pair is what it looks like. Few files go on after it.
+    // Within a scan 0xFF is followed by 0 or a restart marker, so this pair is what it looks like. Few files
+    // go on after it.
     jpeg.get(at..).is_some_and(|scan| scan.windows(2).rev().any(|pair| pair == [0xFF, 0xD9]))
 }
 
