@@ -133,8 +133,9 @@ pub(super) fn describe(head: &[u8], name: &str) -> Option<String> {
     if head.is_empty() {
         return Some("empty: fetch it again".into());
     }
-    if let Some((whole, _)) = part_of(&lower) {
-        let whole = &file[..whole.len()];
+    if is_part(&lower) {
+        // A dot and three digits, whatever is lower case before them.
+        let whole = &file[..file.len() - 4];
         return Some(match lower.contains(".7z.") {
             true => format!(
                 "a part of a 7z archive: have all its parts in one folder, 7z x {whole}.001, and name what \
@@ -156,17 +157,17 @@ pub(super) fn describe(head: &[u8], name: &str) -> Option<String> {
     let by_name = NAMED.iter().find(|(end, _)| lower.ends_with(end)).map(|(_, says)| says.to_string());
     readable(head, file)
         .or_else(|| binary(head, file, &lower))
-        .or_else(|| text.as_deref().and_then(|text| page(text)))
+        .or_else(|| text.as_deref().and_then(page))
         .or(by_name)
         .or_else(|| text.as_deref().map(|text| table(text, file)))
 }
 
-/// `img_celeba.7z.001` and its like: the name without the number, and the number.
-fn part_of(name: &str) -> Option<(&str, &str)> {
-    let (whole, number) = name.rsplit_once('.')?;
+/// Whether this is the name of a part of an archive, `img_celeba.7z.001`.
+fn is_part(name: &str) -> bool {
+    let Some((whole, number)) = name.rsplit_once('.') else { return false };
     let numbered = number.len() == 3 && number.bytes().all(|b| b.is_ascii_digit());
     let archive = [".7z", ".zip", ".tar", ".gz", ".tgz", ".rar", ".xz", ".zst"];
-    (numbered && archive.iter().any(|end| whole.ends_with(end))).then_some((whole, number))
+    numbered && archive.iter().any(|end| whole.ends_with(end))
 }
 
 /// What would be read if it were named by itself.
@@ -359,7 +360,7 @@ pub(super) fn nothing_in(
         if sniff(&head).is_some() || PLAIN.iter().any(|plain| said.starts_with(plain)) {
             continue;
         }
-        if archive && readable(&head, name).is_some() || archive && Packing::of(&head).is_some() {
+        if archive && (readable(&head, name).is_some() || Packing::of(&head).is_some()) {
             said = "unpack the outer archive first, then name that".to_string();
         }
         return Error::file(path, format!("no pictures in it, but it holds {}: {said}", counted(names, i)));
@@ -382,8 +383,8 @@ fn counted(names: &[&str], i: usize) -> String {
 /// The line about a zip whose directory cannot be read.
 pub(super) fn zip_error(span: &Span, e: &ZipError) -> Error {
     let (name, tail) = (span.name.to_string_lossy(), span.tail(66_000).unwrap_or_default());
-    if let Some(said) = part_of(&name.to_lowercase()).and_then(|_| describe(b"PK", &name)) {
-        return span.wrong(said);
+    if is_part(&name.to_lowercase()) {
+        return span.wrong(describe(b"PK", &name).expect("a part is told by its name"));
     }
     // The end of the directory, with the number of this disk: 0 in a zip of one piece.
     let end = tail.windows(6).rposition(|window| window.starts_with(b"PK\x05\x06"));

@@ -48,7 +48,7 @@ impl Header {
     }
 
     fn number(&self) -> Result<Number, String> {
-        let (order, kind) = self.descr.split_at(self.descr.len().min(1));
+        let (order, kind) = self.descr.split_at_checked(1).unwrap_or_default();
         let big = order == ">" || (order == "=" && cfg!(target_endian = "big"));
         Ok(match kind {
             "u1" => Number::U8,
@@ -93,12 +93,17 @@ pub(super) fn open(input: &Path, span: &Span) -> Result<Array> {
     header.open(input, span, "")
 }
 
-/// Whether a file is an `.npz`: a zip whose first entry is a `.npy`.
+/// Whether a file is an `.npz`: a zip whose entries all are `.npy`. A broken zip is none.
 pub(super) fn is_npz(span: &Span) -> Result<bool> {
+    // The first entry's name is near the beginning; a zip of images is not looked at twice.
     let head = span.head(30 + 256)?;
     let name = |len: &[u8]| head.get(30..30 + usize::from(u16::from_le_bytes([len[0], len[1]])));
-    Ok(head.starts_with(b"PK\x03\x04")
-        && head.get(26..28).and_then(name).is_some_and(|name| name.ends_with(b".npy")))
+    let first = head.get(26..28).and_then(name).is_some_and(|name| name.ends_with(b".npy"));
+    if !head.starts_with(b"PK\x03\x04") || !first {
+        return Ok(false);
+    }
+    let names = Entries::open(span).and_then(|zip| zip.names());
+    Ok(names.is_ok_and(|names| names.iter().all(|(name, _)| name.ends_with(".npy"))))
 }
 
 /// The images in an `.npz`: its only array of images, or of several the training one.
@@ -110,7 +115,7 @@ pub(super) fn open_npz(span: &Span) -> Result<Array> {
     let zip = Entries::open(span)?;
     let (images, held) = arrays(&zip, span)?;
     let all = held.join(", ");
-    let is_images = |one: &&(String, usize, Header)| one.2.images().is_ok();
+    let is_images = |one: &&Entry| one.2.images().is_ok();
     let of_images: Vec<_> = images.iter().filter(is_images).collect();
     let taken = match of_images.as_slice() {
         [] => {
@@ -141,20 +146,20 @@ pub(super) fn open_npz(span: &Span) -> Result<Array> {
     Ok(array.chosen(name.clone(), passed))
 }
 
+/// An array in an `.npz`: its name, the number of its entry, and its header.
+type Entry = (String, usize, Header);
+
 /// The arrays in an `.npz`, and what there is, for people.
-fn arrays(zip: &Entries, span: &Span) -> Result<(Vec<(String, usize, Header)>, Vec<String>)> {
+fn arrays(zip: &Entries, span: &Span) -> Result<(Vec<Entry>, Vec<String>)> {
     let (mut arrays, mut held) = (Vec::new(), Vec::new());
     for (name, i) in zip.names()? {
-        let Some(array) = name.strip_suffix(".npy") else {
-            held.push(name);
-            continue;
-        };
+        let Some(array) = name.strip_suffix(".npy") else { continue };
         let header = Header::read(&zip.head(i, HEADER)?);
         let header = header.ok_or_else(|| wrong(span, array, "not a .npy array"))?;
         held.push(format!("{array} {}", shape_text(&header.shape)));
         arrays.push((array.to_string(), i, header));
     }
-    let shapes: Vec<Vec<usize>> = arrays.iter().map(|one: &(_, _, Header)| one.2.shape.clone()).collect();
+    let shapes: Vec<Vec<usize>> = arrays.iter().map(|one: &Entry| one.2.shape.clone()).collect();
     for (k, (_, _, header)) in arrays.iter_mut().enumerate() {
         let others = shapes.iter().enumerate().filter(|(other, _)| *other != k).map(|(_, shape)| shape);
         header.several = others.into_iter().any(|other| match (&header.shape[..], &other[..]) {
@@ -179,8 +184,8 @@ pub(super) fn is_of_images(span: &Span) -> Result<bool> {
 
 /// Of several arrays the one whose name has the word `train`, where all others are of other splits:
 /// `x_train`, `train_images`.
-fn training<'a>(several: &[&'a (String, usize, Header)]) -> Option<&'a (String, usize, Header)> {
-    let is = |one: &(String, usize, Header), words: &[&str]| {
+fn training<'a>(several: &[&'a Entry]) -> Option<&'a Entry> {
+    let is = |one: &Entry, words: &[&str]| {
         let name = one.0.to_lowercase();
         name.split(|c: char| !c.is_alphabetic()).any(|part| words.contains(&part))
     };

@@ -129,7 +129,10 @@ impl Part for Zip {
     }
 
     fn read(&self, i: usize) -> Result<Raw> {
-        self.unpack(i).map(Raw::Encoded).map_err(|e| Error::file(self.full_name(i), e.to_string()))
+        self.unpack(i).map(Raw::Encoded).map_err(|e| match e {
+            ZipError::Io(e) => Error::file(self.full_name(i), e.to_string()),
+            other => Error::file(self.full_name(i), other.to_string()),
+        })
     }
 
     fn version(&self, i: usize) -> Result<(String, Option<SystemTime>)> {

@@ -9,7 +9,7 @@ fn line(name: &str, bytes: &[u8]) -> String {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(name);
     fs::write(&path, bytes).unwrap();
-    let line = match Source::open(&[path.clone()], Walk::Recursive) {
+    let line = match Source::open(std::slice::from_ref(&path), Walk::Recursive) {
         Ok(_) => panic!("{name} opened"),
         Err(e) => e.to_string(),
     };
@@ -54,6 +54,7 @@ fn each_kind_of_file_has_its_line() {
         ),
         ("img_celeba.7z.014", b"\x12\x34\x56", "7z x img_celeba.7z.001, and name what comes of it"),
         ("a.tar.gz.002", b"\x12\x34\x56", "cat a.tar.gz.* > a.tar.gz"),
+        ("İİ.ZIP.002", b"\x12\x34\x56", "cat İİ.ZIP.* > İİ.ZIP"),
         ("a.7z", b"7z\xBC\xAF\x27\x1C", "7z x a.7z"),
         ("a.z01", b"PK\x07\x08PK\x03\x04", "the first part of a split zip"),
         ("empty.bin", b"", "empty: fetch it again"),
@@ -132,11 +133,11 @@ fn a_folder_or_a_zip_of_such_files_names_the_first() {
     for i in 1..=14 {
         fs::write(root.join(format!("Img/img_celeba.7z.{i:03}")), b"7z\xBC\xAF\x27\x1C").unwrap();
     }
-    let line = Source::open(&[root.clone()], Walk::Recursive).err().unwrap().to_string();
+    let line = Source::open(std::slice::from_ref(&root), Walk::Recursive).err().unwrap().to_string();
     assert!(line.contains("no pictures in it, but it holds Img/img_celeba.7z.001 (and 14 more)"), "{line}");
     assert!(line.contains("7z x img_celeba.7z.001"), "{line}");
     fs::remove_dir_all(root.join("Img")).unwrap();
-    let line = Source::open(&[root.clone()], Walk::Recursive).err().unwrap().to_string();
+    let line = Source::open(std::slice::from_ref(&root), Walk::Recursive).err().unwrap().to_string();
     assert!(line.contains("no pictures in it (JPEG") && line.contains("1 .txt"), "{line}");
     let zip = dir.path().join("x.zip");
     let mut writer = ::zip::ZipWriter::new(fs::File::create(&zip).unwrap());

@@ -223,6 +223,8 @@ fn arrays_that_may_mean_something_else_are_refused_with_their_shape() {
         ("<c8", "(2, 8, 8)", "numbers of type <c8"),
         ("<M8[s]", "(2, 8, 8)", "numbers of type <M8[s]"),
         ("|S3", "(2, 8, 8)", "numbers of type |S3"),
+        ("Ę2", "(2, 8, 8)", "numbers of type Ę2"),
+        ("", "(2, 8, 8)", "numbers of type "),
         ("|u1", "(2, 8, 8, 3)", "cut short: 2 images of 192 bytes, but 383"),
     ] {
         fs::write(&path, npy(descr, shape, &[0; 383])).unwrap();
@@ -279,6 +281,10 @@ fn several_arrays_are_listed() {
     assert!(error(&path).contains("no array of images in it; it holds mean (1,)"), "{}", error(&path));
     zip_of(&path, &[("faces.npy", &npy("|u1", "(4, 8)", &[0; 32]))]);
     assert!(error(&path).contains("array `faces`: its shape (4, 8) is flat"), "{}", error(&path));
+    // A zip of images in which an array lies is a zip of images.
+    let image = fs::read(golden("../picture/decode/grey.png")).unwrap();
+    zip_of(&path, &[("a.npy", &images), ("b.png", &image)]);
+    assert_eq!(open(&path).unwrap().len(), 1);
     // A stored array is read where it lies, but its checksum is looked at before.
     zip_of(&path, &[("a.npy", &images)]);
     assert_eq!(open(&path).unwrap().len(), 2);
@@ -338,6 +344,15 @@ fn entries_that_cannot_be_unpacked_are_told_of_once() {
     );
     patched(6, 8, 1);
     assert!(error(&path).contains("all of its 3 images are encrypted: unpack the zip"), "{}", error(&path));
+    // Where others can be read, these are broken ones.
+    let mut some = whole.clone();
+    let places: Vec<usize> = (0..some.len() - 4).filter(|&i| &some[i..i + 4] == b"PK\x01\x02").collect();
+    some[places[1] + 8] = 1;
+    fs::write(&path, some).unwrap();
+    let source = open(&path).unwrap();
+    assert_eq!((source.len(), source.read(0).is_ok()), (3, true));
+    let line = source.read(1).err().unwrap().to_string();
+    assert!(line.ends_with("a/1.png: encrypted: unpack the zip and name the folder"), "{line}");
     patched(8, 10, 99);
     assert!(error(&path).contains("all of its 3 images are packed with"), "{}", error(&path));
 }
