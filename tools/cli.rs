@@ -123,6 +123,7 @@ pub fn main<A: clap::Parser>(common: fn(&A) -> &Common, run: fn(A) -> anyhow::Re
 fn takes_minus(arg: clap::Arg) -> clap::Arg {
     let kind = arg.get_value_parser().type_id();
     let numbers = [
+        TypeId::of::<u8>(),
         TypeId::of::<u16>(),
         TypeId::of::<u32>(),
         TypeId::of::<u64>(),

@@ -31,10 +31,10 @@ struct Args {
     #[arg(short, long, value_name = "FILE", value_parser = out_path())]
     output: Option<PathBuf>,
     /// Side of the square pictures, in pixels [default: 64; of IDX, arrays and CIFAR, the native size]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    #[arg(long, value_name = "N", value_parser = whole::<u16>(1..=4096))]
     size: Option<u16>,
     /// First cut the centred square of N pixels (108 and 178 are usual for CelebA)
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", value_parser = whole::<u16>(1..=u16::MAX as u64))]
     crop: Option<u16>,
     /// How to resample, by Pillow's names [default: bilinear]
     #[arg(long, value_name = "NAME", value_parser = named::<Filter>(Filter::NAMES))]
@@ -43,7 +43,7 @@ struct Args {
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, value_parser = whole::<usize>(0..=u64::MAX))]
     skip: usize,
     /// Take at most N pictures
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(1..=u64::MAX))]
     limit: Option<u64>,
     /// Store bytes, or floats in [-1, 1]
     #[arg(long, value_name = "TYPE", default_value_t, value_parser = named::<Dtype>(Dtype::NAMES))]
@@ -52,7 +52,7 @@ struct Args {
     #[arg(long, visible_alias = "grey")]
     gray: bool,
     /// 16-bit grey uses N bits: keep the highest 8 of these (12 is usual for CT and X-rays)
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(8..=16))]
+    #[arg(long, value_name = "N", value_parser = whole::<u8>(8..=16))]
     depth: Option<u8>,
     /// Keep one part of CelebA's split; needs list_eval_partition.txt (or .csv) in the folder, up to two above it, or in Eval/
     #[arg(long, value_name = "PART", value_parser = named::<Split>(Split::NAMES))]
@@ -61,7 +61,7 @@ struct Args {
     #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     idx: Option<String>,
     /// Draw N faces instead of reading pictures
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=u32::MAX as u64))]
     demo: Option<u32>,
     /// Which faces to draw [default: 0]
     #[arg(long, value_name = "N", value_parser = whole::<u64>(0..=u64::MAX))]

@@ -27,7 +27,7 @@ struct Args {
     #[arg(value_name = "G.safetensors")]
     generator: Option<PathBuf>,
     /// How many pictures [default: 64, or all of --latents]
-    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), conflicts_with_all = ["interpolate", "expr"], allow_negative_numbers = true)]
+    #[arg(short = 'n', long, value_name = "N", value_parser = whole::<u32>(1..=1_000_000), conflicts_with_all = ["interpolate", "expr"])]
     count: Option<u32>,
     /// The folder for 000000.png, 000001.png, …, or the one file of --interpolate (see there), --expr or --nearest (.png) [default: fakes/, expr.png or nearest.png]
     #[arg(short, long, value_name = "PATH", value_parser = out_path())]
@@ -36,10 +36,10 @@ struct Args {
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole::<u64>(0..=u64::MAX))]
     seed: u64,
     /// Make the pictures between some: the numbers of two or more, on the arc from each to the next. -o names a folder, or a file by its form: .png, one row; .gif or .apng, an animation there and back (or round, where the last is the first)
-    #[arg(long, value_name = "A,B,…", value_delimiter = ',', allow_negative_numbers = true, conflicts_with_all = ["expr", "nearest"])]
+    #[arg(long, value_name = "A,B,…", value_delimiter = ',', conflicts_with_all = ["expr", "nearest"])]
     interpolate: Option<Vec<u32>>,
     /// How many pictures --interpolate makes, the first and the last included [default: 16]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=10_000), requires = "interpolate", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(2..=10_000), requires = "interpolate")]
     frames: Option<u32>,
     /// Make what a sum of pictures comes to, beside its terms: "mean(3,7) - mean(1,4) + 0.5*2". Whole numbers are pictures, factors have a point; there are + - * / and parentheses
     #[arg(long, value_name = "SUM", allow_hyphen_values = true, conflicts_with_all = ["nearest", "grid"])]
@@ -54,7 +54,7 @@ struct Args {
     #[arg(long, value_name = "FILE")]
     save_latents: Option<PathBuf>,
     /// Pictures that a thread makes before it writes them, in multiples of 64; changes no byte of them
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65_536), allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = whole::<u32>(1..=65_536))]
     batch: u32,
     /// Also write one PNG of the first 64 pictures
     #[arg(long, value_name = "FILE")]
@@ -82,25 +82,25 @@ struct Args {
 #[command(next_help_heading = "Generators of other programs, whose files do not tell all")]
 struct Foreign {
     /// The slope below zero of the hidden activations: 0 is ReLU, else LeakyReLU [default: 0]
-    #[arg(long, value_name = "S", value_parser = slope, allow_negative_numbers = true)]
+    #[arg(long, value_name = "S", value_parser = slope)]
     slope: Option<f64>,
     /// The activation after the last layer; a sigmoid's images are in 0 to 1 [default: tanh]
     #[arg(long, visible_alias = "last-activation", value_name = "NAME", value_parser = last())]
     last: Option<Last>,
     /// The convolutions' strides: one number for all, or one for each from the first on
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = side, allow_negative_numbers = true)]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = side)]
     stride: Vec<usize>,
     /// The convolutions' paddings
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = side, allow_negative_numbers = true)]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = side)]
     padding: Vec<usize>,
     /// The transposed convolutions' output paddings; 0 of others
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = side, allow_negative_numbers = true)]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = side)]
     output_padding: Vec<usize>,
     /// How many times nn.Upsample repeats the pixels (nearest) before each convolution; 1 where there is none
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = side, allow_negative_numbers = true)]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = side)]
     upsample: Vec<usize>,
     /// What each batch-norm adds to the variance: one number for all, or one for each [default: 1e-5]
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = eps, allow_negative_numbers = true)]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = eps)]
     eps: Vec<f64>,
     /// The order of the numbers that linear layers make of a color image [default: channels-first]
     #[arg(long, value_name = "ORDER", value_parser = layout())]

@@ -351,7 +351,10 @@ fn sides_that_do_not_match_are_one_line() {
         "--weights w.pth: SqueezeNet's weights are built in",
     );
     fails("fid real real --weights w.pth", "w.pth: no such file of weights");
-    fails("fid i.npz real --weights s.npz", "s.npz: a zip, but not one of torch.save");
+    fails(
+        "fid i.npz real --weights s.npz",
+        "s.npz: a zip of numpy arrays (.npz), not what torch.save writes",
+    );
     fails("fid i.npz real --weights faces-32.safetensors", "no tensor `Conv2d_1a_3x3.conv.weight`");
     fails("fid nowhere real", "nowhere: No such file or folder");
     fails("fid --save-stats s.npz t.npz", "s.npz: statistics already");

@@ -183,14 +183,14 @@ fn errors_are_one_line_that_names_the_file_or_flag() {
         assert!(done.failure(1).contains(wanted), "{flags}: {}", done.stderr);
     }
     for (usage, wanted) in [
-        ("-n 0", "0 is not in 1..=1000000"),
-        ("-n -1", "'-1' for '--count <N>'"),
-        ("--batch 0", "0 is not in 1..=65536"),
-        ("--seed -1", "invalid value '-1' for '--seed <N>': -1 is not in 0 to 18446744073709551615"),
-        ("--seed 1e3", "invalid value '1e3' for '--seed <N>'"),
-        ("--slope -1", "'--slope <S>': -1 is not in 0 to 1"),
-        ("--eps -1", "'--eps <LIST>': -1 is not in 0 to 1000"),
-        ("--padding 0,-1", "'--padding <LIST>': -1 is not in 0 to 256"),
+        ("-n 0", "--count 0: not a whole number from 1 to 1000000"),
+        ("-n -1", "--count -1: not a whole number from 1 to 1000000"),
+        ("--batch 0", "--batch 0: not a whole number from 1 to 65536"),
+        ("--seed -1", "--seed -1: not a whole number from 0 to 18446744073709551615"),
+        ("--seed 1e3", "--seed 1e3: not a whole number from 0 to 18446744073709551615"),
+        ("--slope -1", "--slope -1: -1 is not in 0 to 1"),
+        ("--eps -1", "--eps -1: -1 is not in 0 to 1000"),
+        ("--padding 0,-1", "--padding -1: -1 is not in 0 to 256"),
         ("--last relu", "possible values: tanh, sigmoid, none"),
         ("--no-such-flag", "unexpected argument"),
         ("a b", "unexpected argument"),

@@ -1,5 +1,5 @@
-//! Encoded images of every kind. A decoder's panic is an error like others to the tools, but not here, unless it is in the crates
-//! that decode JPEG and WebP whole.
+//! Encoded images of every kind. A decoder's panic is an error like others to the tools, but not here, unless
+//! it is in the crates that decode JPEG and WebP whole.
 #![no_main]
 
 use gan::picture::{SixteenBit, decode_noting, sniff};

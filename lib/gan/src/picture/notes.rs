@@ -3,13 +3,16 @@
 /// What an encoded image has besides its pixels.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Notes {
-    /// Of 16-bit grey: how many of its bits the largest value needs, 1 to 16 (16 where the file itself says its depth).
+    /// Of 16-bit grey: how many of its bits the largest value needs, 1 to 16 (16 where the file itself says
+    /// its depth).
     pub grey_bits: Option<u8>,
     /// Of 16-bit grey in a PNG: how many bits are significant by its sBIT chunk.
     pub significant: Option<u8>,
-    /// Whether it is of signed, 32-bit or floating-point numbers, which are cut off to 0 to 255 as Pillow does it.
+    /// Whether it is of signed, 32-bit or floating-point numbers, which are cut off to 0 to 255 as Pillow
+    /// does it.
     pub clamped: bool,
-    /// An EXIF orientation other than upright, which is not applied (as Pillow and torchvision do; that of a TIFF is).
+    /// An EXIF orientation other than upright, which is not applied (as Pillow and torchvision do; that of a
+    /// TIFF is).
     pub rotated: bool,
 }
 

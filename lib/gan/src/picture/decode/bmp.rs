@@ -1,5 +1,5 @@
-//! Windows bitmaps, as Pillow reads them: 1, 4 and 8 bits with a palette, 16, 24 and 32, run lengths, the usual bit fields,
-//! either way up; files of OS/2; without the file header (.dib).
+//! Windows bitmaps, as Pillow reads them: 1, 4 and 8 bits with a palette, 16, 24 and 32, run lengths, the
+//! usual bit fields, either way up; files of OS/2; without the file header (.dib).
 
 use super::samples::{looked_up, unpacked};
 use super::{Image, Samples, cut_short, pixels};
@@ -142,7 +142,8 @@ fn rows(header: &Header, bytes: &[u8]) -> Result<Vec<u8>, String> {
     Ok(rows)
 }
 
-/// Colors by their numbers. Where all of them are their own number's grey, Pillow takes the numbers themselves.
+/// Colors by their numbers. Where all of them are their own number's grey, Pillow takes the numbers
+/// themselves.
 fn indexed(header: &Header, bytes: &[u8], indices: &[u8]) -> Result<Samples, String> {
     let (colors, entry) = (header.colors, header.entry);
     if colors > 65_536 {

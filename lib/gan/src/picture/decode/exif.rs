@@ -1,7 +1,7 @@
 //! The orientation that a camera wrote down.
 
-/// Whether a block of EXIF (a TIFF without pixels, after "Exif" and two zeros or not) has an orientation other than
-/// upright.
+/// Whether a block of EXIF (a TIFF without pixels, after "Exif" and two zeros or not) has an orientation
+/// other than upright.
 pub(super) fn is_rotated(block: &[u8]) -> bool {
     orientation(block.strip_prefix(b"Exif\0\0").unwrap_or(block)).is_some_and(|turn| (2..=8).contains(&turn))
 }

@@ -40,8 +40,8 @@ fn with_palette(bytes: &[u8]) -> Result<Image, String> {
     }
     let local = local.map(|palette| colors(&palette));
     let global = global.map(|palette| colors(&palette));
-    // Colors that are all their own numbers mean grey, beyond their end, too. Of a local palette like that Pillow takes the
-    // global one.
+    // Colors that are all their own numbers mean grey, beyond their end, too. Of a local palette like that
+    // Pillow takes the global one.
     let is_grey =
         |colors: &[[u8; 3]]| colors.iter().zip(0u8..=255).all(|(&color, number)| color == [number; 3]);
     let palette = [local, global].into_iter().flatten().find(|palette| !is_grey(palette));
@@ -52,7 +52,8 @@ fn with_palette(bytes: &[u8]) -> Result<Image, String> {
     Ok(Image::new(width, height, samples))
 }
 
-/// The rows in the order of the file: every eighth, those in their middles, and so on, where it is interlaced.
+/// The rows in the order of the file: every eighth, those in their middles, and so on, where it is
+/// interlaced.
 fn rows(height: usize, interlaced: bool) -> Box<dyn Iterator<Item = usize>> {
     match interlaced {
         true => Box::new(

@@ -1,4 +1,5 @@
-//! Encoded bytes to RGB: the pixels of Pillow's `Image.open(file).convert("RGB")` to the byte, or one line that says why not.
+//! Encoded bytes to RGB: the pixels of Pillow's `Image.open(file).convert("RGB")` to the byte, or one line
+//! that says why not.
 
 mod bmp;
 mod exif;
@@ -28,20 +29,21 @@ const MAX_ALLOC: usize = 512 << 20;
 pub enum SixteenBit {
     /// The high byte: the picture as it looks.
     HighByte,
-    /// Everything above 255 becomes 255, as Pillow's `convert("RGB")` has it: for numbers that must agree with tools
-    /// built on Pillow.
+    /// Everything above 255 becomes 255, as Pillow's `convert("RGB")` has it: for numbers that must agree
+    /// with tools built on Pillow.
     ClipAsPillow,
     /// The values use so many bits, 9 to 16: the highest eight of these. Larger values become 255.
     Bits(u8),
 }
 
-/// Decodes a JPEG, PNG, BMP, WebP, TIFF, GIF or PNM, told by its content, to RGB as Pillow does. Grey is replicated,
-/// alpha is dropped, 16 bits give their high byte, palettes and CMYK are converted, of an animation it is the first
-/// picture. The orientation of a TIFF is applied, that of EXIF is not, as in Pillow and torchvision.
+/// Decodes a JPEG, PNG, BMP, WebP, TIFF, GIF or PNM, told by its content, to RGB as Pillow does. Grey is
+/// replicated, alpha is dropped, 16 bits give their high byte, palettes and CMYK are converted, of an
+/// animation it is the first picture. The orientation of a TIFF is applied, that of EXIF is not, as in Pillow
+/// and torchvision.
 ///
 /// # Errors
-/// One line that says what is wrong: not a picture, broken, cut short, of a kind that is not read, or larger than
-/// 65,535 pixels a side or 512 MiB.
+/// One line that says what is wrong: not a picture, broken, cut short, of a kind that is not read, or larger
+/// than 65,535 pixels a side or 512 MiB.
 pub fn decode(bytes: &[u8]) -> Result<Picture, String> {
     decode_as(bytes, SixteenBit::HighByte)
 }

@@ -1,6 +1,6 @@
-//! PNG. Chunks are walked as Pillow walks them, which forgives some faults and not others; what is left is a plain PNG for
-//! the crate `png` to unpack and unfilter. Its samples are converted as Pillow does: no gamma, no color profile, no
-//! transparency.
+//! PNG. Chunks are walked as Pillow walks them, which forgives some faults and not others; what is left is a
+//! plain PNG for the crate `png` to unpack and unfilter. Its samples are converted as Pillow does: no gamma,
+//! no color profile, no transparency.
 
 use std::io::{Cursor, Read};
 
@@ -90,7 +90,8 @@ impl Header {
     }
 }
 
-/// Chunks from a place on, each with its name and data and whether its checksum is right (`None` where it is cut off).
+/// Chunks from a place on, each with its name and data and whether its checksum is right (`None` where it is
+/// cut off).
 struct Chunks<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -216,7 +217,8 @@ fn check_length(chunk: &Chunk, header: Option<&Header>) -> Result<(), String> {
     Ok(())
 }
 
-/// Of an animation the image is the first frame where this one comes before the image data; it has to be all of it then.
+/// Of an animation the image is the first frame where this one comes before the image data; it has to be all
+/// of it then.
 fn check_frame(data: &[u8], header: &Header) -> Result<(), String> {
     let long = |at: usize| u32::from_be_bytes(data[at..at + 4].try_into().expect("four bytes")) as usize;
     let whole = [long(0), long(4), long(8), long(12), long(16)] == [0, header.width, header.height, 0, 0];

@@ -1,5 +1,5 @@
-//! Netpbm's PBM, PGM and PPM, plain and binary, of any largest value, and PFM of one channel, as Pillow reads them; PAM,
-//! which it does not read, as the PGM or PPM of the same values.
+//! Netpbm's PBM, PGM and PPM, plain and binary, of any largest value, and PFM of one channel, as Pillow reads
+//! them; PAM, which it does not read, as the PGM or PPM of the same values.
 
 use super::{Image, MAX_ALLOC, Samples, cut_short, pixels};
 
@@ -220,7 +220,8 @@ fn binary_bits(reader: &Reader, width: usize, height: usize) -> Result<Vec<u8>, 
     Ok(bits)
 }
 
-/// Rows of f32 from the lowest to the highest; a negative scale means little-endian. Cut off to a byte as Pillow does.
+/// Rows of f32 from the lowest to the highest; a negative scale means little-endian. Cut off to a byte as
+/// Pillow does.
 fn floats(reader: &mut Reader, width: usize, height: usize) -> Result<Vec<u8>, String> {
     let scale: f64 =
         reader.word()?.parse().map_err(|_| "broken header: its scale is not a number".to_string())?;

@@ -52,7 +52,8 @@ impl Image {
         Notes { grey_bits, significant: self.significant, clamped: self.clamped, rotated: self.rotated }
     }
 
-    /// RGB; `sixteen` decides on 16-bit grey. Of values with fewer bits by their type the high byte is of these.
+    /// RGB; `sixteen` decides on 16-bit grey. Of values with fewer bits by their type the high byte is of
+    /// these.
     pub(super) fn into_rgb(self, sixteen: SixteenBit) -> Vec<u8> {
         let shift = match sixteen {
             SixteenBit::HighByte => u32::from(self.bits.max(8) - 8),

@@ -137,7 +137,8 @@ impl Format {
     }
 }
 
-/// The kind of image that a file begins as; `None` where it is no image that is known. The first 512 bytes are enough.
+/// The kind of image that a file begins as; `None` where it is no image that is known. The first 512 bytes
+/// are enough.
 pub fn sniff(bytes: &[u8]) -> Option<Format> {
     let has = |at: usize, magic: &[u8]| bytes.get(at..at + magic.len()).is_some_and(|there| there == magic);
     let begins = |magic: &[u8]| has(0, magic);

@@ -1,4 +1,5 @@
-//! The table of kinds: thousands of small images, sound and damaged, and what Pillow makes of each (`tests/golden/picture/kinds`).
+//! The table of kinds: thousands of small images, sound and damaged, and what Pillow makes of each
+//! (`tests/golden/picture/kinds`).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -31,7 +32,8 @@ fn files() -> Vec<(String, Vec<u8>)> {
     files
 }
 
-/// What Pillow reads and we do not: by what the names begin with, and what the reason begins with. Most of it Pillow misreads.
+/// What Pillow reads and we do not: by what the names begin with, and what the reason begins with. Most of it
+/// Pillow misreads.
 const REFUSED: [(&str, &str); 23] = [
     // Pillow fills up with black.
     ("png-rows-missing-", "cut short"),

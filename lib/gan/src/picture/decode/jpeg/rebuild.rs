@@ -116,7 +116,7 @@ impl Samples {
             let wide = self.width > 2;
             match factors {
                 (1, 2) => {
-                    let bias = if y % 2 == 0 { 1 } else { 2 };
+                    let bias = if y.is_multiple_of(2) { 1 } else { 2 };
                     let samples = near.iter().zip(self.neighbor(y)).map(|(&a, &b)| weighted(a, b) + bias);
                     out.iter_mut().zip(samples).for_each(|(out, sum)| *out = (sum >> 2) as u8);
                 }
@@ -135,7 +135,7 @@ impl Samples {
 
     /// Where rows are doubled: the row nearest to row `y` of the result but the one in which that lies.
     fn neighbor(&self, y: usize) -> &[u8] {
-        self.row(if y % 2 == 0 { (y / 2).saturating_sub(1) } else { y / 2 + 1 })
+        self.row(if y.is_multiple_of(2) { (y / 2).saturating_sub(1) } else { y / 2 + 1 })
     }
 }
 
@@ -149,7 +149,8 @@ fn weighted(near: u8, far: u8) -> u16 {
 fn doubled(row: &[u16], bias: [u16; 2], shift: u32, out: &mut [u8]) {
     for (x, out) in out.iter_mut().enumerate() {
         let near = row[x / 2];
-        let far = if x % 2 == 0 { (x / 2).saturating_sub(1) } else { (x / 2 + 1).min(row.len() - 1) };
+        let far =
+            if x.is_multiple_of(2) { (x / 2).saturating_sub(1) } else { (x / 2 + 1).min(row.len() - 1) };
         *out = ((3 * near + row[far] + bias[x % 2]) >> shift) as u8;
     }
 }

@@ -1,6 +1,6 @@
-//! Bilevel fax coding: ITU-T T.4 (runs, one- and two-dimensional) and T.6. The code tables are those of the crate `fax`.
-//! Its own decoders know neither rows without end-of-line codes nor the two-dimensional T.4; this one takes sound data
-//! alone, where libtiff guesses at what is damaged.
+//! Bilevel fax coding: ITU-T T.4 (runs, one- and two-dimensional) and T.6. The code tables are those of the
+//! crate `fax`. Its own decoders know neither rows without end-of-line codes nor the two-dimensional T.4;
+//! this one takes sound data alone, where libtiff guesses at what is damaged.
 
 use std::convert::Infallible;
 
@@ -41,8 +41,8 @@ impl<I: Iterator<Item = Result<u8, Infallible>>> BitReader for Bits<'_, I> {
     }
 }
 
-/// Unpacks `height` rows of `width` pixels: a bit each, 1 where it is black, each row from a byte on. `None` where the data
-/// are broken or end too early.
+/// Unpacks `height` rows of `width` pixels: a bit each, 1 where it is black, each row from a byte on. `None`
+/// where the data are broken or end too early.
 pub(super) fn unpack(data: &[u8], width: usize, height: usize, code: Code) -> Option<Vec<u8>> {
     let taken = std::cell::Cell::new(0);
     // The reader looks ahead by two bytes.

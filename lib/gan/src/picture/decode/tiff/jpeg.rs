@@ -40,7 +40,8 @@ pub(super) fn decode(directory: &Directory, kind: &Kind, layout: &Layout) -> Res
     Ok(Image::new(width, height, Samples::Grey(grey.collect())))
 }
 
-/// A JPEG by itself: the tables, Adobe's marker in place of all that say what the colors are, the strip's segments.
+/// A JPEG by itself: the tables, Adobe's marker in place of all that say what the colors are, the strip's
+/// segments.
 fn stream(tables: &[u8], strip: &[u8], components: u8, transform: u8) -> Result<Vec<u8>, String> {
     let broken = || "broken: its JPEG data".to_string();
     let mut whole = vec![0xff, 0xd8, 0xff, 0xee, 0, 14];

@@ -1,5 +1,6 @@
-//! TIFF and BigTIFF: the first image, read as Pillow reads it, which takes uncompressed ones by itself and others by
-//! libtiff. What is packed is unpacked by crates; the container, the predictors and the kinds of pixels are here.
+//! TIFF and BigTIFF: the first image, read as Pillow reads it, which takes uncompressed ones by itself and
+//! others by libtiff. What is packed is unpacked by crates; the container, the predictors and the kinds of
+//! pixels are here.
 
 mod ccitt;
 mod chunk;
@@ -179,7 +180,8 @@ impl Layout {
             return Err(missing());
         }
         if compression == Compression::None {
-            // Pillow takes the last offset where one covers the image, and leaves none out where there are planes.
+            // Pillow takes the last offset where one covers the image, and leaves none out where there are
+            // planes.
             match (chunk == [width, height] && planes == 1, layout.offsets.len() > wanted) {
                 (true, true) => layout.offsets = layout.offsets.split_off(layout.offsets.len() - 1),
                 (false, true) => return Err("broken: it has more strips or tiles than rows".into()),

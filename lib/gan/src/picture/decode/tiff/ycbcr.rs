@@ -1,4 +1,5 @@
-//! YCbCr to RGB: as Pillow does it where it reads the samples itself, and as libtiff does it where Pillow asks that one.
+//! YCbCr to RGB: as Pillow does it where it reads the samples itself, and as libtiff does it where Pillow
+//! asks that one.
 
 use super::ifd::{Directory, Tag};
 
@@ -58,8 +59,8 @@ impl Tables {
         [y + self.red_of_cr[cr], y + green, y + self.blue_of_cb[cb]].map(|v| v.clamp(0, 255) as u8)
     }
 
-    /// A strip or tile of `width × height` pixels whose chroma is shared by `across × down` of them: blocks of their luma,
-    /// then Cb and Cr. Writes RGB.
+    /// A strip or tile of `width × height` pixels whose chroma is shared by `across × down` of them: blocks
+    /// of their luma, then Cb and Cr. Writes RGB.
     pub(super) fn convert(
         &self,
         data: &[u8],
