@@ -246,7 +246,7 @@ fn tables(names: &[&str], found: &[usize]) -> Option<Chosen> {
     found
         .iter()
         .filter(|i| !taken.contains(i))
-        .for_each(|&i| passed.add("parquet files of other splits", names[i]));
+        .for_each(|&i| passed.add("in other splits", names[i]));
     Some(Chosen { taken, name, passed })
 }
 

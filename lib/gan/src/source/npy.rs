@@ -142,7 +142,7 @@ pub(super) fn open_npz(span: &Span) -> Result<Array> {
     of_images
         .iter()
         .filter(|one| one.0 != *name)
-        .for_each(|one| passed.add("arrays of other splits", &one.0));
+        .for_each(|one| passed.add("in other splits", &one.0));
     Ok(array.chosen(name.clone(), passed))
 }
 
