@@ -77,6 +77,8 @@ fn try_one(path: &Path, bytes: &[u8], read: Reader, case: String) -> Result<(), 
 
 /// The same with another bound.
 fn try_within(most: usize, path: &Path, bytes: &[u8], read: Reader, case: String) -> Result<(), String> {
+    // A new file each time: some file systems write one that was emptied to the disk at once.
+    let _ = fs::remove_file(path);
     fs::write(path, bytes).unwrap();
     let case = Case(path.file_name().unwrap().to_str().unwrap(), case);
     LARGEST.set(0);
