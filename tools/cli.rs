@@ -119,7 +119,8 @@ pub fn main<A: clap::Parser>(common: fn(&A) -> &Common, run: fn(A) -> anyhow::Re
     }
 }
 
-/// Lets a numeric flag take what begins with a minus, so that `--seed -1` is told the range and not that there is no flag `-1`.
+/// Lets a numeric flag take what begins with a minus, so that `--seed -1` is told the range and not that
+/// there is no flag `-1`.
 fn takes_minus(arg: clap::Arg) -> clap::Arg {
     let kind = arg.get_value_parser().type_id();
     let numbers = [

@@ -71,7 +71,8 @@ struct Args {
     /// Check both sides and the weights, tell how long it would take, and compute no distance
     #[arg(long)]
     dry_run: bool,
-    /// Replace the file that is to be written; compare though the weights differ, or though nothing says that features are SqueezeNet's
+    /// Replace the file that is to be written; compare though the weights differ, or though nothing says that
+    /// features are SqueezeNet's
     #[arg(long)]
     force: bool,
     #[command(flatten)]

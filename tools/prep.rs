@@ -23,8 +23,8 @@ const SIZE: usize = 64;
 #[derive(Parser)]
 #[command(name = "prep", version)]
 struct Args {
-    /// Folders (searched at any depth), zips, tars, arrays (.npy, .npz), parquet or IDX files, CIFAR's batches, or
-    /// pictures
+    /// Folders (searched at any depth), zips, tars, arrays (.npy, .npz), parquet or IDX files, CIFAR's
+    /// batches, or pictures
     #[arg(value_name = "INPUT")]
     inputs: Vec<PathBuf>,
     /// The shard to write [default: <INPUT>-<SIZE>.safetensors, here]
@@ -54,10 +54,12 @@ struct Args {
     /// 16-bit grey uses N bits: keep the highest 8 of these (12 is usual for CT and X-rays)
     #[arg(long, value_name = "N", value_parser = whole::<u8>(8..=16))]
     depth: Option<u8>,
-    /// Keep one part of CelebA's split; needs list_eval_partition.txt (or .csv) in the folder, up to two above it, or in Eval/
+    /// Keep one part of CelebA's split; needs list_eval_partition.txt (or .csv) in the folder, up to two
+    /// above it, or in Eval/
     #[arg(long, value_name = "PART", value_parser = named::<Split>(Split::NAMES))]
     split: Option<Split>,
-    /// Of several IDX files in a folder or zip, take this one: its name, a part of it, or train, test or valid
+    /// Of several IDX files in a folder or zip, take this one: its name, a part of it, or train, test or
+    /// valid
     #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     idx: Option<String>,
     /// Draw N faces instead of reading pictures
@@ -171,7 +173,8 @@ fn make(path: &Path, source: &Source, options: &Options, bar: &Bar) -> Result<()
         [] => String::new(),
         ref files => format!(" of {}", files.join(", ")),
     };
-    bar.say(&format!("{n} pictures of {h}×{w}×{c}{taken}{skipped}, {}", human(start.elapsed())));
+    let pictures = if n == 1 { "picture" } else { "pictures" };
+    bar.say(&format!("{n} {pictures} of {h}×{w}×{c}{taken}{skipped}, {}", human(start.elapsed())));
     Ok(())
 }
 

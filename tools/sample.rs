@@ -23,7 +23,8 @@ use serde_json::json;
 #[derive(Parser)]
 #[command(name = "sample", version)]
 struct Args {
-    /// The generator, of `train` or of PyTorch (.safetensors, .pth, .pt, .ckpt) [default: one line from stdin, the path or a JSON object with `path`]
+    /// The generator, of `train` or of PyTorch (.safetensors, .pth, .pt, .ckpt) [default: one line from
+    /// stdin, the path or a JSON object with `path`]
     #[arg(value_name = "G.safetensors")]
     generator: Option<PathBuf>,
     /// How many pictures [default: 64, or all of --latents]

@@ -1,4 +1,5 @@
-//! What `prep` and `fid` say of the files that they take and pass over, and that nothing of other images is replaced.
+//! What `prep` and `fid` say of the files that they take and pass over, and that nothing of other images is
+//! replaced.
 
 use std::fs;
 use std::path::Path;

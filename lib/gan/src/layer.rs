@@ -366,7 +366,8 @@ impl Network {
         self
     }
 
-    /// The same network, which makes so many images together at most: what its layers give of more would take too much memory.
+    /// The same network, which makes so many images together at most: what its layers give of more would take
+    /// too much memory.
     pub fn with_together(mut self, images: usize) -> Network {
         self.together = images.max(1);
         self

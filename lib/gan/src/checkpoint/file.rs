@@ -216,7 +216,8 @@ impl Weights {
         Ok(())
     }
 
-    /// Reads the tensors to the CPU, floats of any width as f32, and the SHA-256 of the whole file in hexadecimal.
+    /// Reads the tensors to the CPU, floats of any width as f32, and the SHA-256 of the whole file in
+    /// hexadecimal.
     ///
     /// # Errors
     /// A read that fails, or a type of numbers that there is no tensor for.

@@ -82,8 +82,8 @@ impl Pictures {
         matches!(self.kind, Kind::Shard(_))
     }
 
-    /// Picture `i` in RGB, and what else there is to say of its file. 16-bit grey is clipped as Pillow does it;
-    /// other grey is replicated.
+    /// Picture `i` in RGB, and what else there is to say of its file. 16-bit grey is clipped as Pillow does
+    /// it; other grey is replicated.
     ///
     /// # Errors
     /// It cannot be read or decoded: leaving it out would change the number, so that is an error and names it.

@@ -26,10 +26,11 @@ pub(super) enum Constant {
     Windows(usize, usize),
     /// `[2h·2w]`: where each pixel of the large picture is in (h + 1)·(w + 1) blocks of 2×2 of it and its border.
     Blocks(usize, usize),
-    /// `[small pixels·taps]`: the pixels of a large image of h×w, with its border of zeros, that the kernel of a geometry sees at
-    /// each pixel of the small one.
+    /// `[small pixels·taps]`: the pixels of a large image of h×w, with its border of zeros, that the kernel
+    /// of a geometry sees at each pixel of the small one.
     Under((usize, usize), Geometry),
-    /// `[large pixels·taps]`: the pixels of a small image of h×w that each pixel of the large one gets something from, tap by tap.
+    /// `[large pixels·taps]`: the pixels of a small image of h×w that each pixel of the large one gets
+    /// something from, tap by tap.
     Senders((usize, usize), Geometry),
 }
 

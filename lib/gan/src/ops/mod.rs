@@ -37,8 +37,8 @@ pub enum Geometry {
     /// A 1×1 kernel, stride 1, no padding: a matrix product over the pixels' channels. On a picture of one pixel it is a
     /// linear layer.
     K1S1P0,
-    /// Any other square one, of generators that other programs made. The large image is at least as large as the kernel without
-    /// its padding.
+    /// Any other square one, of generators that other programs made. The large image is at least as large as
+    /// the kernel without its padding.
     Square {
         /// The kernel's side.
         kernel: usize,
@@ -46,7 +46,8 @@ pub enum Geometry {
         stride: usize,
         /// Below the kernel's side.
         padding: usize,
-        /// Rows and columns that the transposed one adds below and at the right, below the stride (PyTorch's `output_padding`).
+        /// Rows and columns that the transposed one adds below and at the right, below the stride (PyTorch's
+        /// `output_padding`).
         output_padding: usize,
     },
 }

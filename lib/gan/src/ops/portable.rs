@@ -103,7 +103,8 @@ pub(super) fn conv_transpose2d(
             pixels(&blocks, Constant::Blocks(h, w))?.reshape((b, 2 * h, 2 * w, c))?
         }
         Geometry::Square { kernel, .. } => {
-            // Each pixel of the large image gathers what the small one's pixels send to it, zeros from the taps that none does.
+            // Each pixel of the large image gathers what the small one's pixels send to it, zeros from the
+            // taps that none does.
             let (taps, (oh, ow)) = (kernel * kernel, (geometry.large(h), geometry.large(w)));
             let senders = pixels(y, Constant::Senders((h, w), geometry))?.reshape((b * oh * ow, taps * s))?;
             let weight = weight.tensor().reshape((taps, c, s))?.transpose(1, 2)?.contiguous()?;

@@ -31,7 +31,8 @@ pub struct Options {
     pub grey: bool,
     /// How a value is stored.
     pub dtype: Dtype,
-    /// How many bits the values of 16-bit grey use, 8 to 16: the highest eight of these are kept. `None`: all 16.
+    /// How many bits the values of 16-bit grey use, 8 to 16: the highest eight of these are kept. `None`: all
+    /// 16.
     pub depth: Option<u8>,
     /// The split that the source was cut to, for the metadata.
     pub split: Option<Split>,
@@ -128,8 +129,8 @@ pub fn is_up_to_date(path: &Path, source: &Source, options: &Options) -> Result<
         && now.changed.is_none_or(|changed| changed <= listed))
 }
 
-/// Whether a shard of `source` may be written to `path`: nothing is there, or a shard of ours, whole or not, that is not known
-/// to be of other inputs.
+/// Whether a shard of `source` may be written to `path`: nothing is there, or a shard of ours, whole or not,
+/// that is not known to be of other inputs.
 ///
 /// # Errors
 /// What is there is something else; a folder above it that is not there.

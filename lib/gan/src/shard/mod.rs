@@ -27,7 +27,8 @@ use crate::{Error, Result};
 /// What a shard tells of itself. No time and no path is in it: copies of the same data give the same shard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meta {
-    /// The pictures that could not be decoded, by reason. (Not in shards of older versions, which count them alone.)
+    /// The pictures that could not be decoded, by reason. (Not in shards of older versions, which count them
+    /// alone.)
     #[serde(default, skip_serializing_if = "PassedOver::is_empty")]
     pub broken: PassedOver,
     /// SHA-256 of the tensor's bytes, in hexadecimal.
@@ -54,7 +55,8 @@ pub struct Meta {
     pub rejected: u64,
     /// Side of the pictures that was asked for, in pixels; `None`: the native size of IDX.
     pub size: Option<usize>,
-    /// Number of pictures that were smaller than `crop` on a side; of these the largest centred square was cut.
+    /// Number of pictures that were smaller than `crop` on a side; of these the largest centred square was
+    /// cut.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub smaller_than_crop: u64,
     /// What it was made from: the inputs' names without their folders.

@@ -112,7 +112,8 @@ impl Writer {
     }
 }
 
-/// Moves the `len` bytes at `from` of a file to `to`, which is behind it; from the last to the first, since they overlap.
+/// Moves the `len` bytes at `from` of a file to `to`, which is behind it; from the last to the first, since
+/// they overlap.
 fn shift(file: &File, from: usize, to: usize, len: usize) -> io::Result<()> {
     let mut buffer = vec![0; len.min(1 << 20)];
     let mut left = len;

@@ -42,8 +42,8 @@ pub(super) struct Form {
 }
 
 impl Form {
-    /// What the shape of an array of images says, and the number of them; three dimensions are gray images for sure
-    /// where something else says that there are `several`.
+    /// What the shape of an array of images says, and the number of them; three dimensions are gray images
+    /// for sure where something else says that there are `several`.
     ///
     /// # Errors
     /// It is no shape of images, or of several kinds.

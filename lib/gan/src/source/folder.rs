@@ -39,7 +39,8 @@ fn head(path: &Path) -> Vec<u8> {
 /// Opens a folder: its images, or the images of the IDX file in it that is meant.
 ///
 /// # Errors
-/// It cannot be read; nothing of either kind is in it, or it is not clear which is meant: see [`idx::choose`].
+/// It cannot be read; nothing of either kind is in it, or it is not clear which is meant: see
+/// [`idx::choose`].
 pub(super) fn open(root: &Path, walk: Walk, wanted: Option<&str>) -> Result<Box<dyn Part>> {
     let mut listing = Listing::default();
     let real = fs::canonicalize(root).map_err(Error::io(root))?;
@@ -154,7 +155,8 @@ struct Listing {
     below: Vec<PathBuf>,
 }
 
-/// Lists what lies in the folder `below` of `root`. Links are followed, but not into a folder that they lie in.
+/// Lists what lies in the folder `below` of `root`. Links are followed, but not into a folder that they lie
+/// in.
 fn list(
     root: &Path,
     below: &Path,

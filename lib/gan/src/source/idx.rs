@@ -49,7 +49,8 @@ pub(super) fn is_idx(path: &Path) -> Result<bool> {
 
 pub(super) struct Idx {
     path: PathBuf,
-    /// The unpacked content; of a gzip or a zip's entry, a nameless temporary file, so that memory does not grow with the data.
+    /// The unpacked content; of a gzip or a zip's entry, a nameless temporary file, so that memory does not
+    /// grow with the data.
     data: File,
     shape: Shape,
     /// What tells an entry of an archive from another version of it; of a file, its length and its time do.
@@ -203,9 +204,9 @@ impl Role {
     }
 }
 
-/// Of the IDX files of images `names` that lie in `input`, the one that is meant: the training images (`train` as a word of
-/// the name), or the only one; with `wanted`, of those that it names. `None`: the images of other formats are. `same` tells
-/// whether two files hold the same.
+/// Of the IDX files of images `names` that lie in `input`, the one that is meant: the training images
+/// (`train` as a word of the name), or the only one; with `wanted`, of those that it names. `None`: the
+/// images of other formats are. `same` tells whether two files hold the same.
 ///
 /// # Errors
 /// Several may be meant, or images of other formats, too; none is as `wanted`.
@@ -277,7 +278,8 @@ pub(super) fn choose(
     }
 }
 
-/// The files that `wanted` names: by path or file name, by what they are for (`train`, `test`, `valid`), or by a part of the name.
+/// The files that `wanted` names: by path or file name, by what they are for (`train`, `test`, `valid`), or
+/// by a part of the name.
 fn called(names: &[String], wanted: &str) -> Vec<usize> {
     let by = |is: &dyn Fn(&str) -> bool| (0..names.len()).filter(|&i| is(&names[i])).collect::<Vec<_>>();
     let exact = by(&|name| name == wanted || name.rsplit('/').next() == Some(wanted));

@@ -1,4 +1,5 @@
-//! What a file is, by its name and, where that does not tell, by its first bytes: the one rule for folders and archives.
+//! What a file is, by its name and, where that does not tell, by its first bytes: the one rule for folders
+//! and archives.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -46,7 +47,8 @@ const NOT_READ: [(&str, &str); 31] = [
     ("mp4", "video"),
     ("webm", "video"),
 ];
-/// Extensions of files that lie beside images and are none: not looked into, since there may be one for every image.
+/// Extensions of files that lie beside images and are none: not looked into, since there may be one for every
+/// image.
 const BESIDE: [&str; 30] = [
     "csv", "tsv", "txt", "json", "jsonl", "ndjson", "xml", "yaml", "yml", "md", "rst", "html", "htm", "pdf",
     "log", "py", "ipynb", "sh", "m", "mat", "pts", "cat", "caption", "tags", "npy", "pkl", "md5", "sha256",
@@ -57,7 +59,8 @@ const ARCHIVES: [&str; 14] =
     ["zip", "tar", "tgz", "gz", "bz2", "xz", "zst", "7z", "rar", "parquet", "npz", "h5", "hdf5", "tfrecord"];
 /// As many first bytes of a file as are looked at.
 pub(super) const HEAD: usize = 512;
-/// So many files of an unknown extension are looked into; if none of them is an image, the others are none either.
+/// So many files of an unknown extension are looked into; if none of them is an image, the others are none
+/// either.
 const TRIED: u32 = 256;
 
 /// What a file is.
@@ -71,8 +74,8 @@ pub(super) enum Kind {
     Other,
 }
 
-/// Tells what files are and counts those that are passed over. Files should come in a fixed order, so that the same ones give
-/// the same counts and names.
+/// Tells what files are and counts those that are passed over. Files should come in a fixed order, so that
+/// the same ones give the same counts and names.
 #[derive(Default)]
 pub(super) struct Sorter {
     pub(super) passed_over: PassedOver,
@@ -81,8 +84,8 @@ pub(super) struct Sorter {
 }
 
 impl Sorter {
-    /// What the file `name` is; `head` gives its first bytes (none where it cannot be read) and is called only where the
-    /// name does not tell.
+    /// What the file `name` is; `head` gives its first bytes (none where it cannot be read) and is called
+    /// only where the name does not tell.
     pub(super) fn kind(&mut self, name: &str, head: impl FnOnce() -> Vec<u8>) -> Kind {
         let extension = extension(name);
         if is_image_name(name) {
@@ -155,7 +158,8 @@ fn is_archive_name(name: &str) -> bool {
     ARCHIVES.contains(&&*extension) || part && is_archive_name(&name[..name.len() - 4])
 }
 
-/// Whether a file or folder of this name is passed over without a word: hidden, or macOS' shadow of a zip's content.
+/// Whether a file or folder of this name is passed over without a word: hidden, or macOS' shadow of a zip's
+/// content.
 pub(super) fn is_hidden(name: &str) -> bool {
     name.starts_with('.') || name == "__MACOSX"
 }
@@ -167,8 +171,8 @@ fn is_worthless(name: &str) -> bool {
     left || LISTS.contains(&&*file) || file.ends_with(".safetensors")
 }
 
-/// Whether the name of an IDX file says that it holds images (`idx3`) or something else, labels as a rule; `None` where it does
-/// not say IDX.
+/// Whether the name of an IDX file says that it holds images (`idx3`) or something else, labels as a rule;
+/// `None` where it does not say IDX.
 fn idx_name(name: &str) -> Option<bool> {
     let file = name.rsplit('/').next().unwrap_or(name).to_ascii_lowercase();
     let dimensions = file.split("idx").skip(1).find_map(|rest| rest.bytes().next())?;

@@ -102,11 +102,13 @@ trait Part: Send + Sync {
     fn gray(&self) -> bool {
         self.native().is_some()
     }
-    /// The name of what was chosen of several in the input, where something was: an IDX file, an array, batches.
+    /// The name of what was chosen of several in the input, where something was: an IDX file, an array,
+    /// batches.
     fn taken(&self) -> Option<&str> {
         None
     }
-    /// CelebA's list of its splits, where the input holds one and [`Part::home`] is not where it lies: its path and content.
+    /// CelebA's list of its splits, where the input holds one and [`Part::home`] is not where it lies: its
+    /// path and content.
     fn enclosed_list(&self) -> Result<Option<(PathBuf, Vec<u8>)>> {
         Ok(None)
     }
@@ -145,17 +147,18 @@ pub struct Fingerprint {
 
 impl Source {
     /// Lists the pictures of `inputs`: each a folder, a zip (told by its content), an IDX file (gzipped or not) or a
-    /// picture. A folder or zip without pictures but with IDX files, as MNIST is published, gives its training pictures.
+    /// picture. A folder or zip without pictures but with IDX files, as MNIST is published, gives its
+    /// training pictures.
     ///
     /// # Errors
-    /// An input that is missing, unreadable, none of these, or without pictures; one with several sets of IDX pictures, or
-    /// with IDX files and others.
+    /// An input that is missing, unreadable, none of these, or without pictures; one with several sets of IDX
+    /// pictures, or with IDX files and others.
     pub fn open(inputs: &[PathBuf], walk: Walk) -> Result<Source> {
         Source::open_idx(inputs, walk, None)
     }
 
-    /// [`Source::open`], and of the IDX files in folders and zips the one that `idx` names: by its path or name, by `train`,
-    /// `test` or `valid`, or by a part of its name.
+    /// [`Source::open`], and of the IDX files in folders and zips the one that `idx` names: by its path or
+    /// name, by `train`, `test` or `valid`, or by a part of its name.
     ///
     /// # Errors
     /// Those of [`Source::open`]; no such IDX file, or several.
@@ -209,7 +212,8 @@ impl Source {
         Source { parts, order, title, description, passed_over, origins, idx: None }
     }
 
-    /// What lies in the inputs and is not among the pictures, by reason. What [`Source::slice`] leaves out is not counted.
+    /// What lies in the inputs and is not among the pictures, by reason. What [`Source::slice`] leaves out is
+    /// not counted.
     pub fn passed_over(&self) -> &PassedOver {
         &self.passed_over
     }
@@ -260,7 +264,8 @@ impl Source {
         Origin::new(&self.origins)
     }
 
-    /// What was chosen of several in the inputs: an IDX file's path within its folder or zip, an array's name, CIFAR's batches.
+    /// What was chosen of several in the inputs: an IDX file's path within its folder or zip, an array's
+    /// name, CIFAR's batches.
     pub fn taken(&self) -> Vec<&str> {
         self.parts.iter().filter_map(|part| part.taken()).collect()
     }
@@ -294,8 +299,8 @@ impl Source {
         self.order.truncate(limit);
     }
 
-    /// Keeps the pictures that CelebA's `list_eval_partition.txt`, or `.csv`, gives to `split`; those that it does not name
-    /// go, and count as passed over.
+    /// Keeps the pictures that CelebA's `list_eval_partition.txt`, or `.csv`, gives to `split`; those that it
+    /// does not name go, and count as passed over.
     ///
     /// # Errors
     /// No such list in or beside the pictures, one that is not as CelebA's is, or no picture left.
@@ -343,8 +348,8 @@ impl Source {
     }
 }
 
-/// Whether `path` holds images in a form in which statistics might come, too: an `.npz` with an array of three or four dimensions and
-/// no covariance, or a pickled batch.
+/// Whether `path` holds images in a form in which statistics might come, too: an `.npz` with an array of
+/// three or four dimensions and no covariance, or a pickled batch.
 pub(crate) fn holds_images(path: &Path) -> bool {
     found::holds_images(path).unwrap_or(false)
 }

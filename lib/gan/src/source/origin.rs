@@ -1,5 +1,6 @@
-//! Where images came from, kept in an extended attribute of the file that was made of them: copies of the same data give the
-//! same bytes, so the bytes cannot say it. On a file system without such attributes, and of a plain copy of the file, it is not known.
+//! Where images came from, kept in an extended attribute of the file that was made of them: copies of the
+//! same data give the same bytes, so the bytes cannot say it. On a file system without such attributes, and
+//! of a plain copy of the file, it is not known.
 
 use std::path::Path;
 
@@ -32,8 +33,8 @@ impl Origin {
         let _ = xattr::set(path, ATTRIBUTE, &self.0);
     }
 
-    /// The first input that the file at `path` was made of, where it is known to be of others than these, which are still
-    /// there. (Where they are gone they may be these, moved.)
+    /// The first input that the file at `path` was made of, where it is known to be of others than these,
+    /// which are still there. (Where they are gone they may be these, moved.)
     pub fn other(&self, path: &Path) -> Option<String> {
         let there = xattr::get(path, ATTRIBUTE).ok().flatten().filter(|there| *there != self.0)?;
         let first = there.split(|&b| b == 0).next().unwrap_or_default();

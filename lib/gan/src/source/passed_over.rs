@@ -13,7 +13,8 @@ pub(crate) const OTHERS: &str = "other files";
 /// The longest name or reason that is kept, in bytes.
 const LONGEST: usize = 120;
 
-/// Files that were passed over, counted by reason. Bounded, whatever it counts: a few reasons, the first ten names of each.
+/// Files that were passed over, counted by reason. Bounded, whatever it counts: a few reasons, the first ten
+/// names of each.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PassedOver(BTreeMap<String, Group>);
@@ -32,7 +33,8 @@ impl PassedOver {
         PassedOver(BTreeMap::new())
     }
 
-    /// Counts a file. The reason follows its count in [`PassedOver::line`]: `.avif (AVIF is not read)`, `in subfolders`.
+    /// Counts a file. The reason follows its count in [`PassedOver::line`]: `.avif (AVIF is not read)`, `in
+    /// subfolders`.
     pub fn add(&mut self, reason: &str, name: &str) {
         let group = self.group(reason);
         group.count = group.count.saturating_add(1);
@@ -79,7 +81,8 @@ impl PassedOver {
         self.reasons().map(|(reason, count)| format!("{count} {reason}")).collect::<Vec<_>>().join(", ")
     }
 
-    /// One line for people, `6 files passed over: 4 .avif (AVIF is not read), 2 .txt`; `None` where nothing was.
+    /// One line for people, `6 files passed over: 4 .avif (AVIF is not read), 2 .txt`; `None` where nothing
+    /// was.
     pub fn line(&self) -> Option<String> {
         let files = if self.total() == 1 { "file" } else { "files" };
         (!self.is_empty()).then(|| format!("{} {files} passed over: {}", self.total(), self.counts()))

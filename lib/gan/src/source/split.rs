@@ -1,5 +1,5 @@
-//! CelebA's published split: `list_eval_partition.txt`, a line `000001.jpg 0` a picture; 0 train, 1 valid, 2 test. Kaggle
-//! publishes it as a table, `list_eval_partition.csv`.
+//! CelebA's published split: `list_eval_partition.txt`, a line `000001.jpg 0` a picture; 0 train, 1 valid, 2
+//! test. Kaggle publishes it as a table, `list_eval_partition.csv`.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -100,7 +100,8 @@ impl List {
     }
 }
 
-/// Text in UTF-8, or in UTF-16 where a byte order mark says so (Windows' PowerShell writes that); without the mark.
+/// Text in UTF-8, or in UTF-16 where a byte order mark says so (Windows' PowerShell writes that); without the
+/// mark.
 fn text(bytes: &[u8]) -> String {
     let utf16 = |of: fn([u8; 2]) -> u16| {
         let units = bytes[2..].chunks_exact(2).map(|pair| of([pair[0], pair[1]]));
@@ -113,8 +114,8 @@ fn text(bytes: &[u8]) -> String {
     }
 }
 
-/// A line names a picture and its split, parted by white space, commas or semicolons, in quotes or not. A table's first line may
-/// name the columns, as Kaggle's does (`image_id,partition`).
+/// A line names a picture and its split, parted by white space, commas or semicolons, in quotes or not. A
+/// table's first line may name the columns, as Kaggle's does (`image_id,partition`).
 fn parse(text: &str) -> Result<HashMap<String, Split>, String> {
     let mut splits = HashMap::new();
     let mut first = true;

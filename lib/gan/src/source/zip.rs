@@ -48,7 +48,8 @@ fn head(archive: &ZipArchive<SharedFile>, archive_len: u64, i: usize) -> Vec<u8>
 }
 
 impl Zip {
-    /// Reads the zip's directory: its images, or the images of the IDX file in it that is meant, as of a folder.
+    /// Reads the zip's directory: its images, or the images of the IDX file in it that is meant, as of a
+    /// folder.
     pub(super) fn open(path: &Path, walk: Walk, wanted: Option<&str>) -> Result<Box<dyn Part>> {
         let file = SharedFile::open(path).map_err(Error::io(path))?;
         let archive_len = file.len;

@@ -175,8 +175,8 @@ impl Tensors {
         Ok(Tensors { path: path.to_path_buf(), bytes, views })
     }
 
-    /// Reads what `torch.save` wrote of any object: its dictionaries of tensors, in whose names the keys of [`Dictionary::path`]
-    /// come first. Other Python objects are passed over; nothing is run.
+    /// Reads what `torch.save` wrote of any object: its dictionaries of tensors, in whose names the keys of
+    /// [`Dictionary::path`] come first. Other Python objects are passed over; nothing is run.
     ///
     /// # Errors
     /// No such file; too large; neither container; damaged.

@@ -1,9 +1,10 @@
 //! Reads the pickles of `torch.save` without ever running them.
 //!
 //! A pickle is a program for a stack machine that may name and call any Python function. This machine knows the few
-//! names that a dictionary of tensors needs and refuses every other; or, where [`Objects::Skip`] says so, keeps no more of what
-//! the others make than that it is there. Values live in one list and refer to each other by index, so that nothing here
-//! recurses, however deep a pickle nests; every value costs at least one byte of the file.
+//! names that a dictionary of tensors needs and refuses every other; or, where [`Objects::Skip`] says so,
+//! keeps no more of what the others make than that it is there. Values live in one list and refer to each
+//! other by index, so that nothing here recurses, however deep a pickle nests; every value costs at least one
+//! byte of the file.
 
 use std::collections::HashMap;
 
@@ -412,7 +413,8 @@ impl<'a> Machine<'a> {
         let value = |i: usize| parts.get(i).map(|&id| &self.values[id]);
         if let (Some(Value::Text(kind)), Objects::Skip, Some(&class)) = (value(0), self.objects, parts.get(1))
         {
-            // The older container keeps a class with its source, and there are types of numbers that weights never have.
+            // The older container keeps a class with its source, and there are types of numbers that weights
+            // never have.
             let unknown = !matches!(self.values[class], Value::Global(Global::Storage(_)));
             if kind == "module" || kind == "storage" && unknown {
                 let made = self.foreign(class);

@@ -19,7 +19,8 @@ pub(super) fn is_legacy(bytes: &[u8]) -> bool {
     bytes.starts_with(LEGACY_MAGIC)
 }
 
-/// What a container holds: a pickled object, and where the storages of its tensors lie in a file of `len` bytes.
+/// What a container holds: a pickled object, and where the storages of its tensors lie in a file of `len`
+/// bytes.
 pub(super) struct Container {
     object: Pickle,
     places: BTreeMap<String, Range<usize>>,
@@ -184,7 +185,8 @@ impl Container {
     /// All dictionaries of tensors, however the object nests them.
     pub(super) fn saved(&self) -> Result<(Saved, BTreeMap<String, View>), String> {
         let (mut saved, mut views) = (Saved::default(), BTreeMap::new());
-        // Each is visited once: references may go round. Names would cost more than the file where they are shared by many.
+        // Each is visited once: references may go round. Names would cost more than the file where they are
+        // shared by many.
         let mut seen = vec![false; self.object.values.len()];
         seen[self.object.root] = true;
         let (mut ahead, mut visited) = (vec![(self.object.root, String::new())], 0);

@@ -69,7 +69,8 @@ pub(super) struct Layout {
     adobe_transform: Option<u8>,
 }
 
-/// The next marker at or after `at` and the place behind it. As libjpeg does, bytes between segments are passed over.
+/// The next marker at or after `at` and the place behind it. As libjpeg does, bytes between segments are
+/// passed over.
 fn next_marker(bytes: &[u8], mut at: usize) -> Result<(u8, usize), String> {
     loop {
         at += memchr::memchr(0xFF, bytes.get(at..).unwrap_or(&[])).ok_or("cut short")?;
@@ -216,7 +217,8 @@ impl Layout {
         })
     }
 
-    /// Checks that the coded data are as long as the image can be at the shortest, before room is made for it.
+    /// Checks that the coded data are as long as the image can be at the shortest, before room is made for
+    /// it.
     ///
     /// # Errors
     /// They are not.
@@ -229,7 +231,8 @@ impl Layout {
             sizes.map(|(width, height)| number(width, height) as u64).sum()
         };
         let blocks = of_all(|width, height| width.div_ceil(8) * height.div_ceil(8));
-        // A code has a bit or more. There is one for each block's DC coefficient, and one more in a sequential scan.
+        // A code has a bit or more. There is one for each block's DC coefficient, and one more in a
+        // sequential scan.
         let bits = match self.frame.process {
             Process::Sequential => 2 * blocks,
             Process::Progressive => blocks,
@@ -360,7 +363,8 @@ impl Frame {
         if self.process != Process::Progressive {
             return sound.then_some((numbers, (0, 63, 0)));
         }
-        // DC coefficients of any components, or AC ones of a single one; first all bits but some, then one by one.
+        // DC coefficients of any components, or AC ones of a single one; first all bits but some, then one by
+        // one.
         let (high, low) = (bits >> 4, bits & 15);
         let band = if first == 0 { last == 0 } else { first <= last && last <= 63 && count == 1 };
         let step = if high == 0 { low <= 13 } else { low + 1 == high };

@@ -1,10 +1,11 @@
 //! JPEG to RGB: the pixels of libjpeg-turbo, so of Pillow, to the byte.
 //!
-//! The crate `libjpeg-turbo-rs` has libjpeg's arithmetic (the accurate integer DCT, the "fancy" upsampling, the color
-//! tables, the smoothing of progressive images without their last scans) in pure Rust. It reads nearly all files by
-//! itself. Of the rare ones it gives the coefficients, and [`rebuild`] has the same arithmetic for any sampling: luma
-//! sampled less than chroma, four channels, sequential scans of some of the components. Whatever libjpeg would only
-//! read with a warning that data are missing or wrong is refused: a damaged image is no image.
+//! The crate `libjpeg-turbo-rs` has libjpeg's arithmetic (the accurate integer DCT, the "fancy" upsampling,
+//! the color tables, the smoothing of progressive images without their last scans) in pure Rust. It reads
+//! nearly all files by itself. Of the rare ones it gives the coefficients, and [`rebuild`] has the same
+//! arithmetic for any sampling: luma sampled less than chroma, four channels, sequential scans of some of the
+//! components. Whatever libjpeg would only read with a warning that data are missing or wrong is refused: a
+//! damaged image is no image.
 
 mod layout;
 mod rebuild;

@@ -36,9 +36,9 @@ const fn fix(x: f64) -> i32 {
     (x * (1 << CONST_BITS) as f64 + 0.5) as i32
 }
 
-/// One pass of the inverse DCT over eight numbers, then a rounded shift (Loeffler, Ligtenberg and Moschytz 1989, as
-/// libjpeg's `jidctint.c` has it). Sums of two numbers wrap at 16 bits, and results are cut off there, as in
-/// libjpeg-turbo's vector code: that shows where damaged coefficients are too large.
+/// One pass of the inverse DCT over eight numbers, then a rounded shift (Loeffler, Ligtenberg and Moschytz
+/// 1989, as libjpeg's `jidctint.c` has it). Sums of two numbers wrap at 16 bits, and results are cut off
+/// there, as in libjpeg-turbo's vector code: that shows where damaged coefficients are too large.
 fn pass(c: [i16; 8], shift: u32) -> [i16; 8] {
     let k = |number: i16, constant: f64| i32::from(number).wrapping_mul(fix(constant));
     let sum = |a: usize, b: usize| c[a].wrapping_add(c[b]);
@@ -107,8 +107,8 @@ impl Samples {
         &self.data[y.min(self.height - 1) * self.width..][..self.width]
     }
 
-    /// `width` × `height` samples, `factors` times as many in each direction: by a triangle filter where libjpeg has
-    /// one (`jdsample.c`), else each sample repeated.
+    /// `width` × `height` samples, `factors` times as many in each direction: by a triangle filter where
+    /// libjpeg has one (`jdsample.c`), else each sample repeated.
     pub(super) fn enlarged(&self, factors: (usize, usize), width: usize, height: usize) -> Vec<u8> {
         let mut out = vec![0; width * height];
         for (y, out) in out.chunks_exact_mut(width).enumerate() {
@@ -144,8 +144,8 @@ fn weighted(near: u8, far: u8) -> u16 {
     3 * u16::from(near) + u16::from(far)
 }
 
-/// A row of twice as many samples, each three quarters of the near one and one of the other, with the rounding `bias`
-/// of even and odd ones; a sum has `shift` bits more than a sample.
+/// A row of twice as many samples, each three quarters of the near one and one of the other, with the
+/// rounding `bias` of even and odd ones; a sum has `shift` bits more than a sample.
 fn doubled(row: &[u16], bias: [u16; 2], shift: u32, out: &mut [u8]) {
     for (x, out) in out.iter_mut().enumerate() {
         let near = row[x / 2];
@@ -155,7 +155,8 @@ fn doubled(row: &[u16], bias: [u16; 2], shift: u32, out: &mut [u8]) {
     }
 }
 
-/// Components of the image's size as RGB. Of four channels Pillow takes all for Adobe's, whose values are inverted.
+/// Components of the image's size as RGB. Of four channels Pillow takes all for Adobe's, whose values are
+/// inverted.
 pub(super) fn to_rgb(planes: &[Vec<u8>], coding: Coding, width: usize, height: usize) -> Vec<u8> {
     let mut rgb = vec![0; 3 * width * height];
     for (i, pixel) in rgb.chunks_exact_mut(3).enumerate() {
