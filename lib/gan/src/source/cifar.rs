@@ -57,7 +57,7 @@ pub(super) fn batches(input: &Path, names: &[&str]) -> Option<Chosen> {
     };
     let mut passed = PassedOver::new();
     for &((split, _), i) in found.iter().filter(|(_, i)| !taken.contains(i)) {
-        let reason = if split == Split::Unlabeled { "batches without labels" } else { "test batches" };
+        let reason = if split == Split::Unlabeled { "without labels" } else { "in the test split" };
         passed.add(reason, names[i]);
     }
     Some(Chosen { taken, name, passed })

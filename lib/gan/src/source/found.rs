@@ -243,10 +243,7 @@ fn tables(names: &[&str], found: &[usize]) -> Option<Chosen> {
         [first, .., last] => format!("{} to {}", base(*first), base(*last)),
     };
     let mut passed = PassedOver::new();
-    found
-        .iter()
-        .filter(|i| !taken.contains(i))
-        .for_each(|&i| passed.add("parquet files of other splits", names[i]));
+    found.iter().filter(|i| !taken.contains(i)).for_each(|&i| passed.add("in other splits", names[i]));
     Some(Chosen { taken, name, passed })
 }
 

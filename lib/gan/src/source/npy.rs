@@ -139,10 +139,7 @@ pub(super) fn open_npz(span: &Span) -> Result<Array> {
         return Ok(array);
     }
     let mut passed = PassedOver::new();
-    of_images
-        .iter()
-        .filter(|one| one.0 != *name)
-        .for_each(|one| passed.add("arrays of other splits", &one.0));
+    of_images.iter().filter(|one| one.0 != *name).for_each(|one| passed.add("in other splits", &one.0));
     Ok(array.chosen(name.clone(), passed))
 }
 

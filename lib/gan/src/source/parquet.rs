@@ -81,7 +81,7 @@ fn read(input: &Path, files: &[Span]) -> Result<Packed> {
                     break;
                 }
                 for _ in rows.len()..records {
-                    passed.add("rows without an image", &span.name.to_string_lossy());
+                    passed.add("without an image (rows)", &span.name.to_string_lossy());
                 }
                 for row in rows {
                     if row.len() as u64 > MAX_ENCODED {

@@ -80,10 +80,10 @@ fn list(span: Span) -> Result<Archived> {
     for (name, to) in links {
         match files.get(&to).cloned() {
             Some(file) => drop(files.insert(name.clone(), Member { name, ..file })),
-            None => archived.passed.add("links to what is not in the tar", &name),
+            None => archived.passed.add("leading out of it (links)", &name),
         }
     }
-    sparse.iter().for_each(|name| archived.passed.add("sparse files", name));
+    sparse.iter().for_each(|name| archived.passed.add("sparse (not read)", name));
     archived.members = files.into_values().collect();
     Ok(archived)
 }
