@@ -207,7 +207,7 @@ fn pictures_that_say_they_are_huge() {
             done.stderr
         );
     }
-    assert!(done.stderr.contains("1 pictures of 32×32×3, 7 skipped"), "{}", done.stderr);
+    assert!(done.stderr.contains("1 picture of 32×32×3, 7 skipped"), "{}", done.stderr);
 }
 
 /// Waits for the end, and tells the most memory of its own that a process had, in MiB: not that of files it maps.
