@@ -3,9 +3,5 @@
 use gan::stats::Stats;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    gan_fuzz::read_as("stats.npz", bytes, |path| {
-        let stats = Stats::read(path)?;
-        let _ = stats.features();
-        Ok(())
-    });
+    gan_fuzz::read_as("stats.npz", bytes, |path| Stats::read(path).map(drop));
 });
