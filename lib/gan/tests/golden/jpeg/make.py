@@ -15,6 +15,7 @@ import os
 import struct
 import subprocess
 import sys
+import tempfile
 import warnings
 
 import numpy as np
@@ -44,7 +45,7 @@ def pnm(array):
 def cjpeg(array, *arguments, scans=None):
     command = ["cjpeg", *map(str, arguments)]
     if scans is not None:
-        path = f"/tmp/scans-{os.getpid()}"
+        path = os.path.join(tempfile.gettempdir(), f"scans-{os.getpid()}")
         with open(path, "w") as file:
             file.write(scans)
         command += ["-scans", path]
