@@ -9,13 +9,12 @@ use super::split::LISTS;
 use crate::picture::sniff;
 
 /// Extensions of the formats that are read.
-const READ: [&str; 15] = [
-    "bmp", "dib", "gif", "jfif", "jpe", "jpeg", "jpg", "pbm", "pgm", "png", "pnm", "ppm", "tif", "tiff",
-    "webp",
+const READ: [&str; 16] = [
+    "bmp", "dib", "gif", "jfif", "jpe", "jpeg", "jpg", "pam", "pbm", "pgm", "png", "pnm", "ppm", "tif",
+    "tiff", "webp",
 ];
 /// Extensions of images that are not read, with their formats' names.
-const NOT_READ: [(&str, &str); 31] = [
-    ("pam", "PAM"),
+const NOT_READ: [(&str, &str); 30] = [
     ("avif", "AVIF"),
     ("heic", "HEIC"),
     ("heif", "HEIF"),
