@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use clap::builder::{PathBufValueParser, PossibleValuesParser, StringValueParser, TypedValueParser};
 use clap::error::{ContextKind, ErrorKind};
 use gan::device::{self, Chosen, Device};
-use gan::layer::Precision;
+use gan::precision::Precision;
 use gan::printable;
 use gan::progress::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};

@@ -8,11 +8,13 @@ use std::time::{Duration, SystemTime};
 use anyhow::Result;
 use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use gan::features::{self, Choice, Compared, Extractor, Features, Metric, Pictures, Side};
-use gan::layer::Precision;
+use gan::io::check_place;
+use gan::metrics::features::{self, Extractor, Features};
+use gan::metrics::kid;
+use gan::metrics::stats::{self, Meta, Part, Stats};
+use gan::metrics::{self, Choice, Compared, Metric, Pictures, Side};
+use gan::precision::Precision;
 use gan::progress::Progress;
-use gan::stats::{self, Meta, Part, Stats};
-use gan::{check_place, kid, weights};
 use gantools::{Answer, Bar, Common, Usage, goes_through_the_pipe, human, operand, precision, whole};
 use serde_json::json;
 
@@ -107,8 +109,8 @@ fn compare(args: &Args, bar: &Bar) -> Result<Answer> {
     let Some(a) = &args.a else { return Err(Usage(usage.into()).into()) };
     let b = second(args, a, bar, usage)?;
     let sides = [open(a)?, open(&b)?];
-    let choice = features::choose(&sides.each_ref(), args.features, args.dims, args.force)?;
-    features::check(&args.metrics, &sides.each_ref(), subset)?;
+    let choice = metrics::choose(&sides.each_ref(), args.features, args.dims, args.force)?;
+    metrics::check(&args.metrics, &sides.each_ref(), subset)?;
     let pictures = sides.iter().any(|side| side.pictures().is_some());
     let network = match choice.features.filter(|_| pictures) {
         Some(features) => Some(Network::load(args, features, choice.dims, bar)?),
@@ -118,7 +120,7 @@ fn compare(args: &Args, bar: &Bar) -> Result<Answer> {
     for side in sides.iter().filter(|_| !args.force) {
         extractor.map_or(Ok(()), |extractor| side.check_weights(extractor))?;
     }
-    features::unproved(&sides.each_ref(), choice).iter().for_each(|line| bar.warn(line));
+    metrics::unproved(&sides.each_ref(), choice).iter().for_each(|line| bar.warn(line));
     let passed_over = sides.each_ref().map(|side| passed_over(side, bar));
     if args.dry_run {
         return plan(args, &sides.each_ref().map(Side::pictures), extractor);
@@ -126,10 +128,10 @@ fn compare(args: &Args, bar: &Bar) -> Result<Answer> {
     let paths = sides.each_ref().map(|side| side.path().to_path_buf());
     let keep = args.metrics.iter().any(|metric| metric.needs_features());
     let [a, b] =
-        sides.map(|side| move || features::compared(side, extractor, args.batch_size as usize, keep, bar));
+        sides.map(|side| move || metrics::compared(side, extractor, args.batch_size as usize, keep, bar));
     let sides = [a()?, b()?];
     bar.finish();
-    let (text, mut json) = features::results(&args.metrics, choice, &sides, subset)?;
+    let (text, mut json) = metrics::results(&args.metrics, choice, &sides, subset)?;
     json["passed_over"] = json!(passed_over);
     table(bar, &paths, &sides, choice, network.as_ref());
     Ok(Answer { text, json })
@@ -164,8 +166,8 @@ fn save_stats(args: &Args, bar: &Bar) -> Result<Answer> {
     let Some(pictures) = side.pictures() else {
         anyhow::bail!("{}: statistics already: name pictures to make some of", input.display());
     };
-    let choice = features::choose(&[&side], args.features, args.dims, false)?;
-    features::check(&[Metric::Fid], &[&side], kid::SUBSET)?;
+    let choice = metrics::choose(&[&side], args.features, args.dims, false)?;
+    metrics::check(&[Metric::Fid], &[&side], kid::SUBSET)?;
     let origin = pictures.origin();
     let (content, changed) = pictures.content()?;
     let features = choice.features.expect("pictures are measured by a network");
@@ -198,8 +200,8 @@ fn save_stats(args: &Args, bar: &Bar) -> Result<Answer> {
         return plan(args, &[Some(pictures)], Some(&network.extractor));
     }
     check_place(out)?;
-    features::few(&input.display().to_string(), meta.n, choice).iter().for_each(|line| bar.warn(line));
-    let compared = features::compared(side, Some(&network.extractor), args.batch_size as usize, false, bar)?;
+    metrics::few(&input.display().to_string(), meta.n, choice).iter().for_each(|line| bar.warn(line));
+    let compared = metrics::compared(side, Some(&network.extractor), args.batch_size as usize, false, bar)?;
     meta.look = compared.look;
     Stats { gaussian: compared.gaussian, meta: Some(meta) }.write(out, listed)?;
     origin.iter().for_each(|origin| origin.record(out));
@@ -221,7 +223,7 @@ fn convert(args: &Args, from: &Path, to: &Path) -> Result<Answer> {
     goes_through_the_pipe(to)?;
     free(args, to)?;
     check_place(to)?;
-    weights::convert_inception(from, to)?;
+    features::inception::convert(from, to)?;
     Ok(Answer::path(to, json!({})))
 }
 
@@ -287,12 +289,14 @@ impl Network {
                 origin: "built in".into(),
             });
         }
-        let file = match weights::find_inception(args.weights.as_deref())? {
+        let file = match features::weights::find_inception(args.weights.as_deref())? {
             Some(file) => file,
-            None if args.offline => return Err(weights::missing("--offline forbids to fetch them").into()),
+            None if args.offline => {
+                return Err(features::weights::missing("--offline forbids to fetch them").into());
+            }
             None => fetch(args)?,
         };
-        let published = if weights::is_published(&file)? { "" } else { ", not the published file" };
+        let published = if features::weights::is_published(&file)? { "" } else { ", not the published file" };
         let origin = format!("{}{published}", file.display());
         Ok(Network { extractor: Extractor::inception(&file, dims, args.precision, &device)?, origin })
     }
@@ -301,8 +305,11 @@ impl Network {
 /// Fetches the Inception weights.
 fn fetch(args: &Args) -> Result<PathBuf> {
     let bar = Bar::new("fid", &args.common);
-    bar.say(&format!("no Inception weights found: fetching {} (96 MB), once", weights::INCEPTION_URL));
-    let fetched = weights::fetch_inception(&bar);
+    bar.say(&format!(
+        "no Inception weights found: fetching {} (96 MB), once",
+        features::weights::INCEPTION_URL
+    ));
+    let fetched = features::weights::fetch_inception(&bar);
     bar.finish();
     Ok(fetched?)
 }
@@ -313,7 +320,7 @@ fn plan(args: &Args, sides: &[Option<&Pictures>], extractor: Option<&Extractor>)
     for pictures in sides.iter().copied().flatten() {
         n += pictures.len();
         if let Some(extractor) = extractor {
-            let one = features::seconds_per_picture(pictures, extractor, args.batch_size as usize)?;
+            let one = metrics::seconds_per_picture(pictures, extractor, args.batch_size as usize)?;
             seconds += one * pictures.len() as f64;
         }
     }
@@ -337,7 +344,7 @@ fn table(bar: &Bar, paths: &[PathBuf; 2], sides: &[Compared; 2], choice: Choice,
     }
     let origin = network.map_or(String::new(), |network| format!(", weights {}", network.origin));
     bar.say(&format!("{:width$}  {choice}{origin}", "features"));
-    features::advice(names.each_ref().map(String::as_str), sides, choice)
+    metrics::advice(names.each_ref().map(String::as_str), sides, choice)
         .iter()
         .for_each(|line| bar.warn(line));
 }

@@ -7,9 +7,9 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use gan::picture::{Filter, Fit};
-use gan::shard::{self, Dtype, Options, Shard};
-use gan::source::{Source, Split, Walk};
+use gan::data::image::{Filter, Fit};
+use gan::data::shard::{self, Dtype, Options, Shard};
+use gan::data::source::{Source, Split, Walk};
 use gantools::{Answer, Bar, Common, Usage, human, out_path, stop_flag, whole};
 use serde_json::json;
 

@@ -7,12 +7,12 @@ use anyhow::Result;
 use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gan::Error;
+use gan::checkpoint::foreign::{Last, Layout, Told};
 use gan::checkpoint::{self, Generator};
+use gan::data::shard::Shard;
 use gan::device::Device;
-use gan::foreign::{Last, Layout, Told};
-use gan::latent::{Expr, Form, Job, Latents, Near, Walk, pairs, sample, sheet};
-use gan::layer::Precision;
-use gan::shard::Shard;
+use gan::precision::Precision;
+use gan::sample::{Expr, Form, Job, Latents, Near, Walk, pairs, sample, sheet};
 use gantools::{Answer, Bar, Common, Usage, operand, out_path, precision, stop_flag, whole};
 use serde_json::json;
 

@@ -3,13 +3,13 @@
 use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
-use gan::adam::AdamConfig;
-use gan::features::Extractor;
-use gan::frechet;
-use gan::layer::Precision;
-use gan::model::{DcganConfig, MlpConfig, ModelConfig};
-use gan::ops::{Activation, Backend, Geometry, Weight};
-use gan::picture::Picture;
+use gan::data::image::Picture;
+use gan::metrics::features::Extractor;
+use gan::metrics::frechet;
+use gan::nn::adam::AdamConfig;
+use gan::nn::model::{DcganConfig, MlpConfig, ModelConfig};
+use gan::nn::ops::{Activation, Backend, Geometry, Weight};
+use gan::precision::Precision;
 use gan::rng::{Stream, normals};
 use gan::train::Trainer;
 use rayon::ThreadPoolBuilder;

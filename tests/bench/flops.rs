@@ -1,6 +1,6 @@
 //! Operations that the arithmetic demands, two for a multiply-add, however it is done. Only products count.
 
-use gan::model::{DcganConfig, MlpConfig};
+use gan::nn::model::{DcganConfig, MlpConfig};
 
 /// Inception-v3 up to its 2,048 features, for one picture.
 pub const INCEPTION: f64 = 11.422336192e9;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use gan::report::Metrics;
+use gan::train::report::Metrics;
 use serde_json::{Value, json};
 
 use crate::measure::Spread;

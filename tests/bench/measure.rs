@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gan::layer::Precision;
+use gan::precision::Precision;
 use gan_kernels::bf16;
 use gan_kernels::matmul::peak;
 

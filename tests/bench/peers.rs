@@ -4,7 +4,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
-use gan::layer::Precision::{Bf16, F32};
+use gan::precision::Precision::{Bf16, F32};
 
 use crate::compute::{self, CATS, TUTORIAL};
 use crate::measure::{Load, Spread};

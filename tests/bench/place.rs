@@ -8,14 +8,14 @@ use std::time::SystemTime;
 
 use candle_core::{Device, Tensor};
 use gan::checkpoint::{self, Kind, Meta, ShardId};
-use gan::frechet::{Gaussian, Moments};
-use gan::latent;
-use gan::layer::Network;
-use gan::model::ModelConfig;
+use gan::data::source::Source;
+use gan::metrics::frechet::{Gaussian, Moments};
+use gan::metrics::stats::Stats;
+use gan::nn::layer::Network;
+use gan::nn::model::ModelConfig;
 use gan::recipe::Recipe;
 use gan::rng::Stream;
-use gan::source::Source;
-use gan::stats::Stats;
+use gan::sample;
 use image::ExtendedColorType::Rgb8;
 use image::codecs::jpeg::JpegEncoder;
 use rayon::prelude::*;
@@ -196,7 +196,7 @@ fn like_trained(mut network: Network) -> gan::Result<Vec<(String, Tensor)>> {
     }
     network.load(&tensors)?;
     // The running statistics, by a momentum of 0.1, and then the pictures' deviation before the tanh.
-    let z = latent::latents(0, Stream::Noise, 0, 64, TUTORIAL.nz, &Device::Cpu)?;
+    let z = sample::latents(0, Stream::Noise, 0, 64, TUTORIAL.nz, &Device::Cpu)?;
     let mut last = network.forward_train(&z)?.0;
     for _ in 0..40 {
         last = network.forward_train(&z)?.0;

@@ -6,9 +6,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use gan::layer::Precision;
-use gan::report::Metrics;
-use gan::shard::Shard;
+use gan::data::shard::Shard;
+use gan::precision::Precision;
+use gan::train::report::Metrics;
 
 use crate::compute::timed;
 use crate::measure::{Figure, Load, Spread};

@@ -1,7 +1,7 @@
 //! The table of PERFORMANCE.md: each row, how it is measured, and its bar. The bars are for two threads on a processor with
 //! AVX-512 and AMX.
 
-use gan::layer::Precision::{self, Bf16, F32};
+use gan::precision::Precision::{self, Bf16, F32};
 use gan_kernels::{Isa, bf16};
 
 use crate::compute::{self, CATS, TUTORIAL};

@@ -12,17 +12,17 @@ use std::time::SystemTime;
 use candle_core::Device;
 use gan::Error;
 use gan::checkpoint;
-use gan::foreign::Told;
-use gan::frechet::Gaussian;
-use gan::latent::Latents;
-use gan::picture::{Filter, Fit, encode_png};
+use gan::checkpoint::foreign::Told;
+use gan::data::image::{Filter, Fit, encode_png};
+use gan::data::shard::{self, Dtype, Shard};
+use gan::data::source::{Source, Walk};
+use gan::io::weights::Tensors;
+use gan::metrics::frechet::Gaussian;
+use gan::metrics::stats::Stats;
 use gan::progress::Silent;
 use gan::recipe::Recipe;
-use gan::shard::{self, Dtype, Shard};
-use gan::source::{Source, Walk};
-use gan::stats::Stats;
+use gan::sample::Latents;
 use gan::train::{Run, folder};
-use gan::weights::Tensors;
 use tempfile::TempDir;
 
 /// The largest piece of memory that reading may ask for: every file here has less than 32 kB, and the buffers through which we
@@ -365,7 +365,7 @@ fn pictures_of_every_kind() {
     let all = entries(&golden("picture/decode"), 1).chain(entries(&seeds, 5));
     for (golden, step) in all {
         let whole = fs::read(&golden).unwrap();
-        let Ok(_) = gan::picture::decode(&whole) else { continue };
+        let Ok(_) = gan::data::image::decode(&whole) else { continue };
         let path = folder.path().join(golden.file_name().unwrap());
         let mut tried = 0;
         for at in (0..whole.len()).step_by(step) {

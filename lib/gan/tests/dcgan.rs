@@ -3,11 +3,12 @@
 mod common;
 
 use candle_core::{Device, Tensor};
-use gan::adam::AdamConfig;
-use gan::foreign::Told;
-use gan::layer::{Network, Precision};
-use gan::model::{DcganConfig, ModelConfig};
-use gan::ops::Backend;
+use gan::checkpoint::foreign::Told;
+use gan::nn::adam::AdamConfig;
+use gan::nn::layer::Network;
+use gan::nn::model::{DcganConfig, ModelConfig};
+use gan::nn::ops::Backend;
+use gan::precision::Precision;
 use gan::train::Trainer;
 
 use common::{Place, Tensors, cpu, gradients_match, largest_difference, part, weights_match};

@@ -5,11 +5,11 @@
 use std::ffi::CStr;
 
 use candle_core::{DType, Device, Tensor};
-use gan::adam::AdamConfig;
 use gan::device::{choose, with_layouts_kept};
-use gan::layer::Precision;
-use gan::model::{DcganConfig, ModelConfig};
-use gan::ops::{Activation, Backend, Geometry, Norm, Weight};
+use gan::nn::adam::AdamConfig;
+use gan::nn::model::{DcganConfig, ModelConfig};
+use gan::nn::ops::{Activation, Backend, Geometry, Norm, Weight};
+use gan::precision::Precision;
 use gan::train::{StepNumbers, Trainer};
 
 const BATCH: usize = 128;

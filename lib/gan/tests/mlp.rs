@@ -3,10 +3,10 @@
 mod common;
 
 use candle_core::{DType, Device, Tensor};
-use gan::adam::AdamConfig;
-use gan::foreign::{Layout, Told};
-use gan::model::{MlpConfig, ModelConfig};
-use gan::ops::Backend;
+use gan::checkpoint::foreign::{Layout, Told};
+use gan::nn::adam::AdamConfig;
+use gan::nn::model::{MlpConfig, ModelConfig};
+use gan::nn::ops::Backend;
 use gan::train::Trainer;
 
 use common::{Place, Tensors, cpu, golden, gradients_match, largest_difference, part, weights_match};

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gan::source::{Source, Walk};
+use gan::data::source::{Source, Walk};
 
 /// Has `read` read `bytes` from a file of this name; it is in memory where the system has such a place. An error names the file, in
 /// one line.

@@ -3,7 +3,7 @@
 
 use gan::checkpoint;
 use gan::device::Device;
-use gan::foreign::Told;
+use gan::checkpoint::foreign::Told;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     gan_fuzz::read_as("G.safetensors", bytes, |path| {

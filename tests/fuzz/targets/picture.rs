@@ -2,7 +2,7 @@
 //! it is in the crates that decode JPEG and WebP whole.
 #![no_main]
 
-use gan::picture::{SixteenBit, decode_noting, sniff};
+use gan::data::image::{SixteenBit, decode_noting, sniff};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let known = sniff(bytes).is_some_and(|format| format.is_read());

@@ -1,7 +1,7 @@
 //! What torch.save writes, in both containers, and safetensors.
 #![no_main]
 
-use gan::weights::Tensors;
+use gan::io::weights::Tensors;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     gan_fuzz::read_as("weights.pth", bytes, |path| {

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::{Kind, Meta, Opened, open};
 use crate::Result;
-use crate::foreign::{self, Outline, Told};
-use crate::model::ModelConfig;
-use crate::shard::Shard;
+use crate::checkpoint::foreign::{self, Outline, Told};
+use crate::data::shard::Shard;
+use crate::nn::model::ModelConfig;
 
 /// What a file is.
 pub struct Info {

@@ -3,7 +3,7 @@
 //!
 //! Weights have PyTorch's names and layouts. The one metadata key, `gantools`, holds a [`Meta`] as JSON.
 
-pub(crate) mod file;
+pub mod foreign;
 mod info;
 #[cfg(test)]
 mod tests;
@@ -16,18 +16,18 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::foreign::{self, Dict, Item, Outline, Told};
-use crate::layer::Network;
-use crate::model::ModelConfig;
+use crate::io::safetensors::{self, Item, Weights};
+use crate::io::weights::{Dictionary, Saved, Tensors, is_torch};
+use crate::nn::layer::Network;
+use crate::nn::model::ModelConfig;
 use crate::recipe::Recipe;
-use crate::weights::{Dictionary, Saved, Tensors, is_torch};
 use crate::{Error, Result};
-use file::Weights;
+use foreign::{Dict, Outline, Told};
 pub use info::{Info, info};
 
 /// The state before the last one, in a run folder.
 pub const PREVIOUS: &str = "state.previous.safetensors";
-/// The key in the metadata of a file's [`file::SEAL`].
+/// The key in the metadata of a file's [`safetensors::SEAL`].
 const SHA256: &str = "sha256";
 
 /// What a file of weights is.
@@ -90,9 +90,9 @@ pub struct ShardId {
 /// What the operating system refuses.
 pub fn write(path: &Path, meta: &Meta, tensors: &[(String, Tensor)]) -> Result<()> {
     let mut json = serde_json::to_value(meta).expect("a recipe's numbers are finite");
-    json[SHA256] = file::SEAL.into();
+    json[SHA256] = safetensors::SEAL.into();
     // A `Value`'s keys are sorted.
-    file::write(path, &json.to_string(), tensors)
+    safetensors::write(path, &json.to_string(), tensors)
 }
 
 /// A run's state: all that it needs to go on.
@@ -162,7 +162,7 @@ fn read_sealed(path: &Path, weights: Weights) -> Result<(HashMap<String, Tensor>
 /// A tensor that cannot be read back.
 pub fn is_finite(tensors: &[(String, Tensor)]) -> Result<bool> {
     for (_, tensor) in tensors {
-        if tensor.dtype().is_float() && !file::is_finite(tensor)? {
+        if tensor.dtype().is_float() && !safetensors::is_finite(tensor)? {
             return Ok(false);
         }
     }

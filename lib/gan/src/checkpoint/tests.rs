@@ -1,13 +1,13 @@
 use std::fs;
 use std::path::PathBuf;
 
+use ::safetensors::SafeTensors;
 use candle_core::DType;
-use safetensors::SafeTensors;
 use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
-use crate::model::DcganConfig;
+use crate::nn::model::DcganConfig;
 use crate::rng::{Stream, normals};
 use crate::train::Trainer;
 
@@ -124,7 +124,7 @@ fn pytorchs_generator_makes_pytorchs_pictures() {
     assert!(ours.meta.is_none());
     assert_eq!(ours.image_shape, (64, 64, 3));
     let expected = candle_core::safetensors::load(golden("pytorch_pictures.safetensors"), &CPU).unwrap();
-    let pictures = crate::latent::pictures(&ours.network, &expected["z"]).unwrap();
+    let pictures = crate::sample::pictures(&ours.network, &expected["z"]).unwrap();
     let theirs = expected["pictures"].flatten_all().unwrap().to_vec1::<u8>().unwrap();
     assert_eq!(pictures.len(), theirs.len());
     assert!(pictures.iter().zip(&theirs).all(|(a, b)| a.abs_diff(*b) <= 1));
@@ -180,10 +180,10 @@ fn other_files_of_ours_are_told_apart() {
     let diverged: Vec<_> = tensors.iter().map(|(n, t)| (n.clone(), (t / 0.0).unwrap())).collect();
     write(&other, &meta(Kind::Generator), &diverged).unwrap();
     assert!(refusal(&other).ends_with(": holds a NaN or an infinity; its training diverged"));
-    file::write(&other, "{\"kind\":\"generator\",\"later\":1}", &tensors).unwrap();
+    crate::io::safetensors::write(&other, "{\"kind\":\"generator\",\"later\":1}", &tensors).unwrap();
     assert!(refusal(&other).starts_with("its metadata is not understood (missing field"));
     let images = Tensor::zeros((1, 2, 2, 3), DType::F32, &CPU).unwrap();
-    file::write(&other, "{}", &[("images".into(), images)]).unwrap();
+    crate::io::safetensors::write(&other, "{}", &[("images".into(), images)]).unwrap();
     assert!(refusal(&other).starts_with("is a shard of pictures"));
 
     let info = super::info(&path, &Told::default()).unwrap();

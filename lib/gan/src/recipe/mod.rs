@@ -11,11 +11,11 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::adam::AdamConfig;
-use crate::augment::Augment;
-use crate::layer::Precision;
-use crate::loss::GeneratorLoss;
-use crate::model::{DcganConfig, MlpConfig, ModelConfig, check_hidden};
+use crate::data::augment::Augment;
+use crate::nn::adam::AdamConfig;
+use crate::nn::loss::GeneratorLoss;
+use crate::nn::model::{DcganConfig, MlpConfig, ModelConfig, check_hidden};
+use crate::precision::Precision;
 use crate::{Error, Result, counted};
 
 mod parse;

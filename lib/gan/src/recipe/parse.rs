@@ -7,9 +7,9 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 use super::{Length, ModelPart, Optimiser, Output, Recipe, Schedule};
-use crate::augment::Augment;
-use crate::layer::Precision;
-use crate::loss::GeneratorLoss;
+use crate::data::augment::Augment;
+use crate::nn::loss::GeneratorLoss;
+use crate::precision::Precision;
 use crate::{Error, Result};
 
 /// The keys of a table ("" is the top).

@@ -1,5 +1,5 @@
 use super::*;
-use crate::layer::Precision;
+use crate::precision::Precision;
 
 fn parse(text: &str) -> Result<Recipe> {
     parse::recipe(text, Path::new("my.toml"))

@@ -6,10 +6,10 @@ use std::sync::mpsc::SyncSender;
 use candle_core::{DType, Device, Tensor};
 
 use crate::Result;
-use crate::picture::to_unit;
+use crate::data::image::to_unit;
+use crate::data::shard::{Dtype, Shard};
 use crate::recipe::Recipe;
 use crate::rng::{Stream, normals, permutation};
-use crate::shard::{Dtype, Shard};
 
 /// What a step learns from.
 pub struct Batch {
@@ -132,10 +132,10 @@ mod tests {
     use std::sync::atomic::AtomicBool;
 
     use super::*;
-    use crate::picture::Fit;
+    use crate::data::image::Fit;
+    use crate::data::shard::{self, Options};
+    use crate::data::source::Source;
     use crate::progress::Silent;
-    use crate::shard::{self, Options};
-    use crate::source::Source;
 
     #[test]
     fn a_batch_that_goes_as_bytes_is_the_same() {

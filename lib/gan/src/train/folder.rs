@@ -5,7 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::checkpoint::{Kind, PREVIOUS};
-use crate::{Error, Result, atomic, report};
+use crate::io::atomic;
+use crate::train::report;
+use crate::{Error, Result};
 
 /// Where run folders are made when none is named.
 const RUNS: &str = "runs";

@@ -3,6 +3,7 @@
 
 mod batch;
 pub mod folder;
+pub mod report;
 mod run;
 mod score;
 mod step;

@@ -12,12 +12,12 @@ use super::batch::{Batch, Batches};
 use super::watch::Watch;
 use super::{StepNumbers, StepReport, Trainer, folder};
 use crate::checkpoint::{self, Kind, Meta, ShardId, State};
-use crate::model::ModelConfig;
+use crate::data::shard::Shard;
+use crate::nn::model::ModelConfig;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
-use crate::report::Metrics;
 use crate::rng::{Stream, permutation};
-use crate::shard::Shard;
+use crate::train::report::Metrics;
 use crate::{Error, Result};
 
 /// Measured steps are repeated until they have taken this long together, or there were [`MOST_MEASURED`].

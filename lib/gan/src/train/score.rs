@@ -3,14 +3,15 @@
 use candle_core::Device;
 
 use crate::Result;
-use crate::features::Extractor;
-use crate::frechet::{self, Gaussian, Moments};
-use crate::latent::{PORTION, latents, pictures};
-use crate::layer::{Network, Precision};
-use crate::model::ModelConfig;
-use crate::picture::Picture;
+use crate::data::image::Picture;
+use crate::data::shard::Shard;
+use crate::metrics::features::Extractor;
+use crate::metrics::frechet::{self, Gaussian, Moments};
+use crate::nn::layer::Network;
+use crate::nn::model::ModelConfig;
+use crate::precision::Precision;
 use crate::rng::{Stream, permutation};
-use crate::shard::Shard;
+use crate::sample::{PORTION, latents, pictures};
 
 /// Pictures of G that are measured, but no more than there are real ones: 32 portions.
 const FAKES: usize = 32 * PORTION;

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use candle_core::Tensor;
 
-use crate::adam::{Adam, AdamConfig};
 use crate::device::with_layouts_kept;
-use crate::layer::{Grads, Network, Seen, Tape, Wanted};
-use crate::loss::{GeneratorLoss, Loss, Numbers, binary_cross_entropy};
+use crate::nn::adam::{Adam, AdamConfig};
+use crate::nn::layer::{Grads, Network, Seen, Tape, Wanted};
+use crate::nn::loss::{GeneratorLoss, Loss, Numbers, binary_cross_entropy};
 use crate::{Error, Result};
 
 const REAL: f64 = 1.0;

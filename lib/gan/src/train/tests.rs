@@ -8,13 +8,13 @@ use rayon::ThreadPoolBuilder;
 use tempfile::TempDir;
 
 use super::*;
-use crate::foreign::Told;
-use crate::picture::Fit;
+use crate::checkpoint::foreign::Told;
+use crate::data::image::Fit;
+use crate::data::shard::{self, Dtype, Options, Shard};
+use crate::data::source::Source;
 use crate::progress::{Progress, Silent};
 use crate::recipe::{Length, Overrides, Recipe, Schedule};
-use crate::report::Metrics;
-use crate::shard::{self, Dtype, Options, Shard};
-use crate::source::Source;
+use crate::train::report::Metrics;
 use crate::{Error, Result};
 
 /// A folder with a shard of `count` demo faces of 32×32 in it.

@@ -7,16 +7,17 @@ use candle_core::Device;
 
 use super::folder;
 use super::score::Scorer;
-use crate::latent::{latents, pictures};
-use crate::layer::Network;
-use crate::model::ModelConfig;
-use crate::picture::{PADDING, decode, encode_gif, encode_png, grid};
+use crate::data::image::{PADDING, decode, encode_gif, encode_png, grid};
+use crate::data::shard::Shard;
+use crate::io::atomic;
+use crate::nn::layer::Network;
+use crate::nn::model::ModelConfig;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
-use crate::report::{Doctor, Facts, Metrics, Report, Score};
 use crate::rng::{Stream, permutation};
-use crate::shard::Shard;
-use crate::{Error, Result, atomic};
+use crate::sample::{latents, pictures};
+use crate::train::report::{Doctor, Facts, Metrics, Report, Score};
+use crate::{Error, Result};
 
 /// Pictures in `real.png` and in each that shows the progress.
 const SHOWN: usize = 64;

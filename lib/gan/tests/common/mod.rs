@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use gan::foreign::{self, Dict, Item, Outline, Told};
-use gan::layer::Network;
-use gan::ops::Backend;
+use gan::checkpoint::foreign::{self, Dict, Item, Outline, Told};
+use gan::nn::layer::Network;
+use gan::nn::ops::Backend;
 
 pub type Tensors = HashMap<String, Tensor>;
 

@@ -1,0 +1,274 @@
+//! Netpbm's PBM, PGM and PPM, plain and binary, of any largest value, and PFM of one channel, as Pillow reads
+//! them; PAM, which it does not read, as the PGM or PPM of the same values.
+
+use super::{Image, MAX_ALLOC, Samples, cut_short, pixels};
+
+/// White space between the words of a header.
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | 0x09..=0x0d)
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// The next word of the header and the one white space after it; comments run to the end of their line.
+    fn word(&mut self) -> Result<&'a str, String> {
+        while self.peek()? == b'#' || is_space(self.peek()?) {
+            if self.peek()? == b'#' {
+                self.comment();
+            } else {
+                self.at += 1;
+            }
+        }
+        let start = self.at;
+        while self.at < self.bytes.len() && !is_space(self.bytes[self.at]) && self.bytes[self.at] != b'#' {
+            self.at += 1;
+        }
+        let word = &self.bytes[start..self.at];
+        if self.bytes.get(self.at) == Some(&b'#') {
+            // Within a word: what Pillow makes of it is no number that anyone meant.
+            return Err("broken: a comment within a number".into());
+        }
+        self.at += 1;
+        let short = word.len() <= 10;
+        short.then(|| std::str::from_utf8(word).ok()).flatten().ok_or_else(|| "broken header".to_string())
+    }
+
+    fn number(&mut self) -> Result<usize, String> {
+        let word = self.word()?;
+        word.parse().map_err(|_| format!("broken header: {word} is not a number"))
+    }
+
+    fn peek(&self) -> Result<u8, String> {
+        self.bytes.get(self.at).copied().ok_or_else(cut_short)
+    }
+
+    fn comment(&mut self) {
+        while self.at < self.bytes.len() && !matches!(self.bytes[self.at], b'\r' | b'\n') {
+            self.at += 1;
+        }
+    }
+
+    /// The next `n` bytes.
+    fn take(&self, n: usize) -> Result<&'a [u8], String> {
+        self.bytes.get(self.at..).and_then(|rest| rest.get(..n)).ok_or_else(cut_short)
+    }
+
+    /// The next number of plain samples; comments may stand between.
+    fn sample(&mut self) -> Result<usize, String> {
+        loop {
+            match self.peek()? {
+                b'#' => self.comment(),
+                byte if is_space(byte) => self.at += 1,
+                _ => break,
+            }
+        }
+        let start = self.at;
+        while self.at < self.bytes.len() && !is_space(self.bytes[self.at]) && self.bytes[self.at] != b'#' {
+            self.at += 1;
+        }
+        if self.bytes.get(self.at) == Some(&b'#') {
+            return Err("broken: a comment within a number".into());
+        }
+        let word = std::str::from_utf8(&self.bytes[start..self.at]).ok().filter(|word| word.len() <= 10);
+        word.and_then(|word| word.parse().ok())
+            .ok_or_else(|| "broken: a sample that is not a number".to_string())
+    }
+}
+
+pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
+    let kind = bytes[1];
+    if bytes[2] == b'#' {
+        return Err("broken: a comment within its magic number".into());
+    }
+    let mut reader = Reader { bytes, at: 3 };
+    if kind == b'7' {
+        return pam(&mut reader);
+    }
+    let (width, height) = (reader.number()?, reader.number()?);
+    let channels = if matches!(kind, b'3' | b'6') { 3 } else { 1 };
+    let count = pixels(width, height, 16 * channels)? * channels;
+    let samples = match kind {
+        b'1' => Samples::Grey(plain_bits(&mut reader, count)?),
+        b'4' => Samples::Grey(binary_bits(&reader, width, height)?),
+        b'f' => Samples::Grey(floats(&mut reader, width, height)?),
+        _ => {
+            let largest = reader.number()?;
+            if !(1..65_536).contains(&largest) {
+                return Err(format!("broken header: a largest value of {largest}"));
+            }
+            let deep = channels == 1 && largest > 255;
+            let scale = Scale { largest, to: if deep { 65_535 } else { 255 } };
+            let values: Box<dyn Iterator<Item = Result<usize, String>>> = if matches!(kind, b'2' | b'3') {
+                // A plain sample has at least two bytes: a digit and a space.
+                if count > reader.bytes.len() {
+                    return Err(cut_short());
+                }
+                Box::new((0..count).map(|_| {
+                    reader.sample().and_then(|v| {
+                        (v <= largest)
+                            .then_some(v)
+                            .ok_or_else(|| format!("broken: a sample of {v} above {largest}"))
+                    })
+                }))
+            } else if largest < 256 {
+                let data = reader.take(count)?;
+                if largest == 255 {
+                    let data = data.to_vec();
+                    let samples = if channels == 3 { Samples::Rgb(data) } else { Samples::Grey(data) };
+                    return Ok(Image::new(width, height, samples));
+                }
+                Box::new(data.iter().map(|&v| Ok(usize::from(v))))
+            } else {
+                let data = reader.take(2 * count)?;
+                Box::new(data.chunks_exact(2).map(|v| Ok(usize::from(u16::from_be_bytes([v[0], v[1]])))))
+            };
+            let values = values.map(|value| value.map(|value| scale.apply(value)));
+            match (deep, channels) {
+                (true, _) => Samples::Grey16(values.collect::<Result<_, _>>()?),
+                (false, 3) => Samples::Rgb(values.map(|v| v.map(|v| v as u8)).collect::<Result<_, _>>()?),
+                _ => Samples::Grey(values.map(|v| v.map(|v| v as u8)).collect::<Result<_, _>>()?),
+            }
+        }
+    };
+    Ok(Image { clamped: kind == b'f', ..Image::new(width, height, samples) })
+}
+
+/// PAM: a header of named numbers; samples of one or two bytes; alpha, the last channel of two or four, goes.
+fn pam(reader: &mut Reader) -> Result<Image, String> {
+    let [mut width, mut height, mut depth, mut largest] = [0; 4];
+    loop {
+        match reader.word()? {
+            "WIDTH" => width = reader.number()?,
+            "HEIGHT" => height = reader.number()?,
+            "DEPTH" => depth = reader.number()?,
+            "MAXVAL" => largest = reader.number()?,
+            "TUPLTYPE" => {
+                while !matches!(reader.peek()?, b'\r' | b'\n') {
+                    reader.at += 1;
+                }
+            }
+            "ENDHDR" => break,
+            other => return Err(format!("broken header: {other}")),
+        }
+    }
+    if !(1..=4).contains(&depth) || !(1..65_536).contains(&largest) {
+        return Err(format!("a PAM of {depth} channels with a largest value of {largest} is not read"));
+    }
+    let bytes = if largest < 256 { 1 } else { 2 };
+    let count = pixels(width, height, 8 * bytes * depth)? * depth;
+    let colors = if depth < 3 { 1 } else { 3 };
+    let deep = colors == 1 && largest > 255;
+    let scale = Scale { largest, to: if deep { 65_535 } else { 255 } };
+    let data = reader.take(bytes * count)?;
+    let value = |v: &[u8]| scale.apply(v.iter().fold(0, |sum, &byte| sum << 8 | usize::from(byte)));
+    let values =
+        data.chunks_exact(bytes * depth).flat_map(|p| p[..bytes * colors].chunks_exact(bytes).map(value));
+    let samples = match (deep, colors) {
+        (true, _) => Samples::Grey16(values.collect()),
+        (false, 1) => Samples::Grey(values.map(|v| v as u8).collect()),
+        _ => Samples::Rgb(values.map(|v| v as u8).collect()),
+    };
+    Ok(Image::new(width, height, samples))
+}
+
+struct Scale {
+    largest: usize,
+    to: u16,
+}
+
+impl Scale {
+    /// A value from the file's range to this one, in Python's arithmetic: halves go to the even number.
+    fn apply(&self, value: usize) -> u16 {
+        if self.largest == usize::from(self.to) {
+            return value.min(self.largest) as u16;
+        }
+        let scaled = value as f64 / self.largest as f64 * f64::from(self.to);
+        scaled.round_ties_even().min(f64::from(self.to)) as u16
+    }
+}
+
+/// 0 and 1, with space between or without; 1 is black.
+fn plain_bits(reader: &mut Reader, count: usize) -> Result<Vec<u8>, String> {
+    if count > reader.bytes.len() {
+        return Err(cut_short());
+    }
+    let mut bits = Vec::with_capacity(count);
+    while bits.len() < count {
+        match reader.peek()? {
+            b'#' => {
+                reader.comment();
+                continue;
+            }
+            b'0' => bits.push(255),
+            b'1' => bits.push(0),
+            byte if is_space(byte) => {}
+            _ => return Err("broken: a sample that is neither 0 nor 1".into()),
+        }
+        reader.at += 1;
+    }
+    Ok(bits)
+}
+
+fn binary_bits(reader: &Reader, width: usize, height: usize) -> Result<Vec<u8>, String> {
+    let packed = reader.take(width.div_ceil(8) * height)?;
+    let mut bits = super::samples::unpacked(packed, width, height, 1);
+    bits.iter_mut().for_each(|bit| *bit = 255 * (1 - *bit));
+    Ok(bits)
+}
+
+/// Rows of f32 from the lowest to the highest; a negative scale means little-endian. Cut off to a byte as
+/// Pillow does.
+fn floats(reader: &mut Reader, width: usize, height: usize) -> Result<Vec<u8>, String> {
+    let scale: f64 =
+        reader.word()?.parse().map_err(|_| "broken header: its scale is not a number".to_string())?;
+    if scale == 0.0 || !scale.is_finite() {
+        return Err(format!("broken header: a scale of {scale}"));
+    }
+    debug_assert!(4 * width * height <= 2 * MAX_ALLOC);
+    let data = reader.take(4 * width * height)?;
+    let value = |v: &[u8]| {
+        let four = [v[0], v[1], v[2], v[3]];
+        if scale < 0.0 { f32::from_le_bytes(four) } else { f32::from_be_bytes(four) }
+    };
+    // `as` cuts off, and clamps to 0 and 255.
+    Ok(data
+        .chunks_exact(4 * width)
+        .rev()
+        .flat_map(|row| row.chunks_exact(4).map(|v| value(v) as u8))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::data::image::decode;
+
+    #[test]
+    fn pam_is_the_pnm_of_its_values() {
+        let grey = [3, 100, 0, 77, 9, 50];
+        let twin = [b"P5 3 2 100\n".to_vec(), grey.to_vec()].concat();
+        let head = |depth: usize, most: usize| {
+            let lines = format!(
+                "P7\n# x\nWIDTH 3\nHEIGHT 2\nDEPTH {depth}\nMAXVAL {most}\nTUPLTYPE ANY THING\nENDHDR\n"
+            );
+            lines.into_bytes()
+        };
+        assert_eq!(decode(&[head(1, 100), grey.to_vec()].concat()), decode(&twin));
+        let alpha: Vec<u8> = grey.iter().flat_map(|&v| [v, 255 - v]).collect();
+        assert_eq!(decode(&[head(2, 100), alpha.clone()].concat()), decode(&twin));
+        let rgb: Vec<u8> = (0..18).collect();
+        let rgba: Vec<u8> = rgb.chunks(3).flat_map(|p| [p[0], p[1], p[2], 9]).collect();
+        let twin = [b"P6 3 2 255\n".to_vec(), rgb].concat();
+        assert_eq!(decode(&[head(4, 255), rgba].concat()), decode(&twin));
+        let twin = [b"P5 3 2 4000\n".to_vec(), alpha.clone()].concat();
+        assert_eq!(decode(&[head(1, 4000), alpha.clone()].concat()), decode(&twin));
+        for broken in
+            [[head(1, 100), grey[1..].to_vec()].concat(), head(5, 100), head(1, 0), b"P7\nWIDTH 3\n".to_vec()]
+        {
+            assert!(decode(&broken).is_err());
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! From pictures to a shard: decode, fit and append, in windows, so that memory does not grow with the data.
+
+use std::fs::{self, File};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+
+use rayon::prelude::*;
+
+use super::header::Header;
+use super::write::{Counts, Writer};
+use super::{Dtype, Meta, Shard};
+use crate::data::image::{Fit, Notes, SixteenBit, Tally, resize_and_crop};
+use crate::data::source::{PassedOver, Source, Split};
+use crate::progress::Progress;
+use crate::{Error, Result};
+
+/// The most pictures of a window, and the most bytes that they take once fitted; two windows are in memory at once.
+const WINDOW: usize = 512;
+const WINDOW_BYTES: usize = 32 << 20;
+/// So many broken pictures are named; the others are counted.
+const NAMED: u64 = 10;
+
+/// How a shard is made of its pictures.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Crop and size; without a size the source must be of one native size (IDX).
+    pub fit: Fit,
+    /// One channel instead of three.
+    pub grey: bool,
+    /// How a value is stored.
+    pub dtype: Dtype,
+    /// How many bits the values of 16-bit grey use, 8 to 16: the highest eight of these are kept. `None`: all
+    /// 16.
+    pub depth: Option<u8>,
+    /// The split that the source was cut to, for the metadata.
+    pub split: Option<Split>,
+    /// A broken picture is an error instead of a warning.
+    pub strict: bool,
+}
+
+/// What [`make`] made.
+#[derive(Debug, Clone)]
+pub struct Made {
+    /// The shard's metadata.
+    pub meta: Meta,
+    /// Height, width, channels.
+    pub shape: [usize; 3],
+}
+
+impl Options {
+    fn channels(&self) -> usize {
+        if self.grey { 1 } else { 3 }
+    }
+
+    /// Height, width and channels of each picture of the shard.
+    fn shape(&self, source: &Source) -> Result<[usize; 3]> {
+        let (width, height) = match (self.fit.size, source.native(), self.fit.crop) {
+            (Some(size), _, _) => (size, size),
+            (None, Some((w, h)), Some(crop)) => (crop.min(w).min(h), crop.min(w).min(h)),
+            (None, Some(native), None) => native,
+            (None, None, _) => {
+                return Err(Error::Invalid("the pictures have no one size: give --size".into()));
+            }
+        };
+        Ok([height, width, self.channels()])
+    }
+
+    /// The side of the shard's pictures as a name tells it: `64`, or `28x20` where they are not square.
+    ///
+    /// # Errors
+    /// Pictures of no one size, and none asked for.
+    pub fn side(&self, source: &Source) -> Result<String> {
+        let [height, width, _] = self.shape(source)?;
+        Ok(if height == width { height.to_string() } else { format!("{height}x{width}") })
+    }
+
+    /// The metadata as far as they are known before a picture is decoded.
+    fn meta(&self, source: &Source, inputs: String) -> Meta {
+        Meta {
+            broken: PassedOver::new(),
+            content_hash: String::new(),
+            count: 0,
+            crop: self.fit.crop,
+            depth: self.depth,
+            filter: self.fit.size.map(|_| self.fit.filter.to_string()),
+            idx: source.idx().map(str::to_string),
+            inputs,
+            passed_over: source.passed_over().clone(),
+            rejected: 0,
+            size: self.fit.size,
+            smaller_than_crop: 0,
+            source: source.description().to_string(),
+            split: self.split.map(|split| split.to_string()),
+            tool: "prep".to_string(),
+            tool_version: env!("CARGO_PKG_VERSION").to_string(),
+        }
+    }
+}
+
+/// Whether `path` is the shard that [`make`] would make now: the same listing, the same options and version, whole, and
+/// no file of the source changed since. (A shard's own time is that of the listing. Names and sizes are compared by a
+/// digest in the metadata, so copies of the same data still give the same bytes.)
+///
+/// # Errors
+/// A picture that has gone since it was listed.
+pub fn is_up_to_date(path: &Path, source: &Source, options: &Options) -> Result<bool> {
+    let Ok(shard) = Shard::open(path) else { return Ok(false) };
+    let Ok(listed) = fs::metadata(path).and_then(|metadata| metadata.modified()) else { return Ok(false) };
+    let now = source.fingerprint()?;
+    let there = shard.meta();
+    let expected = Meta {
+        broken: there.broken.clone(),
+        content_hash: there.content_hash.clone(),
+        count: there.count,
+        // What lies beside the pictures may have changed: they are the same.
+        passed_over: there.passed_over.clone(),
+        rejected: there.rejected,
+        smaller_than_crop: there.smaller_than_crop,
+        ..options.meta(source, now.digest)
+    };
+    let shape = [shard.height(), shard.width(), shard.channels()];
+    Ok(*there == expected
+        && shard.dtype() == options.dtype
+        && shape == options.shape(source)?
+        && source.origin().other(path).is_none()
+        && !(options.strict && there.rejected > 0)
+        && now.changed.is_none_or(|changed| changed <= listed))
+}
+
+/// Whether a shard of `source` may be written to `path`: nothing is there, or a shard of ours, whole or not,
+/// that is not known to be of other inputs.
+///
+/// # Errors
+/// What is there is something else; a folder above it that is not there.
+pub fn may_replace(path: &Path, source: &Source) -> Result<()> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(Error::io(path)(e)),
+    };
+    let metadata = file.metadata().map_err(Error::io(path))?;
+    if metadata.is_dir() {
+        return Err(Error::file(path, "is a folder: name another file with -o"));
+    }
+    if Header::read(&file, metadata.len()).is_err() {
+        return Err(Error::file(path, "is there and is not a shard: name another file with -o, or --force"));
+    }
+    match source.origin().other(path) {
+        None => Ok(()),
+        Some(other) => {
+            let what =
+                format!("is there and is of other images ({other}): name another file with -o, or --force");
+            Err(Error::file(path, what))
+        }
+    }
+}
+
+/// What the shard at `path` is of, for people: `the shard of 5 images of cats`. `None` where there is none.
+pub fn describe(path: &Path) -> Option<String> {
+    let file = File::open(path).ok()?;
+    let Meta { count, source, split, .. } = Header::read(&file, file.metadata().ok()?.len()).ok()?.meta;
+    let images = if count == 1 { "image" } else { "images" };
+    let split = split.map_or(String::new(), |split| format!(", split {split}"));
+    Some(format!("the shard of {count} {images} of {source}{split}"))
+}
+
+/// Makes a shard of `source` at `path`: decodes on the current pool's threads, keeps the order, replaces what is there.
+/// The same bytes for any number of threads. Stops, leaving nothing, soon after `stop` is set.
+///
+/// # Errors
+/// [`Error::Stopped`]; what the file system says; with `options.strict` the first broken picture; no picture that could
+/// be decoded.
+pub fn make(
+    path: &Path,
+    source: &Source,
+    options: &Options,
+    progress: &dyn Progress,
+    stop: &AtomicBool,
+) -> Result<Made> {
+    let listed = SystemTime::now();
+    let shape = options.shape(source)?;
+    let meta = options.meta(source, source.fingerprint()?.digest);
+    let mut writer = Writer::create(path, options.dtype, shape, source.len(), meta)?;
+    let bytes = shape.iter().product::<usize>();
+    let window = (WINDOW_BYTES / bytes).clamp(1, WINDOW);
+    let (mut counts, mut first_rejected, mut tally) = (Counts::default(), None, Tally::default());
+    let decoded = |window: Range<usize>| -> Vec<(usize, Result<Fitted>)> {
+        let picture = |i| match stop.load(Ordering::Relaxed) {
+            true => (i, Err(Error::Stopped)),
+            false => (i, fitted(source, i, options)),
+        };
+        window.into_par_iter().map(picture).collect()
+    };
+    let mut append = |pictures: Vec<(usize, Result<Fitted>)>| {
+        for (i, picture) in pictures {
+            match picture {
+                Ok(Fitted { pixels, is_small, notes }) => {
+                    counts.smaller_than_crop += u64::from(is_small);
+                    writer.append(&pixels)?;
+                    tally.add(notes);
+                }
+                Err(Error::Stopped) => return Err(Error::Stopped),
+                Err(broken) if options.strict => return Err(broken),
+                Err(broken) => {
+                    if counts.broken.total() < NAMED {
+                        progress.warn(&format!("skipped {broken}"));
+                    }
+                    counts.broken.add(&reason(&broken), &source.short_name(i));
+                    first_rejected.get_or_insert(broken);
+                }
+            }
+        }
+        Ok(())
+    };
+    let mut waiting = Vec::new();
+    for start in (0..source.len()).step_by(window) {
+        let end = source.len().min(start + window);
+        // One window is hashed and written while the next is decoded.
+        let (next, appended) = rayon::join(|| decoded(start..end), || append(waiting));
+        appended?;
+        waiting = next;
+        progress.at(end as u64, source.len() as u64, "pictures");
+    }
+    append(waiting)?;
+    tally.lines(options.depth).iter().for_each(|line| progress.warn(line));
+    let (rejected, smaller) = (counts.broken.total(), counts.smaller_than_crop);
+    if let Some(first) = first_rejected.filter(|_| rejected == source.len() as u64) {
+        let what = format!("none of {rejected} pictures could be read; the first: {first}");
+        return Err(Error::file(source.description(), what));
+    }
+    if rejected > NAMED {
+        let by_reason = counts.broken.counts();
+        progress
+            .warn(&format!("{rejected} broken images were skipped, the first {NAMED} by name: {by_reason}"));
+    }
+    if let Some(crop) = options.fit.crop.filter(|_| smaller > 0) {
+        let all = source.len();
+        progress.warn(&format!(
+            "{smaller} of {all} images are smaller than --crop {crop}: of these the largest centred square was cut"
+        ));
+    }
+    source.origin().record(writer.temporary());
+    Ok(Made { meta: writer.finish(counts, listed)?, shape })
+}
+
+/// A shard's row.
+struct Fitted {
+    pixels: Vec<u8>,
+    /// Whether the picture has a side that is shorter than the crop.
+    is_small: bool,
+    notes: Notes,
+}
+
+/// Picture `i`, decoded and fitted.
+fn fitted(source: &Source, i: usize, options: &Options) -> Result<Fitted> {
+    let sixteen = options.depth.map_or(SixteenBit::HighByte, SixteenBit::Bits);
+    let decoded = source.read(i)?.decode_noting(sixteen);
+    let (picture, notes) = decoded.map_err(|what| Error::file(source.name(i), what))?;
+    let is_small = options.fit.crop.is_some_and(|crop| crop > picture.width.min(picture.height));
+    let fitted = resize_and_crop(&picture, &options.fit);
+    Ok(Fitted { pixels: if options.grey { fitted.to_grey() } else { fitted.rgb }, is_small, notes })
+}
+
+/// Why a picture is broken, without its name and numbers, so that many have the same reason.
+fn reason(broken: &Error) -> String {
+    let what = match broken {
+        Error::File { what, .. } => what.clone(),
+        Error::Io { reason, .. } => reason.to_string(),
+        other => other.to_string(),
+    };
+    let what = what.split([':', ';', '(']).next().unwrap_or_default().trim();
+    let mut text = String::new();
+    for c in what.chars() {
+        match c {
+            '0'..='9' if text.ends_with('N') => {}
+            '0'..='9' => text.push('N'),
+            c => text.push(c),
+        }
+    }
+    if text.is_empty() { "broken".to_string() } else { text }
+}

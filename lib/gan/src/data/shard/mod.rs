@@ -1,0 +1,229 @@
+//! The shard: all pictures of a training run, ready to feed, in one safetensors file. The only place that knows its
+//! bytes (`header` and `write` have them); `make` fills one from a [`Source`](crate::data::source::Source).
+//!
+//! One tensor, `images`, U8 or F32, `[N, H, W, C]` with C = 1 or 3. Bytes stand for `x / 127.5 − 1`; floats are stored
+//! so. The metadata has one key, `gantools`: the JSON of a [`Meta`] with sorted keys. Nothing else is in the file, and the
+//! same pictures and options give the same bytes every time.
+
+mod header;
+mod make;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
+use serde::{Deserialize, Serialize};
+
+pub use self::header::Dtype;
+use self::header::Header;
+pub use self::make::{Made, Options, describe, is_up_to_date, make, may_replace};
+use crate::data::image::{to_u8, to_unit};
+use crate::data::source::PassedOver;
+use crate::{Error, Result};
+
+/// What a shard tells of itself. No time and no path is in it: copies of the same data give the same shard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meta {
+    /// The pictures that could not be decoded, by reason. (Not in shards of older versions, which count them
+    /// alone.)
+    #[serde(default, skip_serializing_if = "PassedOver::is_empty")]
+    pub broken: PassedOver,
+    /// SHA-256 of the tensor's bytes, in hexadecimal.
+    pub content_hash: String,
+    /// Number of pictures.
+    pub count: u64,
+    /// Side of the centred square that was cut first, in pixels of the originals; `None`: none was.
+    pub crop: Option<usize>,
+    /// How many bits 16-bit grey was said to use; `None`: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub depth: Option<u8>,
+    /// The resampling filter's name; `None`: nothing was resized.
+    pub filter: Option<String>,
+    /// The IDX file that was asked for by name, if one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idx: Option<String>,
+    /// SHA-256 over the names and sizes of the pictures that were asked for, in hexadecimal: tells whether the shard is
+    /// up to date.
+    pub inputs: String,
+    /// What lay in the inputs and was passed over, by reason.
+    #[serde(default, skip_serializing_if = "PassedOver::is_empty")]
+    pub passed_over: PassedOver,
+    /// Number of pictures that could not be decoded, and are not in the shard.
+    pub rejected: u64,
+    /// Side of the pictures that was asked for, in pixels; `None`: the native size of IDX.
+    pub size: Option<usize>,
+    /// Number of pictures that were smaller than `crop` on a side; of these the largest centred square was
+    /// cut.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub smaller_than_crop: u64,
+    /// What it was made from: the inputs' names without their folders.
+    pub source: String,
+    /// CelebA's split that was kept, if one was.
+    pub split: Option<String>,
+    /// What made it: always `prep`.
+    pub tool: String,
+    /// Version of what made it.
+    pub tool_version: String,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+/// An open shard: mapped, its header checked. Shared between threads freely.
+pub struct Shard {
+    path: PathBuf,
+    header: Header,
+    map: Mmap,
+}
+
+impl Shard {
+    /// Opens and maps a shard. Everything that can be told without reading the pictures is checked.
+    ///
+    /// # Errors
+    /// Each wrong byte has its own: not readable, a folder, too short, cut short, trailing bytes, not a safetensors file,
+    /// not a shard, a shape or type that a shard has not.
+    pub fn open(path: &Path) -> Result<Shard> {
+        let file = File::open(path).map_err(Error::io(path))?;
+        let metadata = file.metadata().map_err(Error::io(path))?;
+        if metadata.is_dir() {
+            return Err(Error::file(path, "a folder, not a shard: `prep` makes a shard of it"));
+        }
+        let header = Header::read(&file, metadata.len()).map_err(|what| Error::file(path, what))?;
+        header.check_length(metadata.len()).map_err(|what| Error::file(path, what))?;
+        // SAFETY: the mapping is only read. Nobody else writes to a shard: ours are replaced whole by a rename, which leaves
+        // a mapped one as it was. Were it cut short by another program all the same, a read would raise SIGBUS, which
+        // the tools turn into one line; were it overwritten, the pixels would be wrong, but every byte is a valid u8.
+        let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path))?;
+        Ok(Shard { path: path.to_path_buf(), header, map })
+    }
+
+    /// Where it was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Number of pictures; at least 1.
+    pub fn len(&self) -> usize {
+        self.header.shape[0]
+    }
+
+    /// Never: a shard of nothing is not written and not opened.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Rows of a picture.
+    pub fn height(&self) -> usize {
+        self.header.shape[1]
+    }
+
+    /// Columns of a picture.
+    pub fn width(&self) -> usize {
+        self.header.shape[2]
+    }
+
+    /// Channels of a picture: 1 (grey) or 3 (RGB).
+    pub fn channels(&self) -> usize {
+        self.header.shape[3]
+    }
+
+    /// How a value is stored.
+    pub fn dtype(&self) -> Dtype {
+        self.header.dtype
+    }
+
+    /// What the shard tells of itself.
+    pub fn meta(&self) -> &Meta {
+        &self.header.meta
+    }
+
+    /// Values of one picture.
+    fn values(&self) -> usize {
+        self.height() * self.width() * self.channels()
+    }
+
+    /// Picture `i`'s bytes as stored.
+    fn stored(&self, i: usize) -> &[u8] {
+        assert!(i < self.len(), "picture {i} of {}", self.len());
+        let size = self.values() * self.dtype().size();
+        &self.map[self.header.data_start + i * size..][..size]
+    }
+
+    /// Reads the pictures `indices` into `out`, `[B, H, W, C]`, normalised to [-1, 1]: `x / 127.5 − 1`. On the calling thread
+    /// alone: it goes on beside a training step, which has the others.
+    ///
+    /// # Panics
+    /// If an index is not below [`Shard::len`] or `out` has another length.
+    pub fn gather(&self, indices: &[usize], out: &mut [f32]) {
+        let values = self.values();
+        assert_eq!(out.len(), indices.len() * values, "room for {} pictures", indices.len());
+        out.chunks_exact_mut(values).zip(indices).for_each(|(out, &i)| match self.dtype() {
+            Dtype::U8 => out.iter_mut().zip(self.stored(i)).for_each(|(o, &x)| *o = to_unit(x)),
+            Dtype::F32 => out.iter_mut().zip(floats(self.stored(i))).for_each(|(o, x)| *o = x),
+        });
+    }
+
+    /// Reads picture `i` as bytes, `[H, W, C]`.
+    ///
+    /// # Panics
+    /// If `i` is not below [`Shard::len`] or `out` has another length.
+    pub fn pixels(&self, i: usize, out: &mut [u8]) {
+        assert_eq!(out.len(), self.values(), "room for one picture");
+        match self.dtype() {
+            Dtype::U8 => out.copy_from_slice(self.stored(i)),
+            Dtype::F32 => out.iter_mut().zip(floats(self.stored(i))).for_each(|(o, x)| *o = to_u8(x)),
+        }
+    }
+
+    /// What `--info` shows: a short table, and the same as JSON.
+    pub fn header_info(&self) -> (String, serde_json::Value) {
+        let Meta { content_hash, crop, filter, rejected, size, source, split, tool, tool_version, .. } =
+            self.meta();
+        let Meta { broken, idx, passed_over, smaller_than_crop, .. } = self.meta();
+        let or = |value: &Option<usize>, none: &str| value.map_or(none.to_string(), |v| v.to_string());
+        let (n, h, w, c) = (self.len(), self.height(), self.width(), self.channels());
+        let counted = |passed: &PassedOver| match passed.is_empty() {
+            true => String::new(),
+            false => format!(" ({})", passed.counts()),
+        };
+        let mut rows = vec![
+            ("shard", self.path.display().to_string()),
+            ("pictures", n.to_string()),
+            ("rejected", format!("{rejected}{}", counted(broken))),
+            ("shape", format!("{h}×{w}×{c} (height, width, channels)")),
+            ("dtype", self.dtype().to_string()),
+            ("source", source.clone()),
+            ("split", split.clone().unwrap_or("none".into())),
+            ("crop", or(crop, "none")),
+            ("size", or(size, "native")),
+            ("filter", filter.clone().unwrap_or("none".into())),
+            ("sha256", content_hash.clone()),
+            ("made by", format!("{tool} {tool_version}")),
+        ];
+        if let Some(line) = passed_over.line() {
+            rows.push(("inputs", line));
+        }
+        if *smaller_than_crop > 0 {
+            rows.push(("smaller", format!("{smaller_than_crop} images than the crop")));
+        }
+        if let Some(idx) = idx {
+            rows.push(("idx", idx.clone()));
+        }
+        let text: Vec<String> = rows.iter().map(|(name, value)| format!("{name:<9} {value}")).collect();
+        let text = text.join("\n");
+        let mut json = serde_json::to_value(self.meta()).expect("plain fields");
+        json["path"] = self.path.display().to_string().into();
+        json["dtype"] = self.dtype().to_string().into();
+        json["shape"] = vec![n, h, w, c].into();
+        (text, json)
+    }
+}
+
+/// Little-endian floats, at any alignment.
+fn floats(bytes: &[u8]) -> impl Iterator<Item = f32> {
+    bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().expect("four bytes")))
+}

@@ -1,0 +1,272 @@
+use std::fs;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::data::image::{Filter, Fit, Picture, encode_png};
+use crate::data::source::{Source, Walk};
+use crate::progress::{Progress, Silent};
+
+/// Keeps the warnings.
+#[derive(Default)]
+struct Heard(Mutex<Vec<String>>);
+
+impl Progress for Heard {
+    fn at(&self, _: u64, _: u64, _: &str) {}
+
+    fn warn(&self, line: &str) {
+        self.0.lock().unwrap().push(line.to_string());
+    }
+}
+
+fn options(size: usize) -> Options {
+    let fit = Fit { crop: None, size: Some(size), filter: Filter::Bilinear };
+    Options { fit, grey: false, dtype: Dtype::U8, ..Options::default() }
+}
+
+/// A folder of `n` pictures of 8×8, each with a pattern of its own.
+fn pictures(n: usize) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("in")).unwrap();
+    for i in 0..n {
+        fs::write(dir.path().join(format!("in/{i:03}.png")), encode_png(8, 8, 3, &pattern(i), &[])).unwrap();
+    }
+    dir
+}
+
+fn pattern(i: usize) -> Vec<u8> {
+    (0..192).map(|at| (i * 37 + at * (i + 3)) as u8).collect()
+}
+
+fn source(dir: &TempDir) -> Source {
+    Source::open(&[dir.path().join("in")], Walk::Recursive).unwrap()
+}
+
+fn made(dir: &TempDir, options: &Options) -> Shard {
+    let path = dir.path().join("x.safetensors");
+    make(&path, &source(dir), options, &Silent, &AtomicBool::new(false)).unwrap();
+    Shard::open(&path).unwrap()
+}
+
+#[test]
+fn pictures_come_back_as_bytes_and_as_floats() {
+    let dir = pictures(5);
+    let shard = made(&dir, &options(8));
+    assert_eq!([shard.len(), shard.height(), shard.width(), shard.channels()], [5, 8, 8, 3]);
+    let mut floats = vec![0.0; 2 * 192];
+    shard.gather(&[4, 1], &mut floats);
+    for (batch, i) in [4, 1].into_iter().enumerate() {
+        let mut bytes = vec![0; 192];
+        shard.pixels(i, &mut bytes);
+        assert_eq!(bytes, pattern(i));
+        let expected: Vec<f32> = bytes.iter().map(|&x| f32::from(x) / 127.5 - 1.0).collect();
+        assert_eq!(floats[batch * 192..][..192], expected);
+    }
+    // Stored floats are the same values.
+    let stored = made(&dir, &Options { dtype: Dtype::F32, ..options(8) });
+    let mut same = vec![0.0; 2 * 192];
+    stored.gather(&[4, 1], &mut same);
+    assert_eq!(same, floats);
+    let mut bytes = vec![0; 192];
+    stored.pixels(3, &mut bytes);
+    assert_eq!(bytes, pattern(3));
+    let grey = made(&dir, &Options { grey: true, ..options(8) });
+    assert_eq!(grey.channels(), 1);
+    let mut bytes = vec![0; 64];
+    grey.pixels(2, &mut bytes);
+    assert_eq!(bytes, Picture { width: 8, height: 8, rgb: pattern(2) }.to_grey());
+}
+
+#[test]
+fn others_can_read_it_and_the_layout_is_as_promised() {
+    use sha2::{Digest, Sha256};
+    for dtype in [Dtype::U8, Dtype::F32] {
+        let dir = pictures(3);
+        let shard = made(&dir, &Options { dtype, ..options(8) });
+        let bytes = fs::read(shard.path()).unwrap();
+        let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        assert_eq!(tensors.names(), ["images"]);
+        let images = tensors.tensor("images").unwrap();
+        assert_eq!(
+            (format!("{:?}", images.dtype()), images.shape()),
+            (format!("{dtype:?}"), &[3, 8, 8, 3][..])
+        );
+        assert_eq!(shard.meta().content_hash, crate::io::hash::hex(&Sha256::digest(images.data())));
+        let data_start = bytes.len() - images.data().len();
+        assert_eq!(data_start % 64, 0);
+        let header = std::str::from_utf8(&bytes[8..data_start]).unwrap();
+        assert_eq!(u64::from_le_bytes(bytes[..8].try_into().unwrap()), header.len() as u64);
+        let json: serde_json::Value = serde_json::from_str(header).unwrap();
+        assert_eq!(json["__metadata__"].as_object().unwrap().len(), 1);
+        let meta = json["__metadata__"]["gantools"].as_str().unwrap();
+        let keys: Vec<String> =
+            serde_json::from_str::<serde_json::Map<_, _>>(meta).unwrap().keys().cloned().collect();
+        let positions: Vec<usize> = keys.iter().map(|k| meta.find(&format!("\"{k}\":")).unwrap()).collect();
+        assert!(positions.is_sorted(), "sorted keys: {meta}");
+    }
+}
+
+#[test]
+fn the_same_bytes_for_any_number_of_threads() {
+    let dir = pictures(40);
+    let bytes = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| fs::read(made(&dir, &options(16)).path()).unwrap())
+    };
+    let one = bytes(1);
+    assert!(one == bytes(2) && one == bytes(7));
+}
+
+#[test]
+fn more_pictures_than_a_window_keep_their_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let (count, side) = (2500u32, 2u32);
+    let mut idx = vec![0, 0, 8, 3];
+    idx.extend([count, side, side].iter().flat_map(|n| n.to_be_bytes()));
+    idx.extend((0..count).flat_map(|i| [i as u8, (i >> 8) as u8, 7, 9]));
+    fs::write(dir.path().join("in"), idx).unwrap();
+    let fit = Fit { crop: None, size: None, filter: Filter::Bilinear };
+    let shard = made(&dir, &Options { fit, grey: true, ..options(8) });
+    assert_eq!([shard.len(), shard.height(), shard.width(), shard.channels()], [2500, 2, 2, 1]);
+    for i in [0, 1023, 1024, 1025, 2047, 2048, 2499] {
+        let mut bytes = [0; 4];
+        shard.pixels(i, &mut bytes);
+        assert_eq!(bytes, [i as u8, (i >> 8) as u8, 7, 9]);
+    }
+    assert_eq!((shard.meta().size, &shard.meta().filter), (None, &None));
+}
+
+#[test]
+fn broken_pictures_are_skipped_named_and_counted() {
+    let dir = pictures(4);
+    fs::write(dir.path().join("in/001.png"), b"\x89PNG\r\n\x1a\n then nothing").unwrap();
+    fs::write(dir.path().join("in/007.jpg"), b"").unwrap();
+    let (path, heard) = (dir.path().join("x.safetensors"), Heard::default());
+    let stop = AtomicBool::new(false);
+    let made = make(&path, &source(&dir), &options(8), &heard, &stop).unwrap();
+    assert_eq!((made.meta.count, made.meta.rejected), (3, 2));
+    let warnings = heard.0.into_inner().unwrap();
+    assert!(
+        warnings[0].contains("in/001.png: ") && warnings[1].contains("in/007.jpg: empty"),
+        "{warnings:?}"
+    );
+    let mut bytes = vec![0; 192];
+    Shard::open(&path).unwrap().pixels(1, &mut bytes);
+    assert_eq!(bytes, pattern(2), "the next takes its place");
+    let strict = Options { strict: true, ..options(8) };
+    assert!(!is_up_to_date(&path, &source(&dir), &strict).unwrap());
+    let error = make(&path, &source(&dir), &strict, &Silent, &stop).unwrap_err().to_string();
+    assert!(error.contains("in/001.png"), "{error}");
+    assert_eq!(Shard::open(&path).unwrap().len(), 3, "what was there stays");
+    for i in [0, 2, 3] {
+        fs::write(dir.path().join(format!("in/{i:03}.png")), b"no").unwrap();
+    }
+    let error = make(&path, &source(&dir), &options(8), &Silent, &stop).unwrap_err().to_string();
+    assert!(error.contains("none of 5 pictures"), "{error}");
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert!(matches!(make(&path, &source(&dir), &options(8), &Silent, &stop), Err(Error::Stopped)));
+    let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["in", "x.safetensors"], "no temporary file is left");
+}
+
+#[test]
+fn every_wrong_byte_has_its_own_line() {
+    let dir = pictures(2);
+    let whole = fs::read(made(&dir, &options(8)).path()).unwrap();
+    let path = dir.path().join("y.safetensors");
+    let says = |bytes: &[u8], what: &str| {
+        fs::write(&path, bytes).unwrap();
+        let error = Shard::open(&path).err().unwrap_or_else(|| panic!("{what}: opened")).to_string();
+        assert!(error.starts_with(&path.display().to_string()) && error.contains(what), "{what}: {error}");
+        assert!(!error.contains('\n'), "{error}");
+    };
+    // Replaces within the header, keeping its length by the padding.
+    let edited = |from: &str, to: &str| {
+        let text = String::from_utf8(whole[8..whole.len() - 384].to_vec()).unwrap();
+        let (padded, text) = (text.len(), text.trim_end().replace(from, to));
+        assert!(text.len() <= padded);
+        [&whole[..8], format!("{text:<padded$}").as_bytes(), &whole[whole.len() - 384..]].concat()
+    };
+    says(b"", "0 bytes: too short");
+    says(&whole[..7], "too short");
+    says(&whole[..100], "cut short within its header");
+    says(&whole[..whole.len() - 1], "cut short");
+    says(&[&whole[..], b"x"].concat(), "1 trailing bytes");
+    says(&[b'a'; 4096], "not a shard");
+    says(&edited("\"__m", "#__m"), "not a shard");
+    says(&edited("\"gantools\"", "\"other\""), "not a shard of ours");
+    says(&edited("\"images\"", "\"weights\""), "no tensor `images`");
+    says(&edited("\"U8\"", "\"I8\""), "type I8");
+    says(&edited("[2,8,8,3]", "[2,8,24]"), "shape");
+    says(&edited("[2,8,8,3]", "[4,8,6,2]"), "shape");
+    says(&edited("[2,8,8,3]", "[0,8,8,3]"), "shape");
+    says(&edited("[2,8,8,3]", "[3,8,8,3]"), "can't lie");
+    says(&edited("[0,384]", "[1,385]"), "can't lie");
+    says(&edited("\\\"count\\\":2", "\\\"count\\\":3"), "metadata of 3 pictures for 2");
+    says(&edited("\\\"count\\\":2,", ""), "broken metadata");
+    let huge = "[9223372036854775807,8,8,3]";
+    says(&edited("[2,8,8,3]", huge), "can't lie");
+    let error = Shard::open(dir.path()).err().unwrap().to_string();
+    assert!(error.contains("a folder"), "{error}");
+    let missing = Shard::open(&dir.path().join("nope")).err().unwrap().to_string();
+    assert!(missing.contains("nope"), "{missing}");
+}
+
+#[test]
+fn up_to_date_means_the_same_inputs_options_and_bytes() {
+    let dir = pictures(3);
+    let path = made(&dir, &options(8)).path().to_path_buf();
+    let now = |options: &Options| is_up_to_date(&path, &source(&dir), options).unwrap();
+    assert!(now(&options(8)));
+    assert!(!now(&options(16)));
+    assert!(!now(&Options { grey: true, ..options(8) }));
+    assert!(!now(&Options { dtype: Dtype::F32, ..options(8) }));
+    let fit = Fit { crop: Some(6), ..options(8).fit };
+    assert!(!now(&Options { fit, ..options(8) }));
+    let fit = Fit { filter: Filter::Box, ..options(8).fit };
+    assert!(!now(&Options { fit, ..options(8) }));
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, &whole[..whole.len() - 5]).unwrap();
+    assert!(!now(&options(8)), "cut short");
+    made(&dir, &options(8));
+    assert!(now(&options(8)));
+    // The same name and size, other content.
+    std::thread::sleep(Duration::from_millis(30));
+    let (a, b) = (dir.path().join("in/000.png"), dir.path().join("in/001.png"));
+    let bytes = fs::read(&a).unwrap();
+    fs::write(&a, &bytes).unwrap();
+    assert!(!now(&options(8)), "written again since");
+    made(&dir, &options(8));
+    assert!(now(&options(8)));
+    fs::remove_file(&b).unwrap();
+    assert!(!now(&options(8)), "one is gone");
+}
+
+#[test]
+fn only_shards_are_replaced() {
+    let dir = pictures(2);
+    let path = made(&dir, &options(8)).path().to_path_buf();
+    may_replace(&path, &source(&dir)).unwrap();
+    may_replace(&dir.path().join("new"), &source(&dir)).unwrap();
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, &whole[..whole.len() - 9]).unwrap();
+    may_replace(&path, &source(&dir)).expect("a shard cut short is still ours");
+    fs::write(&path, b"precious").unwrap();
+    assert!(may_replace(&path, &source(&dir)).unwrap_err().to_string().contains("--force"));
+    assert!(may_replace(dir.path(), &source(&dir)).unwrap_err().to_string().contains("is a folder"));
+}
+
+#[cfg(unix)]
+#[test]
+fn the_shard_has_a_new_files_permissions() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = pictures(1);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+    let plain = dir.path().join("plain");
+    fs::write(&plain, b"").unwrap();
+    assert_eq!(mode(made(&dir, &options(8)).path()), mode(&plain));
+}

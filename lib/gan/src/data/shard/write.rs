@@ -1,0 +1,129 @@
+//! Writes a shard picture by picture, and shows it under its name only when it is whole.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
+
+use super::header::Header;
+use super::{Dtype, Meta};
+use crate::Result;
+use crate::data::image::to_unit;
+use crate::data::source::PassedOver;
+use crate::io::atomic;
+use crate::io::hash::hex;
+
+/// What is known of the pictures only when all were read.
+#[derive(Default)]
+pub(super) struct Counts {
+    /// Those that could not be decoded.
+    pub(super) broken: PassedOver,
+    pub(super) smaller_than_crop: u64,
+}
+
+/// A shard that is being written, in a temporary file beside its final name. Dropped unfinished, it leaves nothing.
+pub(super) struct Writer {
+    path: PathBuf,
+    file: BufWriter<NamedTempFile>,
+    hash: Sha256,
+    header: Header,
+    written: u64,
+    floats: Vec<u8>,
+}
+
+impl Writer {
+    /// Begins a shard of at most `most` pictures of `[height, width, channels]`. `meta`'s count, rejected and hash are
+    /// set at the end.
+    pub(super) fn create(
+        path: &Path,
+        dtype: Dtype,
+        shape: [usize; 3],
+        most: usize,
+        meta: Meta,
+    ) -> Result<Writer> {
+        let [height, width, channels] = shape;
+        let mut header = Header { dtype, shape: [most, height, width, channels], meta, data_start: 0 };
+        header.meta.count = most as u64;
+        header.meta.rejected = most as u64;
+        header.meta.content_hash = "0".repeat(64);
+        header.reserve();
+        let temporary = atomic::begin(path).map_err(atomic::failed(path))?;
+        let mut file = BufWriter::with_capacity(1 << 20, temporary);
+        file.write_all(&vec![b' '; header.data_start]).map_err(atomic::failed(path))?;
+        Ok(Writer {
+            path: path.to_path_buf(),
+            file,
+            hash: Sha256::new(),
+            header,
+            written: 0,
+            floats: Vec::new(),
+        })
+    }
+
+    /// Appends one picture, `[height, width, channels]`.
+    pub(super) fn append(&mut self, pixels: &[u8]) -> Result<()> {
+        let [_, h, w, c] = self.header.shape;
+        assert_eq!(pixels.len(), h * w * c, "one picture of {h}×{w}×{c}");
+        let bytes = match self.header.dtype {
+            Dtype::U8 => pixels,
+            Dtype::F32 => {
+                self.floats.clear();
+                self.floats.extend(pixels.iter().flat_map(|&x| to_unit(x).to_le_bytes()));
+                &self.floats
+            }
+        };
+        self.hash.update(bytes);
+        self.file.write_all(bytes).map_err(atomic::failed(&self.path))?;
+        self.written += 1;
+        Ok(())
+    }
+
+    /// The file in the making.
+    pub(super) fn temporary(&self) -> &Path {
+        self.file.get_ref().path()
+    }
+
+    /// Writes the header, syncs, and gives the file its name. Its time becomes `listed`, when the inputs were listed:
+    /// what changes after that is newer than the shard.
+    pub(super) fn finish(mut self, counts: Counts, listed: SystemTime) -> Result<Meta> {
+        let path = self.path;
+        self.header.shape[0] = self.written as usize;
+        self.header.meta.count = self.written;
+        self.header.meta.rejected = counts.broken.total();
+        self.header.meta.broken = counts.broken;
+        self.header.meta.smaller_than_crop = counts.smaller_than_crop;
+        self.header.meta.content_hash = hex(&self.hash.finalize());
+        let mut file = self.file.into_inner().map_err(|e| atomic::failed(&path)(e.into_error()))?;
+        let reserved = self.header.data_start;
+        self.header.reserve();
+        match self.header.data_start > reserved {
+            // Reasons were added, for which there was no room.
+            true => shift(file.as_file(), reserved, self.header.data_start, self.header.data_len())
+                .map_err(atomic::failed(&path))?,
+            false => self.header.data_start = reserved,
+        }
+        file.seek(SeekFrom::Start(0)).map_err(atomic::failed(&path))?;
+        file.write_all(&self.header.to_bytes()).map_err(atomic::failed(&path))?;
+        file.as_file().set_modified(listed).map_err(atomic::failed(&path))?;
+        atomic::finish(file, &path).map_err(atomic::failed(&path))?;
+        Ok(self.header.meta)
+    }
+}
+
+/// Moves the `len` bytes at `from` of a file to `to`, which is behind it; from the last to the first, since
+/// they overlap.
+fn shift(file: &File, from: usize, to: usize, len: usize) -> io::Result<()> {
+    let mut buffer = vec![0; len.min(1 << 20)];
+    let mut left = len;
+    while left > 0 {
+        let piece = &mut buffer[..left.min(1 << 20)];
+        left -= piece.len();
+        file.read_exact_at(piece, (from + left) as u64)?;
+        file.write_all_at(piece, (to + left) as u64)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! Drawn faces, so that everything can be tried without a data set. Face `i` is a function of the seed and `i` alone.
+
+mod face;
+mod hair;
+mod pen;
+mod traits;
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use super::{Part, Raw};
+use crate::Result;
+use crate::data::image::Picture;
+use pen::Pen;
+use traits::Traits;
+
+/// Size of the faces, in pixels: that of CelebA's aligned pictures, whose framing they have (eyes near (69, 112) and
+/// (109, 112)).
+const WIDTH: u32 = 178;
+const HEIGHT: u32 = 218;
+
+pub(super) struct Demo {
+    pub(super) count: usize,
+    pub(super) seed: u64,
+}
+
+/// Face `i` of `seed`.
+fn draw(seed: u64, i: usize) -> Picture {
+    let traits = Traits::roll(seed, i as u64);
+    let mut pen = Pen::new(WIDTH, HEIGHT);
+    face::paint(&mut pen, &traits);
+    Picture { width: WIDTH as usize, height: HEIGHT as usize, rgb: pen.into_rgb() }
+}
+
+impl Part for Demo {
+    fn len(&self) -> usize {
+        self.count
+    }
+
+    fn name(&self, i: usize) -> String {
+        format!("{i:06}")
+    }
+
+    fn full_name(&self, i: usize) -> String {
+        format!("demo/{i:06}")
+    }
+
+    fn read(&self, i: usize) -> Result<Raw> {
+        Ok(Raw::Pixels(draw(self.seed, i)))
+    }
+
+    fn version(&self, _: usize) -> Result<(String, Option<SystemTime>)> {
+        // How they are drawn is part of the tool's version, which a shard records.
+        Ok((format!("seed {}", self.seed), None))
+    }
+
+    fn home(&self) -> Option<PathBuf> {
+        None
+    }
+}

@@ -1,0 +1,423 @@
+//! What pictures there are: folders, zips, IDX files, single files and drawn faces, each opened as a [`Part`], and all of
+//! them together as one [`Source`] that gives picture `i` by its number, from any thread. Never resizes.
+
+mod array;
+mod cifar;
+mod container;
+mod demo;
+mod folder;
+mod found;
+mod idx;
+mod kind;
+mod npy;
+mod origin;
+mod packed;
+mod parquet;
+mod passed_over;
+mod pickle;
+mod span;
+mod split;
+mod tar;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_found;
+mod unpack;
+mod unzip;
+mod zip;
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use sha2::{Digest, Sha256};
+
+pub use self::origin::Origin;
+pub use self::passed_over::PassedOver;
+use self::split::List;
+pub use self::split::Split;
+use self::{demo::Demo, folder::Folder, idx::Idx, zip::Zip};
+use crate::data::image::{Notes, Picture, SixteenBit, decode_noting};
+use crate::io::atomic;
+use crate::io::hash::hex;
+use crate::{Error, Result};
+
+/// The largest encoded picture that is read, in bytes: several may be in memory at once, one a thread.
+const MAX_ENCODED: u64 = 256 << 20;
+
+/// How a folder is searched for pictures. (Zips are always searched whole.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Walk {
+    /// At any depth, by every extension of a format that is read, in any letter case; what begins with a dot and
+    /// `__MACOSX` is passed over.
+    Recursive,
+    /// As pytorch-fid does: the folder itself, bmp jpg jpeg pgm png ppm tif tiff webp in lower case.
+    OneLevel,
+}
+
+/// One picture as its source holds it.
+pub enum Raw {
+    /// An encoded file's bytes.
+    Encoded(Vec<u8>),
+    /// Pixels that need no decoding (IDX, drawn faces).
+    Pixels(Picture),
+}
+
+impl Raw {
+    /// The picture itself.
+    ///
+    /// # Errors
+    /// Those of [`crate::data::image::decode`].
+    pub fn decode(self) -> Result<Picture, String> {
+        self.decode_noting(SixteenBit::HighByte).map(|(picture, _)| picture)
+    }
+
+    /// The picture itself, with a choice for 16-bit grey, and what else there is to say of its file.
+    ///
+    /// # Errors
+    /// Those of [`crate::data::image::decode`].
+    pub fn decode_noting(self, sixteen: SixteenBit) -> Result<(Picture, Notes), String> {
+        match self {
+            Raw::Encoded(bytes) => decode_noting(&bytes, sixteen),
+            Raw::Pixels(picture) => Ok((picture, Notes::default())),
+        }
+    }
+}
+
+/// One input: its pictures, ordered by name.
+trait Part: Send + Sync {
+    fn len(&self) -> usize;
+    /// Picture `i`'s name within the input, folders parted by `/`.
+    fn name(&self, i: usize) -> String;
+    /// The name with the input's before it, for messages.
+    fn full_name(&self, i: usize) -> String;
+    fn read(&self, i: usize) -> Result<Raw>;
+    /// What, besides its name, tells picture `i` from another version of it, and when its file last changed where what
+    /// it is told by may miss a change.
+    fn version(&self, i: usize) -> Result<(String, Option<SystemTime>)>;
+    /// Width and height, where all pictures have the same by their format (IDX, arrays, batches).
+    fn native(&self) -> Option<(usize, usize)> {
+        None
+    }
+    /// Whether all pictures are gray by their format.
+    fn gray(&self) -> bool {
+        self.native().is_some()
+    }
+    /// The name of what was chosen of several in the input, where something was: an IDX file, an array,
+    /// batches.
+    fn taken(&self) -> Option<&str> {
+        None
+    }
+    /// CelebA's list of its splits, where the input holds one and [`Part::home`] is not where it lies: its
+    /// path and content.
+    fn enclosed_list(&self) -> Result<Option<(PathBuf, Vec<u8>)>> {
+        Ok(None)
+    }
+    /// What lies in the input and is not among its pictures.
+    fn passed_over(&self) -> &PassedOver {
+        const NOTHING: &PassedOver = &PassedOver::new();
+        NOTHING
+    }
+    /// The folder to begin the search for a split's list in; `None` where there is nothing to split.
+    fn home(&self) -> Option<PathBuf>;
+}
+
+/// A listed set of pictures, in the order of the inputs and by name within each. Shared between threads freely.
+pub struct Source {
+    parts: Vec<Box<dyn Part>>,
+    /// Part and number within it.
+    order: Vec<(u32, u32)>,
+    title: String,
+    description: String,
+    /// What lies in the inputs and is not in `order`, but for what [`Source::slice`] left out.
+    passed_over: PassedOver,
+    /// Each input's full path, of pictures their folder's.
+    origins: Vec<String>,
+    /// The IDX files that were asked for by name.
+    idx: Option<String>,
+}
+
+/// What a [`Source`]'s pictures were when they were listed: see [`Source::fingerprint`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// SHA-256 in hexadecimal over names and versions, in order. Equal in copies of the same data.
+    pub digest: String,
+    /// When a file of the source last changed, where the digest might miss that.
+    pub changed: Option<SystemTime>,
+}
+
+impl Source {
+    /// Lists the pictures of `inputs`: each a folder, a zip (told by its content), an IDX file (gzipped or not) or a
+    /// picture. A folder or zip without pictures but with IDX files, as MNIST is published, gives its
+    /// training pictures.
+    ///
+    /// # Errors
+    /// An input that is missing, unreadable, none of these, or without pictures; one with several sets of IDX
+    /// pictures, or with IDX files and others.
+    pub fn open(inputs: &[PathBuf], walk: Walk) -> Result<Source> {
+        Source::open_idx(inputs, walk, None)
+    }
+
+    /// [`Source::open`], and of the IDX files in folders and zips the one that `idx` names: by its path or
+    /// name, by `train`, `test` or `valid`, or by a part of its name.
+    ///
+    /// # Errors
+    /// Those of [`Source::open`]; no such IDX file, or several.
+    pub fn open_idx(inputs: &[PathBuf], walk: Walk, idx: Option<&str>) -> Result<Source> {
+        let [first, ..] = inputs else {
+            return Err(Error::Invalid("no input: name a folder, a zip, an IDX file or pictures".into()));
+        };
+        let mut parts: Vec<Box<dyn Part>> = Vec::new();
+        let mut origins: Vec<String> = Vec::new();
+        for (i, input) in inputs.iter().enumerate() {
+            let part = open_part(input, walk, idx)?;
+            if let Some(idx) = idx.filter(|_| part.taken().is_none()) {
+                let what = format!(
+                    "--idx {idx} chooses among the IDX files of a folder or zip, and this is neither"
+                );
+                return Err(Error::file(input, what));
+            }
+            parts.push(part);
+            // Many pictures of one folder come one after another.
+            let before = i.checked_sub(1).map(|before| &inputs[before]);
+            if !before.is_some_and(|before| before.parent() == input.parent() && both_pictures(before, input))
+            {
+                origins.push(origin(input)?);
+            }
+        }
+        origins.dedup();
+        let title = title(first);
+        let names: Vec<String> = inputs.iter().take(3).map(|input| file_name(input)).collect();
+        let mut description = names.join(", ");
+        if inputs.len() > names.len() {
+            write!(description, " and {} more", inputs.len() - names.len())
+                .expect("a String takes every write");
+        }
+        let mut source = Source::of(parts, title, description, origins);
+        source.idx = idx.map(|_| source.taken().join(", "));
+        Ok(source)
+    }
+
+    /// `count` faces drawn from `seed`, 178×218 with CelebA's framing. Face `i` depends on the seed and `i` alone.
+    pub fn demo(count: usize, seed: u64) -> Source {
+        let part = Box::new(Demo { count, seed });
+        Source::of(vec![part], "demo".into(), format!("demo faces, seed {seed}"), vec!["demo faces".into()])
+    }
+
+    fn of(parts: Vec<Box<dyn Part>>, title: String, description: String, origins: Vec<String>) -> Source {
+        let numbered = parts.iter().enumerate();
+        let order =
+            numbered.flat_map(|(p, part)| (0..part.len()).map(move |i| (p as u32, i as u32))).collect();
+        let mut passed_over = PassedOver::new();
+        parts.iter().for_each(|part| passed_over.merge(part.passed_over()));
+        Source { parts, order, title, description, passed_over, origins, idx: None }
+    }
+
+    /// What lies in the inputs and is not among the pictures, by reason. What [`Source::slice`] leaves out is
+    /// not counted.
+    pub fn passed_over(&self) -> &PassedOver {
+        &self.passed_over
+    }
+
+    /// Number of pictures.
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    fn at(&self, i: usize) -> (&dyn Part, usize) {
+        let (part, item) = self.order[i];
+        (&*self.parts[part as usize], item as usize)
+    }
+
+    /// Picture `i`'s name with its input's, for messages: `celeba/000001.jpg`, `celeba.zip/000001.jpg`.
+    pub fn name(&self, i: usize) -> String {
+        let (part, item) = self.at(i);
+        part.full_name(item)
+    }
+
+    /// Picture `i`, not yet decoded.
+    ///
+    /// # Errors
+    /// What the file system or the archive says; names the picture.
+    pub fn read(&self, i: usize) -> Result<Raw> {
+        let (part, item) = self.at(i);
+        part.read(item)
+    }
+
+    /// A short name for files made of this source: the first input's, without its extension.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// What the source is, for people: the inputs' names without their folders, or the drawn faces' seed. Equal in
+    /// copies of the same data.
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+
+    /// Where the pictures are on this machine.
+    pub fn origin(&self) -> Origin {
+        Origin::new(&self.origins)
+    }
+
+    /// What was chosen of several in the inputs: an IDX file's path within its folder or zip, an array's
+    /// name, CIFAR's batches.
+    pub fn taken(&self) -> Vec<&str> {
+        self.parts.iter().filter_map(|part| part.taken()).collect()
+    }
+
+    /// The IDX file that was asked for by name, where one was.
+    pub(crate) fn idx(&self) -> Option<&str> {
+        self.idx.as_deref()
+    }
+
+    /// Picture `i`'s name within its input: equal in copies of the same data.
+    pub(crate) fn short_name(&self, i: usize) -> String {
+        let (part, item) = self.at(i);
+        part.name(item)
+    }
+
+    /// Width and height where every picture has the same by its format (IDX, arrays, batches).
+    pub fn native(&self) -> Option<(usize, usize)> {
+        let mut sizes = self.parts.iter().map(|part| part.native());
+        let first = sizes.next()??;
+        sizes.all(|size| size == Some(first)).then_some(first)
+    }
+
+    /// Whether every picture is gray by its format (IDX, gray arrays).
+    pub fn is_gray(&self) -> bool {
+        self.parts.iter().all(|part| part.gray())
+    }
+
+    /// Keeps the pictures from number `skip` on, at most `limit` of them.
+    pub fn slice(&mut self, skip: usize, limit: usize) {
+        self.order.drain(..skip.min(self.order.len()));
+        self.order.truncate(limit);
+    }
+
+    /// Keeps the pictures that CelebA's `list_eval_partition.txt`, or `.csv`, gives to `split`; those that it
+    /// does not name go, and count as passed over.
+    ///
+    /// # Errors
+    /// No such list in or beside the pictures, one that is not as CelebA's is, or no picture left.
+    pub fn keep_split(&mut self, split: Split) -> Result<()> {
+        let mut lists = Vec::with_capacity(self.parts.len());
+        for part in &self.parts {
+            let home =
+                part.home().ok_or_else(|| Error::Invalid("--split is for CelebA's pictures".into()))?;
+            lists.push(match part.enclosed_list()? {
+                Some((path, bytes)) => List::parse(&path, &bytes)?,
+                None => List::find(&home)?,
+            });
+        }
+        self.order.retain(|&(part, item)| {
+            let name = self.parts[part as usize].name(item as usize);
+            let list = &lists[part as usize];
+            let of = list.split(&name);
+            if of.is_none() {
+                self.passed_over.add(&format!("not in {}", list.name), &name);
+            }
+            of == Some(split)
+        });
+        if self.order.is_empty() {
+            let list = lists.first().map_or(split::LISTS[0], |list| list.name);
+            let what = format!("none of its pictures is in the {split} split of {list}");
+            return Err(Error::file(&self.description, what));
+        }
+        Ok(())
+    }
+
+    /// Tells this listing from any other: names, sizes and, of zips, checksums. A file in a folder may change without
+    /// changing its size, so the time when one last did is given beside the digest, as `make` would ask.
+    ///
+    /// # Errors
+    /// A file that has gone since it was listed.
+    pub fn fingerprint(&self) -> Result<Fingerprint> {
+        let (mut digest, mut changed) = (Sha256::new(), None);
+        for i in 0..self.len() {
+            let (part, item) = self.at(i);
+            let (version, time) = part.version(item)?;
+            digest.update(format!("{}\0{version}\n", part.name(item)));
+            changed = changed.max(time);
+        }
+        Ok(Fingerprint { digest: hex(&digest.finalize()), changed })
+    }
+}
+
+/// Whether `path` holds images in a form in which statistics might come, too: an `.npz` with an array of
+/// three or four dimensions and no covariance, or a pickled batch.
+pub(crate) fn holds_images(path: &Path) -> bool {
+    found::holds_images(path).unwrap_or(false)
+}
+
+fn open_part(input: &Path, walk: Walk, wanted: Option<&str>) -> Result<Box<dyn Part>> {
+    if fs::metadata(input).map_err(Error::io(input))?.is_dir() {
+        return folder::open(input, walk, wanted);
+    }
+    if !fs::metadata(input).map_err(Error::io(input))?.is_file() {
+        return Err(Error::file(input, "neither a file nor a folder"));
+    }
+    if let Some(images) = found::in_npz(input)? {
+        return Ok(images);
+    }
+    if zip::is_zip(input)? {
+        return Zip::open(input, walk, wanted);
+    }
+    if idx::is_idx(input)? {
+        return Ok(Box::new(Idx::open(input)?));
+    }
+    if folder::is_image(input) {
+        return Ok(Box::new(Folder::single(input)));
+    }
+    found::in_file(input, walk, wanted)
+}
+
+/// Whether an input is a picture by itself. A zip or an IDX file may have any extension.
+fn is_picture(input: &Path) -> bool {
+    folder::is_image(input) && !zip::is_zip(input).unwrap_or(false) && !idx::is_idx(input).unwrap_or(false)
+}
+
+/// Whether two inputs are pictures by their names.
+fn both_pictures(a: &Path, b: &Path) -> bool {
+    [a, b].iter().all(|path| kind::is_image_name(&path.to_string_lossy()) && !path.is_dir())
+}
+
+/// An input's full path, without links; of a picture, its folder's.
+fn origin(input: &Path) -> Result<String> {
+    let of = if input.is_file() && is_picture(input) { atomic::folder_of(input) } else { input };
+    Ok(fs::canonicalize(of).map_err(Error::io(of))?.to_string_lossy().into_owned())
+}
+
+/// The last part of a path as it is known on disk: `.` has a name, too.
+fn file_name(input: &Path) -> String {
+    let named = match input.file_name() {
+        Some(name) => Some(name.to_os_string()),
+        None => fs::canonicalize(input).ok().and_then(|full| Some(full.file_name()?.to_os_string())),
+    };
+    named.map_or_else(|| "pictures".to_string(), |name| name.to_string_lossy().into_owned())
+}
+
+/// A folder's name; an archive's without its extension; of a picture, its folder's. It can be a file's name and a line, whatever
+/// the input's was.
+fn title(input: &Path) -> String {
+    name_of(input).replace(|c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER, "_")
+}
+
+fn name_of(input: &Path) -> String {
+    let name = file_name(input);
+    if input.is_dir() {
+        return name;
+    }
+    if is_picture(input) {
+        return file_name(atomic::folder_of(input));
+    }
+    let packed = [".gz", ".zst", ".xz", ".bz2"].iter().find_map(|end| name.strip_suffix(end));
+    let name = packed.unwrap_or(&name);
+    Path::new(name).file_stem().map_or(name.into(), |stem| stem.to_string_lossy().into_owned())
+}

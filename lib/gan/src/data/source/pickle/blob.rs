@@ -1,0 +1,74 @@
+//! Strings of bytes in a pickle: where they lie, and how to read them.
+
+use std::io::{BufReader, Read};
+
+use crate::Result;
+use crate::data::source::span::Span;
+use crate::data::source::unpack::Room;
+
+/// Where bytes lie, and how they are written.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Blob {
+    pub from: u64,
+    pub len: u64,
+    pub coding: Coding,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Coding {
+    Raw,
+    /// Each byte as the character of its number, in UTF-8.
+    Latin1,
+    /// As Python's source has it: `'a\x00\n'`.
+    Quoted,
+    /// Characters above 255 and a few others as `\u0000`.
+    Escaped,
+}
+
+/// Bytes that are not written as they are, in a temporary file.
+pub(super) fn decoded(span: &Span, blob: Blob) -> Result<Span> {
+    let part = span.part(blob.from, blob.len)?;
+    if blob.coding == Coding::Raw {
+        return Ok(part);
+    }
+    let mut room = Room::new(span)?;
+    let mut out = Vec::with_capacity(1 << 16);
+    let mut bytes = BufReader::with_capacity(1 << 16, part.reader()).bytes();
+    let mut next = || bytes.next().transpose().map_err(crate::Error::io(&span.name));
+    let damaged = || span.wrong("a damaged pickle: fetch it again");
+    while let Some(byte) = next()? {
+        let plain = match (blob.coding, byte) {
+            (Coding::Latin1, 0xC2 | 0xC3) => (byte << 6) | (next()?.ok_or_else(damaged)? & 0x3F),
+            (Coding::Latin1, 0x80..) => return Err(damaged()),
+            (Coding::Quoted | Coding::Escaped, b'\\') => {
+                let kind = next()?.ok_or_else(damaged)?;
+                let digits = match (blob.coding, kind) {
+                    (Coding::Quoted, b'x') => 2,
+                    (Coding::Escaped, b'u') => 4,
+                    (Coding::Escaped, _) => return Err(damaged()),
+                    _ => 0,
+                };
+                let mut value = 0u32;
+                for _ in 0..digits {
+                    let digit = char::from(next()?.ok_or_else(damaged)?).to_digit(16);
+                    value = 16 * value + digit.ok_or_else(damaged)?;
+                }
+                match kind {
+                    _ if digits > 0 => u8::try_from(value).map_err(|_| damaged())?,
+                    b'n' => b'\n',
+                    b'r' => b'\r',
+                    b't' => b'\t',
+                    other => other,
+                }
+            }
+            (_, byte) => byte,
+        };
+        out.push(plain);
+        if out.len() == 1 << 16 {
+            room.write(span, &out)?;
+            out.clear();
+        }
+    }
+    room.write(span, &out)?;
+    Ok(room.into_span(span))
+}

@@ -1,0 +1,10 @@
+//! Files: written complete or not at all, hashed, downloaded; the containers of tensors and arrays.
+
+pub mod atomic;
+pub(crate) mod download;
+pub(crate) mod hash;
+pub(crate) mod npz;
+pub(crate) mod safetensors;
+pub mod weights;
+
+pub use atomic::check_place;

@@ -1,0 +1,248 @@
+//! Pictures to features: which networks there are, and one that is ready to run.
+
+use std::path::Path;
+
+use candle_core::Device;
+use gan_kernels::{Element, bf16};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::{cpu, device, inception, net, squeezenet};
+use crate::data::image::Picture;
+use crate::device::with_layouts_kept;
+use crate::io::weights::Tensors;
+use crate::precision::Precision;
+use crate::{Error, Result};
+
+/// The networks whose features we compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Features {
+    /// The FID's Inception-v3: 64, 192, 768 or 2048 features.
+    Inception,
+    /// SqueezeNet v1.1, embedded: 512 features.
+    Squeezenet,
+}
+
+impl Features {
+    /// What [`str::parse`] takes.
+    pub const NAMES: [&'static str; 2] = ["inception", "squeezenet"];
+
+    /// The numbers of features that the network has, the usual one last.
+    pub fn choices(self) -> &'static [usize] {
+        match self {
+            Features::Inception => &inception::DIMS,
+            Features::Squeezenet => &[squeezenet::DIMS],
+        }
+    }
+
+    /// The usual number of features.
+    pub fn usual_dims(self) -> usize {
+        self.choices()[self.choices().len() - 1]
+    }
+
+    /// How the Fréchet distance of these features is called: only Inception's is the FID.
+    pub fn distance(self) -> &'static str {
+        match self {
+            Features::Inception => "FID",
+            Features::Squeezenet => "FD-SqueezeNet",
+        }
+    }
+
+    /// How their kernel distance is called: only Inception's is the KID.
+    pub fn kernel_distance(self) -> &'static str {
+        match self {
+            Features::Inception => "KID",
+            Features::Squeezenet => "KD-SqueezeNet",
+        }
+    }
+}
+
+impl std::str::FromStr for Features {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Features, String> {
+        let all = [Features::Inception, Features::Squeezenet];
+        all.into_iter().find(|f| f.to_string() == name).ok_or_else(|| format!("{name}: no such features"))
+    }
+}
+
+impl std::fmt::Display for Features {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(match self {
+            Features::Inception => "inception",
+            Features::Squeezenet => "squeezenet",
+        })
+    }
+}
+
+/// Pictures that go through a network together on the CPU. Four are enough to share each layer's weights, and their maps
+/// are still few enough.
+const PORTION: usize = 4;
+
+/// The same network on slices or on a device's tensors.
+pub(crate) enum Backend {
+    F32(cpu::Cpu<f32>),
+    Bf16(cpu::Cpu<bf16>),
+    Device(device::DeviceNet),
+}
+
+/// A network that is ready to run.
+pub struct Extractor {
+    features: Features,
+    dims: usize,
+    weights: String,
+    backend: Backend,
+}
+
+impl Extractor {
+    /// The FID's Inception-v3 with the weights in a file; `dims` is one of [`inception::DIMS`].
+    ///
+    /// # Errors
+    /// Another `dims`; weights that are not there, damaged or not Inception's.
+    pub fn inception(
+        weights: &Path,
+        dims: usize,
+        precision: Precision,
+        device: &Device,
+    ) -> Result<Extractor> {
+        Extractor::of_inception(&Tensors::read(weights)?, dims, precision, device)
+    }
+
+    pub(crate) fn of_inception(
+        weights: &Tensors,
+        dims: usize,
+        precision: Precision,
+        device: &Device,
+    ) -> Result<Extractor> {
+        check_dims(Features::Inception, dims)?;
+        let (filters, hash) = inception::load(weights)?;
+        Extractor::new(Features::Inception, dims, filters, hash, precision, device)
+    }
+
+    /// SqueezeNet with its embedded weights.
+    ///
+    /// # Errors
+    /// The device is out of memory.
+    pub fn squeezenet(precision: Precision, device: &Device) -> Result<Extractor> {
+        let (filters, hash) = squeezenet::load()?;
+        Extractor::new(Features::Squeezenet, squeezenet::DIMS, filters, hash, precision, device)
+    }
+
+    fn new(
+        features: Features,
+        dims: usize,
+        filters: net::Filters,
+        weights: String,
+        precision: Precision,
+        device: &Device,
+    ) -> Result<Self> {
+        if precision == Precision::Bf16 && !device.is_cpu() {
+            let what = "--precision bf16: features are f32 on a GPU; leave it out, or add --device cpu";
+            return Err(Error::Invalid(what.into()));
+        }
+        let backend = match (device, precision) {
+            (Device::Cpu, Precision::F32) => Backend::F32(cpu::Cpu::new(filters)),
+            (Device::Cpu, Precision::Bf16) => Backend::Bf16(cpu::Cpu::new(filters)),
+            (device, _) => Backend::Device(device::DeviceNet::new(filters, device)?),
+        };
+        Ok(Extractor { features, dims, weights, backend })
+    }
+
+    /// The same network run by another backend.
+    #[cfg(test)]
+    pub(crate) fn with_backend(&self, backend: Backend) -> Extractor {
+        Extractor { backend, weights: self.weights.clone(), ..*self }
+    }
+
+    /// The network.
+    pub fn features(&self) -> Features {
+        self.features
+    }
+
+    /// The number of features.
+    pub fn dims(&self) -> usize {
+        self.dims
+    }
+
+    /// What the features are computed in.
+    pub fn precision(&self) -> Precision {
+        match self.backend {
+            Backend::Bf16(_) => Precision::Bf16,
+            Backend::F32(_) | Backend::Device(_) => Precision::F32,
+        }
+    }
+
+    /// SHA-256 of the network's weights: of their names, shapes and values, whatever file they came in.
+    pub fn weights(&self) -> &str {
+        &self.weights
+    }
+
+    /// The features of pictures of any sizes, [n, dims]. On a device the pictures are one batch.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn run(&self, pictures: &[Picture]) -> Result<Vec<f32>> {
+        match &self.backend {
+            Backend::F32(net) => self.portions(net, pictures),
+            Backend::Bf16(net) => self.portions(net, pictures),
+            Backend::Device(_) if pictures.is_empty() => Ok(Vec::new()),
+            Backend::Device(net) => {
+                let input = net.input(self.prepare(pictures), self.side())?;
+                with_layouts_kept(&input.device().clone(), || self.walk(net, input))
+            }
+        }
+    }
+
+    /// The features of portions of pictures, each portion from its first layer to its last on a thread of its own. The maps
+    /// of so few pictures stay near the thread, and nobody waits at the end of a layer.
+    fn portions<T: Element>(&self, net: &cpu::Cpu<T>, pictures: &[Picture]) -> Result<Vec<f32>> {
+        let portion = |pictures: &[Picture]| {
+            let input = self.prepare(pictures);
+            self.walk(net, net.input(&input, self.side()))
+        };
+        let features: Result<Vec<Vec<f32>>> = pictures.par_chunks(PORTION).map(portion).collect();
+        Ok(features?.concat())
+    }
+
+    /// The height and width of the network's input.
+    fn side(&self) -> usize {
+        match self.features {
+            Features::Inception => inception::SIDE,
+            Features::Squeezenet => squeezenet::SIDE,
+        }
+    }
+
+    /// The network's input.
+    fn prepare(&self, pictures: &[Picture]) -> Vec<f32> {
+        let prepare = match self.features {
+            Features::Inception => inception::prepare,
+            Features::Squeezenet => squeezenet::prepare,
+        };
+        let size = self.side() * self.side() * 3;
+        let mut input = vec![0.0; pictures.len() * size];
+        input.par_chunks_mut(size).zip(pictures).for_each(|(out, picture)| prepare(picture, out));
+        input
+    }
+
+    /// Through the network and the global average.
+    fn walk<N: net::Net>(&self, net: &N, input: N::Map) -> Result<Vec<f32>> {
+        let last = match self.features {
+            Features::Inception => inception::walk(net, input, self.dims)?,
+            Features::Squeezenet => squeezenet::walk(net, input)?,
+        };
+        net.mean(&last)
+    }
+}
+
+/// Checks a number of features against a network.
+///
+/// # Errors
+/// The network has no such output.
+pub fn check_dims(features: Features, dims: usize) -> Result<()> {
+    if features.choices().contains(&dims) {
+        return Ok(());
+    }
+    let choices: Vec<String> = features.choices().iter().map(usize::to_string).collect();
+    Err(Error::Invalid(format!("--dims {dims}: {features} has {} features", choices.join(", "))))
+}

@@ -1,0 +1,227 @@
+//! The Inception-v3 of the FID: TensorFlow's of 2015-12-05, as pytorch-fid computes it.
+//!
+//! Against torchvision's: the averages of the branch pools do not count the padding, and the last block's pool is a
+//! maximum. Input: RGB in [0, 1], bilinear to 299×299 (half-pixel centres, no antialiasing), then 2x − 1.
+//! Sources: Szegedy et al. 2015 for the network; mseitzer's pytorch-fid for this variant and its tensors' names.
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use gan_kernels::conv::Conv;
+
+use super::net::{Filter, Filters, Layer, MaxPool, Net, Plan, WeightsHash, same, valid};
+use super::resize;
+use crate::Result;
+use crate::data::image::Picture;
+use crate::io::safetensors;
+use crate::io::weights::Tensors;
+
+/// The numbers of features that can be had: after the first pool, the second, the block Mixed_6e, and at the end.
+pub const DIMS: [usize; 4] = [64, 192, 768, 2048];
+
+/// The input's height and width.
+pub(crate) const SIDE: usize = 299;
+
+/// What keeps batch-norm from dividing by zero; TensorFlow's value.
+const EPSILON: f64 = 1e-3;
+
+const POOL: MaxPool = MaxPool { stride: 2, padding: 0, ceil: false };
+
+/// A picture as the network sees it, [299, 299, 3] in [-1, 1].
+pub(crate) fn prepare(picture: &Picture, out: &mut [f32]) {
+    resize::bilinear(picture, SIDE, |byte| f32::from(byte) / 255.0, out);
+    out.iter_mut().for_each(|v| *v = 2.0 * *v - 1.0);
+}
+
+/// The weights by their published names, each batch-norm folded into its convolution, and their hash. All are read,
+/// whichever features are wanted, so that the hash names the file's content.
+///
+/// # Errors
+/// A tensor is missing or has another shape.
+pub(crate) fn load(tensors: &Tensors) -> Result<(Filters, String)> {
+    let plan = Plan::default();
+    walk(&plan, (SIDE, SIDE, 3), 2048)?;
+    let mut hash = WeightsHash::default();
+    let mut filters = Filters::new();
+    for layer in plan.layers() {
+        filters.insert(layer.name.clone(), fold(tensors, layer, &mut hash)?);
+    }
+    Ok((filters, hash.finish()))
+}
+
+/// Writes Inception's weights, in whatever container they came, as a safetensors file of f32. What else is in the file, such as
+/// counters, is left out. The same weights give the same bytes.
+///
+/// # Errors
+/// Weights that are not Inception's; a file that cannot be written.
+pub fn convert(from: &Path, to: &Path) -> Result<()> {
+    let tensors = Tensors::read(from)?;
+    let (_, hash) = load(&tensors)?;
+    let floats = tensors.names().filter_map(|name| Some((name, tensors.describe(name)?)));
+    let all = floats
+        .filter(|(_, (_, is_float))| *is_float)
+        .map(|(name, (shape, _))| {
+            let values = tensors.get(name, shape)?;
+            Ok((name.to_string(), Tensor::from_vec(values, shape, &Device::Cpu)?))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let about = serde_json::json!({ "kind": "inception", "weights": hash });
+    safetensors::write(to, &about.to_string(), &all)
+}
+
+/// A convolution and the batch-norm after it as one: scale = γ/√(σ²+ε), weight·scale, bias = β − μ·scale. In f64.
+fn fold(tensors: &Tensors, layer: Layer, hash: &mut WeightsHash) -> Result<Filter> {
+    let mut get = |part: &str, shape: &[usize]| {
+        let name = format!("{}.{part}", layer.name);
+        let values = tensors.get(&name, shape)?;
+        hash.add(&name, shape, &values);
+        Ok::<_, crate::Error>(values)
+    };
+    let (oihw, n) = (layer.oihw(), [layer.filters]);
+    let mut weight = get("conv.weight", &oihw)?;
+    let (gamma, beta) = (get("bn.weight", &n)?, get("bn.bias", &n)?);
+    let (mean, variance) = (get("bn.running_mean", &n)?, get("bn.running_var", &n)?);
+    let scale = |i: usize| f64::from(gamma[i]) / (f64::from(variance[i]) + EPSILON).sqrt();
+    for (i, weights) in weight.chunks_exact_mut(oihw[1] * oihw[2] * oihw[3]).enumerate() {
+        weights.iter_mut().for_each(|w| *w = (f64::from(*w) * scale(i)) as f32);
+    }
+    let bias =
+        (0..layer.filters).map(|i| (f64::from(beta[i]) - f64::from(mean[i]) * scale(i)) as f32).collect();
+    Ok(Filter { weight: layer.hwio(&weight), bias, layer })
+}
+
+/// The network from an input [299, 299, 3] to the map whose mean is the `dims` features.
+pub(crate) fn walk<N: Net>(net: &N, input: N::Map, dims: usize) -> Result<N::Map> {
+    let mut x = net.conv("Conv2d_1a_3x3", valid(3, 2), 32, &input)?;
+    drop(input);
+    x = net.conv("Conv2d_2a_3x3", valid(3, 1), 32, &x)?;
+    x = net.conv("Conv2d_2b_3x3", same(3, 3), 64, &x)?;
+    x = net.max_pool(POOL, &x)?;
+    if dims == 64 {
+        return Ok(x);
+    }
+    x = net.conv("Conv2d_3b_1x1", same(1, 1), 80, &x)?;
+    x = net.conv("Conv2d_4a_3x3", valid(3, 1), 192, &x)?;
+    x = net.max_pool(POOL, &x)?;
+    if dims == 192 {
+        return Ok(x);
+    }
+    for (name, pooled) in [("Mixed_5b", 32), ("Mixed_5c", 64), ("Mixed_5d", 64)] {
+        x = Block { net, name, x: &x }.a(pooled)?;
+    }
+    x = Block { net, name: "Mixed_6a", x: &x }.b()?;
+    for (name, c7) in [("Mixed_6b", 128), ("Mixed_6c", 160), ("Mixed_6d", 160), ("Mixed_6e", 192)] {
+        x = Block { net, name, x: &x }.c(c7)?;
+    }
+    if dims == 768 {
+        return Ok(x);
+    }
+    x = Block { net, name: "Mixed_7a", x: &x }.d()?;
+    x = Block { net, name: "Mixed_7b", x: &x }.e(net.avg_pool(&x)?)?;
+    let pooled = net.max_pool(MaxPool { stride: 1, padding: 1, ceil: false }, &x)?;
+    Block { net, name: "Mixed_7c", x: &x }.e(pooled)
+}
+
+/// One Inception block: branches from the same input, put side by side. The kinds are called as in torchvision.
+struct Block<'a, N: Net> {
+    net: &'a N,
+    name: &'a str,
+    x: &'a N::Map,
+}
+
+impl<N: Net> Block<'_, N> {
+    fn conv(&self, branch: &str, conv: Conv, filters: usize, x: &N::Map) -> Result<N::Map> {
+        self.net.conv(&format!("{}.{branch}", self.name), conv, filters, x)
+    }
+
+    /// Convolutions one after the other, from the block's input.
+    fn chain(&self, steps: &[(&str, Conv, usize)]) -> Result<N::Map> {
+        let (branch, conv, filters) = steps[0];
+        let mut x = self.conv(branch, conv, filters, self.x)?;
+        for &(branch, conv, filters) in &steps[1..] {
+            x = self.conv(branch, conv, filters, &x)?;
+        }
+        Ok(x)
+    }
+
+    /// 35×35: 1×1, 5×5, twice 3×3, pool.
+    fn a(&self, pooled: usize) -> Result<N::Map> {
+        self.net.concat(&[
+            self.chain(&[("branch1x1", same(1, 1), 64)])?,
+            self.chain(&[("branch5x5_1", same(1, 1), 48), ("branch5x5_2", same(5, 5), 64)])?,
+            self.chain(&[
+                ("branch3x3dbl_1", same(1, 1), 64),
+                ("branch3x3dbl_2", same(3, 3), 96),
+                ("branch3x3dbl_3", same(3, 3), 96),
+            ])?,
+            self.conv("branch_pool", same(1, 1), pooled, &self.net.avg_pool(self.x)?)?,
+        ])
+    }
+
+    /// 35×35 to 17×17.
+    fn b(&self) -> Result<N::Map> {
+        self.net.concat(&[
+            self.chain(&[("branch3x3", valid(3, 2), 384)])?,
+            self.chain(&[
+                ("branch3x3dbl_1", same(1, 1), 64),
+                ("branch3x3dbl_2", same(3, 3), 96),
+                ("branch3x3dbl_3", valid(3, 2), 96),
+            ])?,
+            self.net.max_pool(POOL, self.x)?,
+        ])
+    }
+
+    /// 17×17: 7×7 as 1×7 and 7×1.
+    fn c(&self, c7: usize) -> Result<N::Map> {
+        self.net.concat(&[
+            self.chain(&[("branch1x1", same(1, 1), 192)])?,
+            self.chain(&[
+                ("branch7x7_1", same(1, 1), c7),
+                ("branch7x7_2", same(1, 7), c7),
+                ("branch7x7_3", same(7, 1), 192),
+            ])?,
+            self.chain(&[
+                ("branch7x7dbl_1", same(1, 1), c7),
+                ("branch7x7dbl_2", same(7, 1), c7),
+                ("branch7x7dbl_3", same(1, 7), c7),
+                ("branch7x7dbl_4", same(7, 1), c7),
+                ("branch7x7dbl_5", same(1, 7), 192),
+            ])?,
+            self.conv("branch_pool", same(1, 1), 192, &self.net.avg_pool(self.x)?)?,
+        ])
+    }
+
+    /// 17×17 to 8×8.
+    fn d(&self) -> Result<N::Map> {
+        self.net.concat(&[
+            self.chain(&[("branch3x3_1", same(1, 1), 192), ("branch3x3_2", valid(3, 2), 320)])?,
+            self.chain(&[
+                ("branch7x7x3_1", same(1, 1), 192),
+                ("branch7x7x3_2", same(1, 7), 192),
+                ("branch7x7x3_3", same(7, 1), 192),
+                ("branch7x7x3_4", valid(3, 2), 192),
+            ])?,
+            self.net.max_pool(POOL, self.x)?,
+        ])
+    }
+
+    /// 8×8: 3×3 as 1×3 beside 3×1; `pooled` is the block's input after the pool, which is not the same in both.
+    fn e(&self, pooled: N::Map) -> Result<N::Map> {
+        let fork = |branches: [&str; 2], x: N::Map| {
+            let (wide, tall) = (same(1, 3), same(3, 1));
+            self.net.concat(&[self.conv(branches[0], wide, 384, &x)?, self.conv(branches[1], tall, 384, &x)?])
+        };
+        let single = self.chain(&[("branch3x3_1", same(1, 1), 384)])?;
+        let double =
+            self.chain(&[("branch3x3dbl_1", same(1, 1), 448), ("branch3x3dbl_2", same(3, 3), 384)])?;
+        self.net.concat(&[
+            self.chain(&[("branch1x1", same(1, 1), 320)])?,
+            fork(["branch3x3_2a", "branch3x3_2b"], single)?,
+            fork(["branch3x3dbl_3a", "branch3x3dbl_3b"], double)?,
+            self.conv("branch_pool", same(1, 1), 192, &pooled)?,
+        ])
+    }
+}

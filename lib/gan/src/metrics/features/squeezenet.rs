@@ -1,0 +1,89 @@
+//! SqueezeNet v1.1 (Iandola et al. 2016) as a small feature network whose weights are embedded.
+//!
+//! The recipe of these features: RGB, bilinear to 227×227 as Inception's input is (half-pixel centres, no antialiasing),
+//! BGR minus ImageNet's mean [103.939, 116.779, 123.68]; conv1 (3×3, stride 2, no padding), ReLU, 3×3 maximum of stride
+//! 2, fire2, fire3, maximum, fire4, fire5, maximum, fire6 to fire9; the last window of a maximum may reach over the edge. The
+//! features are the 512 channels of fire9, each averaged over all pixels. Their Fréchet distance is called
+//! FD-SqueezeNet; it ranks generators of the same pictures but is not the FID.
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use super::net::{Filter, Filters, MaxPool, Net, Plan, WeightsHash, same, valid};
+use super::resize;
+use crate::Result;
+use crate::data::image::Picture;
+use crate::io::weights::Tensors;
+
+/// The number of features.
+pub const DIMS: usize = 512;
+
+/// The input's height and width.
+pub(crate) const SIDE: usize = 227;
+
+/// ImageNet's mean in bytes, blue, green, red.
+const MEAN: [f32; 3] = [103.939, 116.779, 123.68];
+
+/// The weights in half precision; assets/README.md tells where they come from.
+static WEIGHTS: &[u8] = include_bytes!("../../../assets/squeezenet-v1.1-f16.safetensors");
+
+const POOL: MaxPool = MaxPool { stride: 2, padding: 0, ceil: true };
+
+/// A picture as the network sees it, [227, 227, 3].
+pub(crate) fn prepare(picture: &Picture, out: &mut [f32]) {
+    resize::bilinear(picture, SIDE, f32::from, out);
+    for pixel in out.chunks_exact_mut(3) {
+        pixel.reverse();
+        pixel.iter_mut().zip(MEAN).for_each(|(v, mean)| *v -= mean);
+    }
+}
+
+/// The embedded weights and their hash.
+///
+/// # Errors
+/// None: they are checked by a test.
+pub(crate) fn load() -> Result<(Filters, String)> {
+    let tensors = Tensors::from_bytes(Path::new("the embedded SqueezeNet"), WEIGHTS.to_vec())?;
+    let plan = Plan::default();
+    walk(&plan, (SIDE, SIDE, 3))?;
+    let mut hash = WeightsHash::default();
+    let mut filters = Filters::new();
+    for layer in plan.layers() {
+        let mut get = |part: &str, shape: &[usize]| {
+            let name = format!("{}.{part}", layer.name);
+            let values = tensors.get(&name, shape)?;
+            hash.add(&name, shape, &values);
+            Ok::<_, crate::Error>(values)
+        };
+        let (weight, bias) = (get("weight", &layer.oihw())?, get("bias", &[layer.filters])?);
+        filters.insert(layer.name.clone(), Filter { weight: layer.hwio(&weight), bias, layer });
+    }
+    Ok((filters, hash.finish()))
+}
+
+/// The network from an input [227, 227, 3] to the map whose mean is the features.
+pub(crate) fn walk<N: Net>(net: &N, input: N::Map) -> Result<N::Map> {
+    let mut x = net.conv("conv1", valid(3, 2), 64, &input)?;
+    for (name, squeezed, expanded, pooled) in [
+        ("fire2", 16, 64, true),
+        ("fire3", 16, 64, false),
+        ("fire4", 32, 128, true),
+        ("fire5", 32, 128, false),
+        ("fire6", 48, 192, true),
+        ("fire7", 48, 192, false),
+        ("fire8", 64, 256, false),
+        ("fire9", 64, 256, false),
+    ] {
+        if pooled {
+            x = net.max_pool(POOL, &x)?;
+        }
+        let s = net.conv(&format!("{name}.squeeze1x1"), same(1, 1), squeezed, &x)?;
+        x = net.concat(&[
+            net.conv(&format!("{name}.expand1x1"), same(1, 1), expanded, &s)?,
+            net.conv(&format!("{name}.expand3x3"), same(3, 3), expanded, &s)?,
+        ])?;
+    }
+    Ok(x)
+}

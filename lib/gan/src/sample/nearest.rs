@@ -1,0 +1,150 @@
+//! The training pictures that are nearest to given ones: a generator that memorises makes those.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use rayon::prelude::*;
+
+use crate::data::shard::Shard;
+use crate::progress::Progress;
+use crate::{Error, Result};
+
+/// Pictures of the shard that a thread holds at once: all the given ones pass by them, then it takes the next.
+const BLOCK: usize = 32;
+/// Bytes whose squared differences are summed in 32 bits: 2¹⁵ · 255² is below 2³¹.
+const PIECE: usize = 1 << 15;
+
+/// The training picture that is nearest to a given one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Near {
+    /// Its number in the shard, the lowest of those that are equally near.
+    pub index: usize,
+    /// The root of the mean squared difference over all bytes of the two, 0 to 255.
+    pub rms: f64,
+}
+
+/// The nearest picture of `shard` to each of `pictures` (each `[H, W, C]` bytes as the shard's are), by the Euclidean
+/// distance. It is that over pixels in [-1, 1], too, but for the unit: bytes are those times 127.5. All pictures are
+/// compared with all, in whole numbers; one block of the shard for each thread is in memory at a time.
+///
+/// # Errors
+/// [`Error::Stopped`] after `stop` was set.
+///
+/// # Panics
+/// If `pictures` are not whole pictures of the shard's size.
+pub fn nearest(
+    pictures: &[u8],
+    shard: &Shard,
+    stop: &AtomicBool,
+    progress: &dyn Progress,
+) -> Result<Vec<Near>> {
+    let size = shard.height() * shard.width() * shard.channels();
+    assert_eq!(pictures.len() % size, 0, "pictures of {size} bytes");
+    let count = pictures.len() / size;
+    let done = AtomicUsize::new(0);
+    // (distance, index) for each picture; the lesser of two such pairs does not depend on which thread had which.
+    let none = || vec![(u64::MAX, usize::MAX); count];
+    let best = (0..shard.len())
+        .into_par_iter()
+        .step_by(BLOCK)
+        .try_fold(none, |mut best, first| {
+            if stop.load(Ordering::Relaxed) {
+                return Err(Error::Stopped);
+            }
+            let mut block = vec![0; BLOCK.min(shard.len() - first) * size];
+            let each = block.chunks_exact_mut(size).zip(first..);
+            each.for_each(|(bytes, index)| shard.pixels(index, bytes));
+            for (picture, best) in pictures.chunks_exact(size).zip(&mut best) {
+                for (bytes, index) in block.chunks_exact(size).zip(first..) {
+                    *best = (*best).min((squared(picture, bytes), index));
+                }
+            }
+            let block = block.len() / size;
+            progress.at((done.fetch_add(block, Ordering::Relaxed) + block) as u64, shard.len() as u64, "");
+            Ok(best)
+        })
+        .try_reduce(none, |a, b| Ok(a.into_iter().zip(b).map(|(a, b)| a.min(b)).collect()))?;
+    let near = |(sum, index)| Near { index, rms: (sum as f64 / size as f64).sqrt() };
+    Ok(best.into_iter().map(near).collect())
+}
+
+/// The sum of squared differences.
+fn squared(a: &[u8], b: &[u8]) -> u64 {
+    let pieces = a.chunks(PIECE).zip(b.chunks(PIECE));
+    pieces.map(|(a, b)| a.iter().zip(b).map(|(&a, &b)| square(a, b)).sum::<i32>() as u64).sum()
+}
+
+/// (a − b)². By way of 16 bits: two of these products and their sum are one vector instruction.
+fn square(a: u8, b: u8) -> i32 {
+    let d = i32::from(i16::from(a) - i16::from(b));
+    d * d
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::data::image::{Filter, Fit};
+    use crate::data::shard::{self, Dtype};
+    use crate::data::source::Source;
+    use crate::progress::Silent;
+    use crate::rng::{Stream, uniforms};
+
+    fn go(pictures: &[u8], shard: &Shard) -> Vec<Near> {
+        nearest(pictures, shard, &AtomicBool::new(false), &Silent).unwrap()
+    }
+
+    /// A shard of demo faces; more than two blocks.
+    fn faces(folder: &Path, dtype: Dtype, grey: bool) -> Shard {
+        let path = folder.join("faces.safetensors");
+        let fit = Fit { crop: None, size: Some(32), filter: Filter::Bilinear };
+        let options = shard::Options { fit, grey, dtype, ..shard::Options::default() };
+        shard::make(&path, &Source::demo(70, 5), &options, &Silent, &AtomicBool::new(false)).unwrap();
+        Shard::open(&path).unwrap()
+    }
+
+    #[test]
+    fn agrees_with_a_plain_loop_in_f64() {
+        let folder = tempfile::tempdir().unwrap();
+        for (dtype, grey) in [(Dtype::U8, false), (Dtype::F32, true)] {
+            let shard = faces(folder.path(), dtype, grey);
+            let size = 32 * 32 * shard.channels();
+            let mut noise = vec![0.0; 9 * size];
+            uniforms(1, Stream::Noise, 0, &mut noise);
+            let pictures: Vec<u8> = noise.iter().map(|v| (v * 255.0) as u8).collect();
+            let found = go(&pictures, &shard);
+            for (picture, near) in pictures.chunks_exact(size).zip(found) {
+                let rms = |index| {
+                    let mut other = vec![0.0; size];
+                    shard.gather(&[index], &mut other);
+                    let unit = picture.iter().map(|&v| f64::from(v) / 127.5 - 1.0);
+                    let sum: f64 = unit.zip(other).map(|(a, b)| (a - f64::from(b)).powi(2)).sum();
+                    (sum / size as f64).sqrt() * 127.5
+                };
+                let index = (0..70).min_by(|&a, &b| rms(a).total_cmp(&rms(b))).unwrap();
+                assert_eq!(near.index, index);
+                assert!((near.rms - rms(index)).abs() < 1e-4, "{} and {}", near.rms, rms(index));
+            }
+        }
+    }
+
+    #[test]
+    fn a_picture_of_the_shard_finds_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let shard = faces(folder.path(), Dtype::U8, false);
+        let mut all = vec![0; 70 * 32 * 32 * 3];
+        all.chunks_exact_mut(32 * 32 * 3).enumerate().for_each(|(i, bytes)| shard.pixels(i, bytes));
+        let expected: Vec<Near> = (0..70).map(|index| Near { index, rms: 0.0 }).collect();
+        assert_eq!(go(&all, &shard), expected);
+        assert!(go(&[], &shard).is_empty());
+        let stopped = nearest(&all, &shard, &AtomicBool::new(true), &Silent);
+        assert!(matches!(stopped, Err(Error::Stopped)));
+    }
+
+    #[test]
+    fn sums_do_not_overflow() {
+        let (black, white) = (vec![0; 3 * PIECE + 5], vec![255; 3 * PIECE + 5]);
+        assert_eq!(squared(&black, &white), (3 * PIECE as u64 + 5) * 255 * 255);
+        assert_eq!(squared(&white, &black), squared(&black, &white));
+    }
+}
