@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the images of the README with the tools themselves: docs/img/make.sh [MORE FLAGS OF TRAIN …]
 #
-#   progress.gif   64 fixed latents after each epoch of a run, as `train` leaves it
+#   progress.gif   the first of 64 fixed latents after each epoch of a run, as `train` leaves it
 #   samples.png    the grid of `sample --grid`
 #   terminal.svg   the commands and everything that they print
 #
