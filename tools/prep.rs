@@ -1,4 +1,4 @@
-//! `prep`: pictures → one shard to train on.
+//! `prep`: images → one shard to train on.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -13,24 +13,24 @@ use gan::data::source::{Source, Split, Walk};
 use gantools::{Answer, Bar, Common, Usage, human, out_path, stop_flag, whole};
 use serde_json::json;
 
-/// Side of the pictures where none is asked for, in pixels.
+/// Side of the images where none is asked for, in pixels.
 const SIZE: usize = 64;
 
-/// Turn pictures into one shard to train on, and print its path.
+/// Turn images into one shard to train on, and print its path.
 ///
-/// Pictures are brought to SIZE on their shorter side and the centred square is kept. Broken ones are skipped and named.
+/// Images are brought to SIZE on their shorter side and the centred square is kept. Broken ones are skipped and named.
 /// A shard that is up to date is left as it is.
 #[derive(Parser)]
 #[command(name = "prep", version)]
 struct Args {
     /// Folders (searched at any depth), zips, tars, arrays (.npy, .npz), parquet or IDX files, CIFAR's
-    /// batches, or pictures
+    /// batches, or images
     #[arg(value_name = "INPUT")]
     inputs: Vec<PathBuf>,
     /// The shard to write [default: <INPUT>-<SIZE>.safetensors, here]
     #[arg(short, long, value_name = "FILE", value_parser = out_path())]
     output: Option<PathBuf>,
-    /// Side of the square pictures, in pixels [default: 64; of IDX, arrays and CIFAR, the native size]
+    /// Side of the square images, in pixels [default: 64; of IDX, arrays and CIFAR, the native size]
     #[arg(long, value_name = "N", value_parser = whole::<u16>(1..=4096))]
     size: Option<u16>,
     /// First cut the centred square of N pixels (108 and 178 are usual for CelebA)
@@ -39,10 +39,10 @@ struct Args {
     /// How to resample, by Pillow's names [default: bilinear]
     #[arg(long, value_name = "NAME", value_parser = named::<Filter>(Filter::NAMES))]
     filter: Option<Filter>,
-    /// Leave out the first N pictures
+    /// Leave out the first N images
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, value_parser = whole::<usize>(0..=u64::MAX))]
     skip: usize,
-    /// Take at most N pictures
+    /// Take at most N images
     #[arg(long, value_name = "N", value_parser = whole::<u64>(1..=u64::MAX))]
     limit: Option<u64>,
     /// Store bytes, or floats in [-1, 1]
@@ -62,13 +62,13 @@ struct Args {
     /// valid
     #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     idx: Option<String>,
-    /// Draw N faces instead of reading pictures
+    /// Draw N faces instead of reading images
     #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=u32::MAX as u64))]
     demo: Option<u32>,
     /// Which faces to draw [default: 0]
     #[arg(long, value_name = "N", value_parser = whole::<u64>(0..=u64::MAX))]
     seed: Option<u64>,
-    /// A broken picture is an error
+    /// A broken image is an error
     #[arg(long)]
     strict: bool,
     /// Make the shard again, whatever is there
@@ -116,11 +116,11 @@ fn run(args: Args) -> Result<Answer> {
 fn check(args: &Args) -> Result<(), Usage> {
     let wrong = |line: &str| Err(Usage(line.to_string()));
     match args.demo {
-        None if args.inputs.is_empty() => wrong("name a folder, a zip, an IDX file or pictures, or --demo N"),
-        Some(_) if !args.inputs.is_empty() => wrong("--demo draws its pictures: leave out INPUT"),
+        None if args.inputs.is_empty() => wrong("name a folder, a zip, an IDX file or images, or --demo N"),
+        Some(_) if !args.inputs.is_empty() => wrong("--demo draws its images: leave out INPUT"),
         Some(_) if args.idx.is_some() => wrong("--idx is for IDX files, not for --demo"),
         Some(_) if args.depth.is_some() => wrong("--depth is for 16-bit grey images, not for --demo"),
-        Some(_) if args.split.is_some() => wrong("--split is for CelebA's pictures, not for --demo"),
+        Some(_) if args.split.is_some() => wrong("--split is for CelebA's images, not for --demo"),
         None if args.seed.is_some() => wrong("--seed is for --demo; nothing else here is left to chance"),
         _ => Ok(()),
     }
@@ -137,7 +137,7 @@ fn source(args: &Args) -> Result<Source> {
     let listed = source.len();
     source.slice(args.skip, args.limit.map_or(usize::MAX, |n| n as usize));
     if source.is_empty() {
-        anyhow::bail!("--skip {}: leaves none of {listed} pictures", args.skip);
+        anyhow::bail!("--skip {}: leaves none of {listed} images", args.skip);
     }
     Ok(source)
 }
@@ -147,7 +147,7 @@ fn options(args: &Args, source: &Source) -> Result<Options> {
     let size = args.size.map(usize::from).or((!native).then_some(SIZE));
     if size.is_none() && args.filter.is_some() {
         return Err(
-            Usage("--filter needs --size: IDX pictures and arrays keep their native size".into()).into()
+            Usage("--filter needs --size: IDX images and arrays keep their native size".into()).into()
         );
     }
     let fit = Fit { crop: args.crop.map(usize::from), size, filter: args.filter.unwrap_or_default() };
@@ -173,8 +173,8 @@ fn make(path: &Path, source: &Source, options: &Options, bar: &Bar) -> Result<()
         [] => String::new(),
         ref files => format!(" of {}", files.join(", ")),
     };
-    let pictures = if n == 1 { "picture" } else { "pictures" };
-    bar.say(&format!("{n} {pictures} of {h}×{w}×{c}{taken}{skipped}, {}", human(start.elapsed())));
+    let images = if n == 1 { "image" } else { "images" };
+    bar.say(&format!("{n} {images} of {h}×{w}×{c}{taken}{skipped}, {}", human(start.elapsed())));
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! `train`: a shard of pictures → a trained generator.
+//! `train`: a shard of images → a trained generator.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,7 +19,7 @@ use gan::{Error, checkpoint, counted};
 use gantools::{Answer, Bar, Common, human, mapped, number, operand, out_path, precision, stop_flag, whole};
 use serde_json::json;
 
-/// Train a GAN on the pictures of a shard, and print the path of its generator.
+/// Train a GAN on the images of a shard, and print the path of its generator.
 ///
 /// Everything that a run leaves is in its folder: G.safetensors, D.safetensors, state.safetensors, report.html, loss.png,
 /// progress.gif, real.png, samples/, metrics.jsonl and recipe.toml. The link ./G.safetensors points at the newest run's generator. Ctrl-C
@@ -41,13 +41,13 @@ struct Args {
     /// The run folder; new or empty [default: runs/SHARD, then runs/SHARD-2, …]
     #[arg(short, long, value_name = "RUN", value_parser = out_path())]
     out: Option<PathBuf>,
-    /// Times through all pictures
+    /// Times through all images
     #[arg(long, value_name = "N", value_parser = whole::<u64>(recipe::EPOCHS))]
     epochs: Option<u64>,
     /// Steps, instead of whole epochs
     #[arg(long, value_name = "N", conflicts_with = "epochs", value_parser = whole::<u64>(recipe::STEPS))]
     steps: Option<u64>,
-    /// Pictures in a step
+    /// Images in a step
     #[arg(long, value_name = "N", value_parser = whole::<usize>(recipe::BATCHES))]
     batch: Option<usize>,
     /// The generator's learning rate
@@ -83,7 +83,7 @@ struct Args {
     /// Score the generator every N epochs by the embedded SqueezeNet, into scores.jsonl, and keep the best as G_best.safetensors
     #[arg(long, value_name = "N", value_parser = whole::<u64>(recipe::FID_EVERY))]
     fid_every: Option<u64>,
-    /// Decides the weights, the noise and the order of the pictures
+    /// Decides the weights, the noise and the order of the images
     #[arg(long, value_name = "N", value_parser = whole::<u64>(recipe::SEEDS))]
     seed: Option<u64>,
     /// What to compute in: f32, or bf16: faster where the processor multiplies it
@@ -101,7 +101,7 @@ struct Args {
     /// Print the resolved recipe, a TOML file, and train nothing; of a SHARD named here, also tell how long it would take
     #[arg(long)]
     dry_run: bool,
-    /// Train over the run that is in -o RUN; go on though the recipe, the pictures or the version are others
+    /// Train over the run that is in -o RUN; go on though the recipe, the images or the version are others
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -169,7 +169,7 @@ fn resume(args: &Args, folder: Option<PathBuf>) -> Result<Answer> {
     let changed = [
         meta.recipe.changed_by(&recipe).map(|what| format!("the recipe has {what}")),
         (shard.meta().content_hash != meta.shard.hash)
-            .then(|| format!("{} is of other pictures than it began with", path.display())),
+            .then(|| format!("{} is of other images than it began with", path.display())),
         (meta.tool != env!("CARGO_PKG_VERSION")).then(|| format!("gantools {} began it", meta.tool)),
     ];
     if let Some(what) = changed.into_iter().flatten().next().filter(|_| !args.force) {
@@ -240,7 +240,7 @@ fn dry_run(args: &Args, recipe: &Recipe) -> Result<Answer> {
     Ok(answer)
 }
 
-/// Says in one line what a run will do, and warns where the pictures do not fill a batch.
+/// Says in one line what a run will do, and warns where the images do not fill a batch.
 fn plan(recipe: &Recipe, shard: &Shard, run: &Run, more: &str, bar: &Bar) {
     let (n, batch) = (shard.len(), recipe.schedule.batch);
     let steps = format!("{} of {}", Length::Steps(run.steps()), batch.min(n));
@@ -248,11 +248,11 @@ fn plan(recipe: &Recipe, shard: &Shard, run: &Run, more: &str, bar: &Bar) {
         epochs @ Length::Epochs(_) => format!("{epochs}: {steps}"),
         Length::Steps(_) => steps,
     };
-    let pictures = counted(n as u64, "picture");
-    bar.say(&format!("{} on {} ({pictures}), {length}{more}", recipe.name, shard.path().display()));
+    let images = counted(n as u64, "image");
+    bar.say(&format!("{} on {} ({images}), {length}{more}", recipe.name, shard.path().display()));
     if n < batch {
         let are = if n == 1 { "is" } else { "are" };
-        bar.warn(&format!("{pictures} {are} fewer than a batch of {batch}: each step has {n}"));
+        bar.warn(&format!("{images} {are} fewer than a batch of {batch}: each step has {n}"));
     }
 }
 

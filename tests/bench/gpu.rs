@@ -16,7 +16,7 @@ use crate::process;
 const OUT: &str = "gpu.json";
 /// Steps of a training, of which the first that many are not counted: they load kernels and fill the pools of memory.
 const STEPS: [usize; 2] = [300, 64];
-/// Pictures in a step.
+/// Images in a step.
 const BATCH: f64 = 128.0;
 
 /// Images per second.
@@ -57,14 +57,14 @@ pub fn run(place: &Place, wanted: impl Fn(&str) -> bool) {
         "gantools": env!("CARGO_PKG_VERSION"),
         "gpu": smi,
         "threads": rayon::current_num_threads(),
-        "pictures": place.fakes,
+        "images": place.fakes,
         "rows": rows,
     });
     fs::write(OUT, format!("{all:#}\n")).expect("room for the figures");
     println!("{OUT}");
 }
 
-/// The median speed of the steps, waiting for their pictures included.
+/// The median speed of the steps, waiting for their images included.
 fn train(place: &Place, precision: &str) -> Result<f64, String> {
     let run = format!("gpu-{precision}");
     let flags =

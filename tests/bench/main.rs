@@ -27,7 +27,7 @@ struct Args {
     /// JPEGs for `prep`, a folder or a zip, instead of drawn faces
     #[arg(long, value_name = "DIR_OR_ZIP")]
     data: Option<PathBuf>,
-    /// Pictures that the rows of `fid` compare [default: 500; 3,000 against peers and on a GPU]
+    /// Images that the rows of `fid` compare [default: 500; 3,000 against peers and on a GPU]
     #[arg(long, value_name = "N")]
     fakes: Option<usize>,
     /// Said by `cargo bench`

@@ -14,10 +14,10 @@ use crate::compute::timed;
 use crate::measure::{Figure, Load, Spread};
 use crate::place::Place;
 
-/// Pictures of `--data` that `prep` takes at most.
+/// Images of `--data` that `prep` takes at most.
 pub const LIMIT: usize = 6000;
 
-/// Pictures that `sample` makes.
+/// Images that `sample` makes.
 pub const SAMPLES: usize = 3000;
 
 /// A tool with its arguments, split at spaces, run in the place on as many threads as this process.
@@ -60,7 +60,7 @@ pub fn make_shard(place: &Place, name: &str) -> (f64, PathBuf) {
     (run(command), path)
 }
 
-/// Makes the folder `name` of `count` pictures; returns the seconds and its path.
+/// Makes the folder `name` of `count` images; returns the seconds and its path.
 pub fn make_samples(place: &Place, name: &str, count: usize, precision: &str) -> (f64, PathBuf) {
     let mut command = tool(place, &format!("sample -n {count} --precision {precision} -q -o {name}"));
     command.arg(place.generator());

@@ -37,7 +37,7 @@ fn one_pipe_from_faces_to_a_score_twice() {
         fs::read_link(place.path("G.safetensors")).unwrap(),
         Path::new("runs/demo-32-2/G.safetensors")
     );
-    assert_eq!(place.names("fakes").len(), 21, "twenty pictures and the marker");
+    assert_eq!(place.names("fakes").len(), 21, "twenty images and the marker");
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn a_full_disk_leaves_nothing_under_a_final_name() {
     assert!(!place.path("runs/demo-32/G.safetensors").exists() && !place.path("G.safetensors").exists());
 }
 
-/// The whole chain on a GPU: the same pictures and scores as on the CPU but for rounding.
+/// The whole chain on a GPU: the same images and scores as on the CPU but for rounding.
 #[cfg(feature = "cuda")]
 #[test]
 fn the_chain_on_the_gpu_comes_to_what_the_cpu_does() {
@@ -185,7 +185,7 @@ fn the_chain_on_the_gpu_comes_to_what_the_cpu_does() {
             image::open(file).unwrap().into_rgb8().into_raw()
         });
         let most = pixels[0].iter().zip(&pixels[1]).map(|(a, b)| a.abs_diff(*b)).max();
-        assert!(most <= Some(1), "picture {i}: {most:?}");
+        assert!(most <= Some(1), "image {i}: {most:?}");
     }
     let losses = ["cpu", "cuda"].map(|device| {
         let text = String::from_utf8(place.read(format!("{device}/metrics.jsonl"))).unwrap();

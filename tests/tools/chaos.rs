@@ -165,7 +165,7 @@ fn go_on(place: &Place, stage: &Stage) -> Done {
         Some(again) => {
             let done = place.run(again);
             // It was killed after its last state; or before it took the place of the older one.
-            match ["is taken already", "is of other pictures"].iter().any(|what| done.stderr.contains(what)) {
+            match ["is taken already", "is of other images"].iter().any(|what| done.stderr.contains(what)) {
                 true => place.run(stage.line),
                 false => done,
             }
@@ -454,7 +454,7 @@ fn a_shard_is_cut_short_or_replaced_while_it_is_mapped() {
     signal(&child, &[libc::SIGINT]);
     assert_eq!(child.wait().unwrap().code(), Some(0));
     let other = place.run("train a.safetensors --resume=replaced --epochs 4 -q");
-    assert!(other.failure(1).contains("is of other pictures than it began with"), "{}", other.stderr);
+    assert!(other.failure(1).contains("is of other images than it began with"), "{}", other.stderr);
     place.write("a.safetensors", &whole);
     let epochs =
         place.run("train --info replaced/state.safetensors --json").json()["epoch"].as_u64().unwrap();

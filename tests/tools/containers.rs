@@ -43,7 +43,7 @@ fn arrays_keep_their_size_and_are_the_same_in_every_form() {
     assert_eq!(shard(&place, "gray.safetensors").0, [4, 6, 5, 1]);
     let done = place.run("prep keras.npz --json");
     assert_eq!(done.json()["taken"], serde_json::json!(["x_train"]));
-    assert!(done.stderr.contains("3 pictures of 6×5×3 of x_train"), "{}", done.stderr);
+    assert!(done.stderr.contains("3 images of 6×5×3 of x_train"), "{}", done.stderr);
     let done = place.run("prep u8.npy --size 8 -o small.safetensors");
     done.line();
     assert_eq!(shard(&place, "small.safetensors").0, [4, 8, 8, 3]);
@@ -66,7 +66,7 @@ fn a_tar_is_the_same_packed_in_any_way_and_so_are_zips() {
     }
     // Several shards of a set are several inputs, and a shard is up to date as with any input.
     let done = place.run("prep gnu.tar faces.tgz --size 5 -o both.safetensors");
-    assert!(done.stderr.contains("10 pictures of 5×5×3"), "{}", done.stderr);
+    assert!(done.stderr.contains("10 images of 5×5×3"), "{}", done.stderr);
     assert!(place.run("prep gnu.tar faces.tgz --size 5 -o both.safetensors").stderr.contains("up to date"));
 }
 

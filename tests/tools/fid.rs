@@ -28,7 +28,7 @@ fn weights() -> &'static str {
     })
 }
 
-/// 40 demo faces of 32×32 as a shard, and some pictures as a folder.
+/// 40 demo faces of 32×32 as a shard, and some images as a folder.
 pub fn place() -> Place {
     let place = Place::with_faces();
     copy(&golden("a"), &place.path("real"), 0..30);
@@ -55,7 +55,7 @@ fn the_number_is_pytorch_fids() {
     let done = place.run(&line);
     assert_eq!(done.line(), "1.019689");
     for row in
-        ["stats_b_64.npz", "120 pictures", "inception 64", "not the published file", "nothing in it proves"]
+        ["stats_b_64.npz", "120 images", "inception 64", "not the published file", "nothing in it proves"]
     {
         assert!(done.stderr.contains(row), "{}", done.stderr);
     }
@@ -87,7 +87,7 @@ fn the_weights_are_also_those_of_the_environment() {
 }
 
 #[test]
-fn statistics_are_saved_once_and_give_what_the_pictures_give() {
+fn statistics_are_saved_once_and_give_what_the_images_give() {
     let place = place();
     let save = "fid --save-stats real real.npz --features squeezenet";
     assert_eq!(place.run(save).line(), "real.npz");
@@ -107,9 +107,9 @@ fn statistics_are_saved_once_and_give_what_the_pictures_give() {
     assert!((json["fd_squeezenet"].as_f64().unwrap() - direct).abs() < 1e-5 && json["fid"].is_null());
     assert_eq!((json["n"][0].as_u64(), json["n"][1].as_u64()), (Some(30), Some(40)));
 
-    // One picture more, and the statistics are of other pictures.
+    // One image more, and the statistics are of other images.
     fs::copy(golden("a/0030.png"), place.path("real/0030.png")).unwrap();
-    assert!(place.run(save).failure(1).contains("real.npz: is there and is of other pictures"));
+    assert!(place.run(save).failure(1).contains("real.npz: is there and is of other images"));
     assert_eq!(place.run(&format!("{save} --force -q --json")).json()["n"], 31);
     assert!(place.read("real.npz") != first);
     assert_eq!(place.names("."), ["faces-32.safetensors", "real", "real.npz"]);
@@ -153,12 +153,12 @@ fn statistics_in_parts_add_up() {
     assert!(again.stderr.contains("merged.npz is up to date"), "{}", again.stderr);
     for (line, code, wanted) in [
         ("fid --merge merged.npz part1.npz part2.npz", 1, "merged.npz: is there already"),
-        ("fid --merge two.npz part1.npz part1.npz", 1, "part1.npz: is of the same pictures as part1.npz"),
+        ("fid --merge two.npz part1.npz part1.npz", 1, "part1.npz: is of the same images as part1.npz"),
         ("fid --merge two.npz part1.npz real", 1, "real"),
         ("fid --merge two.txt part1.npz part2.npz", 2, "two.txt: statistics are .npz"),
         ("fid --merge two.npz part1.npz", 2, "--merge"),
         ("fid --save-stats real x.npz --part 4/3", 2, "name a part as K/N"),
-        ("fid --features squeezenet --save-stats real x.npz --part 1/99", 1, "30 pictures have no part 1/99"),
+        ("fid --features squeezenet --save-stats real x.npz --part 1/99", 1, "30 images have no part 1/99"),
         ("fid real part1.npz --part 1/3", 2, "--save-stats"),
     ] {
         let done = place.run(line);
@@ -191,14 +191,14 @@ fn more_numbers_come_from_the_same_features() {
     );
     assert_eq!(json["proved"], true);
     assert_eq!((json["prdc"][0]["k"].as_u64(), json["prdc"][1]["k"].as_u64()), (Some(3), Some(5)));
-    // Drawn faces are nowhere near photographs, and pictures are where they are themselves.
+    // Drawn faces are nowhere near photographs, and images are where they are themselves.
     assert!(kid > 1.0 && json["prdc"][1]["precision"].as_f64().unwrap() < 0.5, "{json}");
     let same = place.run("fid real real --features squeezenet -q --metrics prdc --json").json();
     assert_eq!(same["prdc"][0]["coverage"], 1.0);
     place.run("fid --features squeezenet --save-stats real real.npz -q").line();
     for line in ["real.npz faces-32.safetensors --metrics kid", "real real.npz --metrics prdc"] {
         let refused = place.run(&format!("fid {line}"));
-        assert!(refused.failure(1).starts_with("real.npz: statistics have no single pictures in them"));
+        assert!(refused.failure(1).starts_with("real.npz: statistics have no single images in them"));
     }
     let twice = place.run(&format!("{line} kid,kid"));
     assert_eq!(twice.code, Some(2), "{}", twice.stderr);
@@ -236,20 +236,18 @@ fn sixteen_bit_grey_is_told_of() {
         deep.save(place.path("deep").join(name)).unwrap();
     }
     let done = place.run("fid real deep --features squeezenet");
-    assert!(
-        done.code == Some(0) && done.stderr.contains("deep: 16-bit grey is clipped to 255 in 2 pictures")
-    );
+    assert!(done.code == Some(0) && done.stderr.contains("deep: 16-bit grey is clipped to 255 in 2 images"));
     assert!(!place.run("fid real real --features squeezenet").stderr.contains("16-bit"));
 }
 
 #[test]
-fn a_zip_and_a_shard_are_their_pictures() {
+fn a_zip_and_a_shard_are_their_images() {
     let place = place();
     let mut zip = b"".to_vec();
     store(&mut zip, &place, "real");
     place.write("real.zip", zip);
     assert_eq!(value(&place.run("fid real real.zip --features squeezenet -q")), 0.0);
-    // The golden pictures are 64×64 already, so that a shard of them holds the same pixels.
+    // The golden images are 64×64 already, so that a shard of them holds the same pixels.
     assert_eq!(place.run("prep real -o real.safetensors -q").line(), "real.safetensors");
     assert_eq!(value(&place.run("fid real real.safetensors --features squeezenet -q")), 0.0);
     assert_eq!(place.run("prep real -o f32.safetensors --dtype f32 -q").line(), "f32.safetensors");
@@ -315,9 +313,9 @@ fn the_other_side_may_come_from_a_pipe() {
 fn a_dry_run_measures_and_makes_nothing() {
     let place = place();
     let done = place.run("fid real faces-32.safetensors --features squeezenet --dry-run");
-    assert!(done.line().starts_with("70 pictures to measure, about "), "{}", done.line());
+    assert!(done.line().starts_with("70 images to measure, about "), "{}", done.line());
     let json = place.run("fid --save-stats real r.npz --features squeezenet --dry-run --json").json();
-    assert_eq!(json["pictures"], 30);
+    assert_eq!(json["images"], 30);
     assert!(json["seconds"].as_f64().unwrap() > 0.0);
     assert_eq!(place.names("."), ["faces-32.safetensors", "real"]);
 }
@@ -369,7 +367,7 @@ fn sides_that_do_not_match_are_one_line() {
     place.write("real/broken.png", "\u{89}PNG");
     fails("fid s.npz real", "broken.png: ");
     copy(&golden("a"), &place.path("one"), 0..1);
-    fails("fid s.npz one", "one: a covariance needs at least two pictures");
+    fails("fid s.npz one", "one: a covariance needs at least two images");
     if cfg!(not(feature = "cuda")) {
         fails("fid s.npz real --device cuda", "--device cuda: this build has no CUDA");
     }
@@ -456,7 +454,7 @@ fn bf16_goes_through_the_chain_and_says_so() {
     let half = place.run(&format!("{line} --precision bf16")).line().to_string();
     let number = |line: &str, name: &str| line.strip_prefix(name).unwrap().trim().parse::<f64>().unwrap();
     let (full, half) = (number(&full, "FD-SqueezeNet "), number(&half, "FD-SqueezeNet-bf16 "));
-    // The same latents through the same weights: far closer than two sets of pictures are.
+    // The same latents through the same weights: far closer than two sets of images are.
     let apart = place.run("fid full faces-32.safetensors --features squeezenet -q").line().to_string();
     let apart = number(&apart, "FD-SqueezeNet ");
     assert!(full > 0.0 && full < 0.05 * apart && half < 0.05 * apart, "{full} {half} {apart}");

@@ -11,7 +11,7 @@ fn a_place_that_cannot_be_written_to_is_said_first() {
     let place = place();
     place.write("file", "x");
     fs::create_dir(place.path("folder.npz")).unwrap();
-    // No pictures and no weights are looked at before.
+    // No images and no weights are looked at before.
     for (line, wanted) in [
         ("--save-stats nowhere no/s.npz", "no: no such folder: make it first (mkdir -p no)"),
         ("--save-stats nowhere no/such/s.npz", "no/such: no such folder: make it first (mkdir -p no/such)"),

@@ -1,4 +1,4 @@
-//! Pictures, names and archives that nobody means well with, and more of them than anybody has.
+//! Images, names and archives that nobody means well with, and more of them than anybody has.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -34,7 +34,7 @@ fn names_with_newlines_escapes_and_bytes_that_are_no_text() {
     let folder = OsStr::from_bytes(b"we\nird\xff");
     faces(&place, folder, &[b"a\nb.png", b"\x1b[31mred.png", b"\xff\xfe.png", b" .png", b"-n.png"]);
     let broken = place.path(folder).join(OsStr::from_bytes(b"bro\nken\x07.png"));
-    fs::write(broken, "no picture").unwrap();
+    fs::write(broken, "no image").unwrap();
     let done = tool(
         &place,
         &["prep", "--size", "32"].map(OsStr::new).iter().copied().chain([folder]).collect::<Vec<_>>(),
@@ -42,8 +42,8 @@ fn names_with_newlines_escapes_and_bytes_that_are_no_text() {
     assert_eq!(done.line(), "we_ird_-32.safetensors");
     let lines: Vec<&str> = done.stderr.lines().collect();
     assert_eq!(lines.len(), 2, "{}", done.stderr);
-    assert!(lines[0].contains(r"bro\nken\u{7}.png: not a picture"), "{}", done.stderr);
-    assert!(lines[1].starts_with("prep: 5 pictures"), "{}", done.stderr);
+    assert!(lines[0].contains(r"bro\nken\u{7}.png: not an image"), "{}", done.stderr);
+    assert!(lines[1].starts_with("prep: 5 images"), "{}", done.stderr);
     // It goes through the pipe, and a run of it has a name that does.
     let shard = PathBuf::from("we_ird_-32.safetensors");
     fs::rename(place.path(&shard), place.path(OsStr::from_bytes(b"x\ny\xff.safetensors"))).unwrap();
@@ -93,7 +93,7 @@ fn loops_pipes_and_links_to_nowhere() {
     assert_eq!(place.shell("mkfifo in/pipe.png pipe").code, Some(0));
     let done = place.shell("timeout 60 prep in --size 32 -o a.safetensors");
     assert_eq!(done.code, Some(0), "{}", done.stderr);
-    assert!(done.stderr.contains("2 pictures of 32×32×3, 1 skipped"), "{}", done.stderr);
+    assert!(done.stderr.contains("2 images of 32×32×3, 1 skipped"), "{}", done.stderr);
     assert!(done.stderr.contains("in/nowhere.png: No such file"), "{}", done.stderr);
     for line in [
         "prep pipe -q",
@@ -131,7 +131,7 @@ fn zips_that_climb_out_or_burst() {
     assert!(!PathBuf::from("/tmp/gantools-absolute.png").exists());
     let info = place.run("train --info climb-32.safetensors --json").json();
     assert_eq!(info["count"], 2);
-    // 300 MB of nothing in 300 kB, and a picture.
+    // 300 MB of nothing in 300 kB, and an image.
     let nothing = vec![0; 300 << 20];
     zip(&place, "bomb.zip", &[("1.png", &nothing), ("2.png", &png), ("3.jpg", &nothing)]);
     drop(nothing);
@@ -143,7 +143,7 @@ fn zips_that_climb_out_or_burst() {
 
 /// Headers of 60,000×60,000 pixels, with little behind them.
 #[test]
-fn pictures_that_say_they_are_huge() {
+fn images_that_say_they_are_huge() {
     let place = Place::new();
     faces(&place, OsStr::new("in"), &[b"whole.png"]);
     let side = 60_000u32;
@@ -207,7 +207,7 @@ fn pictures_that_say_they_are_huge() {
             done.stderr
         );
     }
-    assert!(done.stderr.contains("1 picture of 32×32×3, 7 skipped"), "{}", done.stderr);
+    assert!(done.stderr.contains("1 image of 32×32×3, 7 skipped"), "{}", done.stderr);
 }
 
 /// Waits for the end, and tells the most memory of its own that a process had, in MiB: not that of files it maps.
@@ -223,9 +223,9 @@ fn peak(mut child: Child) -> (Done, u64) {
     (child.wait_with_output().unwrap().into(), most)
 }
 
-/// A folder of a million pictures, and a shard of 10 GB: `just chaos` alone, for they take minutes.
+/// A folder of a million images, and a shard of 10 GB: `just chaos` alone, for they take minutes.
 #[test]
-fn a_million_pictures_and_a_shard_of_ten_gigabytes() {
+fn a_million_images_and_a_shard_of_ten_gigabytes() {
     if std::env::var_os("GANTOOLS_CHAOS").is_none() {
         return;
     }
@@ -245,7 +245,7 @@ fn a_million_pictures_and_a_shard_of_ten_gigabytes() {
     }
     let (done, most) = peak(place.command("prep many --size 8 -q").spawn().unwrap());
     assert_eq!(done.line(), "many-8.safetensors");
-    eprintln!("a million pictures: {most} MiB");
+    eprintln!("a million images: {most} MiB");
     assert!(most < 1024, "{most} MiB");
     assert_eq!(place.run("train --info many-8.safetensors --json").json()["count"], 1_000_000);
 

@@ -24,7 +24,7 @@ fn text(png: &[u8]) -> serde_json::Value {
 }
 
 #[test]
-fn pictures_depend_on_the_seed_and_their_index_alone() {
+fn images_depend_on_the_seed_and_their_index_alone() {
     let place = place();
     let done = place.run("sample G.safetensors -n 70");
     assert_eq!(done.line(), "fakes/");
@@ -53,7 +53,7 @@ fn pictures_depend_on_the_seed_and_their_index_alone() {
 }
 
 #[test]
-fn a_picture_says_where_it_is_from() {
+fn a_image_says_where_it_is_from() {
     let place = place();
     let json = place.run("sample G.safetensors -n 3 --seed 8 --json -q").json();
     assert_eq!((&json["path"], &json["count"], &json["seed"]), (&"fakes/".into(), &3.into(), &8.into()));
@@ -62,8 +62,8 @@ fn a_picture_says_where_it_is_from() {
     assert_eq!((&about["seed"], &about["index"]), (&8.into(), &2.into()));
     assert_eq!(about["generator"], json["generator"]);
     assert_eq!(about["generator"].as_str().unwrap().len(), 64);
-    let picture = image::ImageReader::new(Cursor::new(png)).with_guessed_format().unwrap().decode().unwrap();
-    assert_eq!((picture.width(), picture.height(), picture.color()), (32, 32, image::ColorType::Rgb8));
+    let image = image::ImageReader::new(Cursor::new(png)).with_guessed_format().unwrap().decode().unwrap();
+    assert_eq!((image.width(), image.height(), image.color()), (32, 32, image::ColorType::Rgb8));
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn a_terminal_is_not_read() {
     assert!(done.failure(2).starts_with("name a generator: sample G.safetensors"), "{}", done.stderr);
 }
 
-/// A `state_dict` of the PyTorch tutorial's generator, saved by PyTorch as safetensors, with the pictures that PyTorch
+/// A `state_dict` of the PyTorch tutorial's generator, saved by PyTorch as safetensors, with the images that PyTorch
 /// makes: tested in the library. Here: the binary takes it, and says what it is.
 #[test]
 fn pytorchs_generator_is_understood() {
@@ -168,7 +168,7 @@ fn errors_are_one_line_that_names_the_file_or_flag() {
             "G.safetensors: --slope: is for other programs' generators; this one is ours",
         ),
         ("runs", "runs: is a folder"),
-        ("faces-32.safetensors", "faces-32.safetensors: is a shard of pictures, not weights"),
+        ("faces-32.safetensors", "faces-32.safetensors: is a shard of images, not weights"),
         ("runs/faces-32/D.safetensors", "D.safetensors: is a discriminator, not a generator"),
         ("runs/faces-32/state.safetensors", "state.safetensors: is a run's state, not a generator"),
         ("G.safetensors -o file", "file: is a file; name a folder"),
@@ -196,7 +196,7 @@ fn errors_are_one_line_that_names_the_file_or_flag() {
         ("a b", "unexpected argument"),
         (
             "G.safetensors -n 2 -o x.png",
-            "-o x.png: pictures go into a folder (one file is made by --interpolate",
+            "-o x.png: images go into a folder (one file is made by --interpolate",
         ),
         ("G.safetensors -o x.MP4", "-o x.MP4: no .mp4 is made: a folder of .png files"),
         (
@@ -221,22 +221,22 @@ fn rgb(place: &Place, name: &str) -> image::RgbImage {
     image::open(place.path(name)).unwrap_or_else(|e| panic!("{name}: {e}")).to_rgb8()
 }
 
-/// Cell `i` of a row of pictures of 32×32.
+/// Cell `i` of a row of images of 32×32.
 fn cell(row: &image::RgbImage, i: u32) -> image::RgbImage {
     image::imageops::crop_imm(row, i * 34 + 2, 2, 32, 32).to_image()
 }
 
 #[test]
-fn a_walk_goes_from_picture_to_picture() {
+fn a_walk_goes_from_image_to_image() {
     let place = place();
     place.run("sample G.safetensors --seed 4 -q").line();
     let done = place.run("sample G.safetensors --seed 4 --interpolate 7,63,2 --frames 9 -o walk --json -q");
     let json = done.json();
     assert_eq!((&json["path"], &json["count"], &json["seed"]), (&"walk".into(), &9.into(), &4.into()));
     assert_eq!(place.names("walk").len(), 10);
-    for (frame, picture) in [(0, 7), (4, 63), (8, 2)] {
-        let (frame, picture) = (format!("walk/{frame:06}.png"), format!("fakes/{picture:06}.png"));
-        assert_eq!(rgb(&place, &frame), rgb(&place, &picture), "{frame}");
+    for (frame, image) in [(0, 7), (4, 63), (8, 2)] {
+        let (frame, image) = (format!("walk/{frame:06}.png"), format!("fakes/{image:06}.png"));
+        assert_eq!(rgb(&place, &frame), rgb(&place, &image), "{frame}");
     }
     let about = text(&place.read("walk/000003.png"));
     assert_eq!(about["interpolate"], serde_json::json!([7, 63, 2]));
@@ -272,7 +272,7 @@ fn a_walk_goes_from_picture_to_picture() {
 }
 
 #[test]
-fn a_sum_of_pictures_is_shown_beside_its_terms() {
+fn a_sum_of_images_is_shown_beside_its_terms() {
     let place = place();
     place.run("sample G.safetensors -n 10 -q").line();
     let flags = ["--expr", "mean(3, 7) - 9 + 0.5*2", "--json", "-q", "--save-latents", "z.safetensors"];
@@ -294,7 +294,7 @@ fn a_sum_of_pictures_is_shown_beside_its_terms() {
 }
 
 #[test]
-fn saved_latents_make_the_same_pictures() {
+fn saved_latents_make_the_same_images() {
     let place = place();
     place.run("sample G.safetensors -n 70 --seed 9 --save-latents z.safetensors -q").line();
     let json = place.run("sample G.safetensors --latents z.safetensors -o again --json -q").json();
@@ -319,7 +319,7 @@ fn saved_latents_make_the_same_pictures() {
 }
 
 #[test]
-fn pictures_are_shown_beside_their_nearest() {
+fn images_are_shown_beside_their_nearest() {
     let place = place();
     place.run("sample G.safetensors -n 10 -q").line();
     let done = place.run("sample G.safetensors --nearest faces-32.safetensors -n 10 --json");
@@ -371,10 +371,10 @@ fn modes_that_do_not_go_together_are_refused() {
     let generator = "runs/faces-32/G.safetensors";
     let before = place.names(".");
     for (flags, wanted) in [
-        ("--interpolate 3", "--interpolate: name two pictures or more"),
-        ("--interpolate 3,4,5 --frames 2", "--frames 2: fewer than the 3 pictures of --interpolate"),
-        ("--interpolate 0,3 --latents z.safetensors", "--interpolate: there is no picture 3 among 3 latents"),
-        ("--expr 3 --latents z.safetensors", "--expr: there is no picture 3 among 3 latents"),
+        ("--interpolate 3", "--interpolate: name two images or more"),
+        ("--interpolate 3,4,5 --frames 2", "--frames 2: fewer than the 3 images of --interpolate"),
+        ("--interpolate 0,3 --latents z.safetensors", "--interpolate: there is no image 3 among 3 latents"),
+        ("--expr 3 --latents z.safetensors", "--expr: there is no image 3 among 3 latents"),
         ("-n 4 --latents z.safetensors", "-n 4: there are 3 latents"),
         ("--latents none", "none: No such file"),
         ("--latents foreign", "foreign: is not a safetensors file"),
@@ -388,9 +388,9 @@ fn modes_that_do_not_go_together_are_refused() {
         ("--nearest none", "none: No such file"),
         ("--nearest cut.safetensors", "cut.safetensors: cut short"),
         ("--nearest G.safetensors", "G.safetensors: no tensor `images` in it, so not a shard"),
-        ("--nearest faces-64.safetensors", "has pictures of 64×64×3, but the generator makes 32×32×3"),
-        ("--nearest gray.safetensors", "has pictures of 32×32×1, but the generator makes 32×32×3"),
-        ("--nearest faces-32.safetensors -n 4097", "--nearest shows 4096 pictures at most, not 4097"),
+        ("--nearest faces-64.safetensors", "has images of 64×64×3, but the generator makes 32×32×3"),
+        ("--nearest gray.safetensors", "has images of 32×32×1, but the generator makes 32×32×3"),
+        ("--nearest faces-32.safetensors -n 4097", "--nearest shows 4096 images at most, not 4097"),
         ("--interpolate 1,2 -o none/x.gif", "none: no such folder: make it first"),
     ] {
         let done = place.run(&format!("sample {generator} -q {flags}"));
@@ -404,8 +404,8 @@ fn modes_that_do_not_go_together_are_refused() {
     let done = place.run("sample z.safetensors -q");
     assert!(done.failure(1).starts_with("z.safetensors: holds latents, not weights"), "{}", done.stderr);
     for (flags, wanted) in [
-        ("--expr 1 -o fakes", "-o fakes: --expr and --nearest make one picture: name a .png"),
-        ("--nearest faces-32.safetensors -o x.gif", "-o x.gif: --expr and --nearest make one picture"),
+        ("--expr 1 -o fakes", "-o fakes: --expr and --nearest make one image: name a .png"),
+        ("--nearest faces-32.safetensors -o x.gif", "-o x.gif: --expr and --nearest make one image"),
         ("--interpolate 1,2 -o x.gif --grid g.png", "--grid is for folders, and x.gif is one file"),
         ("--interpolate 1,2 --expr 1", "cannot be used with"),
         ("--interpolate 1,2 --nearest faces-32.safetensors", "cannot be used with"),

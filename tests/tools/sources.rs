@@ -34,7 +34,7 @@ fn prep_says_what_it_passed_over_and_the_shard_keeps_it() {
         image(&place, &format!("in/{i}.png"), 40, i);
     }
     let plain = place.run("prep in -o plain.safetensors");
-    assert_eq!(said(&plain), ["4 pictures of 64×64×3, 0 s"]);
+    assert_eq!(said(&plain), ["4 images of 64×64×3, 0 s"]);
     for i in 0..6 {
         place.write(&format!("in/phone{i}.avif"), b"\0\0\0 ftypavif");
     }
@@ -45,7 +45,7 @@ fn prep_says_what_it_passed_over_and_the_shard_keeps_it() {
     assert_eq!(said(&done), [line, "plain.safetensors is up to date (--force makes it again)"]);
     assert_eq!(done.json()["passed_over"][".txt"]["count"], 1);
     let done = place.run("prep in -o all.safetensors");
-    assert_eq!(said(&done), [line, "4 pictures of 64×64×3, 0 s"]);
+    assert_eq!(said(&done), [line, "4 images of 64×64×3, 0 s"]);
     let info = place.run("train --info all.safetensors");
     assert!(info.stdout.contains(&format!("inputs    {line}")), "{}", info.stdout);
     let json = place.run("train --info all.safetensors --json").json();
@@ -82,16 +82,16 @@ fn broken_images_are_named_up_to_ten_then_counted() {
         "{lines:#?}"
     );
     let all = "warning: 17 broken images were skipped, the first 10 by name: 14 ";
-    assert!(lines[10].starts_with(all) && lines[10].contains(", 3 not a picture"), "{lines:#?}");
+    assert!(lines[10].starts_with(all) && lines[10].contains(", 3 not an image"), "{lines:#?}");
     let json = done.json();
     assert_eq!((&json["rejected"], &json["count"]), (&17.into(), &1.into()));
     assert_eq!(
-        json["broken"]["not a picture"]["first"],
+        json["broken"]["not an image"]["first"],
         serde_json::json!(["none0.jpg", "none1.jpg", "none2.jpg"])
     );
     let info = place.run("train --info in-64.safetensors");
     assert!(
-        info.stdout.contains("rejected  17 (14 ") && info.stdout.contains("3 not a picture)"),
+        info.stdout.contains("rejected  17 (14 ") && info.stdout.contains("3 not an image)"),
         "{}",
         info.stdout
     );
@@ -116,7 +116,7 @@ fn images_smaller_than_the_crop_are_counted() {
     let done = place.run("prep in --crop 18 --json");
     let line =
         "warning: 2 of 4 images are smaller than --crop 18: of these the largest centred square was cut";
-    assert_eq!(said(&done), [line, "4 pictures of 64×64×3, 0 s"]);
+    assert_eq!(said(&done), [line, "4 images of 64×64×3, 0 s"]);
     assert_eq!(done.json()["smaller_than_crop"], 2);
     assert!(place.run("train --info in-64.safetensors").stdout.contains("smaller   2 images than the crop"));
     assert!(place.run("prep in --crop 9 --json --force").json()["smaller_than_crop"].is_null());
@@ -189,7 +189,7 @@ fn fid_says_what_pytorch_fid_would_pass_over() {
     let line = "b: 5 files passed over: 2 with capital extensions (pytorch-fid reads lower case), 1 .csv, \
                 1 .gif (pytorch-fid does not read it), 1 in subfolders (pytorch-fid reads one level)";
     assert_eq!(said(&done)[0], line, "{}", done.stderr);
-    assert!(done.stderr.contains("b         2 pictures"), "{}", done.stderr);
+    assert!(done.stderr.contains("b         2 images"), "{}", done.stderr);
     let json = done.json();
     assert_eq!(json["passed_over"][0], serde_json::json!({}));
     assert_eq!(json["passed_over"][1][".csv"]["first"], serde_json::json!(["list.csv"]));
@@ -219,12 +219,12 @@ fn prep_says_which_idx_file_it_took_and_idx_chooses() {
     write(&place.path("emnist/emnist-letters-train-images-idx3-ubyte"), &idx(8, 100));
     write(&place.path("emnist/emnist-letters-test-images-idx3-ubyte"), &idx(2, 200));
     let done = place.run("prep emnist --json");
-    assert_eq!(said(&done), ["8 pictures of 28×28×1 of emnist-letters-train-images-idx3-ubyte, 0 s"]);
+    assert_eq!(said(&done), ["8 images of 28×28×1 of emnist-letters-train-images-idx3-ubyte, 0 s"]);
     assert_eq!(done.json()["taken"], serde_json::json!(["emnist-letters-train-images-idx3-ubyte"]));
     assert_eq!(place.read("emnist-28.safetensors").last(), Some(&100));
     let done = place.run("prep emnist --idx test");
     let lines = [
-        "2 pictures of 28×28×1 of emnist-letters-test-images-idx3-ubyte, 0 s",
+        "2 images of 28×28×1 of emnist-letters-test-images-idx3-ubyte, 0 s",
         "emnist-28.safetensors: replaced the shard of 8 images of emnist",
     ];
     assert_eq!(said(&done), lines);

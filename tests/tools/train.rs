@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::common::Place;
 use safetensors::SafeTensors;
 
-/// A model and a run so small that the tests are quick; 40 pictures in batches of 16 are 3 steps an epoch.
+/// A model and a run so small that the tests are quick; 40 images in batches of 16 are 3 steps an epoch.
 pub const SMALL: &str = "--recipe demo --batch 16 --nz 6 --ngf 4 --ndf 3 --device cpu";
 
 #[test]
@@ -18,7 +18,7 @@ fn a_run_prints_its_generator_and_links_the_newest() {
     assert_eq!(first.line(), "runs/faces-32/G.safetensors");
     let lines: Vec<&str> = first.stderr.lines().collect();
     assert!(
-        lines[0] == "train: demo on faces-32.safetensors (40 pictures), 2 epochs: 6 steps of 16",
+        lines[0] == "train: demo on faces-32.safetensors (40 images), 2 epochs: 6 steps of 16",
         "before the first step: {lines:?}"
     );
     assert!(lines.last().unwrap().starts_with("train: done at step 6 (epoch 2) after "), "{lines:?}");
@@ -67,7 +67,7 @@ fn a_file_of_the_users_is_not_taken_for_the_link() {
 }
 
 #[test]
-fn metrics_pictures_and_the_plot_are_whole() {
+fn metrics_images_and_the_plot_are_whole() {
     let place = Place::with_faces();
     place.run(&format!("train faces-32.safetensors {SMALL} --epochs 2 -o run -q")).line();
     let text = String::from_utf8(place.read("run/metrics.jsonl")).unwrap();
@@ -95,13 +95,13 @@ fn metrics_pictures_and_the_plot_are_whole() {
     }
     assert_eq!(text.lines().count(), 6);
     let size = |name: &str| image::image_dimensions(place.path(name)).unwrap();
-    // 8 × 8 pictures of 32, with 2 pixels around each; of the 40 real ones, 5 rows.
+    // 8 × 8 images of 32, with 2 pixels around each; of the 40 real ones, 5 rows.
     assert_eq!(size("run/samples/epoch-0002.png"), (8 * 34 + 2, 8 * 34 + 2));
     assert_eq!(size("run/real.png"), (8 * 34 + 2, 5 * 34 + 2));
     assert_eq!(size("run/loss.png"), (960, 3 * 360));
     assert_eq!(size("run/progress.gif"), (8 * 34 + 2, 8 * 34 + 2));
     let page = String::from_utf8(place.read("run/report.html")).unwrap();
-    assert_eq!(page.matches("[1, \"data:image/jpeg;base64,").count(), 1, "the pictures of epoch 1");
+    assert_eq!(page.matches("[1, \"data:image/jpeg;base64,").count(), 1, "the images of epoch 1");
     assert_eq!(page.matches("<svg").count(), 3);
     assert!(page.contains("<dd>6 of 6</dd>") && page.contains("batch = 16"), "steps and recipe");
     // One file that needs no network.
@@ -110,7 +110,7 @@ fn metrics_pictures_and_the_plot_are_whole() {
 
 /// What the flags of output ask for, and only that; and training goes its way whatever is shown of it.
 #[test]
-fn pictures_generators_and_scores_are_kept_where_asked_for() {
+fn images_generators_and_scores_are_kept_where_asked_for() {
     let place = Place::with_faces();
     place.run(&format!("train faces-32.safetensors {SMALL} --epochs 4 -o plain -q")).line();
     let flags = "--keep-at 1,3 --sample-every 5 --fid-every 2";
@@ -172,7 +172,7 @@ fn the_minimax_loss_is_another_game() {
     };
     let (minimax, other) = (losses("minimax"), losses("non-saturating"));
     assert!(minimax.iter().all(|&l| l < 0.0) && other.iter().all(|&l| l > 0.0), "{minimax:?} {other:?}");
-    // e^(log(1 − D)) + e^(−(−log D)) would be 1 for a single picture; for a batch's means Jensen makes it at most that.
+    // e^(log(1 − D)) + e^(−(−log D)) would be 1 for a single image; for a batch's means Jensen makes it at most that.
     let sum = minimax[0].exp() + (-other[0]).exp();
     assert!(sum <= 1.0 + 1e-6 && sum > 0.9, "{sum}");
     assert!(place.read("minimax/G.safetensors") != place.read("non-saturating/G.safetensors"));
@@ -180,9 +180,9 @@ fn the_minimax_loss_is_another_game() {
     assert_eq!(line.code, Some(2), "{}", line.stderr);
 }
 
-/// Colour jitter and blur on the cats' recipe: the same pictures, otherwise trained on.
+/// Colour jitter and blur on the cats' recipe: the same images, otherwise trained on.
 #[test]
-fn the_cats_recipe_changes_pictures_as_it_draws_them() {
+fn the_cats_recipe_changes_images_as_it_draws_them() {
     let place = Place::with_faces();
     let small = "--batch 16 --nz 6 --ngf 4 --ndf 3 --steps 4 -q";
     for threads in [1, 2] {
@@ -227,12 +227,12 @@ fn a_resumed_run_is_the_same_run() {
     let place = Place::with_faces();
     let recipe =
         String::from_utf8(place.run(&format!("train --dry-run {SMALL} --epochs 4")).stdout.into()).unwrap();
-    // With changes of pictures, whose random numbers go on, too. 40 pictures in batches of 16: 12 steps.
+    // With changes of images, whose random numbers go on, too. 40 images in batches of 16: 12 steps.
     let augment = "\n[augment]\nflip = 0.5\nbrightness = 0.2\ncontrast = 0.1\nsaturation = 0.2\nblur = [3, 5]\nblur_sigma = [0.1, 1.2]\n";
     place.write("my.toml", recipe + augment);
     place.run("train faces-32.safetensors --recipe my.toml -o whole -q").line();
     let whole: Vec<String> = place.names("whole");
-    // As if killed: the state is of the end of a shorter run, mid-epoch, and metrics and pictures are of later steps.
+    // As if killed: the state is of the end of a shorter run, mid-epoch, and metrics and images are of later steps.
     for (i, stops) in [&[7][..], &[1, 3, 4, 11]].iter().enumerate() {
         let run = format!("run{i}");
         place
@@ -293,7 +293,7 @@ fn a_resumed_run_is_the_same_run() {
         ("--resume=whole --epochs 5 --recipe demo", "whole: the recipe has "),
         (
             "other-32.safetensors --resume=whole --epochs 5",
-            "other-32.safetensors is of other pictures than it began with",
+            "other-32.safetensors is of other images than it began with",
         ),
         ("--resume=none", "none/state.safetensors: No such file"),
     ] {
@@ -489,7 +489,7 @@ fn errors_are_one_line_that_names_the_file_or_flag() {
         ("foreign.safetensors", "foreign.safetensors: not a shard"),
         ("run", "run: a folder, not a shard"),
         ("run/G.safetensors", "run/G.safetensors: no tensor `images` in it"),
-        ("odd-48.safetensors", "odd-48.safetensors: picture size 48: DCGAN takes 32, 64 or 128"),
+        ("odd-48.safetensors", "odd-48.safetensors: image size 48: DCGAN takes 32, 64 or 128"),
         ("faces-32.safetensors -o run", "run: is not empty; name another folder, or --force"),
         ("faces-32.safetensors -o typo.toml", "typo.toml: is a file: name a folder"),
         ("faces-32.safetensors -o typo.toml/run", "typo.toml/run: typo.toml is not a folder"),
@@ -530,13 +530,13 @@ fn errors_are_one_line_that_names_the_file_or_flag() {
     assert_eq!(forced.line(), "run/G.safetensors");
 }
 
-/// The other architecture, on pictures as MNIST has them: from IDX files to samples.
+/// The other architecture, on images as MNIST has them: from IDX files to samples.
 #[test]
 fn the_mnist_recipe_goes_from_idx_files_to_samples() {
     let place = Place::new();
     fs::create_dir(place.path("digits")).unwrap();
     let mut idx = vec![0, 0, 8, 3, 0, 0, 1, 4, 0, 0, 0, 28, 0, 0, 0, 28];
-    // 260 pictures of a bar somewhere else each: 2 batches of 100 and one of 60.
+    // 260 images of a bar somewhere else each: 2 batches of 100 and one of 60.
     let bar = |i: usize| (0..784).map(move |p| if p % 28 / 4 == i % 7 { 255 } else { (i % 5) as u8 });
     idx.extend((0..260).flat_map(bar));
     place.write("digits/train-images-idx3-ubyte", &idx);
@@ -576,7 +576,7 @@ fn the_mnist_recipe_goes_from_idx_files_to_samples() {
     let info = place.run("train --info run/G.safetensors").stdout;
     assert!(info.contains("MLP 28×28×1, nz 64, hidden G [256, 256], D [256, 256]"), "{info}");
 
-    // The weights alone, as another program would save them, make the same pictures: G's activations are ReLU.
+    // The weights alone, as another program would save them, make the same images: G's activations are ReLU.
     let tensors: Vec<_> = file.tensors();
     let bare = safetensors::serialize(tensors, None).unwrap();
     place.write("bare.safetensors", &bare);
@@ -584,15 +584,15 @@ fn the_mnist_recipe_goes_from_idx_files_to_samples() {
         place.run(&format!("sample {generator} -n 5 -o {out} -q")).line();
     }
     let pixels = |name: &str| image::open(place.path(name)).unwrap();
-    let picture = pixels("fakes/000004.png");
-    assert_eq!((picture.width(), picture.height(), picture.color()), (28, 28, image::ColorType::L8));
-    assert_eq!(picture, pixels("bare/000004.png"));
-    assert_ne!(picture, pixels("fakes/000003.png"));
+    let image = pixels("fakes/000004.png");
+    assert_eq!((image.width(), image.height(), image.color()), (28, 28, image::ColorType::L8));
+    assert_eq!(image, pixels("bare/000004.png"));
+    assert_ne!(image, pixels("fakes/000003.png"));
 
     let refused = place.run("train digits.safetensors --recipe mnist --ngf 32");
     assert!(refused.failure(1).starts_with("--ngf: an MLP has no such width"), "{}", refused.stderr);
     let refused = place.run("train digits.safetensors --recipe demo");
-    assert!(refused.failure(1).contains("picture size 28: DCGAN takes 32, 64 or 128"), "{}", refused.stderr);
+    assert!(refused.failure(1).contains("image size 28: DCGAN takes 32, 64 or 128"), "{}", refused.stderr);
 }
 
 /// Without a shard and with a terminal for stdin, `train` says what it wants and does not wait.

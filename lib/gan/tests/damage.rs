@@ -28,8 +28,8 @@ use tempfile::TempDir;
 /// The largest piece of memory that reading may ask for: every file here has less than 32 kB, and the buffers through which we
 /// write have 1 MiB.
 const MOST: usize = 4 << 20;
-/// The same for pictures, whose pixels take what their header says before they are read: the most that README.md allows.
-const MOST_PICTURE: usize = 512 << 20;
+/// The same for images, whose pixels take what their header says before they are read: the most that README.md allows.
+const MOST_IMAGE: usize = 512 << 20;
 
 thread_local! {
     /// The largest piece of memory that this thread asked for.
@@ -126,8 +126,8 @@ fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
-/// A folder with four pictures of 4×4 in it.
-fn pictures() -> TempDir {
+/// A folder with four images of 4×4 in it.
+fn images() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for i in 0..4u8 {
         let pixels: Vec<u8> = (0..48).map(|k| k * 5 + i).collect();
@@ -165,7 +165,7 @@ fn make_run(folder: &TempDir) -> PathBuf {
     run
 }
 
-/// Reads all pictures of a source.
+/// Reads all images of a source.
 fn read_source(path: &Path) -> Result<(), Error> {
     let source = Source::open(&[path.to_path_buf()], Walk::Recursive)?;
     source.fingerprint()?;
@@ -178,7 +178,7 @@ fn read_source(path: &Path) -> Result<(), Error> {
 #[test]
 fn shards() {
     for dtype in [Dtype::U8, Dtype::F32] {
-        let folder = pictures();
+        let folder = images();
         let whole = fs::read(make_shard(&folder, dtype)).unwrap();
         let path = folder.path().join("damaged.safetensors");
         let read = |path: &Path| {
@@ -195,7 +195,7 @@ fn shards() {
 
 #[test]
 fn checkpoints() {
-    let folder = pictures();
+    let folder = images();
     let run = make_run(&folder);
     let damaged = folder.path().join("damaged");
     fs::create_dir(&damaged).unwrap();
@@ -321,7 +321,7 @@ fn zips() {
 const MOST_PACKED: usize = 256 << 20;
 
 /// Archives, arrays and batches, of every packing and type. Most have no checksum: what is changed unseen in
-/// them is told by the pictures, or by nobody.
+/// them is told by the images, or by nobody.
 #[test]
 fn containers_of_every_kind() {
     let folder = tempfile::tempdir().unwrap();
@@ -356,13 +356,13 @@ fn containers_of_every_kind() {
 }
 
 #[test]
-fn pictures_of_every_kind() {
+fn images_of_every_kind() {
     let folder = tempfile::tempdir().unwrap();
-    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/seeds/picture");
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/seeds/image");
     let entries =
         |folder: &Path, step| fs::read_dir(folder).unwrap().map(move |entry| (entry.unwrap().path(), step));
     // The fuzzer's are of more kinds; a fifth of their bytes will do.
-    let all = entries(&golden("picture/decode"), 1).chain(entries(&seeds, 5));
+    let all = entries(&golden("image/decode"), 1).chain(entries(&seeds, 5));
     for (golden, step) in all {
         let whole = fs::read(&golden).unwrap();
         let Ok(_) = gan::data::image::decode(&whole) else { continue };
@@ -373,12 +373,12 @@ fn pictures_of_every_kind() {
                 let mut bytes = whole.to_vec();
                 bytes[at] ^= mask;
                 let case = format!("byte {at} ^ {mask:#04x}");
-                let _ = try_within(MOST_PICTURE, &path, &bytes, &read_source, case);
+                let _ = try_within(MOST_IMAGE, &path, &bytes, &read_source, case);
                 tried += 1;
             }
             // Some formats have an end that is not missed.
             let case = format!("cut to {at}");
-            let _ = try_within(MOST_PICTURE, &path, &whole[..at], &read_source, case);
+            let _ = try_within(MOST_IMAGE, &path, &whole[..at], &read_source, case);
             tried += 1;
         }
         eprintln!("{}: {tried} tries", path.file_name().unwrap().to_string_lossy());

@@ -70,9 +70,9 @@ fn ten_steps(place: Place) {
         weights_match(network.tensors().unwrap(), &part(&last, prefix), prefix, tolerance);
     }
     let z = data["fixed_noise"].narrow(0, 0, 4).unwrap().flatten_from(1).unwrap();
-    let pictures = trainer.generator.forward(&z.to_device(device).unwrap()).unwrap();
-    let d = largest_difference(&pictures, &channels_last(&steps["sample_eval"]));
-    assert!(d < 1e-4, "pictures in evaluation mode differ by {d}");
+    let images = trainer.generator.forward(&z.to_device(device).unwrap()).unwrap();
+    let d = largest_difference(&images, &channels_last(&steps["sample_eval"]));
+    assert!(d < 1e-4, "images in evaluation mode differ by {d}");
 }
 
 #[test]
@@ -195,9 +195,9 @@ fn a_generator_is_understood_from_its_shapes() {
         let (outline, again) = common::understood(&generator, &Told::default());
         assert_eq!((outline.arch, outline.size, outline.channels, outline.nz), ("dcgan", size, channels, 7));
         let z = Tensor::ones((2, 7), candle_core::DType::F32, &Device::Cpu).unwrap();
-        let pictures = |network: &Network| network.forward(&z).unwrap();
-        assert_eq!(pictures(&again).dims(), [2, size, size, channels]);
+        let images = |network: &Network| network.forward(&z).unwrap();
+        assert_eq!(images(&again).dims(), [2, size, size, channels]);
         let numbers = |x: Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        assert_eq!(numbers(pictures(&again)), numbers(pictures(&generator)));
+        assert_eq!(numbers(images(&again)), numbers(images(&generator)));
     }
 }

@@ -66,7 +66,7 @@ fn line(what: &str, times: usize, c: Counts) {
     );
 }
 
-/// One layer of D or G: (name, transposed?, geometry, large picture's side, its channels, the small one's channels, batch-norm?,
+/// One layer of D or G: (name, transposed?, geometry, large image's side, its channels, the small one's channels, batch-norm?,
 /// activation).
 type Spec = (&'static str, bool, Geometry, usize, usize, usize, bool, Activation);
 
@@ -125,7 +125,7 @@ fn layer(device: &Device, &(name, transposed, geometry, side, c, s, norm, activa
             }
         }
     });
-    // D sees reals and fakes, and once more for G; G's pictures are made once. The third time back through D is for its input alone.
+    // D sees reals and fakes, and once more for G; G's images are made once. The third time back through D is for its input alone.
     let d = usize::from(!transposed);
     line(&format!("{name}, forward"), 1 + 2 * d, forward);
     line(&format!("{name}, backward"), 1 + d, backward);

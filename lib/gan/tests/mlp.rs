@@ -34,7 +34,7 @@ fn trainer(&Place { backend, ref device, .. }: &Place) -> Trainer {
     Trainer::new(generator, discriminator, &adam, &adam).unwrap()
 }
 
-/// Real pictures and both noises of a step.
+/// Real images and both noises of a step.
 fn inputs(data: &Tensors, step: usize) -> (Tensor, Tensor, Tensor) {
     let at = |name: &str| data[name].get(step).unwrap();
     (at("real").unsqueeze(3).unwrap(), at("noise"), at("fresh"))
@@ -63,9 +63,9 @@ fn six_steps(place: Place) {
     for (network, prefix) in [(&trainer.generator, "G."), (&trainer.discriminator, "D.")] {
         weights_match(network.tensors().unwrap(), &part(&last, prefix), prefix, tolerance);
     }
-    let pictures = trainer.generator.forward(&inputs(&data, 0)[1]).unwrap();
-    let d = largest_difference(&pictures.squeeze(3).unwrap(), &steps["sample"]);
-    assert!(d < tolerance, "pictures differ by {d}");
+    let images = trainer.generator.forward(&inputs(&data, 0)[1]).unwrap();
+    let d = largest_difference(&images.squeeze(3).unwrap(), &steps["sample"]);
+    assert!(d < tolerance, "images differ by {d}");
 }
 
 #[test]
@@ -151,11 +151,11 @@ fn a_generator_is_understood_from_its_shapes() {
         let (outline, again) = common::understood(&generator, &Told { layout, ..Told::default() });
         assert_eq!((outline.arch, outline.size, outline.channels, outline.nz), ("mlp", size, channels, 7));
         let z = Tensor::ones((2, 7), DType::F32, &Device::Cpu).unwrap();
-        let pictures = generator.forward(&z).unwrap();
-        assert_eq!(pictures.dims(), [2, size, size, channels]);
+        let images = generator.forward(&z).unwrap();
+        assert_eq!(images.dims(), [2, size, size, channels]);
         let numbers = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        assert_eq!(numbers(&pictures), numbers(&again.forward(&z).unwrap()));
-        let logits = model.discriminator(3, &Device::Cpu).unwrap().forward(&pictures).unwrap();
+        assert_eq!(numbers(&images), numbers(&again.forward(&z).unwrap()));
+        let logits = model.discriminator(3, &Device::Cpu).unwrap().forward(&images).unwrap();
         assert_eq!(logits.dims(), [2, 1, 1, 1]);
     }
 }

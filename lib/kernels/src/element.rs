@@ -85,7 +85,7 @@ impl Element for bf16 {
     }
 }
 
-/// A vector of `n` elements. Memory that is written anyhow is not filled with zeros before: for large pictures that would
+/// A vector of `n` elements. Memory that is written anyhow is not filled with zeros before: for large images that would
 /// be one more sweep over them, by one thread.
 ///
 /// # Safety

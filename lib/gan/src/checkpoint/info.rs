@@ -60,7 +60,7 @@ fn ours(path: &Path, meta: &Meta, numbers: usize) -> Info {
         ("trained", format!("{} steps, to epoch {}", meta.step, meta.epoch)),
         ("recipe", format!("{} ({})", meta.recipe.name, meta.recipe.schedule.length)),
         ("seed", meta.recipe.seed.to_string()),
-        ("shard", format!("{}, {} pictures", meta.shard.name, meta.shard.pictures)),
+        ("shard", format!("{}, {} images", meta.shard.name, meta.shard.images)),
         ("shard sha256", meta.shard.hash.clone()),
         ("made by", format!("train {}", meta.tool)),
     ]);

@@ -62,7 +62,7 @@ pub struct Meta {
     pub model: ModelConfig,
     /// What it was trained with, the seed included.
     pub recipe: Recipe,
-    /// The pictures that it was trained on.
+    /// The images that it was trained on.
     pub shard: ShardId,
     /// Steps that were taken.
     pub step: u64,
@@ -72,15 +72,15 @@ pub struct Meta {
     pub tool: String,
 }
 
-/// Which pictures: enough to know them again.
+/// Which images: enough to know them again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ShardId {
     /// The shard's file name.
     pub name: String,
-    /// The hash of its pictures, as its header has it.
+    /// The hash of its images, as its header has it.
     pub hash: String,
-    /// How many pictures.
-    pub pictures: usize,
+    /// How many images.
+    pub images: usize,
 }
 
 /// Writes `tensors` (f32 or i64) with `meta` and a hash of it all to `path`, whole or not at all; the same
@@ -354,7 +354,7 @@ fn open(path: &Path) -> Result<Opened> {
 const START: u64 = 64;
 
 fn is_shard(path: &Path) -> Error {
-    Error::file(path, "is a shard of pictures, not weights (`train` makes weights from it)")
+    Error::file(path, "is a shard of images, not weights (`train` makes weights from it)")
 }
 
 /// What `weights` say about themselves; an error if that is not understood or if they are a shard or latents.
@@ -366,7 +366,7 @@ fn meta(path: &Path, weights: &Weights) -> Result<Option<Meta>> {
     if shapes.contains_key("latents") {
         return Err(Error::file(
             path,
-            "holds latents, not weights (`sample --latents` makes pictures of them)",
+            "holds latents, not weights (`sample --latents` makes images of them)",
         ));
     }
     let parse = |json| {

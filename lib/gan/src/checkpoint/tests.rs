@@ -31,7 +31,7 @@ fn meta(kind: Kind) -> Meta {
         kind,
         model: model(),
         recipe: Recipe::load("demo").unwrap(),
-        shard: ShardId { name: "faces-32.safetensors".into(), hash: "ab".into(), pictures: 40 },
+        shard: ShardId { name: "faces-32.safetensors".into(), hash: "ab".into(), images: 40 },
         step: 12,
         epoch: 3,
         tool: "0.0.0".into(),
@@ -74,8 +74,8 @@ fn a_generator_comes_back_as_it_was() {
     let (_folder, path) = written();
     let back = generator(&path, &Told::default(), &CPU).unwrap();
     let z = noise(&[2, 5], 0);
-    let pictures = |n: &Network| n.forward(&z).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    assert_eq!(pictures(&back.network), pictures(&model().generator(1, &CPU).unwrap()));
+    let images = |n: &Network| n.forward(&z).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    assert_eq!(images(&back.network), images(&model().generator(1, &CPU).unwrap()));
     assert_eq!((back.latent_size, back.image_shape), (5, (32, 32, 3)));
     assert_eq!(back.meta, Some(meta(Kind::Generator)));
 
@@ -119,16 +119,16 @@ fn a_state_goes_on_where_it_was() {
 }
 
 #[test]
-fn pytorchs_generator_makes_pytorchs_pictures() {
+fn pytorchs_generator_makes_pytorchs_images() {
     let ours = generator(&golden("pytorch_generator.safetensors"), &Told::default(), &CPU).unwrap();
     assert!(ours.meta.is_none());
     assert_eq!(ours.image_shape, (64, 64, 3));
     let expected = candle_core::safetensors::load(golden("pytorch_pictures.safetensors"), &CPU).unwrap();
-    let pictures = crate::sample::pictures(&ours.network, &expected["z"]).unwrap();
+    let images = crate::sample::images(&ours.network, &expected["z"]).unwrap();
     let theirs = expected["pictures"].flatten_all().unwrap().to_vec1::<u8>().unwrap();
-    assert_eq!(pictures.len(), theirs.len());
-    assert!(pictures.iter().zip(&theirs).all(|(a, b)| a.abs_diff(*b) <= 1));
-    // They are pictures, not one grey.
+    assert_eq!(images.len(), theirs.len());
+    assert!(images.iter().zip(&theirs).all(|(a, b)| a.abs_diff(*b) <= 1));
+    // They are images, not one grey.
     assert!(theirs.iter().min().unwrap() + 100 < *theirs.iter().max().unwrap());
 }
 
@@ -184,7 +184,7 @@ fn other_files_of_ours_are_told_apart() {
     assert!(refusal(&other).starts_with("its metadata is not understood (missing field"));
     let images = Tensor::zeros((1, 2, 2, 3), DType::F32, &CPU).unwrap();
     crate::io::safetensors::write(&other, "{}", &[("images".into(), images)]).unwrap();
-    assert!(refusal(&other).starts_with("is a shard of pictures"));
+    assert!(refusal(&other).starts_with("is a shard of images"));
 
     let info = super::info(&path, &Told::default()).unwrap();
     assert!(info.text.contains("DCGAN 32×32×3, nz 5, ngf 3, ndf 2"), "{}", info.text);

@@ -2,17 +2,17 @@
 
 pub mod features;
 pub mod frechet;
+mod image_set;
 pub mod kid;
 mod look;
 mod metric;
 mod pass;
-mod pictures;
 pub mod prdc;
 mod side;
 pub mod stats;
 
+pub use image_set::ImageSet;
 pub use look::{Look, advice, few};
 pub use metric::{Metric, check, results};
-pub use pass::{Measured, measure, seconds_per_picture};
-pub use pictures::Pictures;
+pub use pass::{Measured, measure, seconds_per_image};
 pub use side::{Choice, Compared, Side, choose, compared, unproved};

@@ -41,7 +41,7 @@ pub struct Prdc {
 pub fn prdc(real: &[f32], fake: &[f32], dims: usize) -> Result<[Prdc; 2]> {
     let (real, fake) = (Samples::new(real, dims), Samples::new(fake, dims));
     if let Some(few) = [real.len(), fake.len()].into_iter().find(|&n| n <= MOST) {
-        return Err(Error::Invalid(format!("{few} pictures have no {MOST} neighbours each")));
+        return Err(Error::Invalid(format!("{few} images have no {MOST} neighbours each")));
     }
     let (real_radii, fake_radii) = (radii(&real), radii(&fake));
     let of_block = |i: usize| {

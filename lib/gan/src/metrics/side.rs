@@ -1,10 +1,10 @@
-//! The two sides of a comparison: pictures or statistics, and what makes them comparable.
+//! The two sides of a comparison: images or statistics, and what makes them comparable.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::features::{Extractor, Features, check_dims};
-use super::{Look, Measured, Pictures, measure};
+use super::{ImageSet, Look, Measured, measure};
 use crate::data::source;
 use crate::metrics::features::inception;
 use crate::metrics::features::squeezenet;
@@ -18,8 +18,8 @@ use crate::{Error, Result};
 pub enum Side {
     /// Statistics that were saved.
     Stats(PathBuf, Box<Stats>),
-    /// Pictures to be measured.
-    Pictures(Box<Pictures>),
+    /// Images to be measured.
+    Images(Box<ImageSet>),
 }
 
 /// By which features to compare.
@@ -35,7 +35,7 @@ pub struct Choice {
 pub struct Compared {
     /// Its statistics.
     pub gaussian: Gaussian,
-    /// The number of pictures, where it is known.
+    /// The number of images, where it is known.
     pub n: Option<u64>,
     /// The hash of the weights, where it is known.
     pub weights: Option<String>,
@@ -43,27 +43,27 @@ pub struct Compared {
     pub precision: Option<Precision>,
     /// The features themselves, `[n, dims]`, where they were asked for.
     pub features: Option<Vec<f32>>,
-    /// What the pictures look like, where it is known.
+    /// What the images look like, where it is known.
     pub look: Option<Look>,
     /// How long it took to measure them.
     pub seconds: f64,
 }
 
 impl Side {
-    /// Opens `.npz` statistics, whatever their name, or pictures.
+    /// Opens `.npz` statistics, whatever their name, or images.
     ///
     /// # Errors
     /// It is none of these, or broken.
     pub fn open(path: &Path) -> Result<Side> {
         // Samples are published as arrays in an .npz, too, and CIFAR in pickles.
         if source::holds_images(path) {
-            return Ok(Side::Pictures(Box::new(Pictures::open(path)?)));
+            return Ok(Side::Images(Box::new(ImageSet::open(path)?)));
         }
         let npz = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npz"));
         Ok(match stats::kind(path)? {
             Kind::Other(what) => return Err(Error::file(path, what)),
             kind if npz || kind == Kind::Npz => Side::Stats(path.to_path_buf(), Box::new(Stats::read(path)?)),
-            _ => Side::Pictures(Box::new(Pictures::open(path)?)),
+            _ => Side::Images(Box::new(ImageSet::open(path)?)),
         })
     }
 
@@ -71,15 +71,15 @@ impl Side {
     pub fn path(&self) -> &Path {
         match self {
             Side::Stats(path, _) => path,
-            Side::Pictures(pictures) => pictures.path(),
+            Side::Images(images) => images.path(),
         }
     }
 
-    /// The pictures to be measured, if this side is pictures.
-    pub fn pictures(&self) -> Option<&Pictures> {
+    /// The images to be measured, if this side is images.
+    pub fn images(&self) -> Option<&ImageSet> {
         match self {
             Side::Stats(..) => None,
-            Side::Pictures(pictures) => Some(pictures),
+            Side::Images(images) => Some(images),
         }
     }
 
@@ -102,7 +102,7 @@ impl Side {
                 }
                 _ => Ok(()),
             },
-            Side::Pictures(_) => Ok(()),
+            Side::Images(_) => Ok(()),
         }
     }
 }
@@ -154,7 +154,7 @@ impl std::fmt::Display for File<'_> {
 /// pytorch-fid's (see [`unproved`]).
 ///
 /// # Errors
-/// Statistics of other features than asked for, or than those of the other side; pictures against features
+/// Statistics of other features than asked for, or than those of the other side; images against features
 /// that none of our networks has; unless `force`, statistics of other weights, or another program's against
 /// SqueezeNet's.
 pub fn choose(
@@ -164,7 +164,7 @@ pub fn choose(
     force: bool,
 ) -> Result<Choice> {
     let files: Vec<File> = sides.iter().filter_map(|side| side.file()).collect();
-    let pictures = sides.len() > files.len();
+    let images = sides.len() > files.len();
     for (i, file) in files.iter().enumerate() {
         if let Some(dims) = dims.filter(|&dims| dims != file.dims) {
             return file.fails(format!("statistics of {file}, but --dims asks for {dims}"));
@@ -207,7 +207,7 @@ pub fn choose(
             ));
         }
         (Some((_, network)), _) => Some(network),
-        (None, Some(foreign)) if pictures => {
+        (None, Some(foreign)) if images => {
             let network = match dims {
                 squeezenet::DIMS => Features::Squeezenet,
                 _ => Features::Inception,
@@ -235,7 +235,7 @@ pub fn unproved(sides: &[&Side], choice: Choice) -> Option<String> {
     let only = match choice.features {
         Some(_) => format!(
             "the number is a FID only if they are pytorch-fid's (those of clean-fid, TTUR, ADM and EDM are of \
-             pictures resized otherwise{too})"
+             images resized otherwise{too})"
         ),
         None => "the number means something only if they are the same on both sides".into(),
     };
@@ -245,11 +245,11 @@ pub fn unproved(sides: &[&Side], choice: Choice) -> Option<String> {
     ))
 }
 
-/// Makes a side ready to be compared; `extractor` is needed where it is pictures. With `keep` the features are kept: 8 KB for
-/// each picture and 2,048 features.
+/// Makes a side ready to be compared; `extractor` is needed where it is images. With `keep` the features are kept: 8 KB for
+/// each image and 2,048 features.
 ///
 /// # Errors
-/// A picture that cannot be read; fewer than two; no extractor.
+/// An image that cannot be read; fewer than two; no extractor.
 pub fn compared(
     side: Side,
     extractor: Option<&Extractor>,
@@ -265,11 +265,11 @@ pub fn compared(
             let (features, seconds) = (None, 0.0);
             Ok(Compared { gaussian: stats.gaussian, n, weights, precision, features, look, seconds })
         }
-        (Side::Pictures(pictures), Some(extractor)) => {
+        (Side::Images(images), Some(extractor)) => {
             let began = Instant::now();
-            let Measured { moments, features, look } = measure(&pictures, extractor, batch, keep, progress)?;
+            let Measured { moments, features, look } = measure(&images, extractor, batch, keep, progress)?;
             let n = Some(moments.n());
-            let gaussian = moments.gaussian().map_err(|e| Error::file(pictures.path(), e.to_string()))?;
+            let gaussian = moments.gaussian().map_err(|e| Error::file(images.path(), e.to_string()))?;
             Ok(Compared {
                 gaussian,
                 n,
@@ -280,7 +280,7 @@ pub fn compared(
                 seconds: began.elapsed().as_secs_f64(),
             })
         }
-        (Side::Pictures(pictures), None) => Err(Error::file(pictures.path(), "pictures need a network")),
+        (Side::Images(images), None) => Err(Error::file(images.path(), "images need a network")),
     }
 }
 
@@ -332,7 +332,7 @@ mod tests {
         file("theirs.npz", dims, None)
     }
 
-    fn pictures() -> Side {
+    fn images() -> Side {
         Side::open(&golden("a")).unwrap()
     }
 
@@ -342,11 +342,11 @@ mod tests {
         let ours =
             |dims| file("ours.npz", dims, Some((if dims == 512 { Squeezenet } else { Inception }, "01")));
         for (a, b, wanted, label) in [
-            (pictures(), pictures(), Some(Inception), "FID"),
-            (pictures(), ours(512), Some(Squeezenet), "FD-SqueezeNet"),
-            (ours(64), pictures(), Some(Inception), "FID"),
-            (foreign(64), pictures(), Some(Inception), "FID"),
-            (pictures(), foreign(2048), Some(Inception), "FID"),
+            (images(), images(), Some(Inception), "FID"),
+            (images(), ours(512), Some(Squeezenet), "FD-SqueezeNet"),
+            (ours(64), images(), Some(Inception), "FID"),
+            (foreign(64), images(), Some(Inception), "FID"),
+            (images(), foreign(2048), Some(Inception), "FID"),
             (ours(768), foreign(768), Some(Inception), "FID"),
             (foreign(2048), foreign(2048), Some(Inception), "FID"),
             (foreign(768), foreign(768), None, "FD-768"),
@@ -375,7 +375,7 @@ mod tests {
         for (a, b, features, dims, force, wanted) in [
             (
                 foreign(512),
-                pictures(),
+                images(),
                 None,
                 None,
                 true,
@@ -383,7 +383,7 @@ mod tests {
             ),
             (
                 foreign(1024),
-                pictures(),
+                images(),
                 None,
                 None,
                 true,
@@ -413,7 +413,7 @@ mod tests {
                 true,
                 "of 63 features of an unknown network, but theirs.npz is of 64",
             ),
-            (foreign(64), pictures(), Some(Squeezenet), None, false, "are not SqueezeNet's"),
+            (foreign(64), images(), Some(Squeezenet), None, false, "are not SqueezeNet's"),
             (foreign(512), foreign(512), Some(Squeezenet), None, true, "are not SqueezeNet's"),
             (foreign(100), foreign(100), Some(Inception), None, true, "768 or 2048 features, not 100"),
             (
@@ -426,7 +426,7 @@ mod tests {
             ),
             (
                 ours(),
-                pictures(),
+                images(),
                 Some(Inception),
                 None,
                 true,

@@ -56,7 +56,7 @@ pub enum Layer {
         /// Applied to its output.
         activation: Activation,
     },
-    /// Pictures of another shape with the same numbers, row by row.
+    /// Images of another shape with the same numbers, row by row.
     Reshape([usize; 3]),
 }
 
@@ -336,7 +336,7 @@ impl Network {
         self.backend
     }
 
-    /// Evaluation mode, f32 out. A generator takes latents `[B, nz]` and gives pictures `[B, H, W, C]` in [−1, 1].
+    /// Evaluation mode, f32 out. A generator takes latents `[B, nz]` and gives images `[B, H, W, C]` in [−1, 1].
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let count = x.dim(0)?;
         if count > self.together {
@@ -379,9 +379,9 @@ impl Network {
             .try_for_each(|(layer, (moments, n))| layer.observe(moments, *n))
     }
 
-    /// What the first layer takes: latents are pictures of one pixel.
+    /// What the first layer takes: latents are images of one pixel.
     fn input(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(as_pictures(x)?.to_dtype(self.precision.dtype())?)
+        Ok(as_images(x)?.to_dtype(self.precision.dtype())?)
     }
 
     /// The type of layer `i`'s output: what leaves the network is f32.
@@ -470,8 +470,8 @@ fn find<'a>(get: &impl Fn(&str) -> Option<&'a Tensor>, name: &str) -> Result<&'a
     get(name).ok_or_else(|| Error::Invalid(format!("{name}: is missing")))
 }
 
-/// Latents `[B, nz]` as pictures of one pixel, `[B, 1, 1, nz]`; pictures as they are.
-fn as_pictures(x: &Tensor) -> Result<Tensor> {
+/// Latents `[B, nz]` as images of one pixel, `[B, 1, 1, nz]`; images as they are.
+fn as_images(x: &Tensor) -> Result<Tensor> {
     Ok(match x.rank() {
         2 => x.unsqueeze(1)?.unsqueeze(1)?,
         _ => x.clone(),

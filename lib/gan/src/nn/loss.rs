@@ -20,7 +20,7 @@ impl GeneratorLoss {
     /// What [`str::parse`] takes.
     pub const NAMES: [&'static str; 2] = ["non-saturating", "minimax"];
 
-    /// The loss over D's `logits` of G's pictures.
+    /// The loss over D's `logits` of G's images.
     pub fn of(self, logits: &Tensor) -> Result<Loss> {
         let label = match self {
             GeneratorLoss::NonSaturating => 1.0,

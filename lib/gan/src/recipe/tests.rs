@@ -46,7 +46,7 @@ fn celeba_is_the_tutorial() {
     );
     assert_eq!((r.output, r.augment), (Output::default(), None));
     assert_eq!(r.seed, 999);
-    // 5,999 pictures: 46 batches of 128 and one of 111.
+    // 5,999 images: 46 batches of 128 and one of 111.
     assert_eq!((r.schedule.epoch_steps(5999), r.schedule.steps(5999)), (47, 235));
 }
 
@@ -80,7 +80,7 @@ fn cats_are_the_write_ups() {
     assert_eq!(r.model, model);
     assert_eq!(r.optimiser, Optimiser { lr_g: 3e-4, lr_d: 2e-4, beta1: 0.5, beta2: 0.999, eps: 1e-8 });
     assert_eq!((r.seed, r.output.sample_every), (84, 55));
-    // 527 pictures: 16 batches of 32 and one of 15, 54 times.
+    // 527 images: 16 batches of 32 and one of 15, 54 times.
     assert_eq!((r.schedule.batch, r.schedule.epoch_steps(527), r.schedule.steps(527)), (32, 17, 918));
     assert_eq!(
         r.augment.unwrap(),
@@ -246,7 +246,7 @@ fn a_flag_out_of_range_is_named() {
 }
 
 #[test]
-fn pictures_decide_size_and_channels() {
+fn images_decide_size_and_channels() {
     let part = Recipe::load("demo").unwrap().model;
     assert_eq!(part.config(32, 32, 1).unwrap().image_shape(), (32, 32, 1));
     assert!(part.config(64, 48, 3).unwrap_err().to_string().contains("48×64"));

@@ -1,4 +1,4 @@
-//! The training pictures that are nearest to given ones: a generator that memorises makes those.
+//! The training images that are nearest to given ones: a generator that memorises makes those.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -8,12 +8,12 @@ use crate::data::shard::Shard;
 use crate::progress::Progress;
 use crate::{Error, Result};
 
-/// Pictures of the shard that a thread holds at once: all the given ones pass by them, then it takes the next.
+/// Images of the shard that a thread holds at once: all the given ones pass by them, then it takes the next.
 const BLOCK: usize = 32;
 /// Bytes whose squared differences are summed in 32 bits: 2¹⁵ · 255² is below 2³¹.
 const PIECE: usize = 1 << 15;
 
-/// The training picture that is nearest to a given one.
+/// The training image that is nearest to a given one.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Near {
     /// Its number in the shard, the lowest of those that are equally near.
@@ -22,26 +22,26 @@ pub struct Near {
     pub rms: f64,
 }
 
-/// The nearest picture of `shard` to each of `pictures` (each `[H, W, C]` bytes as the shard's are), by the Euclidean
-/// distance. It is that over pixels in [-1, 1], too, but for the unit: bytes are those times 127.5. All pictures are
+/// The nearest image of `shard` to each of `images` (each `[H, W, C]` bytes as the shard's are), by the Euclidean
+/// distance. It is that over pixels in [-1, 1], too, but for the unit: bytes are those times 127.5. All images are
 /// compared with all, in whole numbers; one block of the shard for each thread is in memory at a time.
 ///
 /// # Errors
 /// [`Error::Stopped`] after `stop` was set.
 ///
 /// # Panics
-/// If `pictures` are not whole pictures of the shard's size.
+/// If `images` are not whole images of the shard's size.
 pub fn nearest(
-    pictures: &[u8],
+    images: &[u8],
     shard: &Shard,
     stop: &AtomicBool,
     progress: &dyn Progress,
 ) -> Result<Vec<Near>> {
     let size = shard.height() * shard.width() * shard.channels();
-    assert_eq!(pictures.len() % size, 0, "pictures of {size} bytes");
-    let count = pictures.len() / size;
+    assert_eq!(images.len() % size, 0, "images of {size} bytes");
+    let count = images.len() / size;
     let done = AtomicUsize::new(0);
-    // (distance, index) for each picture; the lesser of two such pairs does not depend on which thread had which.
+    // (distance, index) for each image; the lesser of two such pairs does not depend on which thread had which.
     let none = || vec![(u64::MAX, usize::MAX); count];
     let best = (0..shard.len())
         .into_par_iter()
@@ -53,9 +53,9 @@ pub fn nearest(
             let mut block = vec![0; BLOCK.min(shard.len() - first) * size];
             let each = block.chunks_exact_mut(size).zip(first..);
             each.for_each(|(bytes, index)| shard.pixels(index, bytes));
-            for (picture, best) in pictures.chunks_exact(size).zip(&mut best) {
+            for (image, best) in images.chunks_exact(size).zip(&mut best) {
                 for (bytes, index) in block.chunks_exact(size).zip(first..) {
-                    *best = (*best).min((squared(picture, bytes), index));
+                    *best = (*best).min((squared(image, bytes), index));
                 }
             }
             let block = block.len() / size;
@@ -90,8 +90,8 @@ mod tests {
     use crate::progress::Silent;
     use crate::rng::{Stream, uniforms};
 
-    fn go(pictures: &[u8], shard: &Shard) -> Vec<Near> {
-        nearest(pictures, shard, &AtomicBool::new(false), &Silent).unwrap()
+    fn go(images: &[u8], shard: &Shard) -> Vec<Near> {
+        nearest(images, shard, &AtomicBool::new(false), &Silent).unwrap()
     }
 
     /// A shard of demo faces; more than two blocks.
@@ -111,13 +111,13 @@ mod tests {
             let size = 32 * 32 * shard.channels();
             let mut noise = vec![0.0; 9 * size];
             uniforms(1, Stream::Noise, 0, &mut noise);
-            let pictures: Vec<u8> = noise.iter().map(|v| (v * 255.0) as u8).collect();
-            let found = go(&pictures, &shard);
-            for (picture, near) in pictures.chunks_exact(size).zip(found) {
+            let images: Vec<u8> = noise.iter().map(|v| (v * 255.0) as u8).collect();
+            let found = go(&images, &shard);
+            for (image, near) in images.chunks_exact(size).zip(found) {
                 let rms = |index| {
                     let mut other = vec![0.0; size];
                     shard.gather(&[index], &mut other);
-                    let unit = picture.iter().map(|&v| f64::from(v) / 127.5 - 1.0);
+                    let unit = image.iter().map(|&v| f64::from(v) / 127.5 - 1.0);
                     let sum: f64 = unit.zip(other).map(|(a, b)| (a - f64::from(b)).powi(2)).sum();
                     (sum / size as f64).sqrt() * 127.5
                 };
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_of_the_shard_finds_itself() {
+    fn a_image_of_the_shard_finds_itself() {
         let folder = tempfile::tempdir().unwrap();
         let shard = faces(folder.path(), Dtype::U8, false);
         let mut all = vec![0; 70 * 32 * 32 * 3];

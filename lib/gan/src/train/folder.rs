@@ -28,7 +28,7 @@ pub const BEST: &str = "G_best.safetensors";
 /// The link to the newest run's generator before it takes its place.
 #[cfg(unix)]
 const LINK_PART: &str = ".G.safetensors.part";
-/// Where the pictures that show its progress are.
+/// Where the images that show its progress are.
 pub const SAMPLES: &str = "samples";
 
 /// Whether [`create`] will take `given`; it is there to be asked before long work.
@@ -126,13 +126,13 @@ pub fn newest() -> Result<PathBuf> {
     })
 }
 
-/// The picture that shows the progress at the end of `epoch`, from 1.
-pub fn progress_picture(run: &Path, epoch: u64) -> PathBuf {
+/// The image that shows the progress at the end of `epoch`, from 1.
+pub fn progress_image(run: &Path, epoch: u64) -> PathBuf {
     run.join(SAMPLES).join(format!("epoch-{epoch:04}.png"))
 }
 
 /// The same after `step`, from 1.
-pub fn step_picture(run: &Path, step: u64) -> PathBuf {
+pub fn step_image(run: &Path, step: u64) -> PathBuf {
     run.join(SAMPLES).join(format!("step-{step:06}.png"))
 }
 

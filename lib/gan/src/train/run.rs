@@ -50,7 +50,7 @@ pub struct Estimate {
     pub steps: u64,
     /// Time of them all.
     pub duration: Duration,
-    /// Pictures trained on per second.
+    /// Images trained on per second.
     pub images_per_second: f64,
 }
 
@@ -67,13 +67,13 @@ pub struct Outcome {
     pub stopped: bool,
     /// Time from the first step to the last file.
     pub duration: Duration,
-    /// Pictures trained on per second of that time.
+    /// Images trained on per second of that time.
     pub images_per_second: f64,
 }
 
 /// Steps that were taken, and not yet told of.
 struct Untold {
-    /// Of each: its number, its epoch, its pictures.
+    /// Of each: its number, its epoch, its images.
     steps: Vec<(u64, u64, usize)>,
     numbers: Vec<StepNumbers>,
     /// When the first of them began.
@@ -81,10 +81,10 @@ struct Untold {
 }
 
 impl<'a> Run<'a> {
-    /// Prepares a run of `recipe` on the pictures of `shard`: fresh networks from the recipe's seed.
+    /// Prepares a run of `recipe` on the images of `shard`: fresh networks from the recipe's seed.
     ///
     /// # Errors
-    /// Pictures of a size or channel count that the architecture does not have; a single one, which has no
+    /// Images of a size or channel count that the architecture does not have; a single one, which has no
     /// score, where the recipe asks for scores; a device without room.
     pub fn new(recipe: &'a Recipe, shard: &'a Shard, device: &'a Device) -> Result<Run<'a>> {
         let about = |e| match e {
@@ -94,7 +94,7 @@ impl<'a> Run<'a> {
         let model = recipe.model.config(shard.height(), shard.width(), shard.channels()).map_err(about)?;
         if recipe.output.fid_every > 0 && shard.len() < 2 {
             let what = format!(
-                "--fid-every: a score needs two pictures at least, and {} has one",
+                "--fid-every: a score needs two images at least, and {} has one",
                 shard.path().display()
             );
             return Err(Error::Invalid(what));
@@ -147,8 +147,8 @@ impl<'a> Run<'a> {
         self.recipe.schedule.steps(self.shard.len())
     }
 
-    /// Pictures in all steps of the run; the last batch of an epoch may be smaller.
-    fn pictures(&self) -> u64 {
+    /// Images in all steps of the run; the last batch of an epoch may be smaller.
+    fn images(&self) -> u64 {
         let (n, batch) = (self.shard.len() as u64, self.recipe.schedule.batch as u64);
         let per_epoch = self.recipe.schedule.epoch_steps(self.shard.len());
         self.steps() / per_epoch * n + (self.steps() % per_epoch) * batch
@@ -173,15 +173,15 @@ impl<'a> Run<'a> {
         }
         StepNumbers::read(&measured)?;
         let images_per_second = (count * measured.len()) as f64 / start.elapsed().as_secs_f64();
-        let duration = Duration::from_secs_f64(self.pictures() as f64 / images_per_second);
+        let duration = Duration::from_secs_f64(self.images() as f64 / images_per_second);
         Ok(Estimate { steps: self.steps(), duration, images_per_second })
     }
 
     /// Trains, and leaves in `folder` the resolved recipe, the metrics, and at the end of every epoch and of the run the
-    /// state, both networks, pictures, plots and the page; state and networks more often as [`Run::save_every`] has it. Once `stop` is set it finishes its step, saves and returns.
+    /// state, both networks, images, plots and the page; state and networks more often as [`Run::save_every`] has it. Once `stop` is set it finishes its step, saves and returns.
     ///
-    /// The last batch of an epoch is what is left, down to one picture: as in PyTorch's loader without `drop_last`. Every
-    /// batch-norm of a DCGAN sees at least 4×4 values per picture, so even that has a variance.
+    /// The last batch of an epoch is what is left, down to one image: as in PyTorch's loader without `drop_last`. Every
+    /// batch-norm of a DCGAN sees at least 4×4 values per image, so even that has a variance.
     ///
     /// # Errors
     /// A loss that is not finite (then the last good checkpoint stays), a file that cannot be written, or
@@ -314,7 +314,7 @@ impl<'a> Run<'a> {
     /// Writes discriminator and generator.
     fn export(&self, folder: &Path, step: u64, epoch: u64) -> Result<()> {
         let meta = Meta { kind: Kind::Discriminator, ..self.meta(step, epoch) };
-        // In a step D runs on the real pictures, on the fakes, and on pictures for G.
+        // In a step D runs on the real images, on the fakes, and on images for G.
         let tensors = with_batches_tracked(self.trainer.discriminator.tensors()?, 3 * step)?;
         checkpoint::write(&folder.join(meta.kind.file_name()), &meta, &tensors)?;
         self.keep(&folder.join(Kind::Generator.file_name()), step, epoch)
@@ -336,7 +336,7 @@ impl<'a> Run<'a> {
             kind: Kind::State,
             model: self.model.clone(),
             recipe: self.recipe.clone(),
-            shard: ShardId { name, hash, pictures: self.shard.len() },
+            shard: ShardId { name, hash, images: self.shard.len() },
             step,
             epoch,
             tool: env!("CARGO_PKG_VERSION").into(),
@@ -351,8 +351,8 @@ impl Untold {
     /// The device failed.
     fn tell(&mut self, folder: &Path, saved: Option<u64>) -> Result<Vec<Result<Metrics>>> {
         let reports = StepNumbers::read(&self.numbers)?;
-        let pictures: usize = self.steps.iter().map(|(.., count)| count).sum();
-        let speed = pictures as f64 / self.clock.elapsed().as_secs_f64();
+        let images: usize = self.steps.iter().map(|(.., count)| count).sum();
+        let speed = images as f64 / self.clock.elapsed().as_secs_f64();
         self.numbers.clear();
         let each =
             self.steps.drain(..).zip(&reports).map(|((step, epoch, _), report)| match report.is_finite() {

@@ -28,13 +28,13 @@ pub struct Trainer {
 /// What a step measured; probabilities are means of σ(logit) over the batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepReport {
-    /// D's loss on real pictures.
+    /// D's loss on real images.
     pub loss_d_real: f64,
     /// D's loss on fakes.
     pub loss_d_fake: f64,
     /// G's loss.
     pub loss_g: f64,
-    /// D's probability that the real pictures are real.
+    /// D's probability that the real images are real.
     pub d_x: f64,
     /// D's probability that the fakes are real, before its update.
     pub d_g_z1: f64,
@@ -85,19 +85,19 @@ struct DiscriminatorPass {
     grads: Vec<Tensor>,
     real: Loss,
     fake: Loss,
-    /// G's pictures with the tape of their making.
+    /// G's images with the tape of their making.
     fakes: (Tensor, Tape),
 }
 
-/// What D made of pictures of one label: the gradients of its parameters, its loss, and what its batch-norms saw.
+/// What D made of images of one label: the gradients of its parameters, its loss, and what its batch-norms saw.
 struct Discriminated {
     grads: Vec<Tensor>,
     loss: Loss,
     seen: Seen,
 }
 
-fn discriminate(d: &Network, pictures: &Tensor, label: f64) -> Result<Discriminated> {
-    let (logits, tape) = d.trace(pictures)?;
+fn discriminate(d: &Network, images: &Tensor, label: f64) -> Result<Discriminated> {
+    let (logits, tape) = d.trace(images)?;
     let (loss, seen) = (binary_cross_entropy(&logits, label)?, tape.seen());
     match d.backward(tape, loss.grad.clone(), Wanted::Parameters)? {
         Grads::Parameters(grads) => Ok(Discriminated { grads, loss, seen }),
@@ -135,7 +135,7 @@ impl Trainer {
     }
 
     /// One step: D on `real` `[B, H, W, C]` in [−1, 1] and on the fakes of `z` `[B, nz]`, each with its own batch-norm
-    /// statistics, and its update; then G's, through the updated D, on the pictures of the latents `fresh` or, where there
+    /// statistics, and its update; then G's, through the updated D, on the images of the latents `fresh` or, where there
     /// are none, on the fakes that D has just seen (as the DCGAN tutorial has it).
     pub fn step(&mut self, real: &Tensor, z: &Tensor, fresh: Option<&Tensor>) -> Result<StepReport> {
         let numbers = self.start_step(real, z, fresh)?;
@@ -192,24 +192,24 @@ impl Trainer {
         Ok(DiscriminatorPass { grads: reals.grads, real: reals.loss, fake: passed.loss, fakes })
     }
 
-    /// G's loss and the gradients of its parameters, on the pictures of `fresh`
+    /// G's loss and the gradients of its parameters, on the images of `fresh`
     /// latents or else on `fakes`.
     fn generator_gradients(
         &mut self,
         fakes: (Tensor, Tape),
         fresh: Option<&Tensor>,
     ) -> Result<(Vec<Tensor>, Loss)> {
-        let (pictures, tape) = match fresh {
+        let (images, tape) = match fresh {
             Some(z) => self.generator.forward_train(z)?,
             None => fakes,
         };
-        let (logits, through_d) = self.discriminator.forward_train(&pictures)?;
+        let (logits, through_d) = self.discriminator.forward_train(&images)?;
         let loss = self.loss.of(&logits)?;
-        let at_pictures = match self.discriminator.backward(through_d, loss.grad.clone(), Wanted::Input)? {
+        let at_images = match self.discriminator.backward(through_d, loss.grad.clone(), Wanted::Input)? {
             Grads::Input(grad) => grad,
             Grads::Parameters(_) => unreachable!("the input's gradient was wanted"),
         };
-        match self.generator.backward(tape, at_pictures, Wanted::Parameters)? {
+        match self.generator.backward(tape, at_images, Wanted::Parameters)? {
             Grads::Parameters(grads) => Ok((grads, loss)),
             Grads::Input(_) => unreachable!("parameters were wanted"),
         }

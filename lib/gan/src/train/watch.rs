@@ -1,4 +1,4 @@
-//! What a run shows of itself as it goes: pictures, curves, scores, warnings. It changes nothing of the training.
+//! What a run shows of itself as it goes: images, curves, scores, warnings. It changes nothing of the training.
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use crate::nn::model::ModelConfig;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
 use crate::rng::{Stream, permutation};
-use crate::sample::{latents, pictures};
+use crate::sample::{images, latents};
 use crate::train::report::{Doctor, Facts, Metrics, Report, Score};
 use crate::{Error, Result};
 
-/// Pictures in `real.png` and in each that shows the progress.
+/// Images in `real.png` and in each that shows the progress.
 const SHOWN: usize = 64;
-/// Pictures in a row of them.
+/// Images in a row of them.
 const COLUMNS: usize = 8;
 /// Frames of `progress.gif` at most, evenly spread over the epochs.
 const FRAMES: usize = 60;
@@ -45,7 +45,7 @@ pub struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    /// Begins: `recipe.toml`, `real.png`, and where scores are wanted the statistics of the real pictures. After `taken` steps of
+    /// Begins: `recipe.toml`, `real.png`, and where scores are wanted the statistics of the real images. After `taken` steps of
     /// an earlier run in the folder it goes on with what that told of them.
     ///
     /// # Errors
@@ -68,7 +68,7 @@ impl<'a> Watch<'a> {
             name: recipe.name.clone(),
             about: recipe.about.clone(),
             recipe: toml,
-            pictures: format!("{name}, {} pictures", shard.len()),
+            images: format!("{name}, {} images", shard.len()),
             steps: recipe.schedule.steps(shard.len()),
             epoch_steps: recipe.schedule.epoch_steps(shard.len()),
         };
@@ -84,13 +84,13 @@ impl<'a> Watch<'a> {
         Ok(watch)
     }
 
-    /// Takes up the pictures of the epochs of an earlier run, as far as they are there.
+    /// Takes up the images of the epochs of an earlier run, as far as they are there.
     fn take_up(&mut self, taken: u64) -> Result<()> {
         for epoch in 1..=taken / self.facts.epoch_steps {
-            let path = folder::progress_picture(self.folder, epoch);
-            if let Some(picture) = std::fs::read(&path).ok().and_then(|bytes| decode(&bytes).ok()) {
-                let bytes = if self.model.image_shape().2 == 1 { picture.to_grey() } else { picture.rgb };
-                let size = (picture.width, picture.height, self.model.image_shape().2);
+            let path = folder::progress_image(self.folder, epoch);
+            if let Some(image) = std::fs::read(&path).ok().and_then(|bytes| decode(&bytes).ok()) {
+                let bytes = if self.model.image_shape().2 == 1 { image.to_grey() } else { image.rgb };
+                let size = (image.width, image.height, self.model.image_shape().2);
                 self.report.shot(epoch, size, &bytes);
                 self.epochs.push(epoch);
             }
@@ -109,20 +109,20 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
-    /// Whether the recipe wants pictures after this step, within epochs.
+    /// Whether the recipe wants images after this step, within epochs.
     pub fn shows(&self, step: u64) -> bool {
         let every = self.recipe.output.sample_every;
         every > 0 && (step.is_multiple_of(every) || step == self.facts.steps)
     }
 
-    /// These pictures, if they are wanted; `generator` as it is after the step.
+    /// These images, if they are wanted; `generator` as it is after the step.
     ///
     /// # Errors
     /// A file that cannot be written.
     pub fn show(&self, step: u64, generator: &Network) -> Result<()> {
         if self.shows(step) {
             let bytes = self.fixed(generator)?;
-            let path = folder::step_picture(self.folder, step);
+            let path = folder::step_image(self.folder, step);
             self.write_grid(&path, &bytes, &format!("step {step}, fixed noise"))?;
         }
         Ok(())
@@ -134,7 +134,7 @@ impl<'a> Watch<'a> {
     /// A file that cannot be written.
     pub fn epoch(&mut self, step: u64, epoch: u64, generator: &Network, elapsed: Duration) -> Result<()> {
         let bytes = self.fixed(generator)?;
-        let path = folder::progress_picture(self.folder, epoch);
+        let path = folder::progress_image(self.folder, epoch);
         let (size, grid) = self.write_grid(&path, &bytes, &format!("step {step}, fixed noise"))?;
         self.report.shot(epoch, size, &grid);
         // An epoch in which the run was stopped comes twice.
@@ -142,7 +142,7 @@ impl<'a> Watch<'a> {
             self.epochs.push(epoch);
         }
         let (h, w, c) = self.model.image_shape();
-        let warning = self.doctor.pictures(&bytes, h * w * c, self.recipe.optimiser.lr_g);
+        let warning = self.doctor.images(&bytes, h * w * c, self.recipe.optimiser.lr_g);
         self.warn(warning);
         self.report.write(&self.facts, elapsed)
     }
@@ -164,7 +164,7 @@ impl<'a> Watch<'a> {
         Ok(self.report.scores().last())
     }
 
-    /// At the end: `progress.gif`, of the pictures at the ends of epochs.
+    /// At the end: `progress.gif`, of the images at the ends of epochs.
     ///
     /// # Errors
     /// A file that cannot be read or written.
@@ -173,16 +173,16 @@ impl<'a> Watch<'a> {
         // Counted from the end: the last one is among them.
         let mut chosen: Vec<u64> = self.epochs.iter().rev().step_by(stride).copied().collect();
         chosen.reverse();
-        // The first pictures of each grid: so many rows and columns, and the line after them.
+        // The first images of each grid: so many rows and columns, and the line after them.
         let (side, _, _) = self.model.image_shape();
         let cell = side + PADDING;
         let width = (FRAME_WIDTH / cell).clamp(1, COLUMNS) * cell + PADDING;
         let mut frames = Vec::new();
         for epoch in chosen {
-            let path = folder::progress_picture(self.folder, epoch);
-            let picture = decode(&std::fs::read(&path).map_err(Error::io(&path))?)
+            let path = folder::progress_image(self.folder, epoch);
+            let image = decode(&std::fs::read(&path).map_err(Error::io(&path))?)
                 .map_err(|e| Error::file(&path, e.to_string()))?;
-            let rows = picture.rgb.chunks_exact(3 * picture.width).take(width);
+            let rows = image.rgb.chunks_exact(3 * image.width).take(width);
             frames.push(rows.flat_map(|row| row[..3 * width].to_vec()).collect::<Vec<u8>>());
         }
         let frames: Vec<&[u8]> = frames.iter().map(Vec::as_slice).collect();
@@ -209,17 +209,17 @@ impl<'a> Watch<'a> {
     fn fixed(&self, generator: &Network) -> Result<Vec<u8>> {
         let nz = self.model.latent_size();
         let z = latents(self.recipe.seed, Stream::FixedNoise, 0, SHOWN, nz, self.device)?;
-        pictures(generator, &z)
+        images(generator, &z)
     }
 
-    /// The first pictures of the first epoch, as they are in the shard.
+    /// The first images of the first epoch, as they are in the shard.
     fn write_real(&mut self, shard: &Shard) -> Result<()> {
         let order = permutation(self.recipe.seed, Stream::Shuffle, 0, shard.len());
         let (h, w, c) = self.model.image_shape();
         let mut bytes = vec![0; SHOWN.min(order.len()) * h * w * c];
         bytes.chunks_exact_mut(h * w * c).zip(order).for_each(|(out, i)| shard.pixels(i, out));
         let path = self.folder.join("real.png");
-        let (size, grid) = self.write_grid(&path, &bytes, "training pictures")?;
+        let (size, grid) = self.write_grid(&path, &bytes, "training images")?;
         self.report.real(size, &grid);
         Ok(())
     }

@@ -10,7 +10,7 @@ use crate::Activation;
 use crate::element::{Element, filled};
 use crate::matmul::{Isa, Packed, Source, padded};
 
-/// The weight `[kh, kw, C, S]` of a convolution, ready for [`conv2d`] with pictures of T.
+/// The weight `[kh, kw, C, S]` of a convolution, ready for [`conv2d`] with images of T.
 pub fn pack<T: Element>(isa: Isa, conv: &Conv, weight: &[f32], c: usize, s: usize) -> Packed<T> {
     assert_eq!(weight.len(), conv.taps() * c * s, "convolution: the weight is not {:?}×{c}×{s}", conv.kernel);
     let rows = Source::Rows { data: weight, stride: s };

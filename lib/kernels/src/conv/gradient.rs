@@ -15,7 +15,7 @@ use crate::matmul::{A_STRIDE, Block, Buffer, Isa, Left, Right, padded, product};
 const PIECES: usize = 16;
 
 /// Sums of a piece of work, about: so many stay in the cache while all pixels go by, and so much of a patch is taken from
-/// each while its picture is there.
+/// each while its image is there.
 const SUMS: usize = 1 << 16;
 
 /// The gradient of the weights: `dw = patches(x)ᵀ·y`.
@@ -135,7 +135,7 @@ fn some_rows<T: Element>(
     });
 }
 
-/// Portions of the patch in a piece of work: while they take their turns, their pictures stay in the cache.
+/// Portions of the patch in a piece of work: while they take their turns, their images stay in the cache.
 const PORTIONS: usize = 4;
 
 /// Words between the rows of patches, beyond their width: rows then lie in different cache sets.

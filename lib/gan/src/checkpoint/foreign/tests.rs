@@ -55,7 +55,7 @@ fn told(flags: &str) -> Told {
 /// The largest difference from PyTorch's images of the same latents.
 fn difference(name: &str, generator: &Generator, golden: &HashMap<String, Tensor>) -> u8 {
     let key = name.split('.').next().unwrap();
-    let ours = crate::sample::pictures(&generator.network, &golden[&format!("{key}.z")]).unwrap();
+    let ours = crate::sample::images(&generator.network, &golden[&format!("{key}.z")]).unwrap();
     let theirs = &golden[&format!("{key}.images")];
     let (count, side, _, channels) = theirs.dims4().unwrap();
     let (height, width, c) = generator.image_shape;

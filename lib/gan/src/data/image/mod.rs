@@ -1,4 +1,4 @@
-//! One picture: decode it, crop and resize it, turn its bytes into [-1, 1] and back, write it as PNG, set many in a
+//! One image: decode it, crop and resize it, turn its bytes into [-1, 1] and back, write it as PNG, set many in a
 //! grid. Knows nothing of models, folders or shards.
 
 mod animate;
@@ -15,9 +15,9 @@ pub use encode::{PADDING, encode_jpeg, encode_png, grid};
 pub use notes::{Notes, Tally, rotation};
 pub use resize::{Filter, Fit, resize_and_crop};
 
-/// An RGB picture of 8 bits a channel, rows from top to bottom, `[height, width, 3]`.
+/// An RGB image of 8 bits a channel, rows from top to bottom, `[height, width, 3]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Picture {
+pub struct Image {
     /// Columns.
     pub width: usize,
     /// Rows.
@@ -26,14 +26,14 @@ pub struct Picture {
     pub rgb: Vec<u8>,
 }
 
-impl Picture {
-    /// A picture whose three channels all are `grey` (`height · width` bytes).
-    pub fn from_grey(width: usize, height: usize, grey: &[u8]) -> Picture {
+impl Image {
+    /// An image whose three channels all are `grey` (`height · width` bytes).
+    pub fn from_grey(width: usize, height: usize, grey: &[u8]) -> Image {
         assert_eq!(grey.len(), width * height, "one byte a pixel");
-        Picture { width, height, rgb: grey.iter().flat_map(|&v| [v; 3]).collect() }
+        Image { width, height, rgb: grey.iter().flat_map(|&v| [v; 3]).collect() }
     }
 
-    /// Luma, `height · width` bytes. A picture made by [`Picture::from_grey`] gives its bytes back exactly.
+    /// Luma, `height · width` bytes. An image made by [`Image::from_grey`] gives its bytes back exactly.
     pub fn to_grey(&self) -> Vec<u8> {
         self.rgb.chunks_exact(3).map(luma).collect()
     }

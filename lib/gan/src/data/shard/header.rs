@@ -18,7 +18,7 @@ const MAX_HEADER: u64 = 1 << 20;
 /// What a file that is no shard is told.
 const MEND: &str = "not a shard: `prep` makes one";
 
-/// How a value of a picture is stored.
+/// How a value of an image is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Dtype {
     /// A byte, 0 to 255.
@@ -86,7 +86,7 @@ struct Tensor {
 }
 
 impl Header {
-    /// Bytes of all pictures.
+    /// Bytes of all images.
     pub(super) fn data_len(&self) -> usize {
         self.shape.iter().product::<usize>() * self.dtype.size()
     }
@@ -172,7 +172,7 @@ impl Header {
             return Err(format!("`images` of shape {shape:?} can't lie at {:?}", images.data_offsets));
         }
         if meta.count != shape[0] as u64 {
-            return Err(format!("metadata of {} pictures for {}", meta.count, shape[0]));
+            return Err(format!("metadata of {} images for {}", meta.count, shape[0]));
         }
         Ok(Header { dtype, shape, meta, data_start: 8 + json.len() })
     }

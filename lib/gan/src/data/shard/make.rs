@@ -1,4 +1,4 @@
-//! From pictures to a shard: decode, fit and append, in windows, so that memory does not grow with the data.
+//! From images to a shard: decode, fit and append, in windows, so that memory does not grow with the data.
 
 use std::fs::{self, File};
 use std::ops::Range;
@@ -16,13 +16,13 @@ use crate::data::source::{PassedOver, Source, Split};
 use crate::progress::Progress;
 use crate::{Error, Result};
 
-/// The most pictures of a window, and the most bytes that they take once fitted; two windows are in memory at once.
+/// The most images of a window, and the most bytes that they take once fitted; two windows are in memory at once.
 const WINDOW: usize = 512;
 const WINDOW_BYTES: usize = 32 << 20;
-/// So many broken pictures are named; the others are counted.
+/// So many broken images are named; the others are counted.
 const NAMED: u64 = 10;
 
-/// How a shard is made of its pictures.
+/// How a shard is made of its images.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Crop and size; without a size the source must be of one native size (IDX).
@@ -36,7 +36,7 @@ pub struct Options {
     pub depth: Option<u8>,
     /// The split that the source was cut to, for the metadata.
     pub split: Option<Split>,
-    /// A broken picture is an error instead of a warning.
+    /// A broken image is an error instead of a warning.
     pub strict: bool,
 }
 
@@ -54,29 +54,29 @@ impl Options {
         if self.grey { 1 } else { 3 }
     }
 
-    /// Height, width and channels of each picture of the shard.
+    /// Height, width and channels of each image of the shard.
     fn shape(&self, source: &Source) -> Result<[usize; 3]> {
         let (width, height) = match (self.fit.size, source.native(), self.fit.crop) {
             (Some(size), _, _) => (size, size),
             (None, Some((w, h)), Some(crop)) => (crop.min(w).min(h), crop.min(w).min(h)),
             (None, Some(native), None) => native,
             (None, None, _) => {
-                return Err(Error::Invalid("the pictures have no one size: give --size".into()));
+                return Err(Error::Invalid("the images have no one size: give --size".into()));
             }
         };
         Ok([height, width, self.channels()])
     }
 
-    /// The side of the shard's pictures as a name tells it: `64`, or `28x20` where they are not square.
+    /// The side of the shard's images as a name tells it: `64`, or `28x20` where they are not square.
     ///
     /// # Errors
-    /// Pictures of no one size, and none asked for.
+    /// Images of no one size, and none asked for.
     pub fn side(&self, source: &Source) -> Result<String> {
         let [height, width, _] = self.shape(source)?;
         Ok(if height == width { height.to_string() } else { format!("{height}x{width}") })
     }
 
-    /// The metadata as far as they are known before a picture is decoded.
+    /// The metadata as far as they are known before an image is decoded.
     fn meta(&self, source: &Source, inputs: String) -> Meta {
         Meta {
             broken: PassedOver::new(),
@@ -104,7 +104,7 @@ impl Options {
 /// digest in the metadata, so copies of the same data still give the same bytes.)
 ///
 /// # Errors
-/// A picture that has gone since it was listed.
+/// An image that has gone since it was listed.
 pub fn is_up_to_date(path: &Path, source: &Source, options: &Options) -> Result<bool> {
     let Ok(shard) = Shard::open(path) else { return Ok(false) };
     let Ok(listed) = fs::metadata(path).and_then(|metadata| metadata.modified()) else { return Ok(false) };
@@ -114,7 +114,7 @@ pub fn is_up_to_date(path: &Path, source: &Source, options: &Options) -> Result<
         broken: there.broken.clone(),
         content_hash: there.content_hash.clone(),
         count: there.count,
-        // What lies beside the pictures may have changed: they are the same.
+        // What lies beside the images may have changed: they are the same.
         passed_over: there.passed_over.clone(),
         rejected: there.rejected,
         smaller_than_crop: there.smaller_than_crop,
@@ -170,7 +170,7 @@ pub fn describe(path: &Path) -> Option<String> {
 /// The same bytes for any number of threads. Stops, leaving nothing, soon after `stop` is set.
 ///
 /// # Errors
-/// [`Error::Stopped`]; what the file system says; with `options.strict` the first broken picture; no picture that could
+/// [`Error::Stopped`]; what the file system says; with `options.strict` the first broken image; no image that could
 /// be decoded.
 pub fn make(
     path: &Path,
@@ -187,15 +187,15 @@ pub fn make(
     let window = (WINDOW_BYTES / bytes).clamp(1, WINDOW);
     let (mut counts, mut first_rejected, mut tally) = (Counts::default(), None, Tally::default());
     let decoded = |window: Range<usize>| -> Vec<(usize, Result<Fitted>)> {
-        let picture = |i| match stop.load(Ordering::Relaxed) {
+        let image = |i| match stop.load(Ordering::Relaxed) {
             true => (i, Err(Error::Stopped)),
             false => (i, fitted(source, i, options)),
         };
-        window.into_par_iter().map(picture).collect()
+        window.into_par_iter().map(image).collect()
     };
-    let mut append = |pictures: Vec<(usize, Result<Fitted>)>| {
-        for (i, picture) in pictures {
-            match picture {
+    let mut append = |images: Vec<(usize, Result<Fitted>)>| {
+        for (i, image) in images {
+            match image {
                 Ok(Fitted { pixels, is_small, notes }) => {
                     counts.smaller_than_crop += u64::from(is_small);
                     writer.append(&pixels)?;
@@ -221,13 +221,13 @@ pub fn make(
         let (next, appended) = rayon::join(|| decoded(start..end), || append(waiting));
         appended?;
         waiting = next;
-        progress.at(end as u64, source.len() as u64, "pictures");
+        progress.at(end as u64, source.len() as u64, "images");
     }
     append(waiting)?;
     tally.lines(options.depth).iter().for_each(|line| progress.warn(line));
     let (rejected, smaller) = (counts.broken.total(), counts.smaller_than_crop);
     if let Some(first) = first_rejected.filter(|_| rejected == source.len() as u64) {
-        let what = format!("none of {rejected} pictures could be read; the first: {first}");
+        let what = format!("none of {rejected} images could be read; the first: {first}");
         return Err(Error::file(source.description(), what));
     }
     if rejected > NAMED {
@@ -248,22 +248,22 @@ pub fn make(
 /// A shard's row.
 struct Fitted {
     pixels: Vec<u8>,
-    /// Whether the picture has a side that is shorter than the crop.
+    /// Whether the image has a side that is shorter than the crop.
     is_small: bool,
     notes: Notes,
 }
 
-/// Picture `i`, decoded and fitted.
+/// Image `i`, decoded and fitted.
 fn fitted(source: &Source, i: usize, options: &Options) -> Result<Fitted> {
     let sixteen = options.depth.map_or(SixteenBit::HighByte, SixteenBit::Bits);
     let decoded = source.read(i)?.decode_noting(sixteen);
-    let (picture, notes) = decoded.map_err(|what| Error::file(source.name(i), what))?;
-    let is_small = options.fit.crop.is_some_and(|crop| crop > picture.width.min(picture.height));
-    let fitted = resize_and_crop(&picture, &options.fit);
+    let (image, notes) = decoded.map_err(|what| Error::file(source.name(i), what))?;
+    let is_small = options.fit.crop.is_some_and(|crop| crop > image.width.min(image.height));
+    let fitted = resize_and_crop(&image, &options.fit);
     Ok(Fitted { pixels: if options.grey { fitted.to_grey() } else { fitted.rgb }, is_small, notes })
 }
 
-/// Why a picture is broken, without its name and numbers, so that many have the same reason.
+/// Why an image is broken, without its name and numbers, so that many have the same reason.
 fn reason(broken: &Error) -> String {
     let what = match broken {
         Error::File { what, .. } => what.clone(),

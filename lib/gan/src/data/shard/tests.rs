@@ -6,7 +6,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::*;
-use crate::data::image::{Filter, Fit, Picture, encode_png};
+use crate::data::image::{Filter, Fit, Image, encode_png};
 use crate::data::source::{Source, Walk};
 use crate::progress::{Progress, Silent};
 
@@ -27,8 +27,8 @@ fn options(size: usize) -> Options {
     Options { fit, grey: false, dtype: Dtype::U8, ..Options::default() }
 }
 
-/// A folder of `n` pictures of 8×8, each with a pattern of its own.
-fn pictures(n: usize) -> TempDir {
+/// A folder of `n` images of 8×8, each with a pattern of its own.
+fn images(n: usize) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("in")).unwrap();
     for i in 0..n {
@@ -52,8 +52,8 @@ fn made(dir: &TempDir, options: &Options) -> Shard {
 }
 
 #[test]
-fn pictures_come_back_as_bytes_and_as_floats() {
-    let dir = pictures(5);
+fn images_come_back_as_bytes_and_as_floats() {
+    let dir = images(5);
     let shard = made(&dir, &options(8));
     assert_eq!([shard.len(), shard.height(), shard.width(), shard.channels()], [5, 8, 8, 3]);
     let mut floats = vec![0.0; 2 * 192];
@@ -77,14 +77,14 @@ fn pictures_come_back_as_bytes_and_as_floats() {
     assert_eq!(grey.channels(), 1);
     let mut bytes = vec![0; 64];
     grey.pixels(2, &mut bytes);
-    assert_eq!(bytes, Picture { width: 8, height: 8, rgb: pattern(2) }.to_grey());
+    assert_eq!(bytes, Image { width: 8, height: 8, rgb: pattern(2) }.to_grey());
 }
 
 #[test]
 fn others_can_read_it_and_the_layout_is_as_promised() {
     use sha2::{Digest, Sha256};
     for dtype in [Dtype::U8, Dtype::F32] {
-        let dir = pictures(3);
+        let dir = images(3);
         let shard = made(&dir, &Options { dtype, ..options(8) });
         let bytes = fs::read(shard.path()).unwrap();
         let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
@@ -111,7 +111,7 @@ fn others_can_read_it_and_the_layout_is_as_promised() {
 
 #[test]
 fn the_same_bytes_for_any_number_of_threads() {
-    let dir = pictures(40);
+    let dir = images(40);
     let bytes = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| fs::read(made(&dir, &options(16)).path()).unwrap())
@@ -121,7 +121,7 @@ fn the_same_bytes_for_any_number_of_threads() {
 }
 
 #[test]
-fn more_pictures_than_a_window_keep_their_order() {
+fn more_images_than_a_window_keep_their_order() {
     let dir = tempfile::tempdir().unwrap();
     let (count, side) = (2500u32, 2u32);
     let mut idx = vec![0, 0, 8, 3];
@@ -140,8 +140,8 @@ fn more_pictures_than_a_window_keep_their_order() {
 }
 
 #[test]
-fn broken_pictures_are_skipped_named_and_counted() {
-    let dir = pictures(4);
+fn broken_images_are_skipped_named_and_counted() {
+    let dir = images(4);
     fs::write(dir.path().join("in/001.png"), b"\x89PNG\r\n\x1a\n then nothing").unwrap();
     fs::write(dir.path().join("in/007.jpg"), b"").unwrap();
     let (path, heard) = (dir.path().join("x.safetensors"), Heard::default());
@@ -165,7 +165,7 @@ fn broken_pictures_are_skipped_named_and_counted() {
         fs::write(dir.path().join(format!("in/{i:03}.png")), b"no").unwrap();
     }
     let error = make(&path, &source(&dir), &options(8), &Silent, &stop).unwrap_err().to_string();
-    assert!(error.contains("none of 5 pictures"), "{error}");
+    assert!(error.contains("none of 5 images"), "{error}");
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     assert!(matches!(make(&path, &source(&dir), &options(8), &Silent, &stop), Err(Error::Stopped)));
     let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
@@ -175,7 +175,7 @@ fn broken_pictures_are_skipped_named_and_counted() {
 
 #[test]
 fn every_wrong_byte_has_its_own_line() {
-    let dir = pictures(2);
+    let dir = images(2);
     let whole = fs::read(made(&dir, &options(8)).path()).unwrap();
     let path = dir.path().join("y.safetensors");
     let says = |bytes: &[u8], what: &str| {
@@ -206,7 +206,7 @@ fn every_wrong_byte_has_its_own_line() {
     says(&edited("[2,8,8,3]", "[0,8,8,3]"), "shape");
     says(&edited("[2,8,8,3]", "[3,8,8,3]"), "can't lie");
     says(&edited("[0,384]", "[1,385]"), "can't lie");
-    says(&edited("\\\"count\\\":2", "\\\"count\\\":3"), "metadata of 3 pictures for 2");
+    says(&edited("\\\"count\\\":2", "\\\"count\\\":3"), "metadata of 3 images for 2");
     says(&edited("\\\"count\\\":2,", ""), "broken metadata");
     let huge = "[9223372036854775807,8,8,3]";
     says(&edited("[2,8,8,3]", huge), "can't lie");
@@ -218,7 +218,7 @@ fn every_wrong_byte_has_its_own_line() {
 
 #[test]
 fn up_to_date_means_the_same_inputs_options_and_bytes() {
-    let dir = pictures(3);
+    let dir = images(3);
     let path = made(&dir, &options(8)).path().to_path_buf();
     let now = |options: &Options| is_up_to_date(&path, &source(&dir), options).unwrap();
     assert!(now(&options(8)));
@@ -248,7 +248,7 @@ fn up_to_date_means_the_same_inputs_options_and_bytes() {
 
 #[test]
 fn only_shards_are_replaced() {
-    let dir = pictures(2);
+    let dir = images(2);
     let path = made(&dir, &options(8)).path().to_path_buf();
     may_replace(&path, &source(&dir)).unwrap();
     may_replace(&dir.path().join("new"), &source(&dir)).unwrap();
@@ -264,7 +264,7 @@ fn only_shards_are_replaced() {
 #[test]
 fn the_shard_has_a_new_files_permissions() {
     use std::os::unix::fs::PermissionsExt;
-    let dir = pictures(1);
+    let dir = images(1);
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
     let plain = dir.path().join("plain");
     fs::write(&plain, b"").unwrap();

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use super::span::Span;
 use super::unpack::Room;
 use super::{Part, PassedOver, Raw};
-use crate::data::image::{Picture, to_u8};
+use crate::data::image::{Image, to_u8};
 use crate::{Error, Result};
 
 /// The longest side of an image, in pixels, and the most memory for its numbers, in bytes.
@@ -345,7 +345,7 @@ impl Part for Array {
             bytes = bytes.chunks_exact(size).map(|v| self.scale.byte(self.number.value(v))).collect();
         }
         if channels == 1 && order != Order::ColumnsFirst {
-            return Ok(Raw::Pixels(Picture::from_grey(width, height, &bytes)));
+            return Ok(Raw::Pixels(Image::from_grey(width, height, &bytes)));
         }
         let rgb = match order {
             Order::ChannelsLast => bytes,
@@ -362,7 +362,7 @@ impl Part for Array {
                 rgb
             }
         };
-        Ok(Raw::Pixels(Picture { width, height, rgb }))
+        Ok(Raw::Pixels(Image { width, height, rgb }))
     }
 
     fn version(&self, i: usize) -> Result<(String, Option<SystemTime>)> {

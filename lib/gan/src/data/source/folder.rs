@@ -1,4 +1,4 @@
-//! A folder of pictures, or one picture.
+//! A folder of images, or one image.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -110,14 +110,14 @@ fn nothing(below: &[PathBuf], archives: &[String], passed_over: &PassedOver) -> 
     }
     match archives {
         [] => {}
-        [one] => return format!("no pictures in it, but it holds {one}: name that"),
+        [one] => return format!("no images in it, but it holds {one}: name that"),
         [one, ..] => {
             let n = archives.len();
-            return format!("no pictures in it, but it holds {n} archives: name one of them, such as {one}");
+            return format!("no images in it, but it holds {n} archives: name one of them, such as {one}");
         }
     }
     let passed = passed_over.line().map_or(String::new(), |line| format!("; {line}"));
-    format!("no pictures in it (JPEG, PNG, BMP, WebP, TIFF, GIF, PNM, or IDX){passed}")
+    format!("no images in it (JPEG, PNG, BMP, WebP, TIFF, GIF, PNM, or IDX){passed}")
 }
 
 fn sort(names: &mut [PathBuf]) {
@@ -132,7 +132,7 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// The folder of one picture.
+    /// The folder of one image.
     pub(super) fn single(file: &Path) -> Folder {
         let name = file.file_name().expect("a file has a name");
         let root = file.parent().unwrap_or(Path::new("")).to_path_buf();
@@ -174,7 +174,7 @@ fn list(
         let (path, name) = (entry.path(), below.join(entry.file_name()));
         let mut kind = entry.file_type().map_err(Error::io(&path))?;
         if kind.is_symlink() {
-            // A link to nowhere is a picture that will be found broken, if it looks like one.
+            // A link to nowhere is an image that will be found broken, if it looks like one.
             if let Ok(target) = fs::metadata(&path) {
                 kind = target.file_type();
             }

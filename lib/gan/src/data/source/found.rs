@@ -218,7 +218,7 @@ fn among(path: &Path, files: &dyn Files) -> Result<Option<Box<dyn Part>>> {
         ref several => {
             let held: Vec<&str> = several.iter().take(8).map(|&i| names[i]).collect();
             let what = format!(
-                "no pictures in it, but {} arrays: name one of them ({})",
+                "no images in it, but {} arrays: name one of them ({})",
                 several.len(),
                 held.join(", ")
             );

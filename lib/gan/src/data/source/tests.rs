@@ -44,7 +44,7 @@ pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
     gz.finish().unwrap()
 }
 
-/// Names and first values of all pictures.
+/// Names and first values of all images.
 pub(super) fn content(source: &Source, below: &Path) -> Vec<(String, u8)> {
     let below = format!("{}/", below.display());
     let one = |i| (source.name(i).replace(&below, ""), source.read(i).unwrap().decode().unwrap().rgb[0]);
@@ -66,7 +66,7 @@ fn folder() -> TempDir {
     write(root.join("A.PNG"), &png(1));
     write(root.join("deep/er/c.png"), &png(3));
     write(root.join("deep.png"), &png(4));
-    write(root.join("notes.txt"), b"not a picture");
+    write(root.join("notes.txt"), b"not an image");
     write(root.join(".hidden.png"), &png(9));
     write(root.join(".git/x.png"), &png(9));
     write(root.join("__MACOSX/x.png"), &png(9));
@@ -137,8 +137,8 @@ fn a_zip_is_read_by_many_threads_at_once() {
     use rayon::prelude::*;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("many.zip");
-    let pictures: Vec<(String, Vec<u8>)> = (0..200u8).map(|i| (format!("{i:03}.png"), png(i))).collect();
-    zip_of(&path, &pictures.iter().map(|(n, b)| (n.as_str(), b.as_slice())).collect::<Vec<_>>());
+    let images: Vec<(String, Vec<u8>)> = (0..200u8).map(|i| (format!("{i:03}.png"), png(i))).collect();
+    zip_of(&path, &images.iter().map(|(n, b)| (n.as_str(), b.as_slice())).collect::<Vec<_>>());
     let source = open(&[&path], Walk::Recursive).unwrap();
     let values: Vec<u8> =
         (0..200).into_par_iter().map(|i| source.read(i).unwrap().decode().unwrap().rgb[0]).collect();
@@ -146,7 +146,7 @@ fn a_zip_is_read_by_many_threads_at_once() {
 }
 
 #[test]
-fn idx_gives_its_native_pictures_gzipped_or_not() {
+fn idx_gives_its_native_images_gzipped_or_not() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("digits");
     write(root.join("t10k-images-idx3-ubyte.gz"), &gzip(&idx(2, 5, 7)));
@@ -157,9 +157,9 @@ fn idx_gives_its_native_pictures_gzipped_or_not() {
     for input in [root.clone(), root.join("train-images-idx3-ubyte.gz"), root.join("plain")] {
         let source = open(&[&input], Walk::Recursive).unwrap();
         assert_eq!((source.len(), source.native()), (3, Some((7, 5))), "{input:?}");
-        let picture = source.read(2).unwrap().decode().unwrap();
-        assert_eq!((picture.width, picture.height), (7, 5));
-        assert_eq!(picture.to_grey(), (70..105).collect::<Vec<u8>>());
+        let image = source.read(2).unwrap().decode().unwrap();
+        assert_eq!((image.width, image.height), (7, 5));
+        assert_eq!(image.to_grey(), (70..105).collect::<Vec<u8>>());
     }
     assert_eq!(open(&[&root], Walk::Recursive).unwrap().title(), "digits");
     assert_eq!(
@@ -180,9 +180,9 @@ fn broken_idx_files_say_what_is_wrong() {
     says(&whole[..whole.len() - 1], "cut short");
     says(&[&whole[..], &[0]].concat(), "trailing bytes");
     says(&[0, 0, 8, 1, 0, 0, 0, 1, 7], "1 dimensions");
-    says(&idx(0, 5, 7), "no pictures");
+    says(&idx(0, 5, 7), "no images");
     says(&idx(3, 0, 7), "0 pixels");
-    says(b"neither this nor that", "not a folder, a zip, an IDX file or a picture");
+    says(b"neither this nor that", "not a folder, a zip, an IDX file or an image");
     let gz = dir.path().join("images-idx3-ubyte.gz");
     fs::write(&gz, &gzip(&whole)[..40]).unwrap();
     assert!(error(&gz).contains("broken gzip"), "{}", error(&gz));
@@ -198,7 +198,7 @@ fn missing_and_empty_inputs_are_named() {
     assert!(error(&dir.path().join("pets/notes.txt")).contains("not a folder, a zip"));
     let empty = dir.path().join("empty");
     fs::create_dir(&empty).unwrap();
-    assert!(error(&empty).contains("no pictures in it"));
+    assert!(error(&empty).contains("no images in it"));
     assert!(Source::open(&[], Walk::Recursive).is_err());
 }
 

@@ -282,7 +282,7 @@ fn zips_are_sorted_as_folders_are() {
         ],
     );
     let source = open(&[&path], Walk::Recursive).unwrap();
-    let values: Vec<u8> = content(&source, &path).iter().map(|picture| picture.1).collect();
+    let values: Vec<u8> = content(&source, &path).iter().map(|image| image.1).collect();
     assert_eq!(values, [1, 2]);
     assert_eq!(source.passed_over().counts(), "1 .avif (AVIF is not read), 1 .txt, 1 .zip");
 }
@@ -317,7 +317,7 @@ fn lists_of_any_make_say_the_split() {
             write(&at, list);
             let mut source = open(&[&root], Walk::Recursive).unwrap();
             source.keep_split(Split::Train).unwrap_or_else(|e| panic!("{i} {at:?}: {e}"));
-            let values: Vec<u8> = content(&source, &root).iter().map(|picture| picture.1).collect();
+            let values: Vec<u8> = content(&source, &root).iter().map(|image| image.1).collect();
             assert_eq!(values, [1, 3], "list {i} at {at:?}");
             let name = at.file_name().unwrap().to_str().unwrap();
             assert_eq!(source.passed_over().counts(), format!("1 not in {name}"));

@@ -1,4 +1,4 @@
-//! A zip of pictures, read in place by any number of threads.
+//! A zip of images, read in place by any number of threads.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -31,7 +31,7 @@ pub(super) struct Zip {
     path: PathBuf,
     archive_len: u64,
     archive: ZipArchive<SharedFile>,
-    /// Names and numbers of the pictures, by name.
+    /// Names and numbers of the images, by name.
     entries: Vec<(String, usize)>,
     passed_over: PassedOver,
     /// Name and number of CelebA's list of its splits.

@@ -1,4 +1,4 @@
-//! A network over slices of f32 or bf16, channels last, parallel over pictures.
+//! A network over slices of f32 or bf16, channels last, parallel over images.
 
 use std::collections::HashMap;
 

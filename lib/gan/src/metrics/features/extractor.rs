@@ -1,4 +1,4 @@
-//! Pictures to features: which networks there are, and one that is ready to run.
+//! Images to features: which networks there are, and one that is ready to run.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{cpu, device, inception, net, squeezenet};
-use crate::data::image::Picture;
+use crate::data::image::Image;
 use crate::device::with_layouts_kept;
 use crate::io::weights::Tensors;
 use crate::precision::Precision;
@@ -76,7 +76,7 @@ impl std::fmt::Display for Features {
     }
 }
 
-/// Pictures that go through a network together on the CPU. Four are enough to share each layer's weights, and their maps
+/// Images that go through a network together on the CPU. Four are enough to share each layer's weights, and their maps
 /// are still few enough.
 const PORTION: usize = 4;
 
@@ -178,30 +178,30 @@ impl Extractor {
         &self.weights
     }
 
-    /// The features of pictures of any sizes, [n, dims]. On a device the pictures are one batch.
+    /// The features of images of any sizes, [n, dims]. On a device the images are one batch.
     ///
     /// # Errors
     /// The device fails.
-    pub fn run(&self, pictures: &[Picture]) -> Result<Vec<f32>> {
+    pub fn run(&self, images: &[Image]) -> Result<Vec<f32>> {
         match &self.backend {
-            Backend::F32(net) => self.portions(net, pictures),
-            Backend::Bf16(net) => self.portions(net, pictures),
-            Backend::Device(_) if pictures.is_empty() => Ok(Vec::new()),
+            Backend::F32(net) => self.portions(net, images),
+            Backend::Bf16(net) => self.portions(net, images),
+            Backend::Device(_) if images.is_empty() => Ok(Vec::new()),
             Backend::Device(net) => {
-                let input = net.input(self.prepare(pictures), self.side())?;
+                let input = net.input(self.prepare(images), self.side())?;
                 with_layouts_kept(&input.device().clone(), || self.walk(net, input))
             }
         }
     }
 
-    /// The features of portions of pictures, each portion from its first layer to its last on a thread of its own. The maps
-    /// of so few pictures stay near the thread, and nobody waits at the end of a layer.
-    fn portions<T: Element>(&self, net: &cpu::Cpu<T>, pictures: &[Picture]) -> Result<Vec<f32>> {
-        let portion = |pictures: &[Picture]| {
-            let input = self.prepare(pictures);
+    /// The features of portions of images, each portion from its first layer to its last on a thread of its own. The maps
+    /// of so few images stay near the thread, and nobody waits at the end of a layer.
+    fn portions<T: Element>(&self, net: &cpu::Cpu<T>, images: &[Image]) -> Result<Vec<f32>> {
+        let portion = |images: &[Image]| {
+            let input = self.prepare(images);
             self.walk(net, net.input(&input, self.side()))
         };
-        let features: Result<Vec<Vec<f32>>> = pictures.par_chunks(PORTION).map(portion).collect();
+        let features: Result<Vec<Vec<f32>>> = images.par_chunks(PORTION).map(portion).collect();
         Ok(features?.concat())
     }
 
@@ -214,14 +214,14 @@ impl Extractor {
     }
 
     /// The network's input.
-    fn prepare(&self, pictures: &[Picture]) -> Vec<f32> {
+    fn prepare(&self, images: &[Image]) -> Vec<f32> {
         let prepare = match self.features {
             Features::Inception => inception::prepare,
             Features::Squeezenet => squeezenet::prepare,
         };
         let size = self.side() * self.side() * 3;
-        let mut input = vec![0.0; pictures.len() * size];
-        input.par_chunks_mut(size).zip(pictures).for_each(|(out, picture)| prepare(picture, out));
+        let mut input = vec![0.0; images.len() * size];
+        input.par_chunks_mut(size).zip(images).for_each(|(out, image)| prepare(image, out));
         input
     }
 

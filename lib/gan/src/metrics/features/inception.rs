@@ -15,7 +15,7 @@ use gan_kernels::conv::Conv;
 use super::net::{Filter, Filters, Layer, MaxPool, Net, Plan, WeightsHash, same, valid};
 use super::resize;
 use crate::Result;
-use crate::data::image::Picture;
+use crate::data::image::Image;
 use crate::io::safetensors;
 use crate::io::weights::Tensors;
 
@@ -30,9 +30,9 @@ const EPSILON: f64 = 1e-3;
 
 const POOL: MaxPool = MaxPool { stride: 2, padding: 0, ceil: false };
 
-/// A picture as the network sees it, [299, 299, 3] in [-1, 1].
-pub(crate) fn prepare(picture: &Picture, out: &mut [f32]) {
-    resize::bilinear(picture, SIDE, |byte| f32::from(byte) / 255.0, out);
+/// An image as the network sees it, [299, 299, 3] in [-1, 1].
+pub(crate) fn prepare(image: &Image, out: &mut [f32]) {
+    resize::bilinear(image, SIDE, |byte| f32::from(byte) / 255.0, out);
     out.iter_mut().for_each(|v| *v = 2.0 * *v - 1.0);
 }
 

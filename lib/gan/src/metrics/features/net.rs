@@ -38,7 +38,7 @@ pub(crate) trait Net {
     /// The convolution called `name`, which has `filters` of them, its bias and ReLU.
     fn conv(&self, name: &str, conv: Conv, filters: usize, x: &Self::Map) -> Result<Self::Map>;
     fn max_pool(&self, pool: MaxPool, x: &Self::Map) -> Result<Self::Map>;
-    /// The 3×3 average of stride 1 with padding 1 that divides by the pixels inside the picture.
+    /// The 3×3 average of stride 1 with padding 1 that divides by the pixels inside the image.
     fn avg_pool(&self, x: &Self::Map) -> Result<Self::Map>;
     /// All channels of all parts, in order.
     fn concat(&self, parts: &[Self::Map]) -> Result<Self::Map>;

@@ -4,7 +4,7 @@
 //! BGR minus ImageNet's mean [103.939, 116.779, 123.68]; conv1 (3×3, stride 2, no padding), ReLU, 3×3 maximum of stride
 //! 2, fire2, fire3, maximum, fire4, fire5, maximum, fire6 to fire9; the last window of a maximum may reach over the edge. The
 //! features are the 512 channels of fire9, each averaged over all pixels. Their Fréchet distance is called
-//! FD-SqueezeNet; it ranks generators of the same pictures but is not the FID.
+//! FD-SqueezeNet; it ranks generators of the same images but is not the FID.
 
 #[cfg(test)]
 mod tests;
@@ -14,7 +14,7 @@ use std::path::Path;
 use super::net::{Filter, Filters, MaxPool, Net, Plan, WeightsHash, same, valid};
 use super::resize;
 use crate::Result;
-use crate::data::image::Picture;
+use crate::data::image::Image;
 use crate::io::weights::Tensors;
 
 /// The number of features.
@@ -31,9 +31,9 @@ static WEIGHTS: &[u8] = include_bytes!("../../../assets/squeezenet-v1.1-f16.safe
 
 const POOL: MaxPool = MaxPool { stride: 2, padding: 0, ceil: true };
 
-/// A picture as the network sees it, [227, 227, 3].
-pub(crate) fn prepare(picture: &Picture, out: &mut [f32]) {
-    resize::bilinear(picture, SIDE, f32::from, out);
+/// An image as the network sees it, [227, 227, 3].
+pub(crate) fn prepare(image: &Image, out: &mut [f32]) {
+    resize::bilinear(image, SIDE, f32::from, out);
     for pixel in out.chunks_exact_mut(3) {
         pixel.reverse();
         pixel.iter_mut().zip(MEAN).for_each(|(v, mean)| *v -= mean);

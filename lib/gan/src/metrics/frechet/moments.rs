@@ -106,7 +106,7 @@ impl Moments {
         self.settle();
         let (d, n) = (self.dims, self.n as f64);
         if self.n < 2 {
-            return Err(Error::Invalid("a covariance needs at least two pictures".to_string()));
+            return Err(Error::Invalid("a covariance needs at least two images".to_string()));
         }
         let shift = self.shift.unwrap_or_default();
         let mu: Vec<f64> = shift.iter().zip(&self.sum).map(|(s, sum)| s + sum / n).collect();

@@ -14,7 +14,7 @@ pub enum Kind {
     /// What another program may keep statistics in, which is not read: what it is and how to make an `.npz`
     /// of it.
     Other(String),
-    /// Anything else: pictures, perhaps.
+    /// Anything else: images, perhaps.
     Unknown,
 }
 

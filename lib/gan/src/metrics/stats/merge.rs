@@ -8,7 +8,7 @@ use super::{Meta, Stats};
 use crate::metrics::frechet::Gaussian;
 use crate::{Error, Result};
 
-/// One of equal shares of a set of pictures, in their order.
+/// One of equal shares of a set of images, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part {
     /// Which, from 1.
@@ -18,13 +18,13 @@ pub struct Part {
 }
 
 impl Part {
-    /// The pictures of this part among `n`.
+    /// The images of this part among `n`.
     pub fn range(self, n: usize) -> std::ops::Range<usize> {
         let start = |index: usize| (index as u128 * n as u128 / self.of as u128) as usize;
         start(self.index - 1)..start(self.index)
     }
 
-    /// What identifies the pictures of this part of a whole.
+    /// What identifies the images of this part of a whole.
     pub fn content(self, whole: &str) -> String {
         format!("part {self} of {whole}")
     }
@@ -48,18 +48,18 @@ impl std::fmt::Display for Part {
     }
 }
 
-/// The statistics of all pictures together: those of one pass over them, but for rounding (Chan, Golub and LeVeque 1979). All
+/// The statistics of all images together: those of one pass over them, but for rounding (Chan, Golub and LeVeque 1979). All
 /// parts of one whole come to what that whole's statistics say of themselves.
 ///
 /// # Errors
-/// A file of another program, which does not tell its number of pictures; files of other features, weights or precision; the
-/// same pictures twice.
+/// A file of another program, which does not tell its number of images; files of other features, weights or precision; the
+/// same images twice.
 pub fn merge(parts: &[(PathBuf, Stats)]) -> Result<Stats> {
     let metas: Vec<&Meta> = parts
         .iter()
         .map(|(path, stats)| {
             let what =
-                "does not tell its number of pictures: `fid --save-stats` of gantools makes such that do";
+                "does not tell its number of images: `fid --save-stats` of gantools makes such that do";
             stats.meta.as_ref().ok_or_else(|| Error::file(path, what))
         })
         .collect::<Result<_>>()?;
@@ -71,7 +71,7 @@ pub fn merge(parts: &[(PathBuf, Stats)]) -> Result<Stats> {
             return Err(Error::file(path, what));
         }
         if let Some(twin) = metas[..i].iter().position(|other| other.content == meta.content) {
-            return Err(Error::file(path, format!("is of the same pictures as {}", parts[twin].0.display())));
+            return Err(Error::file(path, format!("is of the same images as {}", parts[twin].0.display())));
         }
     }
     let n: u64 = metas.iter().map(|meta| meta.n).sum();
@@ -103,7 +103,7 @@ fn together(parts: &[(PathBuf, Stats)], metas: &[&Meta], n: f64) -> Gaussian {
     Gaussian { mu, sigma }
 }
 
-/// What identifies all these pictures: the whole, where they are its parts from the first to the last.
+/// What identifies all these images: the whole, where they are its parts from the first to the last.
 fn content(metas: &[&Meta]) -> String {
     let mut contents: Vec<&str> = metas.iter().map(|meta| meta.content.as_str()).collect();
     let whole = |text: &str| {

@@ -1,4 +1,4 @@
-//! Statistics of a set of pictures in a file: pytorch-fid's `.npz`, which it writes and reads, and so do we.
+//! Statistics of a set of images in a file: pytorch-fid's `.npz`, which it writes and reads, and so do we.
 //!
 //! `mu` [d] and `sigma` [d, d] in f64 (f32, f16 and the names of other programs are read, too). What we write
 //! also has `meta`, a JSON object as bytes, which tells the features that the statistics are of; numpy and
@@ -36,19 +36,19 @@ pub struct Meta {
     pub features: Features,
     /// The number of features.
     pub dims: usize,
-    /// The number of pictures.
+    /// The number of images.
     pub n: u64,
     /// SHA-256 of the network's weights as we compute it (not of their file).
     pub weights: String,
     /// What they were computed in; f32 where an earlier version does not say.
     #[serde(default)]
     pub precision: Precision,
-    /// Identifies the pictures: a hash of their bytes in order.
+    /// Identifies the images: a hash of their bytes in order.
     pub content: String,
-    /// What the pictures look like; `None` where an earlier version does not say, and of merged ones that differ.
+    /// What the images look like; `None` where an earlier version does not say, and of merged ones that differ.
     #[serde(default)]
     pub look: Option<Look>,
-    /// The pictures as they were named.
+    /// The images as they were named.
     pub source: String,
     /// The program that made the file.
     pub tool: String,
@@ -92,7 +92,7 @@ impl Stats {
     }
 
     /// Writes an `.npz`, compressed, in one piece; the same bytes for the same statistics. The file gets the time at which
-    /// the pictures were `listed`, so that a picture that changes later makes it out of date.
+    /// the images were `listed`, so that an image that changes later makes it out of date.
     ///
     /// # Errors
     /// The folder is not there or not writable.
@@ -154,7 +154,7 @@ fn arrays(names: &[String]) -> Result<[String; 2], String> {
 }
 
 /// Whether statistics may be written to `path`, and are not there already: `true` if what is there is what would be
-/// made now, of the same pictures, by `wanted` (whose `look`, `source` and `tool` do not matter); `changed` is when a picture last
+/// made now, of the same images, by `wanted` (whose `look`, `source` and `tool` do not matter); `changed` is when an image last
 /// changed.
 ///
 /// # Errors
@@ -177,7 +177,7 @@ pub fn is_up_to_date(path: &Path, wanted: &Meta, changed: Option<SystemTime>) ->
         }
         _ => Err(Error::file(
             path,
-            "is there and is of other pictures or features: name another file, or --force",
+            "is there and is of other images or features: name another file, or --force",
         )),
     }
 }

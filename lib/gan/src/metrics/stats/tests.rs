@@ -52,7 +52,7 @@ fn what_is_written_is_read() {
 }
 
 #[test]
-fn statistics_are_up_to_date_until_pictures_or_features_change() {
+fn statistics_are_up_to_date_until_images_or_features_change() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s.npz");
     let (listed, stats) = (SystemTime::now(), stats(4));
@@ -350,7 +350,7 @@ fn parts_come_to_the_whole() {
         .collect();
     assert_eq!(parts.iter().map(|(_, s)| s.meta.as_ref().unwrap().n).sum::<u64>(), n as u64);
     let merged = merge(&parts).unwrap();
-    assert_eq!(merged.meta, whole.meta, "the same pictures");
+    assert_eq!(merged.meta, whole.meta, "the same images");
     let numbers = |s: &Stats| [s.gaussian.mu.clone(), s.gaussian.sigma.clone()].concat();
     for (a, b) in numbers(&merged).iter().zip(&numbers(&whole)) {
         assert!((a - b).abs() < 1e-12, "{a} {b}");
@@ -359,10 +359,10 @@ fn parts_come_to_the_whole() {
     assert!(merge(&parts[1..]).unwrap().meta.unwrap().content.starts_with("merged "));
     let refused = |parts: &[(PathBuf, Stats)]| merge(parts).unwrap_err().to_string();
     let twice = [parts[0].clone(), parts[1].clone(), parts[0].clone()];
-    assert_eq!(refused(&twice), "5.npz: is of the same pictures as 5.npz");
+    assert_eq!(refused(&twice), "5.npz: is of the same images as 5.npz");
     let mut foreign = parts[..2].to_vec();
     foreign[1].1.meta = None;
-    assert!(refused(&foreign).starts_with("4.npz: does not tell its number of pictures"));
+    assert!(refused(&foreign).starts_with("4.npz: does not tell its number of images"));
     let mut other = parts[..2].to_vec();
     other[1].1.meta.as_mut().unwrap().weights = "ff".into();
     assert_eq!(refused(&other), "4.npz: is of other features, weights or precision than 5.npz");

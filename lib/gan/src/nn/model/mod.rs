@@ -40,7 +40,7 @@ impl ModelConfig {
         }
     }
 
-    /// Height, width and channels of a picture.
+    /// Height, width and channels of an image.
     pub fn image_shape(&self) -> (usize, usize, usize) {
         match self {
             ModelConfig::Dcgan(c) => (c.size, c.size, c.channels),

@@ -7,7 +7,7 @@
 //! weights, their gradients and batch statistics. A convolution's output is of the type asked for.
 //!
 //! A convolution and its transpose share one weight layout,
-//! `[kh, kw, C, S]`: C channels of the large picture, S of the small one. The transposed convolution is the adjoint of
+//! `[kh, kw, C, S]`: C channels of the large image, S of the small one. The transposed convolution is the adjoint of
 //! the convolution, so three products serve both layers, forward and backward.
 
 mod constant;
@@ -30,11 +30,11 @@ use crate::Result;
 /// The shapes of convolution that the models are made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Geometry {
-    /// Stride 2, padding 1: halves (transposed: doubles) the picture's sides, which are even.
+    /// Stride 2, padding 1: halves (transposed: doubles) the image's sides, which are even.
     K4S2P1,
-    /// Stride 1, no padding, on a 4×4 picture: 4×4 to 1×1 (transposed: 1×1 to 4×4), a matrix product.
+    /// Stride 1, no padding, on a 4×4 image: 4×4 to 1×1 (transposed: 1×1 to 4×4), a matrix product.
     K4S1P0,
-    /// A 1×1 kernel, stride 1, no padding: a matrix product over the pixels' channels. On a picture of one pixel it is a
+    /// A 1×1 kernel, stride 1, no padding: a matrix product over the pixels' channels. On an image of one pixel it is a
     /// linear layer.
     K1S1P0,
     /// Any other square one, of generators that other programs made. The large image is at least as large as
@@ -64,7 +64,7 @@ impl Geometry {
         Conv { kernel: (k, k), stride, padding: (p, p) }
     }
 
-    /// The large picture's side for a small one of `side` pixels.
+    /// The large image's side for a small one of `side` pixels.
     pub fn large(self, side: usize) -> usize {
         match self {
             Geometry::K4S2P1 => 2 * side,
@@ -159,7 +159,7 @@ operations! {
         out: DType,
     ) -> Tensor;
 
-    /// The weights' gradient `[kh, kw, C, S]` from the large picture `[B, H, W, C]` and the small one `[B, H', W', S]`: for a
+    /// The weights' gradient `[kh, kw, C, S]` from the large image `[B, H, W, C]` and the small one `[B, H', W', S]`: for a
     /// convolution (input, output's gradient), for a transposed one (output's gradient, input).
     fn weight_grad(geometry: Geometry, large: &Tensor, small: &Tensor) -> Tensor;
 

@@ -30,7 +30,7 @@ fn close(a: &Tensor, b: &Tensor, tolerance: f64, what: &str) {
     assert!(difference <= tolerance * scale, "{what}: differ by {difference}, largest {scale}");
 }
 
-/// (geometry, large shape, S): DCGAN's shapes in small, one channel, one picture, a picture that is not square.
+/// (geometry, large shape, S): DCGAN's shapes in small, one channel, one image, an image that is not square.
 fn shapes() -> Vec<(Geometry, [usize; 4], usize)> {
     vec![
         (Geometry::K4S2P1, [4, 16, 16, 6], 10),

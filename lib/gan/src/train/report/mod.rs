@@ -28,7 +28,7 @@ pub struct Metrics {
     pub step: u64,
     /// Its epoch, from 1.
     pub epoch: u64,
-    /// D's loss on real pictures, in nats.
+    /// D's loss on real images, in nats.
     pub loss_d_real: f64,
     /// D's loss on fakes, in nats.
     pub loss_d_fake: f64,
@@ -36,20 +36,20 @@ pub struct Metrics {
     pub loss_d: f64,
     /// G's loss, in nats.
     pub loss_g: f64,
-    /// The value of the game, E log D(x) + E log(1 − D(G(z))), in nats: what D maximises. Where G's pictures cannot be told
+    /// The value of the game, E log D(x) + E log(1 − D(G(z))), in nats: what D maximises. Where G's images cannot be told
     /// from real ones it is −log 4 (Goodfellow et al. 2014, theorem 1).
     pub value: f64,
-    /// D's mean probability that the real pictures are real.
+    /// D's mean probability that the real images are real.
     pub d_x: f64,
     /// D's mean probability that the fakes are real, before its update.
     pub d_g_z1: f64,
     /// The same after D's update.
     pub d_g_z2: f64,
-    /// Pictures of the step per second, waiting for them included.
+    /// Images of the step per second, waiting for them included.
     pub images_per_second: f64,
 }
 
-/// One line of `scores.jsonl`: how far G's pictures are from those that it learns from.
+/// One line of `scores.jsonl`: how far G's images are from those that it learns from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     /// The epoch at whose end it was measured, from 1.
@@ -58,7 +58,7 @@ pub struct Score {
     pub step: u64,
     /// The Fréchet distance of SqueezeNet features; 0 is best. It is not the FID.
     pub fd_squeezenet: f64,
-    /// How many of G's pictures were measured.
+    /// How many of G's images were measured.
     pub fakes: usize,
     /// How many real ones.
     pub reals: usize,
@@ -189,13 +189,13 @@ impl Report {
         self.warnings.push(line.to_string());
     }
 
-    /// Keeps the picture, `height · width · channels` bytes, that shows what G makes of the fixed latents at the end of an
+    /// Keeps the image, `height · width · channels` bytes, that shows what G makes of the fixed latents at the end of an
     /// epoch.
     pub fn shot(&mut self, epoch: u64, size: (usize, usize, usize), bytes: &[u8]) {
         self.shots.add(epoch, size, bytes);
     }
 
-    /// Keeps the picture of real ones.
+    /// Keeps the image of real ones.
     pub fn real(&mut self, size: (usize, usize, usize), bytes: &[u8]) {
         self.shots.real(size, bytes);
     }

@@ -20,14 +20,14 @@ pub struct Facts {
     /// The whole recipe, TOML.
     pub recipe: String,
     /// The shard and what is in it.
-    pub pictures: String,
+    pub images: String,
     /// Steps of the whole run.
     pub steps: u64,
     /// Steps of an epoch.
     pub epoch_steps: u64,
 }
 
-/// Pictures of epochs that a page holds at most. With more it would take long to load, and each epoch long to write.
+/// Images of epochs that a page holds at most. With more it would take long to load, and each epoch long to write.
 const MOST: usize = 40;
 /// JPEG's: the page is to show how a run goes, the PNGs in `samples/` are to be looked at closely.
 const QUALITY: u8 = 75;
@@ -85,7 +85,7 @@ pub fn html(facts: &Facts, report: &Report, charts: &[Chart], elapsed: Duration)
     let step = report.series[0].len() as u64;
     let shots = report.shots.all();
     let mut page = String::with_capacity(1 << 20);
-    let title = format!("{} on {}", facts.name, facts.pictures);
+    let title = format!("{} on {}", facts.name, facts.images);
     let _ = write!(page, "{}", HEAD.replace("{title}", &escape(&title)));
     let _ = writeln!(page, "<h1>{}</h1>\n<p>{}</p>", escape(&title), escape(&facts.about));
     summary(&mut page, facts, step, elapsed, report.scores());
@@ -97,8 +97,8 @@ pub fn html(facts: &Facts, report: &Report, charts: &[Chart], elapsed: Duration)
         if let Some(real) = &report.shots.real {
             let _ = writeln!(
                 page,
-                "<h2>Real pictures and G's</h2>\n<div class=\"pair\"><figure><img src=\"{real}\" alt=\"Real training \
-                 pictures\"><figcaption>real</figcaption></figure><figure><img src=\"{last}\" alt=\"Pictures of G, epoch \
+                "<h2>Real images and G's</h2>\n<div class=\"pair\"><figure><img src=\"{real}\" alt=\"Real training \
+                 images\"><figcaption>real</figcaption></figure><figure><img src=\"{last}\" alt=\"Images of G, epoch \
                  {epoch}\"><figcaption>G, epoch {epoch}</figcaption></figure></div>"
             );
         }
@@ -135,7 +135,7 @@ fn summary(page: &mut String, facts: &Facts, step: u64, elapsed: Duration, score
     page.push_str("</dl>\n");
 }
 
-/// The pictures of all epochs, of which one is shown.
+/// The images of all epochs, of which one is shown.
 fn slider(page: &mut String, shots: &[&(u64, String)], epoch: u64, last: &str) {
     let end = shots.len() - 1;
     let _ = writeln!(
@@ -156,7 +156,7 @@ fn scores(page: &mut String, scores: &[Score]) {
     }
     page.push_str(
         "<h2>Scores</h2>\n<p>Fréchet distance of SqueezeNet features, 0 is best. It is not the FID.</p>\n<table><tr><th>epoch\
-         </th><th>step</th><th>FD-SqueezeNet</th><th>pictures of G, real</th></tr>\n",
+         </th><th>step</th><th>FD-SqueezeNet</th><th>images of G, real</th></tr>\n",
     );
     for Score { epoch, step, fd_squeezenet, fakes, reals, .. } in scores {
         let _ = writeln!(
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_holds_few_pictures_evenly_spread_with_the_first_and_the_last() {
+    fn a_page_holds_few_images_evenly_spread_with_the_first_and_the_last() {
         for (epochs, most, step) in [(1, 1, 1), (40, 40, 1), (200, 27, 8), (301, 40, 8)] {
             let shots = added(epochs);
             let all: Vec<u64> = shots.all().iter().map(|s| s.0).collect();

@@ -2,7 +2,7 @@
 //! usual bit fields, either way up; files of OS/2; without the file header (.dib).
 
 use super::samples::{looked_up, unpacked};
-use super::{Image, Samples, cut_short, pixels};
+use super::{Decoded, Samples, cut_short, pixels};
 
 /// Bit fields that are read, and in which byte of a pixel red, green and blue are.
 const FIELDS: [([u32; 4], [usize; 3]); 8] = [
@@ -111,7 +111,7 @@ impl Header {
     }
 }
 
-pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
+pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     let header = Header::parse(bytes)?;
     let Header { width, height, bits, .. } = header;
     pixels(width, height, bits)?;
@@ -125,7 +125,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
             return Err(format!("a BMP of {bits} bits a pixel with compression {compression} is not read"));
         }
     };
-    Ok(Image::new(width, height, samples))
+    Ok(Decoded::new(width, height, samples))
 }
 
 /// The rows from top to bottom, without what fills them up to four bytes.

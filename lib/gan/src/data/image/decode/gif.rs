@@ -1,9 +1,9 @@
 //! GIF: the first image, on the screen that the file has.
 
 use super::samples::looked_up;
-use super::{Image, MAX_ALLOC, Samples, cut_short, line, pixels};
+use super::{Decoded, MAX_ALLOC, Samples, cut_short, line, pixels};
 
-pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
+pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     // The crate wants a palette. Without one the colors are greys.
     if bytes.len() > 13 && bytes[10] & 0x80 == 0 {
         let greys: Vec<u8> = (0..=255).flat_map(|grey| [grey; 3]).collect();
@@ -13,7 +13,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
     with_palette(bytes)
 }
 
-fn with_palette(bytes: &[u8]) -> Result<Image, String> {
+fn with_palette(bytes: &[u8]) -> Result<Decoded, String> {
     let mut options = ::gif::DecodeOptions::new();
     options.set_color_output(::gif::ColorOutput::Indexed);
     options.set_memory_limit(::gif::MemoryLimit::Bytes((MAX_ALLOC as u64).try_into().expect("not zero")));
@@ -49,7 +49,7 @@ fn with_palette(bytes: &[u8]) -> Result<Image, String> {
         Some(palette) => Samples::Rgb(looked_up(&indices, &palette)),
         None => Samples::Grey(indices),
     };
-    Ok(Image::new(width, height, samples))
+    Ok(Decoded::new(width, height, samples))
 }
 
 /// The rows in the order of the file: every eighth, those in their middles, and so on, where it is

@@ -8,7 +8,7 @@ use flate2::read::ZlibDecoder;
 use flate2::{Compression, write::ZlibEncoder};
 
 use super::samples::{looked_up, spread, unpacked};
-use super::{Image, MAX_ALLOC, Samples, cut_short, exif, line, pixels};
+use super::{Decoded, MAX_ALLOC, Samples, cut_short, exif, line, pixels};
 
 const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
 /// Adam7: first column and row of each pass, and the steps between.
@@ -38,11 +38,11 @@ struct Parts<'a> {
     rotated: bool,
 }
 
-pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
+pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     let parts = walk(bytes)?;
     let Header { width, height, .. } = parts.header;
     let packed = unfiltered(&parts)?;
-    let mut image = Image::new(width, height, samples(&parts, packed)?);
+    let mut image = Decoded::new(width, height, samples(&parts, packed)?);
     image.rotated = parts.rotated;
     image.significant = parts.significant.filter(|bits| (1..=16).contains(bits));
     Ok(image)

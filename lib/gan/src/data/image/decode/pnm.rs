@@ -1,7 +1,7 @@
 //! Netpbm's PBM, PGM and PPM, plain and binary, of any largest value, and PFM of one channel, as Pillow reads
 //! them; PAM, which it does not read, as the PGM or PPM of the same values.
 
-use super::{Image, MAX_ALLOC, Samples, cut_short, pixels};
+use super::{Decoded, MAX_ALLOC, Samples, cut_short, pixels};
 
 /// White space between the words of a header.
 fn is_space(byte: u8) -> bool {
@@ -79,7 +79,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
+pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     let kind = bytes[1];
     if bytes[2] == b'#' {
         return Err("broken: a comment within its magic number".into());
@@ -119,7 +119,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
                 if largest == 255 {
                     let data = data.to_vec();
                     let samples = if channels == 3 { Samples::Rgb(data) } else { Samples::Grey(data) };
-                    return Ok(Image::new(width, height, samples));
+                    return Ok(Decoded::new(width, height, samples));
                 }
                 Box::new(data.iter().map(|&v| Ok(usize::from(v))))
             } else {
@@ -134,11 +134,11 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
             }
         }
     };
-    Ok(Image { clamped: kind == b'f', ..Image::new(width, height, samples) })
+    Ok(Decoded { clamped: kind == b'f', ..Decoded::new(width, height, samples) })
 }
 
 /// PAM: a header of named numbers; samples of one or two bytes; alpha, the last channel of two or four, goes.
-fn pam(reader: &mut Reader) -> Result<Image, String> {
+fn pam(reader: &mut Reader) -> Result<Decoded, String> {
     let [mut width, mut height, mut depth, mut largest] = [0; 4];
     loop {
         match reader.word()? {
@@ -172,7 +172,7 @@ fn pam(reader: &mut Reader) -> Result<Image, String> {
         (false, 1) => Samples::Grey(values.map(|v| v as u8).collect()),
         _ => Samples::Rgb(values.map(|v| v as u8).collect()),
     };
-    Ok(Image::new(width, height, samples))
+    Ok(Decoded::new(width, height, samples))
 }
 
 struct Scale {

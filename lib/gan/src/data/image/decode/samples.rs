@@ -4,7 +4,7 @@ use super::SixteenBit;
 use crate::data::image::Notes;
 
 /// An image before its conversion to RGB.
-pub(super) struct Image {
+pub(super) struct Decoded {
     pub(super) width: usize,
     pub(super) height: usize,
     pub(super) samples: Samples,
@@ -28,15 +28,15 @@ pub(super) enum Samples {
     Grey16(Vec<u16>),
 }
 
-impl Image {
-    pub(super) fn new(width: usize, height: usize, samples: Samples) -> Image {
+impl Decoded {
+    pub(super) fn new(width: usize, height: usize, samples: Samples) -> Decoded {
         let pixels = match &samples {
             Samples::Rgb(data) => data.len() / 3,
             Samples::Grey(data) => data.len(),
             Samples::Grey16(data) => data.len(),
         };
         assert_eq!(pixels, width * height, "{width}×{height} pixels");
-        Image { width, height, samples, bits: 16, significant: None, clamped: false, rotated: false }
+        Decoded { width, height, samples, bits: 16, significant: None, clamped: false, rotated: false }
     }
 
     /// What else there is to say of it.
@@ -68,7 +68,7 @@ impl Image {
     }
 
     /// Turned as orientation 2 to 8 of TIFF and EXIF says; any other number changes nothing.
-    pub(super) fn oriented(self, orientation: u32) -> Image {
+    pub(super) fn oriented(self, orientation: u32) -> Decoded {
         let (width, height) = (self.width, self.height);
         let Some(from) = source(orientation, width, height) else { return self };
         let (w, h) = if orientation >= 5 { (height, width) } else { (width, height) };
@@ -80,7 +80,7 @@ impl Image {
             Samples::Grey(data) => Samples::Grey(places().map(|i| data[i]).collect()),
             Samples::Grey16(data) => Samples::Grey16(places().map(|i| data[i]).collect()),
         };
-        Image { width: w, height: h, samples, ..self }
+        Decoded { width: w, height: h, samples, ..self }
     }
 }
 
@@ -158,14 +158,14 @@ mod tests {
 
     #[test]
     fn depths_are_the_highest_eight_bits() {
-        let grey = || Image::new(4, 1, Samples::Grey16(vec![0, 255, 0x0fff, 0xffff]));
+        let grey = || Decoded::new(4, 1, Samples::Grey16(vec![0, 255, 0x0fff, 0xffff]));
         let reds =
-            |image: Image, sixteen| image.into_rgb(sixteen).chunks(3).map(|p| p[0]).collect::<Vec<_>>();
+            |image: Decoded, sixteen| image.into_rgb(sixteen).chunks(3).map(|p| p[0]).collect::<Vec<_>>();
         assert_eq!(reds(grey(), SixteenBit::HighByte), [0, 0, 15, 255]);
         assert_eq!(reds(grey(), SixteenBit::ClipAsPillow), [0, 255, 255, 255]);
         assert_eq!(reds(grey(), SixteenBit::Bits(12)), [0, 15, 255, 255]);
         assert_eq!(reds(grey(), SixteenBit::Bits(16)), [0, 0, 15, 255]);
-        let known = Image { bits: 12, ..grey() };
+        let known = Decoded { bits: 12, ..grey() };
         assert_eq!(reds(known, SixteenBit::HighByte), [0, 15, 255, 255]);
     }
 

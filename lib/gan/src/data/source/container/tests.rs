@@ -116,7 +116,7 @@ fn each_kind_of_file_has_its_line() {
             "give a generator to sample",
         ),
         ("w.safetensors", &safetensors("{\"w\":{}}                      "), "safetensors of another program"),
-        ("x.bin", b"\x01\x02\x03\x04\x05", "not a folder, a zip, a tar, an array, an IDX file or a picture"),
+        ("x.bin", b"\x01\x02\x03\x04\x05", "not a folder, a zip, a tar, an array, an IDX file or an image"),
     ];
     for (name, bytes, says) in cases {
         let line = line(name, bytes);
@@ -134,11 +134,11 @@ fn a_folder_or_a_zip_of_such_files_names_the_first() {
         fs::write(root.join(format!("Img/img_celeba.7z.{i:03}")), b"7z\xBC\xAF\x27\x1C").unwrap();
     }
     let line = Source::open(std::slice::from_ref(&root), Walk::Recursive).err().unwrap().to_string();
-    assert!(line.contains("no pictures in it, but it holds Img/img_celeba.7z.001 (and 14 more)"), "{line}");
+    assert!(line.contains("no images in it, but it holds Img/img_celeba.7z.001 (and 14 more)"), "{line}");
     assert!(line.contains("7z x img_celeba.7z.001"), "{line}");
     fs::remove_dir_all(root.join("Img")).unwrap();
     let line = Source::open(std::slice::from_ref(&root), Walk::Recursive).err().unwrap().to_string();
-    assert!(line.contains("no pictures in it (JPEG") && line.contains("1 .txt"), "{line}");
+    assert!(line.contains("no images in it (JPEG") && line.contains("1 .txt"), "{line}");
     let zip = dir.path().join("x.zip");
     let mut writer = ::zip::ZipWriter::new(fs::File::create(&zip).unwrap());
     writer.start_file("archive/data.mdb", ::zip::write::SimpleFileOptions::default()).unwrap();

@@ -59,10 +59,10 @@ impl From<Rgb> for Ink {
     }
 }
 
-/// A picture that is being drawn, and where the pen's coordinates lie in it.
+/// An image that is being drawn, and where the pen's coordinates lie in it.
 pub(super) struct Pen {
     pixmap: Pixmap,
-    /// From the coordinates of what is drawn to the picture's.
+    /// From the coordinates of what is drawn to the image's.
     pub(super) pose: Transform,
 }
 
@@ -91,7 +91,7 @@ impl Pen {
         }
     }
 
-    /// Fills the whole picture, whatever the pose.
+    /// Fills the whole image, whatever the pose.
     pub(super) fn backdrop(&mut self, ink: impl Into<Ink>) {
         let (w, h) = (self.pixmap.width() as f32, self.pixmap.height() as f32);
         let all = Rect::from_xywh(0.0, 0.0, w, h).expect("not empty");

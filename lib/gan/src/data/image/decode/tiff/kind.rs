@@ -1,7 +1,7 @@
 //! What the samples of a TIFF are: the kinds that Pillow reads, and how each becomes RGB.
 
 use super::super::samples::{cmyk, looked_up, spread, unpacked};
-use super::super::{Image, Samples};
+use super::super::{Decoded, Samples};
 use super::ifd::{Directory, Tag};
 use super::ycbcr;
 
@@ -138,7 +138,7 @@ impl Kind {
         rows: Vec<u8>,
         w: usize,
         h: usize,
-    ) -> Result<Image, String> {
+    ) -> Result<Decoded, String> {
         let two = |v: &[u8]| u16::from_le_bytes([v[0], v[1]]);
         let four = |v: &[u8]| [v[0], v[1], v[2], v[3]];
         let inverted = self.color == Color::WhiteIsZero;
@@ -198,7 +198,7 @@ impl Kind {
                 Samples::Grey(grey)
             }
         };
-        let mut image = Image::new(w, h, samples);
+        let mut image = Decoded::new(w, h, samples);
         image.bits = image_bits;
         image.clamped = matches!(self.coding, Coding::Float)
             || self.bits == 32
