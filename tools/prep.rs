@@ -18,7 +18,7 @@ const SIZE: usize = 64;
 
 /// Turn images into one shard to train on, and print its path.
 ///
-/// Images are brought to SIZE on their shorter side and the centred square is kept. Broken ones are skipped and named.
+/// Images are brought to SIZE on their shorter side and the centered square is kept. Broken ones are skipped and named.
 /// A shard that is up to date is left as it is.
 #[derive(Parser)]
 #[command(name = "prep", version)]
@@ -33,7 +33,7 @@ struct Args {
     /// Side of the square images, in pixels [default: 64; of IDX, arrays and CIFAR, the native size]
     #[arg(long, value_name = "N", value_parser = whole::<u16>(1..=4096))]
     size: Option<u16>,
-    /// First cut the centred square of N pixels (108 and 178 are usual for CelebA)
+    /// First cut the centered square of N pixels (108 and 178 are usual for CelebA)
     #[arg(long, value_name = "N", value_parser = whole::<u16>(1..=u16::MAX as u64))]
     crop: Option<u16>,
     /// How to resample, by Pillow's names [default: bilinear]
@@ -49,9 +49,9 @@ struct Args {
     #[arg(long, value_name = "TYPE", default_value_t, value_parser = named::<Dtype>(Dtype::NAMES))]
     dtype: Dtype,
     /// One channel instead of three (always so for IDX and gray arrays)
-    #[arg(long, visible_alias = "grey")]
+    #[arg(long, alias = "grey")]
     gray: bool,
-    /// 16-bit grey uses N bits: keep the highest 8 of these (12 is usual for CT and X-rays)
+    /// 16-bit gray uses N bits: keep the highest 8 of these (12 is usual for CT and X-rays)
     #[arg(long, value_name = "N", value_parser = whole::<u8>(8..=16))]
     depth: Option<u8>,
     /// Keep one part of CelebA's split; needs list_eval_partition.txt (or .csv) in the folder, up to two
@@ -119,7 +119,7 @@ fn check(args: &Args) -> Result<(), Usage> {
         None if args.inputs.is_empty() => wrong("name a folder, a zip, an IDX file or images, or --demo N"),
         Some(_) if !args.inputs.is_empty() => wrong("--demo draws its images: leave out INPUT"),
         Some(_) if args.idx.is_some() => wrong("--idx is for IDX files, not for --demo"),
-        Some(_) if args.depth.is_some() => wrong("--depth is for 16-bit grey images, not for --demo"),
+        Some(_) if args.depth.is_some() => wrong("--depth is for 16-bit gray images, not for --demo"),
         Some(_) if args.split.is_some() => wrong("--split is for CelebA's images, not for --demo"),
         None if args.seed.is_some() => wrong("--seed is for --demo; nothing else here is left to chance"),
         _ => Ok(()),
@@ -151,8 +151,8 @@ fn options(args: &Args, source: &Source) -> Result<Options> {
         );
     }
     let fit = Fit { crop: args.crop.map(usize::from), size, filter: args.filter.unwrap_or_default() };
-    let (grey, dtype, depth) = (args.gray || source.is_gray(), args.dtype, args.depth);
-    Ok(Options { fit, grey, dtype, depth, split: args.split, strict: args.strict })
+    let (gray, dtype, depth) = (args.gray || source.is_gray(), args.dtype, args.depth);
+    Ok(Options { fit, gray, dtype, depth, split: args.split, strict: args.strict })
 }
 
 fn output(args: &Args, source: &Source, options: &Options) -> Result<PathBuf> {

@@ -45,7 +45,7 @@ struct Args {
     /// Make what a sum of images comes to, beside its terms: "mean(3,7) - mean(1,4) + 0.5*2". Whole numbers are images, factors have a point; there are + - * / and parentheses
     #[arg(long, value_name = "SUM", allow_hyphen_values = true, conflicts_with_all = ["nearest", "grid"])]
     expr: Option<Expr>,
-    /// Show each image beside the nearest one of a shard, which tells whether the generator memorised it; up to 4096
+    /// Show each image beside the nearest one of a shard, which tells whether the generator memorized it; up to 4096
     #[arg(long, value_name = "SHARD", conflicts_with = "grid")]
     nearest: Option<PathBuf>,
     /// Take the latents from a safetensors file (tensor `latents`, or its only one, [N, nz]): image i is of row i

@@ -71,7 +71,7 @@ struct Args {
     /// The discriminator's width
     #[arg(long, value_name = "N", value_parser = whole::<usize>(recipe::WIDTHS))]
     ndf: Option<usize>,
-    /// What the generator minimises: non-saturating, −log D(G(z)), or minimax, log(1 − D(G(z)))
+    /// What the generator minimizes: non-saturating, −log D(G(z)), or minimax, log(1 − D(G(z)))
     #[arg(long, value_name = "LOSS", value_parser = PossibleValuesParser::new(GeneratorLoss::NAMES).try_map(|name| name.parse::<GeneratorLoss>()))]
     loss: Option<GeneratorLoss>,
     /// Also keep the generator of these epochs, as G_epoch-0010.safetensors

@@ -168,7 +168,7 @@ fn statistics_in_parts_add_up() {
     assert!(!place.path("two.npz").exists() && !place.path("x.npz").exists());
 }
 
-/// KID and neighbours beside the distance, in one pass and one line.
+/// KID and neighbors beside the distance, in one pass and one line.
 #[test]
 fn more_numbers_come_from_the_same_features() {
     let place = place();
@@ -228,7 +228,7 @@ fn threads_change_nothing_and_batches_only_noise() {
 }
 
 #[test]
-fn sixteen_bit_grey_is_told_of() {
+fn sixteen_bit_gray_is_told_of() {
     let place = place();
     fs::create_dir(place.path("deep")).unwrap();
     let deep = image::ImageBuffer::from_fn(32, 32, |x, y| image::Luma([(x * 2000 + y) as u16]));
@@ -236,7 +236,7 @@ fn sixteen_bit_grey_is_told_of() {
         deep.save(place.path("deep").join(name)).unwrap();
     }
     let done = place.run("fid real deep --features squeezenet");
-    assert!(done.code == Some(0) && done.stderr.contains("deep: 16-bit grey is clipped to 255 in 2 images"));
+    assert!(done.code == Some(0) && done.stderr.contains("deep: 16-bit gray is clipped to 255 in 2 images"));
     assert!(!place.run("fid real real --features squeezenet").stderr.contains("16-bit"));
 }
 
@@ -252,8 +252,8 @@ fn a_zip_and_a_shard_are_their_images() {
     assert_eq!(value(&place.run("fid real real.safetensors --features squeezenet -q")), 0.0);
     assert_eq!(place.run("prep real -o f32.safetensors --dtype f32 -q").line(), "f32.safetensors");
     assert_eq!(value(&place.run("fid real f32.safetensors --features squeezenet -q")), 0.0);
-    assert_eq!(place.run("prep real -o grey.safetensors --gray -q").line(), "grey.safetensors");
-    assert!(value(&place.run("fid real grey.safetensors --features squeezenet -q")) > 1.0);
+    assert_eq!(place.run("prep real -o gray.safetensors --gray -q").line(), "gray.safetensors");
+    assert!(value(&place.run("fid real gray.safetensors --features squeezenet -q")) > 1.0);
 }
 
 /// Appends a zip of a folder's files, stored.

@@ -23,8 +23,8 @@ fn fewer_images_than_a_metric_needs_are_refused_before_the_work() {
         ("one many --metrics kid", "one: a covariance needs at least two images"),
         ("--save-stats one s.npz", "one: a covariance needs at least two images"),
         ("--save-stats five s.npz --part 1/5", "five: a covariance needs at least two images"),
-        ("many five --metrics prdc", "five: 5 images have no 5 neighbours each"),
-        ("five many --metrics fid,prdc", "five: 5 images have no 5 neighbours each"),
+        ("many five --metrics prdc", "five: 5 images have no 5 neighbors each"),
+        ("five many --metrics fid,prdc", "five: 5 images have no 5 neighbors each"),
         (
             "many six --metrics kid",
             "six: 6 images are fewer than a subset of KID has, 1000: take more, or name --kid-subset-size 2 to 6",

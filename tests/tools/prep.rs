@@ -197,7 +197,7 @@ fn sizes_crops_types_and_ranges_do_what_they_say() {
 }
 
 #[test]
-fn idx_keeps_its_size_and_is_grey() {
+fn idx_keeps_its_size_and_is_gray() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("digits")).unwrap();
     let mut idx = vec![0, 0, 8, 3, 0, 0, 0, 3, 0, 0, 0, 28, 0, 0, 0, 28];
@@ -326,7 +326,7 @@ fn wrong_usage_is_one_line_and_exit_2() {
         let err = fails(dir.path(), args, 2);
         assert!(err.contains(what), "{args:?}: {err}");
     }
-    for args in [&["pets", "--size", "0"][..], &["pets", "--filter", "cubist"], &["pets", "--colour"]] {
+    for args in [&["pets", "--size", "0"][..], &["pets", "--filter", "cubist"], &["pets", "--color"]] {
         assert_eq!(prep(dir.path(), args).status.code(), Some(2), "{args:?}");
     }
     let err = fails(dir.path(), &["nowhere"], 1);
@@ -406,7 +406,7 @@ fn images_may_be_named_one_by_one() {
 
 /// 12 bits in 16, as a CT has them: told of once, and kept rightly with `--depth`.
 #[test]
-fn grey_of_few_bits_is_told_of_and_kept_by_depth() {
+fn gray_of_few_bits_is_told_of_and_kept_by_depth() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("ct")).unwrap();
     let value = |x: u32, y: u32| (x + y) as u16 * 65;

@@ -180,7 +180,7 @@ fn the_minimax_loss_is_another_game() {
     assert_eq!(line.code, Some(2), "{}", line.stderr);
 }
 
-/// Colour jitter and blur on the cats' recipe: the same images, otherwise trained on.
+/// Color jitter and blur on the cats' recipe: the same images, otherwise trained on.
 #[test]
 fn the_cats_recipe_changes_images_as_it_draws_them() {
     let place = Place::with_faces();
@@ -439,7 +439,7 @@ fn modes_that_need_no_shard_never_touch_stdin() {
         "{list}"
     );
     let json = place.run("train --list-recipes --json -q").json();
-    assert_eq!(json["recipes"][0]["optimiser"]["lr_g"], 2e-4);
+    assert_eq!(json["recipes"][0]["optimizer"]["lr_g"], 2e-4);
     let info = |file: &str| place.run(&format!("train --json --info {file}")).json()["kind"].clone();
     assert_eq!(info("run/G.safetensors"), "generator");
     assert_eq!(info("run/D.safetensors"), "discriminator");
@@ -501,7 +501,7 @@ fn errors_are_one_line_that_names_the_file_or_flag() {
         ("faces-32.safetensors --recipe none.toml", "none.toml: No such file"),
         (
             "faces-32.safetensors --recipe typo.toml",
-            "unknown key `lr_gg` in [optimiser]; did you mean `lr_g`?",
+            "unknown key `lr_gg` in [optimizer]; did you mean `lr_g`?",
         ),
         ("faces-32.safetensors --lr-g 7", "--lr-g: 7 is not above 0 and at most 1"),
         ("faces-32.safetensors --keep-at 3,2", "--keep-at: 2 after 3: name each epoch once, rising"),

@@ -139,7 +139,7 @@ fn images() -> TempDir {
 fn make_shard(folder: &TempDir, dtype: Dtype) -> PathBuf {
     let path = folder.path().join("small-4.safetensors");
     let fit = Fit { crop: None, size: Some(4), filter: Filter::Bilinear };
-    let options = shard::Options { fit, grey: false, dtype, strict: true, ..shard::Options::default() };
+    let options = shard::Options { fit, gray: false, dtype, strict: true, ..shard::Options::default() };
     let source = Source::open(&[folder.path().to_path_buf()], Walk::Recursive).unwrap();
     shard::make(&path, &source, &options, &Silent, &AtomicBool::new(false)).unwrap();
     path

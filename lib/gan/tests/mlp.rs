@@ -95,7 +95,7 @@ fn first_gradients_match_pytorch_on_both_backends() {
     }
 }
 
-/// What `tensors` gives and `load` takes shares no numbers with the run: the optimiser changes them in place.
+/// What `tensors` gives and `load` takes shares no numbers with the run: the optimizer changes them in place.
 #[test]
 fn a_copy_and_a_saved_state_stay_as_they_were() {
     let data = golden("mlp/data.safetensors");

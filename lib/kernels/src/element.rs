@@ -61,7 +61,7 @@ impl Element for bf16 {
         f32::from_bits((self.to_bits() as u32) << 16)
     }
 
-    // As `half` rounds, without branches, so that loops vectorise.
+    // As `half` rounds, without branches, so that loops vectorize.
     #[inline(always)]
     fn from_f32(x: f32) -> bf16 {
         let bits = x.to_bits();

@@ -1,4 +1,4 @@
-//! Batch normalisation over the rows of a `[R, C]` matrix, with the activation that follows it in the same sweep; and
+//! Batch normalization over the rows of a `[R, C]` matrix, with the activation that follows it in the same sweep; and
 //! the sums of such a matrix's columns.
 //!
 //! Ioffe and Szegedy 2015; the backward formulas are those of their section 3.
@@ -200,10 +200,10 @@ fn backward_with<T: Element>(
                     let (sum, product, mean) = (&mut sum[..c], &mut product[..c], &mean[..c]);
                     let (scale, beta, x, dy) = (&scale[..c], &beta[..c], &x[..c], &dy[..c]);
                     for i in 0..c {
-                        let centred = x[i].to_f32() - mean[i];
-                        let dz = dy[i].to_f32() * slope(centred * scale[i] + beta[i]);
+                        let centered = x[i].to_f32() - mean[i];
+                        let dz = dy[i].to_f32() * slope(centered * scale[i] + beta[i]);
                         sum[i] += dz;
-                        product[i] += dz * centred;
+                        product[i] += dz * centered;
                     }
                 }
             },
@@ -223,9 +223,9 @@ fn backward_with<T: Element>(
                     let (x, dy, mean) = (&x[..c], &mut dy[..c], &mean[..c]);
                     let (scale, beta, b, d) = (&scale[..c], &beta[..c], &b[..c], &d[..c]);
                     for i in 0..c {
-                        let centred = x[i].to_f32() - mean[i];
-                        let dz = dy[i].to_f32() * slope(centred * scale[i] + beta[i]);
-                        dy[i] = T::from_f32(scale[i] * dz + b[i] * centred + d[i]);
+                        let centered = x[i].to_f32() - mean[i];
+                        let dz = dy[i].to_f32() * slope(centered * scale[i] + beta[i]);
+                        dy[i] = T::from_f32(scale[i] * dz + b[i] * centered + d[i]);
                     }
                 }
             },

@@ -38,7 +38,7 @@ pub enum Kind {
     Generator,
     /// A discriminator's weights.
     Discriminator,
-    /// Both, with the optimisers' moments: all that a run is.
+    /// Both, with the optimizers' moments: all that a run is.
     State,
 }
 

@@ -45,9 +45,9 @@ fn noise(shape: &[usize], index: u64) -> Tensor {
 }
 
 fn trainer() -> Trainer {
-    let optimiser = Recipe::load("demo").unwrap().optimiser;
+    let optimizer = Recipe::load("demo").unwrap().optimizer;
     let (g, d) = (model().generator(1, &CPU).unwrap(), model().discriminator(1, &CPU).unwrap());
-    Trainer::new(g, d, &optimiser.generator(), &optimiser.discriminator()).unwrap()
+    Trainer::new(g, d, &optimizer.generator(), &optimizer.discriminator()).unwrap()
 }
 
 /// A folder with a generator of ours in it.
@@ -128,7 +128,7 @@ fn pytorchs_generator_makes_pytorchs_images() {
     let theirs = expected["pictures"].flatten_all().unwrap().to_vec1::<u8>().unwrap();
     assert_eq!(images.len(), theirs.len());
     assert!(images.iter().zip(&theirs).all(|(a, b)| a.abs_diff(*b) <= 1));
-    // They are images, not one grey.
+    // They are images, not one gray.
     assert!(theirs.iter().min().unwrap() + 100 < *theirs.iter().max().unwrap());
 }
 

@@ -1,4 +1,4 @@
-//! Random changes of a training image, new ones each time that it is drawn: flip, colour jitter and blur.
+//! Random changes of a training image, new ones each time that it is drawn: flip, color jitter and blur.
 //!
 //! On bytes, after crop and resize, and as torchvision does them on Pillow's images (`transforms.RandomHorizontalFlip`,
 //! `ColorJitter`, `GaussianBlur`), which the tests compare with.
@@ -28,7 +28,7 @@ pub struct Augment {
     pub blur_sigma: [f64; 2],
 }
 
-/// A change of colours by a factor, as Pillow's ImageEnhance makes it: the image is mixed with one that lacks something
+/// A change of colors by a factor, as Pillow's ImageEnhance makes it: the image is mixed with one that lacks something
 /// altogether, and the factor is the image's own share. 1 changes nothing, above 1 exaggerates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Enhance {
@@ -124,21 +124,21 @@ pub fn flip(width: usize, channels: usize, pixels: &mut [u8]) {
     }
 }
 
-/// Changes the colours of an image of 1 or 3 channels. A grey one has no saturation to change.
+/// Changes the colors of an image of 1 or 3 channels. A gray one has no saturation to change.
 pub fn enhance(what: Enhance, factor: f32, channels: usize, pixels: &mut [u8]) {
     // As Pillow's `Image.blend`: the fraction is cut off.
     let mix = |low: u8, x: u8| (f32::from(low) + factor * (f32::from(x) - f32::from(low))) as u8;
     match (what, channels) {
         (Enhance::Brightness, _) => pixels.iter_mut().for_each(|x| *x = mix(0, *x)),
         (Enhance::Contrast, _) => {
-            let grey = |pixel: &[u8]| if channels == 3 { luma(pixel) } else { pixel[0] };
-            let sum: u64 = pixels.chunks_exact(channels).map(|pixel| u64::from(grey(pixel))).sum();
+            let gray = |pixel: &[u8]| if channels == 3 { luma(pixel) } else { pixel[0] };
+            let sum: u64 = pixels.chunks_exact(channels).map(|pixel| u64::from(gray(pixel))).sum();
             let mean = (sum as f64 / (pixels.len() / channels) as f64 + 0.5) as u8;
             pixels.iter_mut().for_each(|x| *x = mix(mean, *x));
         }
         (Enhance::Saturation, 3) => pixels.chunks_exact_mut(3).for_each(|pixel| {
-            let grey = luma(pixel);
-            pixel.iter_mut().for_each(|x| *x = mix(grey, *x));
+            let gray = luma(pixel);
+            pixel.iter_mut().for_each(|x| *x = mix(gray, *x));
         }),
         (Enhance::Saturation, _) => {}
     }

@@ -82,8 +82,8 @@ impl ImageSet {
         matches!(self.kind, Kind::Shard(_))
     }
 
-    /// Image `i` in RGB, and what else there is to say of its file. 16-bit grey is clipped as Pillow does
-    /// it; other grey is replicated.
+    /// Image `i` in RGB, and what else there is to say of its file. 16-bit gray is clipped as Pillow does
+    /// it; other gray is replicated.
     ///
     /// # Errors
     /// It cannot be read or decoded: leaving it out would change the number, so that is an error and names it.
@@ -100,7 +100,7 @@ impl ImageSet {
                 let mut pixels = vec![0; height * width * shard.channels()];
                 shard.pixels(i, &mut pixels);
                 let image = match shard.channels() {
-                    1 => Image::from_grey(width, height, &pixels),
+                    1 => Image::from_gray(width, height, &pixels),
                     _ => Image { width, height, rgb: pixels },
                 };
                 Ok((image, Notes::default()))

@@ -20,10 +20,10 @@ pub struct Look {
     pub jpeg: Option<bool>,
     /// How a shard's images were cropped and resized.
     pub prepared: Option<String>,
-    /// Images of 16-bit grey, whose values above 255 are clipped.
+    /// Images of 16-bit gray, whose values above 255 are clipped.
     #[serde(default)]
     pub clipped: usize,
-    /// Images of signed, 32-bit or floating-point grey, which is cut off to 0 to 255.
+    /// Images of signed, 32-bit or floating-point gray, which is cut off to 0 to 255.
     #[serde(default)]
     pub clamped: usize,
     /// Images with an EXIF rotation, which is ignored.
@@ -39,7 +39,7 @@ impl Look {
 
     /// Takes in the size of an image, and what there is to say of its file.
     pub fn see(&mut self, image: &Image, notes: Notes) {
-        self.clipped += usize::from(notes.grey_bits.is_some());
+        self.clipped += usize::from(notes.gray_bits.is_some());
         self.clamped += usize::from(notes.clamped);
         self.rotated += usize::from(notes.rotated);
         let size = [image.width, image.height];
@@ -65,10 +65,10 @@ pub fn advice(names: [&str; 2], sides: &[Compared; 2], choice: Choice) -> Vec<St
     for (name, side) in names.iter().zip(sides) {
         lines.extend(side.n.and_then(|n| few(name, n, choice)));
         lines.extend(side.look.as_ref().map(|look| look.clipped).filter(|&n| n > 0).map(|n| {
-            format!("{name}: 16-bit grey is clipped to 255 in {n} images, as Pillow does it: nearly white to the network")
+            format!("{name}: 16-bit gray is clipped to 255 in {n} images, as Pillow does it: nearly white to the network")
         }));
         if let Some(n) = side.look.as_ref().map(|look| look.clamped).filter(|&n| n > 0) {
-            lines.push(format!("{name}: signed, 32-bit or floating-point grey is cut off to 0 to 255 in {n} images, as Pillow does it"));
+            lines.push(format!("{name}: signed, 32-bit or floating-point gray is cut off to 0 to 255 in {n} images, as Pillow does it"));
         }
         let rotated = side.look.as_ref().and_then(|look| rotation(look.rotated as u64));
         lines.extend(rotated.map(|line| format!("{name}: {line}")));

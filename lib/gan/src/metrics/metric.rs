@@ -52,7 +52,7 @@ impl std::fmt::Display for Metric {
 ///
 /// # Errors
 /// A side of statistics where features are needed; one of fewer images than a metric needs: 2 for a
-/// covariance, KID's subset, one more than the most neighbours.
+/// covariance, KID's subset, one more than the most neighbors.
 pub fn check(metrics: &[Metric], sides: &[&Side], subset: usize) -> Result<()> {
     let fewest = sides.iter().filter_map(|side| side.images()).map(|images| images.len()).min();
     for side in sides {
@@ -60,7 +60,7 @@ pub fn check(metrics: &[Metric], sides: &[&Side], subset: usize) -> Result<()> {
         let n = match side.images() {
             Some(images) => images.len(),
             None if metrics.iter().any(|metric| metric.needs_features()) => {
-                let what = "statistics have no single images in them: KID and neighbours need the images \
+                let what = "statistics have no single images in them: KID and neighbors need the images \
                             themselves";
                 return fails(what.into());
             }
@@ -84,7 +84,7 @@ pub fn check(metrics: &[Metric], sides: &[&Side], subset: usize) -> Result<()> {
                 }
                 Metric::Prdc if n <= prdc::MOST => {
                     return fails(format!(
-                        "{} have no {} neighbours each: --metrics prdc needs {} on each side",
+                        "{} have no {} neighbors each: --metrics prdc needs {} on each side",
                         counted(n as u64, "image"),
                         prdc::MOST,
                         prdc::MOST + 1

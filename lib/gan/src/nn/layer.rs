@@ -248,7 +248,7 @@ impl Layer {
 }
 
 /// A weight `[kh, kw, C, S]` in PyTorch's layout: `[S, C, kh, kw]`, a linear layer's `[S, C]`; other tensors as they are.
-/// On the CPU, with numbers of its own: the optimiser changes those of the parameters.
+/// On the CPU, with numbers of its own: the optimizer changes those of the parameters.
 fn to_pytorch(tensor: &Tensor) -> Result<Tensor> {
     let tensor = match *tensor.dims() {
         [1, 1, c, s] => tensor.reshape((c, s))?.t()?,
@@ -281,7 +281,7 @@ fn from_pytorch(name: &str, tensor: &Tensor, like: &Tensor) -> Result<Tensor> {
     Ok(tensor.to_dtype(DType::F32)?.force_contiguous()?.to_device(like.device())?)
 }
 
-/// A stack of layers. It is not `Clone`: on the CPU the optimiser changes its tensors' own numbers, which the clones of a
+/// A stack of layers. It is not `Clone`: on the CPU the optimizer changes its tensors' own numbers, which the clones of a
 /// tensor share.
 #[derive(Debug)]
 pub struct Network {

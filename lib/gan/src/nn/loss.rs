@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Result;
 
-/// What the generator minimises (Goodfellow et al. 2014, section 3). Both have the same fixed point.
+/// What the generator minimizes (Goodfellow et al. 2014, section 3). Both have the same fixed point.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GeneratorLoss {
@@ -29,7 +29,7 @@ impl GeneratorLoss {
         let loss = binary_cross_entropy(logits, label)?;
         Ok(match self {
             GeneratorLoss::NonSaturating => loss,
-            // log(1 − σ(x)) is what D minimises on fakes, with the other sign.
+            // log(1 − σ(x)) is what D minimizes on fakes, with the other sign.
             GeneratorLoss::Minimax => {
                 Loss { grad: loss.grad.neg()?, numbers: Numbers { negated: true, ..loss.numbers } }
             }

@@ -63,7 +63,7 @@ pub struct Recipe {
     /// The networks.
     pub model: ModelPart,
     /// How they are updated.
-    pub optimiser: Optimiser,
+    pub optimizer: Optimizer,
     /// How long, in what portions.
     pub schedule: Schedule,
     /// What a run leaves besides its state, the networks and an image at the end of every epoch.
@@ -117,7 +117,7 @@ fn init_std() -> f64 {
 
 /// Adam's settings for the two networks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Optimiser {
+pub struct Optimizer {
     /// The generator's learning rate, in (0, 1].
     pub lr_g: f64,
     /// The discriminator's learning rate, in (0, 1].
@@ -139,7 +139,7 @@ pub struct Schedule {
     /// earlier version saved do not say: it knew the latter alone.)
     #[serde(default)]
     pub fresh_noise: bool,
-    /// What G minimises.
+    /// What G minimizes.
     #[serde(default)]
     pub loss: GeneratorLoss,
     /// What the networks are computed in.
@@ -255,10 +255,10 @@ impl Recipe {
                 }
             }
         }
-        put(&mut self.optimiser.lr_g, flags.lr_g);
-        put(&mut self.optimiser.lr_d, flags.lr_d);
-        put(&mut self.optimiser.beta1, flags.beta1);
-        put(&mut self.optimiser.beta2, flags.beta2);
+        put(&mut self.optimizer.lr_g, flags.lr_g);
+        put(&mut self.optimizer.lr_d, flags.lr_d);
+        put(&mut self.optimizer.beta1, flags.beta1);
+        put(&mut self.optimizer.beta2, flags.beta2);
         put(&mut self.schedule.batch, flags.batch);
         put(&mut self.schedule.length, flags.length);
         put(&mut self.schedule.loss, flags.loss);
@@ -286,7 +286,7 @@ impl Recipe {
         };
         let batch = ("batch", self.schedule.batch as u64, BATCHES);
         in_range(&[("seed", self.seed, SEEDS), batch, length])?;
-        let o = &self.optimiser;
+        let o = &self.optimizer;
         for (key, value) in [("lr_g", o.lr_g), ("lr_d", o.lr_d), ("eps", o.eps)] {
             if !(value > 0.0 && value <= 1.0) {
                 return Err((key, format!("{value} is not above 0 and at most 1")));
@@ -403,7 +403,7 @@ impl ModelPart {
     }
 }
 
-impl Optimiser {
+impl Optimizer {
     /// Adam for the generator.
     pub fn generator(&self) -> AdamConfig {
         AdamConfig { lr: self.lr_g, beta1: self.beta1, beta2: self.beta2, eps: self.eps }

@@ -32,7 +32,7 @@ pub use vectors::Latents;
 pub use walk::{Walk, slerp};
 
 /// Images that go through the generator together. The shapes of a matrix product decide its order of summation, so
-/// this is a constant: an image at the end of a request is computed among the same neighbours as in a longer one. Fewer
+/// this is a constant: an image at the end of a request is computed among the same neighbors as in a longer one. Fewer
 /// images make products of few rows, which are slower.
 pub const PORTION: usize = 64;
 

@@ -1,4 +1,4 @@
-//! The training images that are nearest to given ones: a generator that memorises makes those.
+//! The training images that are nearest to given ones: a generator that memorizes makes those.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -95,10 +95,10 @@ mod tests {
     }
 
     /// A shard of demo faces; more than two blocks.
-    fn faces(folder: &Path, dtype: Dtype, grey: bool) -> Shard {
+    fn faces(folder: &Path, dtype: Dtype, gray: bool) -> Shard {
         let path = folder.join("faces.safetensors");
         let fit = Fit { crop: None, size: Some(32), filter: Filter::Bilinear };
-        let options = shard::Options { fit, grey, dtype, ..shard::Options::default() };
+        let options = shard::Options { fit, gray, dtype, ..shard::Options::default() };
         shard::make(&path, &Source::demo(70, 5), &options, &Silent, &AtomicBool::new(false)).unwrap();
         Shard::open(&path).unwrap()
     }
@@ -106,8 +106,8 @@ mod tests {
     #[test]
     fn agrees_with_a_plain_loop_in_f64() {
         let folder = tempfile::tempdir().unwrap();
-        for (dtype, grey) in [(Dtype::U8, false), (Dtype::F32, true)] {
-            let shard = faces(folder.path(), dtype, grey);
+        for (dtype, gray) in [(Dtype::U8, false), (Dtype::F32, true)] {
+            let shard = faces(folder.path(), dtype, gray);
             let size = 32 * 32 * shard.channels();
             let mut noise = vec![0.0; 9 * size];
             uniforms(1, Stream::Noise, 0, &mut noise);

@@ -137,7 +137,7 @@ impl Latents {
     }
 
     /// A portion that begins at latent `first`, `[PORTION, nz]`. What is beyond the end of given ones is 0: an image does
-    /// not depend on its neighbours, but on how many there are.
+    /// not depend on its neighbors, but on how many there are.
     pub(super) fn portion(&self, first: usize, device: &Device) -> Result<Tensor> {
         match &self.values {
             Values::Drawn(seed) => latents(*seed, Stream::Sample, first as u64, PORTION, self.nz, device),

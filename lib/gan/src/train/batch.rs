@@ -142,7 +142,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("faces.safetensors");
         let fit = Fit { crop: None, size: Some(64), filter: Default::default() };
-        let options = Options { fit, grey: false, dtype: Dtype::U8, strict: true, ..Options::default() };
+        let options = Options { fit, gray: false, dtype: Dtype::U8, strict: true, ..Options::default() };
         shard::make(&path, &Source::demo(9, 0), &options, &Silent, &AtomicBool::new(false)).unwrap();
         let shard = Shard::open(&path).unwrap();
         for name in ["celeba", "cats"] {

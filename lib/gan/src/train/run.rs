@@ -105,9 +105,9 @@ impl<'a> Run<'a> {
         let precision = recipe.schedule.precision;
         let generator = model.generator(recipe.seed, device)?.with_precision(precision);
         let discriminator = model.discriminator(recipe.seed, device)?.with_precision(precision);
-        let optimiser = &recipe.optimiser;
+        let optimizer = &recipe.optimizer;
         let trainer =
-            Trainer::new(generator, discriminator, &optimiser.generator(), &optimiser.discriminator())?
+            Trainer::new(generator, discriminator, &optimizer.generator(), &optimizer.discriminator())?
                 .with_loss(recipe.schedule.loss);
         Ok(Run { recipe, model, shard, device, trainer, taken: 0, save_every: SAVE_EVERY, linked: false })
     }

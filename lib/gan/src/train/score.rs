@@ -66,10 +66,10 @@ impl Scorer {
     }
 }
 
-/// Bytes `[B, H, W, C]` as images; grey ones become RGB.
+/// Bytes `[B, H, W, C]` as images; gray ones become RGB.
 fn to_images(bytes: &[u8], (height, width, channels): (usize, usize, usize)) -> Vec<Image> {
     let image = |bytes: &[u8]| match channels {
-        1 => Image::from_grey(width, height, bytes),
+        1 => Image::from_gray(width, height, bytes),
         _ => Image { width, height, rgb: bytes.to_vec() },
     };
     bytes.chunks_exact(height * width * channels).map(image).collect()

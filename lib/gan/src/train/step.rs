@@ -13,7 +13,7 @@ use crate::{Error, Result};
 const REAL: f64 = 1.0;
 const FAKE: f64 = 0.0;
 
-/// Both networks and their optimisers: the whole state of a training run.
+/// Both networks and their optimizers: the whole state of a training run.
 #[derive(Debug)]
 pub struct Trainer {
     /// The generator, `[B, nz]` → `[B, H, W, C]`.

@@ -22,7 +22,7 @@ fn images(count: usize, dtype: Dtype) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("faces-32.safetensors");
     let fit = Fit { crop: None, size: Some(32), filter: Default::default() };
-    let options = Options { fit, grey: false, dtype, strict: true, ..Options::default() };
+    let options = Options { fit, gray: false, dtype, strict: true, ..Options::default() };
     shard::make(&path, &Source::demo(count, 0), &options, &Silent, &AtomicBool::new(false)).unwrap();
     (folder, path)
 }
@@ -192,7 +192,7 @@ fn a_weight_that_is_not_finite_is_not_saved() {
     .unwrap();
     let saved = fs::read(out.join("state.safetensors")).unwrap();
     let (state, _) = crate::checkpoint::state(&out).unwrap();
-    recipe.optimiser.lr_g = 1e300;
+    recipe.optimizer.lr_g = 1e300;
     let shard = Shard::open(&shard).unwrap();
     let run = Run::new(&recipe, &shard, &Device::Cpu).unwrap().resumed(&state).unwrap();
     let run = run.save_every(Duration::ZERO);

@@ -89,7 +89,7 @@ impl<'a> Watch<'a> {
         for epoch in 1..=taken / self.facts.epoch_steps {
             let path = folder::progress_image(self.folder, epoch);
             if let Some(image) = std::fs::read(&path).ok().and_then(|bytes| decode(&bytes).ok()) {
-                let bytes = if self.model.image_shape().2 == 1 { image.to_grey() } else { image.rgb };
+                let bytes = if self.model.image_shape().2 == 1 { image.to_gray() } else { image.rgb };
                 let size = (image.width, image.height, self.model.image_shape().2);
                 self.report.shot(epoch, size, &bytes);
                 self.epochs.push(epoch);
@@ -104,7 +104,7 @@ impl<'a> Watch<'a> {
     /// A file that cannot be written.
     pub fn step(&mut self, metrics: &Metrics) -> Result<()> {
         self.report.add(metrics)?;
-        let warning = self.doctor.step(metrics, self.recipe.optimiser.lr_d);
+        let warning = self.doctor.step(metrics, self.recipe.optimizer.lr_d);
         self.warn(warning);
         Ok(())
     }
@@ -142,7 +142,7 @@ impl<'a> Watch<'a> {
             self.epochs.push(epoch);
         }
         let (h, w, c) = self.model.image_shape();
-        let warning = self.doctor.images(&bytes, h * w * c, self.recipe.optimiser.lr_g);
+        let warning = self.doctor.images(&bytes, h * w * c, self.recipe.optimizer.lr_g);
         self.warn(warning);
         self.report.write(&self.facts, elapsed)
     }

@@ -75,7 +75,7 @@ fn draws_differ_and_repeat() {
     assert_ne!(first, image());
 }
 
-/// Over many draws the factors fill their range: a grey image's brightness tells its factor.
+/// Over many draws the factors fill their range: a gray image's brightness tells its factor.
 #[test]
 fn factors_are_uniform_in_their_range() {
     let only = Augment { blur: [1, 1], saturation: 0.0, ..cats() };
@@ -110,11 +110,11 @@ fn half_of_the_images_are_mirrored() {
 }
 
 #[test]
-fn grey_images_are_changed_like_grey_colours() {
-    let grey: Vec<u8> = image().chunks_exact(3).map(luma).collect();
-    let colour: Vec<u8> = grey.iter().flat_map(|&v| [v; 3]).collect();
+fn gray_images_are_changed_like_gray_colors() {
+    let gray: Vec<u8> = image().chunks_exact(3).map(luma).collect();
+    let color: Vec<u8> = gray.iter().flat_map(|&v| [v; 3]).collect();
     for step in 0..8 {
-        let (mut a, mut b) = (grey.clone(), colour.clone());
+        let (mut a, mut b) = (gray.clone(), color.clone());
         let all = Augment { flip: 0.5, contrast: 0.3, ..cats() };
         all.apply(2, step, 0, (17, 23, 1), &mut a);
         all.apply(2, step, 0, SIZE, &mut b);

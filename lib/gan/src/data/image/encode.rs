@@ -6,7 +6,7 @@ use image::codecs::jpeg::JpegEncoder;
 /// The width of the black lines of a grid, in pixels; torchvision's default.
 pub const PADDING: usize = 2;
 
-/// A PNG file of `height · width · channels` bytes of data, `channels` 1 (grey) or 3 (RGB). Each pair of `text` becomes a
+/// A PNG file of `height · width · channels` bytes of data, `channels` 1 (gray) or 3 (RGB). Each pair of `text` becomes a
 /// text chunk: tEXt where its value is Latin-1, iTXt elsewhere. The same input gives the same bytes; compression is the
 /// fast kind.
 ///
@@ -53,20 +53,20 @@ pub(super) fn png_encoder<'a>(
     encoder
 }
 
-/// A JPEG file of `height · width · channels` bytes of data, `channels` 1 (grey) or 3 (RGB); `quality` is 1 to 100.
+/// A JPEG file of `height · width · channels` bytes of data, `channels` 1 (gray) or 3 (RGB); `quality` is 1 to 100.
 ///
 /// # Panics
 /// If `data` has another length, or `channels` is neither 1 nor 3.
 pub fn encode_jpeg(width: usize, height: usize, channels: usize, data: &[u8], quality: u8) -> Vec<u8> {
     assert_eq!(data.len(), width * height * channels, "{width}×{height}×{channels} bytes");
-    let colour = match channels {
+    let color = match channels {
         1 => ExtendedColorType::L8,
         3 => ExtendedColorType::Rgb8,
         n => panic!("{n} channels"),
     };
     let mut file = Vec::new();
     JpegEncoder::new_with_quality(&mut file, quality)
-        .encode(data, width as u32, height as u32, colour)
+        .encode(data, width as u32, height as u32, color)
         .expect("a Vec takes every write");
     file
 }

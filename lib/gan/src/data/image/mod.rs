@@ -27,14 +27,14 @@ pub struct Image {
 }
 
 impl Image {
-    /// An image whose three channels all are `grey` (`height · width` bytes).
-    pub fn from_grey(width: usize, height: usize, grey: &[u8]) -> Image {
-        assert_eq!(grey.len(), width * height, "one byte a pixel");
-        Image { width, height, rgb: grey.iter().flat_map(|&v| [v; 3]).collect() }
+    /// An image whose three channels all are `gray` (`height · width` bytes).
+    pub fn from_gray(width: usize, height: usize, gray: &[u8]) -> Image {
+        assert_eq!(gray.len(), width * height, "one byte a pixel");
+        Image { width, height, rgb: gray.iter().flat_map(|&v| [v; 3]).collect() }
     }
 
-    /// Luma, `height · width` bytes. An image made by [`Image::from_grey`] gives its bytes back exactly.
-    pub fn to_grey(&self) -> Vec<u8> {
+    /// Luma, `height · width` bytes. An image made by [`Image::from_gray`] gives its bytes back exactly.
+    pub fn to_gray(&self) -> Vec<u8> {
         self.rgb.chunks_exact(3).map(luma).collect()
     }
 }

@@ -67,16 +67,16 @@ impl FromStr for Filter {
 /// How an image is made to fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Fit {
-    /// First cut the centred square of this side, in pixels of the original (or of its shorter side where that is
+    /// First cut the centered square of this side, in pixels of the original (or of its shorter side where that is
     /// less: nothing is padded).
     pub crop: Option<usize>,
-    /// Then bring the shorter side to this many pixels and cut the centred square; `None` leaves the image as it is.
+    /// Then bring the shorter side to this many pixels and cut the centered square; `None` leaves the image as it is.
     pub size: Option<usize>,
     /// With this filter.
     pub filter: Filter,
 }
 
-/// torchvision's `Resize(size)` then `CenterCrop(size)` (the DCGAN tutorial's), after an optional centred square crop.
+/// torchvision's `Resize(size)` then `CenterCrop(size)` (the DCGAN tutorial's), after an optional centered square crop.
 ///
 /// The result is `size × size`; without `size` it is what the crop left. Smaller images are enlarged, as torchvision
 /// does.
@@ -97,7 +97,7 @@ pub fn resize_and_crop(image: &Image, fit: &Fit) -> Image {
     }
 }
 
-/// Where a centred window of `inner` pixels begins: Python's `int(round((outer − inner) / 2.0))`, which rounds halves to
+/// Where a centered window of `inner` pixels begins: Python's `int(round((outer − inner) / 2.0))`, which rounds halves to
 /// even.
 fn centered(outer: usize, inner: usize) -> usize {
     let twice = outer - inner;
@@ -124,7 +124,7 @@ fn resize_shorter_side(image: &Image, size: usize, filter: Filter) -> Image {
     if filter == Filter::Nearest {
         return nearest(image, (full_w, full_h), (left, top), size);
     }
-    // Of a strip, only the window that the centre crop keeps is computed, for the whole could be of any size. (Each pixel
+    // Of a strip, only the window that the center crop keeps is computed, for the whole could be of any size. (Each pixel
     // reads what it would read in the whole, but box's hard edge may fall to the other side of a pixel.)
     let whole = full_w.max(full_h) <= MAX_ASPECT * size;
     let (left, top) = if whole { (0, 0) } else { (left, top) };
@@ -150,7 +150,7 @@ fn resize_shorter_side(image: &Image, size: usize, filter: Filter) -> Image {
     center_crop(&Image { width: keep_w, height: keep_h, rgb: target.into_vec() }, size)
 }
 
-/// Pillow's nearest: the pixel under the centre, `floor((x + ½) · scale)`.
+/// Pillow's nearest: the pixel under the center, `floor((x + ½) · scale)`.
 fn nearest(image: &Image, full: (usize, usize), corner: (usize, usize), size: usize) -> Image {
     let under = |i: usize, len: usize, full: usize| {
         let at = (i as f64 + 0.5) * (len as f64 / full as f64);

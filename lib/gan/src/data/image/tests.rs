@@ -66,7 +66,7 @@ fn every_kind_decodes_as_in_pillow() {
 #[test]
 fn sixteen_bits_give_the_high_byte() {
     let expected: Vec<u8> = formula(23, 17, 3).rgb.chunks(3).flat_map(|p| [p[0]; 3]).collect();
-    for name in ["grey16.png", "grey16.tif", "grey16.pgm"] {
+    for name in ["gray16.png", "gray16.tif", "gray16.pgm"] {
         let bytes = fs::read(golden("decode").join(name)).unwrap();
         assert_eq!(decode(&bytes).unwrap().rgb, expected, "{name}");
         assert_ne!(decode_as(&bytes, SixteenBit::ClipAsPillow).unwrap().rgb, expected, "{name}");
@@ -91,7 +91,7 @@ fn broken_images_say_why() {
     let mut huge = b"P6\n60000 60000\n255\n".to_vec();
     huge.extend([0; 64]);
     assert!(decode(&huge).unwrap_err().contains("512 MiB"), "{:?}", decode(&huge));
-    // Grey that would be enormous as RGB, though it is all there.
+    // Gray that would be enormous as RGB, though it is all there.
     huge = b"P4\n14000 14000\n".to_vec();
     huge.extend(vec![0; 1750 * 14_000]);
     assert!(decode(&huge).unwrap_err().contains("512 MiB"), "{:?}", decode(&huge).is_ok());
@@ -147,12 +147,12 @@ fn bytes_survive_the_round_trip() {
 }
 
 #[test]
-fn grey_is_pillows() {
+fn gray_is_pillows() {
     let rgb = formula(23, 17, 3);
-    let grey = decode(&fs::read(golden("decode").join("grey.png")).unwrap()).unwrap();
-    assert_eq!(rgb.to_grey(), grey.to_grey(), "Pillow's convert(\"L\") of the same image");
-    let again = Image::from_grey(23, 17, &grey.to_grey());
-    assert_eq!(again, grey);
+    let gray = decode(&fs::read(golden("decode").join("gray.png")).unwrap()).unwrap();
+    assert_eq!(rgb.to_gray(), gray.to_gray(), "Pillow's convert(\"L\") of the same image");
+    let again = Image::from_gray(23, 17, &gray.to_gray());
+    assert_eq!(again, gray);
 }
 
 #[test]
@@ -168,8 +168,8 @@ fn png_brings_back_pixels_and_text() {
     assert_eq!(info.uncompressed_latin1_text[0].keyword, "gantools");
     assert_eq!(info.uncompressed_latin1_text[0].text, text[0].1);
     assert_eq!(info.utf8_text[0].get_text().unwrap(), text[1].1);
-    let grey = image.to_grey();
-    assert_eq!(decode(&encode_png(23, 17, 1, &grey, &[])).unwrap().to_grey(), grey);
+    let gray = image.to_gray();
+    assert_eq!(decode(&encode_png(23, 17, 1, &gray, &[])).unwrap().to_gray(), gray);
 }
 
 #[test]

@@ -28,10 +28,10 @@ pub struct Options {
     /// Crop and size; without a size the source must be of one native size (IDX).
     pub fit: Fit,
     /// One channel instead of three.
-    pub grey: bool,
+    pub gray: bool,
     /// How a value is stored.
     pub dtype: Dtype,
-    /// How many bits the values of 16-bit grey use, 8 to 16: the highest eight of these are kept. `None`: all
+    /// How many bits the values of 16-bit gray use, 8 to 16: the highest eight of these are kept. `None`: all
     /// 16.
     pub depth: Option<u8>,
     /// The split that the source was cut to, for the metadata.
@@ -51,7 +51,7 @@ pub struct Made {
 
 impl Options {
     fn channels(&self) -> usize {
-        if self.grey { 1 } else { 3 }
+        if self.gray { 1 } else { 3 }
     }
 
     /// Height, width and channels of each image of the shard.
@@ -238,7 +238,7 @@ pub fn make(
     if let Some(crop) = options.fit.crop.filter(|_| smaller > 0) {
         let all = source.len();
         progress.warn(&format!(
-            "{smaller} of {all} images are smaller than --crop {crop}: of these the largest centred square was cut"
+            "{smaller} of {all} images are smaller than --crop {crop}: of these the largest centered square was cut"
         ));
     }
     source.origin().record(writer.temporary());
@@ -260,7 +260,7 @@ fn fitted(source: &Source, i: usize, options: &Options) -> Result<Fitted> {
     let (image, notes) = decoded.map_err(|what| Error::file(source.name(i), what))?;
     let is_small = options.fit.crop.is_some_and(|crop| crop > image.width.min(image.height));
     let fitted = resize_and_crop(&image, &options.fit);
-    Ok(Fitted { pixels: if options.grey { fitted.to_grey() } else { fitted.rgb }, is_small, notes })
+    Ok(Fitted { pixels: if options.gray { fitted.to_gray() } else { fitted.rgb }, is_small, notes })
 }
 
 /// Why an image is broken, without its name and numbers, so that many have the same reason.

@@ -35,9 +35,9 @@ pub struct Meta {
     pub content_hash: String,
     /// Number of images.
     pub count: u64,
-    /// Side of the centred square that was cut first, in pixels of the originals; `None`: none was.
+    /// Side of the centered square that was cut first, in pixels of the originals; `None`: none was.
     pub crop: Option<usize>,
-    /// How many bits 16-bit grey was said to use; `None`: all.
+    /// How many bits 16-bit gray was said to use; `None`: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub depth: Option<u8>,
     /// The resampling filter's name; `None`: nothing was resized.
@@ -55,7 +55,7 @@ pub struct Meta {
     pub rejected: u64,
     /// Side of the images that was asked for, in pixels; `None`: the native size of IDX.
     pub size: Option<usize>,
-    /// Number of images that were smaller than `crop` on a side; of these the largest centred square was
+    /// Number of images that were smaller than `crop` on a side; of these the largest centered square was
     /// cut.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub smaller_than_crop: u64,
@@ -126,7 +126,7 @@ impl Shard {
         self.header.shape[2]
     }
 
-    /// Channels of an image: 1 (grey) or 3 (RGB).
+    /// Channels of an image: 1 (gray) or 3 (RGB).
     pub fn channels(&self) -> usize {
         self.header.shape[3]
     }
@@ -153,7 +153,7 @@ impl Shard {
         &self.map[self.header.data_start + i * size..][..size]
     }
 
-    /// Reads the images `indices` into `out`, `[B, H, W, C]`, normalised to [-1, 1]: `x / 127.5 − 1`. On the calling thread
+    /// Reads the images `indices` into `out`, `[B, H, W, C]`, normalized to [-1, 1]: `x / 127.5 − 1`. On the calling thread
     /// alone: it goes on beside a training step, which has the others.
     ///
     /// # Panics

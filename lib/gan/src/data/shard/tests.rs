@@ -24,7 +24,7 @@ impl Progress for Heard {
 
 fn options(size: usize) -> Options {
     let fit = Fit { crop: None, size: Some(size), filter: Filter::Bilinear };
-    Options { fit, grey: false, dtype: Dtype::U8, ..Options::default() }
+    Options { fit, gray: false, dtype: Dtype::U8, ..Options::default() }
 }
 
 /// A folder of `n` images of 8×8, each with a pattern of its own.
@@ -73,11 +73,11 @@ fn images_come_back_as_bytes_and_as_floats() {
     let mut bytes = vec![0; 192];
     stored.pixels(3, &mut bytes);
     assert_eq!(bytes, pattern(3));
-    let grey = made(&dir, &Options { grey: true, ..options(8) });
-    assert_eq!(grey.channels(), 1);
+    let gray = made(&dir, &Options { gray: true, ..options(8) });
+    assert_eq!(gray.channels(), 1);
     let mut bytes = vec![0; 64];
-    grey.pixels(2, &mut bytes);
-    assert_eq!(bytes, Image { width: 8, height: 8, rgb: pattern(2) }.to_grey());
+    gray.pixels(2, &mut bytes);
+    assert_eq!(bytes, Image { width: 8, height: 8, rgb: pattern(2) }.to_gray());
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn more_images_than_a_window_keep_their_order() {
     idx.extend((0..count).flat_map(|i| [i as u8, (i >> 8) as u8, 7, 9]));
     fs::write(dir.path().join("in"), idx).unwrap();
     let fit = Fit { crop: None, size: None, filter: Filter::Bilinear };
-    let shard = made(&dir, &Options { fit, grey: true, ..options(8) });
+    let shard = made(&dir, &Options { fit, gray: true, ..options(8) });
     assert_eq!([shard.len(), shard.height(), shard.width(), shard.channels()], [2500, 2, 2, 1]);
     for i in [0, 1023, 1024, 1025, 2047, 2048, 2499] {
         let mut bytes = [0; 4];
@@ -223,7 +223,7 @@ fn up_to_date_means_the_same_inputs_options_and_bytes() {
     let now = |options: &Options| is_up_to_date(&path, &source(&dir), options).unwrap();
     assert!(now(&options(8)));
     assert!(!now(&options(16)));
-    assert!(!now(&Options { grey: true, ..options(8) }));
+    assert!(!now(&Options { gray: true, ..options(8) }));
     assert!(!now(&Options { dtype: Dtype::F32, ..options(8) }));
     let fit = Fit { crop: Some(6), ..options(8).fit };
     assert!(!now(&Options { fit, ..options(8) }));

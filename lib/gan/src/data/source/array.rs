@@ -345,7 +345,7 @@ impl Part for Array {
             bytes = bytes.chunks_exact(size).map(|v| self.scale.byte(self.number.value(v))).collect();
         }
         if channels == 1 && order != Order::ColumnsFirst {
-            return Ok(Raw::Pixels(Image::from_grey(width, height, &bytes)));
+            return Ok(Raw::Pixels(Image::from_gray(width, height, &bytes)));
         }
         let rgb = match order {
             Order::ChannelsLast => bytes,

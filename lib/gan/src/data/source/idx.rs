@@ -309,10 +309,10 @@ impl Part for Idx {
     }
 
     fn read(&self, i: usize) -> Result<Raw> {
-        let mut grey = vec![0; self.shape.width * self.shape.height];
-        let at = HEADER as u64 + i as u64 * grey.len() as u64;
-        self.data.read_exact_at(&mut grey, at).map_err(Error::io(&self.path))?;
-        Ok(Raw::Pixels(Image::from_grey(self.shape.width, self.shape.height, &grey)))
+        let mut gray = vec![0; self.shape.width * self.shape.height];
+        let at = HEADER as u64 + i as u64 * gray.len() as u64;
+        self.data.read_exact_at(&mut gray, at).map_err(Error::io(&self.path))?;
+        Ok(Raw::Pixels(Image::from_gray(self.shape.width, self.shape.height, &gray)))
     }
 
     fn version(&self, _: usize) -> Result<(String, Option<SystemTime>)> {

@@ -73,7 +73,7 @@ impl Raw {
         self.decode_noting(SixteenBit::HighByte).map(|(image, _)| image)
     }
 
-    /// The image itself, with a choice for 16-bit grey, and what else there is to say of its file.
+    /// The image itself, with a choice for 16-bit gray, and what else there is to say of its file.
     ///
     /// # Errors
     /// Those of [`crate::data::image::decode`].

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::data::image::encode_png;
 
-/// A PNG of one colour, told apart by `value`.
+/// A PNG of one color, told apart by `value`.
 pub(super) fn png(value: u8) -> Vec<u8> {
     encode_png(4, 3, 3, &[value; 36], &[])
 }
@@ -159,7 +159,7 @@ fn idx_gives_its_native_images_gzipped_or_not() {
         assert_eq!((source.len(), source.native()), (3, Some((7, 5))), "{input:?}");
         let image = source.read(2).unwrap().decode().unwrap();
         assert_eq!((image.width, image.height), (7, 5));
-        assert_eq!(image.to_grey(), (70..105).collect::<Vec<u8>>());
+        assert_eq!(image.to_gray(), (70..105).collect::<Vec<u8>>());
     }
     assert_eq!(open(&[&root], Walk::Recursive).unwrap().title(), "digits");
     assert_eq!(

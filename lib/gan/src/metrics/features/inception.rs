@@ -1,7 +1,7 @@
 //! The Inception-v3 of the FID: TensorFlow's of 2015-12-05, as pytorch-fid computes it.
 //!
 //! Against torchvision's: the averages of the branch pools do not count the padding, and the last block's pool is a
-//! maximum. Input: RGB in [0, 1], bilinear to 299×299 (half-pixel centres, no antialiasing), then 2x − 1.
+//! maximum. Input: RGB in [0, 1], bilinear to 299×299 (half-pixel centers, no antialiasing), then 2x − 1.
 //! Sources: Szegedy et al. 2015 for the network; mseitzer's pytorch-fid for this variant and its tensors' names.
 
 #[cfg(test)]

@@ -112,7 +112,7 @@ fn resizing_a_image_to_its_own_size_changes_nothing() {
 }
 
 #[test]
-fn resizing_interpolates_between_pixel_centres() {
+fn resizing_interpolates_between_pixel_centers() {
     let image = Image { width: 2, height: 1, rgb: vec![0, 0, 0, 100, 100, 100] };
     let mut out = vec![0.0; 4 * 4 * 3];
     resize::bilinear(&image, 4, f32::from, &mut out);

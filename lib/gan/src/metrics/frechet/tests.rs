@@ -45,7 +45,7 @@ fn distances_are_those_of_other_programs() {
 }
 
 /// 120 and 100 samples of 2048 features: the roots of a product of such covariances are mostly noise. The value is that of
-/// numpy's singular values of the centred samples themselves.
+/// numpy's singular values of the centered samples themselves.
 #[test]
 fn few_samples_are_exact() {
     let side = |name: &str| gaussian(2048, golden_array("features_2048.npz", name).as_slice().unwrap());
@@ -57,10 +57,10 @@ fn few_samples_are_exact() {
 fn few_samples_against_many_are_exact() {
     let (d, [x1, x2]) = (32, samples(300, 32));
     let (many, few) = (gaussian(d, &x1), gaussian(d, &x2[..5 * d]));
-    // tr √(Σ1Σ2) by the singular values of the centred few samples times a factor of the many.
-    let centred = faer::Mat::from_fn(d, 5, |i, j| (x2[j * d + i] - few.mu[i]) / 2.0);
+    // tr √(Σ1Σ2) by the singular values of the centered few samples times a factor of the many.
+    let centered = faer::Mat::from_fn(d, 5, |i, j| (x2[j * d + i] - few.mu[i]) / 2.0);
     let factor = many.covariance().llt(faer::Side::Lower).unwrap();
-    let root: f64 = (factor.L().transpose() * centred).singular_values().unwrap().iter().sum();
+    let root: f64 = (factor.L().transpose() * centered).singular_values().unwrap().iter().sum();
     let means: f64 = many.mu.iter().zip(&few.mu).map(|(a, b)| (a - b) * (a - b)).sum();
     let want = means + many.trace() + few.trace() - 2.0 * root;
     close(distance(&many, &few).unwrap(), want, 1e-10);

@@ -22,7 +22,7 @@ fn init_std() -> f64 {
 pub struct DcganConfig {
     /// The image's side in pixels: 32, 64 or 128.
     pub size: usize,
-    /// 1 (grey) or 3 (RGB).
+    /// 1 (gray) or 3 (RGB).
     pub channels: usize,
     /// The length of a latent vector.
     pub nz: usize,

@@ -1,7 +1,7 @@
 //! GANs whose two networks are multilayer perceptrons: linear layers with an activation after each, no batch-norm.
 //!
 //! An image is flattened as it lies in memory, channels last: number (y·W + x)·C + c of a layer is channel c of pixel
-//! (x, y). For grey images that is also PyTorch's `view(batch, H·W)`; of a PyTorch model of colour images, which counts
+//! (x, y). For gray images that is also PyTorch's `view(batch, H·W)`; of a PyTorch model of color images, which counts
 //! channel by channel, the first rows of D and the last ones of G would have to change places.
 
 use candle_core::{Device, Tensor};
@@ -18,7 +18,7 @@ use crate::{Error, Result};
 pub struct MlpConfig {
     /// The image's side in pixels, 1 to 256.
     pub size: usize,
-    /// 1 (grey) or 3 (RGB).
+    /// 1 (gray) or 3 (RGB).
     pub channels: usize,
     /// The length of a latent vector.
     pub nz: usize,

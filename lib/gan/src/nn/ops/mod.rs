@@ -199,7 +199,7 @@ operations! {
     /// that [`Backend::join`] made. On the CPU the tensors' own numbers change, so also those of their clones and views.
     fn adam(step: &AdamStep, weights: Vec<&mut Tensor>, m: &mut [Tensor], v: &mut [Tensor], g: &[Tensor]) -> ();
 
-    /// f32 tensors as the optimiser keeps them: as they are on the CPU, else one vector of all their numbers, so that a sweep over
+    /// f32 tensors as the optimizer keeps them: as they are on the CPU, else one vector of all their numbers, so that a sweep over
     /// them is one operation.
     fn join(tensors: Vec<Tensor>) -> Vec<Tensor>;
 

@@ -176,9 +176,9 @@ fn batch_norm_agrees_with_autograd_and_finite_differences() {
         let [vx, vg, vb] = [&x, &gamma, &beta].map(|t| Var::from_tensor(t).unwrap());
         let flat = vx.flatten_to(2).unwrap();
         let mean = flat.mean(0).unwrap();
-        let centred = flat.broadcast_sub(&mean).unwrap();
-        let var = centred.sqr().unwrap().mean(0).unwrap();
-        let unit = centred.broadcast_div(&(&var + 1e-5).unwrap().sqrt().unwrap()).unwrap();
+        let centered = flat.broadcast_sub(&mean).unwrap();
+        let var = centered.sqr().unwrap().mean(0).unwrap();
+        let unit = centered.broadcast_div(&(&var + 1e-5).unwrap().sqrt().unwrap()).unwrap();
         let z = unit.broadcast_mul(&vg).unwrap().broadcast_add(&vb).unwrap();
         let y = match activation {
             Activation::Identity => z,

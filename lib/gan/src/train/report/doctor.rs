@@ -6,7 +6,7 @@ use super::Metrics;
 const PATIENCE: u64 = 300;
 /// D has won while it calls real images real and fakes fake more surely than this.
 const SURE: f64 = 0.98;
-/// Images in a row that are all alike before it is said: the first ones are grey in every run.
+/// Images in a row that are all alike before it is said: the first ones are gray in every run.
 const ALIKE_PATIENCE: u32 = 3;
 /// Images whose pixels differ from one another by less than this, of 255 (standard deviation), are all alike.
 const ALIKE: f64 = 3.0;

@@ -36,7 +36,7 @@ pub struct Metrics {
     pub loss_d: f64,
     /// G's loss, in nats.
     pub loss_g: f64,
-    /// The value of the game, E log D(x) + E log(1 − D(G(z))), in nats: what D maximises. Where G's images cannot be told
+    /// The value of the game, E log D(x) + E log(1 − D(G(z))), in nats: what D maximizes. Where G's images cannot be told
     /// from real ones it is −log 4 (Goodfellow et al. 2014, theorem 1).
     pub value: f64,
     /// D's mean probability that the real images are real.
@@ -215,7 +215,7 @@ impl Report {
     fn charts(&self) -> Vec<Chart> {
         let [loss_d, loss_g, value, d_x, d_g_z] = &self.series;
         let curve =
-            |name, colour, values: &[f32]| Curve { name, colour, columns: columns(values, plot::COLUMNS) };
+            |name, color, values: &[f32]| Curve { name, color, columns: columns(values, plot::COLUMNS) };
         let of_steps = |title, curves, mark| Chart { title, unit: "step", curves, mark };
         let mut charts = vec![
             of_steps("loss", vec![curve("D", BLUE, loss_d), curve("G", ORANGE, loss_g)], None),
@@ -233,7 +233,7 @@ impl Report {
                 range: s.fd_squeezenet..s.fd_squeezenet,
             };
             let columns = self.scores.iter().map(column).collect();
-            let curves = vec![Curve { name: "FD-SqueezeNet", colour: GREEN, columns }];
+            let curves = vec![Curve { name: "FD-SqueezeNet", color: GREEN, columns }];
             charts.push(Chart { title: "score", unit: "epoch", curves, mark: None });
         }
         charts

@@ -200,8 +200,8 @@ fn svg(page: &mut String, chart: &Chart) {
     );
     let mut legend = right;
     for curve in chart.curves.iter().rev() {
-        let [r, g, b] = curve.colour;
-        let colour = format!("rgb({r},{g},{b})");
+        let [r, g, b] = curve.color;
+        let color = format!("rgb({r},{g},{b})");
         let columns: Vec<_> = curve.columns.iter().filter(|c| c.mean.is_finite()).collect();
         let mut line = String::new();
         let mut low = String::new();
@@ -217,14 +217,14 @@ fn svg(page: &mut String, chart: &Chart) {
         let dots = if columns.len() <= MOST { columns } else { vec![] };
         let _ = writeln!(
             page,
-            "<path fill=\"{colour}\" fill-opacity=\".2\" d=\"{low}{}Z\"/><path fill=\"none\" stroke=\"{colour}\" \
+            "<path fill=\"{color}\" fill-opacity=\".2\" d=\"{low}{}Z\"/><path fill=\"none\" stroke=\"{color}\" \
              stroke-width=\"1.5\" d=\"{line}\"/>",
             high.concat()
         );
         for c in dots {
             let _ = write!(
                 page,
-                "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"2\" fill=\"{colour}\"/>",
+                "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"2\" fill=\"{color}\"/>",
                 x(c.x),
                 y(c.mean)
             );
@@ -232,7 +232,7 @@ fn svg(page: &mut String, chart: &Chart) {
         // A character is about 7 units wide.
         let _ = writeln!(
             page,
-            "<text x=\"{legend:.1}\" y=\"16\" text-anchor=\"end\" fill=\"{colour}\" class=\"curve\">{}</text>",
+            "<text x=\"{legend:.1}\" y=\"16\" text-anchor=\"end\" fill=\"{color}\" class=\"curve\">{}</text>",
             curve.name
         );
         legend -= 7.5 * curve.name.len() as f64 + 14.0;

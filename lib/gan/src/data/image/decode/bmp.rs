@@ -142,7 +142,7 @@ fn rows(header: &Header, bytes: &[u8]) -> Result<Vec<u8>, String> {
     Ok(rows)
 }
 
-/// Colors by their numbers. Where all of them are their own number's grey, Pillow takes the numbers
+/// Colors by their numbers. Where all of them are their own number's gray, Pillow takes the numbers
 /// themselves.
 fn indexed(header: &Header, bytes: &[u8], indices: &[u8]) -> Result<Samples, String> {
     let (colors, entry) = (header.colors, header.entry);
@@ -152,10 +152,10 @@ fn indexed(header: &Header, bytes: &[u8], indices: &[u8]) -> Result<Samples, Str
     let end = bytes.len().min(header.palette + entry * colors);
     let palette: Vec<[u8; 3]> =
         bytes[header.palette.min(end)..end].chunks_exact(entry).map(|c| [c[2], c[1], c[0]]).collect();
-    let grey_of = |i: usize| if colors == 2 { 255 * i } else { i } as u8;
-    let grey =
-        palette.len() == colors && palette.iter().enumerate().all(|(i, &color)| color == [grey_of(i); 3]);
-    if !grey {
+    let gray_of = |i: usize| if colors == 2 { 255 * i } else { i } as u8;
+    let gray =
+        palette.len() == colors && palette.iter().enumerate().all(|(i, &color)| color == [gray_of(i); 3]);
+    if !gray {
         if palette.len() > 256 {
             return Err(format!("broken: a palette of {colors} colors"));
         }
@@ -163,8 +163,8 @@ fn indexed(header: &Header, bytes: &[u8], indices: &[u8]) -> Result<Samples, Str
     }
     // Pillow then takes the rows for ones of 1 or of 8 bits, whatever they are.
     match (header.bits, header.compression) {
-        (1, 0) if colors <= 2 => Ok(Samples::Grey(indices.iter().map(|&i| 255 * i).collect())),
-        (8, _) | (_, 1 | 2) if colors > 2 => Ok(Samples::Grey(indices.to_vec())),
+        (1, 0) if colors <= 2 => Ok(Samples::Gray(indices.iter().map(|&i| 255 * i).collect())),
+        (8, _) | (_, 1 | 2) if colors > 2 => Ok(Samples::Gray(indices.to_vec())),
         (bits, _) => {
             Err(format!("a BMP of {bits} bits a pixel with a palette of {colors} grays is not read"))
         }

@@ -4,11 +4,11 @@ use super::samples::looked_up;
 use super::{Decoded, MAX_ALLOC, Samples, cut_short, line, pixels};
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
-    // The crate wants a palette. Without one the colors are greys.
+    // The crate wants a palette. Without one the colors are grays.
     if bytes.len() > 13 && bytes[10] & 0x80 == 0 {
-        let greys: Vec<u8> = (0..=255).flat_map(|grey| [grey; 3]).collect();
+        let grays: Vec<u8> = (0..=255).flat_map(|gray| [gray; 3]).collect();
         let flags = [bytes[10] | 0x87];
-        return with_palette(&[&bytes[..10], &flags, &bytes[11..13], &greys, &bytes[13..]].concat());
+        return with_palette(&[&bytes[..10], &flags, &bytes[11..13], &grays, &bytes[13..]].concat());
     }
     with_palette(bytes)
 }
@@ -40,14 +40,14 @@ fn with_palette(bytes: &[u8]) -> Result<Decoded, String> {
     }
     let local = local.map(|palette| colors(&palette));
     let global = global.map(|palette| colors(&palette));
-    // Colors that are all their own numbers mean grey, beyond their end, too. Of a local palette like that
+    // Colors that are all their own numbers mean gray, beyond their end, too. Of a local palette like that
     // Pillow takes the global one.
-    let is_grey =
+    let is_gray =
         |colors: &[[u8; 3]]| colors.iter().zip(0u8..=255).all(|(&color, number)| color == [number; 3]);
-    let palette = [local, global].into_iter().flatten().find(|palette| !is_grey(palette));
+    let palette = [local, global].into_iter().flatten().find(|palette| !is_gray(palette));
     let samples = match palette {
         Some(palette) => Samples::Rgb(looked_up(&indices, &palette)),
-        None => Samples::Grey(indices),
+        None => Samples::Gray(indices),
     };
     Ok(Decoded::new(width, height, samples))
 }

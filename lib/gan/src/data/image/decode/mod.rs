@@ -36,7 +36,7 @@ pub enum SixteenBit {
     Bits(u8),
 }
 
-/// Decodes a JPEG, PNG, BMP, WebP, TIFF, GIF or PNM, told by its content, to RGB as Pillow does. Grey is
+/// Decodes a JPEG, PNG, BMP, WebP, TIFF, GIF or PNM, told by its content, to RGB as Pillow does. Gray is
 /// replicated, alpha is dropped, 16 bits give their high byte, palettes and CMYK are converted, of an
 /// animation it is the first image. The orientation of a TIFF is applied, that of EXIF is not, as in Pillow
 /// and torchvision.
@@ -48,7 +48,7 @@ pub fn decode(bytes: &[u8]) -> Result<Image, String> {
     decode_as(bytes, SixteenBit::HighByte)
 }
 
-/// [`decode`], with a choice for 16-bit grey.
+/// [`decode`], with a choice for 16-bit gray.
 ///
 /// # Errors
 /// Those of [`decode`].

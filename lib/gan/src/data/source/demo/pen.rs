@@ -8,7 +8,7 @@ use tiny_skia::{
 /// A point, in pixels.
 pub(super) type Xy = (f32, f32);
 
-/// A colour: red, green, blue in 0..=1.
+/// A color: red, green, blue in 0..=1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Rgb(pub(super) f32, pub(super) f32, pub(super) f32);
 
@@ -45,11 +45,11 @@ impl Rgb {
 
 /// What a shape is filled with.
 pub(super) enum Ink {
-    /// One colour and its opacity.
+    /// One color and its opacity.
     Flat(Rgb, f32),
-    /// From one point's colour to another's, by way of a third in the middle.
+    /// From one point's color to another's, by way of a third in the middle.
     Fade(Xy, Xy, [Rgb; 3]),
-    /// From one point's colour straight to another's: the fast one, for large areas.
+    /// From one point's color straight to another's: the fast one, for large areas.
     Wash(Xy, Xy, [Rgb; 2]),
 }
 

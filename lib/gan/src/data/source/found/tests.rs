@@ -258,7 +258,7 @@ fn values_that_are_no_clear_colors_are_refused_with_their_range() {
     ] {
         fs::write(&path, floats(values)).unwrap();
         let image = open(&path).unwrap().read(0).unwrap().decode().unwrap();
-        assert_eq!(image.to_grey(), gray);
+        assert_eq!(image.to_gray(), gray);
     }
     let wholes = |values: [i16; 4]| npy("<i2", "(1, 2, 2)", &values.map(i16::to_le_bytes).concat());
     for (values, says) in [
@@ -283,7 +283,7 @@ fn several_arrays_are_listed() {
     zip_of(&path, &[("faces.npy", &npy("|u1", "(4, 8)", &[0; 32]))]);
     assert!(error(&path).contains("array `faces`: its shape (4, 8) is flat"), "{}", error(&path));
     // A zip of images in which an array lies is a zip of images.
-    let image = fs::read(golden("../image/decode/grey.png")).unwrap();
+    let image = fs::read(golden("../image/decode/gray.png")).unwrap();
     zip_of(&path, &[("a.npy", &images), ("b.png", &image)]);
     assert_eq!(open(&path).unwrap().len(), 1);
     // A stored array is read where it lies, but its checksum is looked at before.

@@ -144,7 +144,7 @@ fn other_weights_are_named() {
     );
 }
 
-/// Grey, deep, palette, alpha and odd sizes: the image that the network sees is the one that Pillow decodes. JPEG decoders
+/// Gray, deep, palette, alpha and odd sizes: the image that the network sees is the one that Pillow decodes. JPEG decoders
 /// may differ by 3 in 255, which these weights magnify: a wider bound.
 #[test]
 fn odd_images_give_pytorch_fids_features() {

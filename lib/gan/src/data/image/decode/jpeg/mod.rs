@@ -44,7 +44,7 @@ fn usual(bytes: &[u8], frame: &Frame) -> Result<Samples, String> {
     let gray = frame.components.len() == 1;
     decoder.set_output_format(if gray { PixelFormat::Grayscale } else { PixelFormat::Rgb });
     let data = decoder.decode_image().map_err(reason)?.data;
-    Ok(if gray { Samples::Grey(data) } else { Samples::Rgb(data) })
+    Ok(if gray { Samples::Gray(data) } else { Samples::Rgb(data) })
 }
 
 /// The samples of each component, enlarged to the image's size, by way of the coefficients.

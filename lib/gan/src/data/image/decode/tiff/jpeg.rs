@@ -36,8 +36,8 @@ pub(super) fn decode(directory: &Directory, kind: &Kind, layout: &Layout) -> Res
         return Ok(Decoded::new(width, height, Samples::Rgb(rgb)));
     }
     let inverted = kind.color == Color::WhiteIsZero;
-    let grey = rgb.chunks_exact(3).map(|p| if inverted { !p[0] } else { p[0] });
-    Ok(Decoded::new(width, height, Samples::Grey(grey.collect())))
+    let gray = rgb.chunks_exact(3).map(|p| if inverted { !p[0] } else { p[0] });
+    Ok(Decoded::new(width, height, Samples::Gray(gray.collect())))
 }
 
 /// A JPEG by itself: the tables, Adobe's marker in place of all that say what the colors are, the strip's
