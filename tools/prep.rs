@@ -9,7 +9,7 @@ use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gan::data::image::{Filter, Fit};
 use gan::data::shard::{self, Dtype, Options, Shard};
-use gan::data::source::{Source, Split, Walk};
+use gan::data::source::{Source, Split, Recursion};
 use gantools::{Answer, Bar, Common, Usage, human, out_path, stop_flag, whole};
 use serde_json::json;
 
@@ -129,7 +129,7 @@ fn check(args: &Args) -> Result<(), Usage> {
 fn source(args: &Args) -> Result<Source> {
     let mut source = match args.demo {
         Some(count) => Source::demo(count as usize, args.seed.unwrap_or(0)),
-        None => Source::open_idx(&args.inputs, Walk::Recursive, args.idx.as_deref())?,
+        None => Source::open_idx(&args.inputs, Recursion::Recursive, args.idx.as_deref())?,
     };
     if let Some(split) = args.split {
         source.keep_split(split)?;

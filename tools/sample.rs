@@ -12,7 +12,7 @@ use gan::checkpoint::{self, Generator};
 use gan::data::shard::Shard;
 use gan::device::Device;
 use gan::precision::Precision;
-use gan::sample::{Expr, Form, Job, Latents, Near, Walk, pairs, sample, sheet};
+use gan::sample::{Expr, Form, Job, Latents, Near, Recursion, pairs, sample, sheet};
 use gantools::{Answer, Bar, Common, Usage, operand, out_path, precision, stop_flag, whole};
 use serde_json::json;
 
@@ -225,7 +225,7 @@ fn make(args: &Args, out: &Path, generator: &Generator, device: &Device, bar: &B
         gantools::mapped("sample", shard.path());
     }
     let walk = match &args.interpolate {
-        Some(images) => Some(Walk::new(images, args.frames.unwrap_or(16) as usize)?),
+        Some(images) => Some(Recursion::new(images, args.frames.unwrap_or(16) as usize)?),
         None => None,
     };
     let latents = latents(args, walk.as_ref(), generator.latent_size)?;
@@ -265,7 +265,7 @@ fn make(args: &Args, out: &Path, generator: &Generator, device: &Device, bar: &B
 }
 
 /// The latents that the flags ask for.
-fn latents(args: &Args, walk: Option<&Walk>, nz: usize) -> Result<Latents> {
+fn latents(args: &Args, walk: Option<&Recursion>, nz: usize) -> Result<Latents> {
     let source = match (&args.latents, args.count) {
         (Some(path), None) => Latents::read(path, nz)?,
         (Some(path), Some(n)) => Latents::read(path, nz)?.first(n as usize)?,

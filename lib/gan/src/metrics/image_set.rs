@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use crate::data::image::{Image, Notes, SixteenBit};
 use crate::data::shard::Shard;
-use crate::data::source::{Origin, PassedOver, Source, Walk};
+use crate::data::source::{Origin, PassedOver, Source, Recursion};
 use crate::metrics::stats::Part;
 use crate::{Error, Result};
 
@@ -31,7 +31,7 @@ impl ImageSet {
     pub fn open(path: &Path) -> Result<ImageSet> {
         let kind = match is_safetensors(path)? {
             true => Kind::Shard(Box::new(Shard::open(path)?)),
-            false => Kind::Source(Source::open(&[path.to_path_buf()], Walk::OneLevel)?),
+            false => Kind::Source(Source::open(&[path.to_path_buf()], Recursion::OneLevel)?),
         };
         let images = ImageSet { path: path.to_path_buf(), kind, part: None };
         match images.is_empty() {

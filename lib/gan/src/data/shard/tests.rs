@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::data::image::{Filter, Fit, Image, encode_png};
-use crate::data::source::{Source, Walk};
+use crate::data::source::{Source, Recursion};
 use crate::progress::{Progress, Silent};
 
 /// Keeps the warnings.
@@ -42,7 +42,7 @@ fn pattern(i: usize) -> Vec<u8> {
 }
 
 fn source(dir: &TempDir) -> Source {
-    Source::open(&[dir.path().join("in")], Walk::Recursive).unwrap()
+    Source::open(&[dir.path().join("in")], Recursion::Recursive).unwrap()
 }
 
 fn made(dir: &TempDir, options: &Options) -> Shard {

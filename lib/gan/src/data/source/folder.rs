@@ -8,13 +8,13 @@ use std::time::{Duration, SystemTime};
 
 use super::idx::{self, Idx};
 use super::kind::{HEAD, Kind, Sorter, dotted, is_hidden, is_image_name};
-use super::{MAX_ENCODED, Part, PassedOver, Raw, Walk, found};
+use super::{MAX_ENCODED, Part, PassedOver, Raw, Recursion, found};
 use crate::data::image::sniff;
 use crate::{Error, Result};
 
 /// Extensions that pytorch-fid looks for.
 const PYTORCH_FID: [&str; 9] = ["bmp", "jpg", "jpeg", "pgm", "png", "ppm", "tif", "tiff", "webp"];
-/// The reasons by which [`Walk::OneLevel`] passes over images.
+/// The reasons by which [`Recursion::OneLevel`] passes over images.
 const BELOW: &str = "in subfolders (pytorch-fid reads one level)";
 const CAPITALS: &str = "with capital extensions (pytorch-fid reads lower case)";
 const UNKNOWN: &str = "images of unknown extensions (pytorch-fid reads known ones)";
@@ -41,7 +41,7 @@ fn head(path: &Path) -> Vec<u8> {
 /// # Errors
 /// It cannot be read; nothing of either kind is in it, or it is not clear which is meant: see
 /// [`idx::choose`].
-pub(super) fn open(root: &Path, walk: Walk, wanted: Option<&str>) -> Result<Box<dyn Part>> {
+pub(super) fn open(root: &Path, recursion: Recursion, wanted: Option<&str>) -> Result<Box<dyn Part>> {
     let mut listing = Listing::default();
     let real = fs::canonicalize(root).map_err(Error::io(root))?;
     list(root, Path::new(""), walk, &mut vec![real], &mut listing)?;
@@ -53,7 +53,7 @@ pub(super) fn open(root: &Path, walk: Walk, wanted: Option<&str>) -> Result<Box<
     for other in others {
         let name = other.to_string_lossy();
         match sorter.kind(&name, || head(&root.join(&other))) {
-            Kind::Image if walk == Walk::Recursive => files.push(other),
+            Kind::Image if walk == Recursion::Recursive => files.push(other),
             Kind::Image => {
                 let extension = other.extension().unwrap_or_default().to_string_lossy();
                 let reason = match PYTORCH_FID.contains(&&*extension.to_ascii_lowercase()) {
@@ -160,7 +160,7 @@ struct Listing {
 fn list(
     root: &Path,
     below: &Path,
-    walk: Walk,
+    recursion: Recursion,
     inside: &mut Vec<PathBuf>,
     listing: &mut Listing,
 ) -> Result<()> {
@@ -186,16 +186,16 @@ fn list(
                 let listed = list(root, &name, walk, inside, listing);
                 inside.pop();
                 // Of what is only counted, a folder that cannot be read is no error.
-                listed.or_else(|e| if walk == Walk::OneLevel { Ok(()) } else { Err(e) })?;
+                listed.or_else(|e| if walk == Recursion::OneLevel { Ok(()) } else { Err(e) })?;
             }
         } else if kind.is_file() || kind.is_symlink() {
             let is_image = is_image_name(&name.to_string_lossy());
             let at_top =
                 || name.extension().and_then(|e| e.to_str()).is_some_and(|e| PYTORCH_FID.contains(&e));
             match walk {
-                Walk::OneLevel if deep && is_image => listing.below.push(name),
-                Walk::Recursive if is_image => listing.files.push(name),
-                Walk::OneLevel if !deep && at_top() => listing.files.push(name),
+                Recursion::OneLevel if deep && is_image => listing.below.push(name),
+                Recursion::Recursive if is_image => listing.files.push(name),
+                Recursion::OneLevel if !deep && at_top() => listing.files.push(name),
                 // A link to nowhere that does not look like an image is nothing.
                 _ if kind.is_symlink() => {}
                 _ => listing.others.push(name),

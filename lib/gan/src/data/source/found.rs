@@ -9,7 +9,7 @@ use super::idx::{self, Idx};
 use super::packed::{Archived, Chosen, Packed};
 use super::span::Span;
 use super::unzip::Entries;
-use super::{Part, PassedOver, Walk, cifar, container, npy, parquet, pickle, tar};
+use super::{Part, PassedOver, Recursion, cifar, container, npy, parquet, pickle, tar};
 use crate::{Error, Result};
 
 /// How many files of a folder are looked at, and how deep.
@@ -76,7 +76,7 @@ impl Files for Dir {
 ///
 /// # Errors
 /// It is broken, or nothing that is read: then a line says what it is and what to do.
-pub(super) fn in_file(path: &Path, walk: Walk, wanted: Option<&str>) -> Result<Box<dyn Part>> {
+pub(super) fn in_file(path: &Path, recursion: Recursion, wanted: Option<&str>) -> Result<Box<dyn Part>> {
     let span = Span::whole(path)?;
     let head = span.head(8)?;
     if head.starts_with(npy::MAGIC) {
@@ -174,7 +174,7 @@ fn list(root: &Path, below: &Path, depth: usize, files: &mut Vec<String>) {
     }
 }
 
-fn in_tar(path: &Path, mut archived: Archived, walk: Walk, wanted: Option<&str>) -> Result<Box<dyn Part>> {
+fn in_tar(path: &Path, mut archived: Archived, recursion: Recursion, wanted: Option<&str>) -> Result<Box<dyn Part>> {
     let (images, sets) = archived.sorted();
     let names: Vec<String> = sets.iter().map(|set| set.name.clone()).collect();
     let same = |a: usize, b: usize| sets[a].from == sets[b].from;

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use flate2::read::MultiGzDecoder;
 
 use super::folder::last_change;
-use super::{Part, PassedOver, Raw, Walk};
+use super::{Part, PassedOver, Raw, Recursion};
 use crate::data::image::Image;
 use crate::{Error, Result};
 
@@ -214,7 +214,7 @@ pub(super) fn choose(
     input: &Path,
     names: &[String],
     images: usize,
-    walk: Walk,
+    recursion: Recursion,
     wanted: Option<&str>,
     same: impl Fn(usize, usize) -> bool,
 ) -> Result<Option<usize>> {
@@ -242,7 +242,7 @@ pub(super) fn choose(
             }
             left = chosen;
         }
-        None if left.is_empty() || walk == Walk::OneLevel && images > 0 => return Ok(None),
+        None if left.is_empty() || walk == Recursion::OneLevel && images > 0 => return Ok(None),
         None if images > 0 => {
             let (first, n) = (&names[left[0]], left.len());
             let files = if n == 1 { "IDX file" } else { "IDX files" };
@@ -269,8 +269,8 @@ pub(super) fn choose(
         [one] => Ok(Some(one)),
         _ => {
             let mend = match walk {
-                Walk::Recursive => "choose one with --idx NAME",
-                Walk::OneLevel => "name one",
+                Recursion::Recursive => "choose one with --idx NAME",
+                Recursion::OneLevel => "name one",
             };
             let what = format!("{} sets of IDX images in it: {mend}: {}", apart.len(), list(&apart));
             Err(Error::file(input, what))

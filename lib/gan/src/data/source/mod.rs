@@ -48,7 +48,7 @@ const MAX_ENCODED: u64 = 256 << 20;
 
 /// How a folder is searched for images. (Zips are always searched whole.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Walk {
+pub enum Recursion {
     /// At any depth, by every extension of a format that is read, in any letter case; what begins with a dot and
     /// `__MACOSX` is passed over.
     Recursive,
@@ -155,7 +155,7 @@ impl Source {
     /// # Errors
     /// An input that is missing, unreadable, none of these, or without images; one with several sets of IDX
     /// images, or with IDX files and others.
-    pub fn open(inputs: &[PathBuf], walk: Walk) -> Result<Source> {
+    pub fn open(inputs: &[PathBuf], recursion: Recursion) -> Result<Source> {
         Source::open_idx(inputs, walk, None)
     }
 
@@ -164,7 +164,7 @@ impl Source {
     ///
     /// # Errors
     /// Those of [`Source::open`]; no such IDX file, or several.
-    pub fn open_idx(inputs: &[PathBuf], walk: Walk, idx: Option<&str>) -> Result<Source> {
+    pub fn open_idx(inputs: &[PathBuf], recursion: Recursion, idx: Option<&str>) -> Result<Source> {
         let [first, ..] = inputs else {
             return Err(Error::Invalid("no input: name a folder, a zip, an IDX file or images".into()));
         };
@@ -354,7 +354,7 @@ pub(crate) fn holds_images(path: &Path) -> bool {
     found::holds_images(path).unwrap_or(false)
 }
 
-fn open_part(input: &Path, walk: Walk, wanted: Option<&str>) -> Result<Box<dyn Part>> {
+fn open_part(input: &Path, recursion: Recursion, wanted: Option<&str>) -> Result<Box<dyn Part>> {
     if fs::metadata(input).map_err(Error::io(input))?.is_dir() {
         return folder::open(input, walk, wanted);
     }

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use crate::Result;
-use crate::data::source::{Source, Walk};
+use crate::data::source::{Source, Recursion};
 use crate::io::hash::hex;
 
 fn golden(name: &str) -> PathBuf {
@@ -15,7 +15,7 @@ fn golden(name: &str) -> PathBuf {
 }
 
 fn open(path: &Path) -> Result<Source> {
-    Source::open(&[path.to_path_buf()], Walk::Recursive)
+    Source::open(&[path.to_path_buf()], Recursion::Recursive)
 }
 
 fn error(path: &Path) -> String {
