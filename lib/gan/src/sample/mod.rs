@@ -1,6 +1,6 @@
 //! Latent vectors and the images that a generator makes of them.
 //!
-//! They are drawn from a seed, read from a file, lie on a [walk](Walk) from image to image, or are what an
+//! They are drawn from a seed, read from a file, lie on a [walk](Interpolation) from image to image, or are what an
 //! [expression](Expr) of images comes to. The images go into a folder, or a [sheet](sheet()) of all.
 //!
 //! Latent i is a function of (seed, stream, i), and image i is made in portion i / [`PORTION`] of fixed size and
@@ -14,7 +14,7 @@ mod sheet;
 #[cfg(test)]
 mod tests;
 mod vectors;
-mod walk;
+mod interpolation;
 
 use candle_core::{Device, Tensor};
 
@@ -29,7 +29,7 @@ pub use nearest::{Near, nearest};
 pub use sample::{Job, sample};
 pub use sheet::{Form, pairs, sheet};
 pub use vectors::Latents;
-pub use walk::{Walk, slerp};
+pub use interpolation::{Interpolation, slerp};
 
 /// Images that go through the generator together. The shapes of a matrix product decide its order of summation, so
 /// this is a constant: an image at the end of a request is computed among the same neighbors as in a longer one. Fewer

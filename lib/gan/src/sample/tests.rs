@@ -244,8 +244,8 @@ fn a_walk_begins_and_ends_with_the_images_themselves() {
     let out = folder.path().join("fakes");
     run(&job(&generator, &some(70), &out)).unwrap();
     let all = files(&out);
-    let walk = Walk::new(&[69, 3, 10], 101).unwrap().latents(&some(1)).unwrap();
-    run(&job(&generator, &walk, &out)).unwrap();
+    let interpolation = Interpolation::new(&[69, 3, 10], 101).unwrap().latents(&some(1)).unwrap();
+    run(&job(&generator, &interpolation, &out)).unwrap();
     let frames = files(&out);
     assert_eq!(frames.len(), 102);
     for (frame, image) in [(0, 69), (50, 3), (100, 10)] {
@@ -257,13 +257,13 @@ fn a_walk_begins_and_ends_with_the_images_themselves() {
 #[test]
 fn one_file_holds_all_frames() {
     let (folder, generator) = (tempfile::tempdir().unwrap(), generator());
-    let walk = Walk::new(&[1, 2], 5).unwrap();
-    let latents = walk.latents(&some(1)).unwrap();
+    let interpolation = Interpolation::new(&[1, 2], 5).unwrap();
+    let latents = interpolation.latents(&some(1)).unwrap();
     let make = |name: &str| {
         let out = folder.path().join(name);
         let form = Form::of(&out).unwrap();
         let job = job(&generator, &latents, &out);
-        sheet(&job, form, &walk.order(), &AtomicBool::new(false), &Silent).unwrap();
+        sheet(&job, form, &interpolation.order(), &AtomicBool::new(false), &Silent).unwrap();
         fs::read(&out).unwrap()
     };
     let row = image::decode(&make("row.png")).unwrap();
@@ -271,12 +271,12 @@ fn one_file_holds_all_frames() {
     use ::image::AnimationDecoder;
     use ::image::codecs::{gif::GifDecoder, png::PngDecoder};
     use std::io::Cursor;
-    let gif = GifDecoder::new(Cursor::new(make("walk.GIF"))).unwrap().into_frames();
+    let gif = GifDecoder::new(Cursor::new(make("interpolation.GIF"))).unwrap().into_frames();
     assert_eq!(gif.collect_frames().unwrap().len(), 8, "there and back");
-    let apng = PngDecoder::new(Cursor::new(make("walk.apng"))).unwrap().apng().unwrap().into_frames();
+    let apng = PngDecoder::new(Cursor::new(make("interpolation.apng"))).unwrap().apng().unwrap().into_frames();
     let apng = apng.collect_frames().unwrap();
     assert_eq!(apng.len(), 8);
-    for (frame, at) in apng.iter().zip(walk.order()) {
+    for (frame, at) in apng.iter().zip(interpolation.order()) {
         let cell = ::image::RgbImage::from_raw(row.width as u32, row.height as u32, row.rgb.clone()).unwrap();
         let cell = ::image::imageops::crop_imm(&cell, at as u32 * 34 + 2, 2, 32, 32).to_image();
         let rgb: Vec<u8> = frame.buffer().chunks_exact(4).flat_map(|p| p[..3].to_vec()).collect();

@@ -12,19 +12,19 @@ const PARALLEL: f64 = 1e-6;
 
 /// The way from image to image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Walk {
+pub struct Interpolation {
     /// The images' numbers, ≥ 2.
     images: Vec<u32>,
     /// How many latents lie on it, both ends included; at least as many as images.
     frames: usize,
 }
 
-impl Walk {
+impl Interpolation {
     /// A walk through `images`, of `frames` latents.
     ///
     /// # Errors
     /// Fewer than two images, or fewer frames than images.
-    pub fn new(images: &[u32], frames: usize) -> Result<Walk> {
+    pub fn new(images: &[u32], frames: usize) -> Result<Interpolation> {
         if images.len() < 2 {
             let what = "--interpolate: name two images or more, as 3,7".to_string();
             return Err(Error::Invalid(what));
@@ -33,7 +33,7 @@ impl Walk {
             let what = format!("--frames {frames}: fewer than the {} images of --interpolate", images.len());
             return Err(Error::Invalid(what));
         }
-        Ok(Walk { images: images.to_vec(), frames })
+        Ok(Interpolation { images: images.to_vec(), frames })
     }
 
     /// Its latents, evenly spread over the segments, each of which is a [`slerp`]; images are numbers of latents in `source`.
@@ -127,22 +127,22 @@ mod tests {
     fn frames_are_evenly_spread_and_hit_the_images() {
         let source = Latents::drawn(3, 1, 5);
         let stop = |i| source.latent(i, "").unwrap();
-        let frame = |walk: &Walk, i| walk.latents(&source).unwrap().latent(i, "").unwrap();
-        let walk = Walk::new(&[4, 0, 9], 9).unwrap();
-        assert_eq!(walk.latents(&source).unwrap().count(), 9);
-        assert_eq!([frame(&walk, 0), frame(&walk, 4), frame(&walk, 8)], [stop(4), stop(0), stop(9)]);
-        assert_eq!(frame(&walk, 1), slerp(&stop(4), &stop(0), 0.25));
-        assert_eq!(frame(&walk, 7), slerp(&stop(0), &stop(9), 0.75));
+        let frame = |interpolation: &Interpolation, i| interpolation.latents(&source).unwrap().latent(i, "").unwrap();
+        let interpolation = Interpolation::new(&[4, 0, 9], 9).unwrap();
+        assert_eq!(interpolation.latents(&source).unwrap().count(), 9);
+        assert_eq!([frame(&interpolation, 0), frame(&interpolation, 4), frame(&interpolation, 8)], [stop(4), stop(0), stop(9)]);
+        assert_eq!(frame(&interpolation, 1), slerp(&stop(4), &stop(0), 0.25));
+        assert_eq!(frame(&interpolation, 7), slerp(&stop(0), &stop(9), 0.75));
         // Six frames: the middle image lies between the third and the fourth.
-        let walk = Walk::new(&[4, 0, 9], 6).unwrap();
-        assert_eq!(frame(&walk, 2), slerp(&stop(4), &stop(0), 0.8));
-        assert_eq!(frame(&walk, 3), slerp(&stop(0), &stop(9), 0.2));
-        assert_eq!([frame(&walk, 0), frame(&walk, 5)], [stop(4), stop(9)]);
+        let interpolation = Interpolation::new(&[4, 0, 9], 6).unwrap();
+        assert_eq!(frame(&interpolation, 2), slerp(&stop(4), &stop(0), 0.8));
+        assert_eq!(frame(&interpolation, 3), slerp(&stop(0), &stop(9), 0.2));
+        assert_eq!([frame(&interpolation, 0), frame(&interpolation, 5)], [stop(4), stop(9)]);
     }
 
     #[test]
     fn an_animation_goes_there_and_back_or_round() {
-        let order = |images: &[u32], frames| Walk::new(images, frames).unwrap().order();
+        let order = |images: &[u32], frames| Interpolation::new(images, frames).unwrap().order();
         assert_eq!(order(&[1, 2], 4), [0, 1, 2, 3, 2, 1]);
         assert_eq!(order(&[1, 2], 2), [0, 1]);
         assert_eq!(order(&[1, 2, 1], 5), [0, 1, 2, 3]);
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_walk_needs_two_images_and_frames_for_them() {
-        let line = |images: &[u32], frames| Walk::new(images, frames).unwrap_err().to_string();
+        let line = |images: &[u32], frames| Interpolation::new(images, frames).unwrap_err().to_string();
         assert_eq!(line(&[3], 9), "--interpolate: name two images or more, as 3,7");
         assert_eq!(line(&[3, 4, 5], 2), "--frames 2: fewer than the 3 images of --interpolate");
     }
