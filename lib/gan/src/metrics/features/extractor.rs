@@ -189,7 +189,7 @@ impl Extractor {
             Backend::Device(_) if images.is_empty() => Ok(Vec::new()),
             Backend::Device(net) => {
                 let input = net.input(self.prepare(images), self.side())?;
-                with_layouts_kept(&input.device().clone(), || self.walk(net, input))
+                with_layouts_kept(&input.device().clone(), || self.forward(net, input))
             }
         }
     }
@@ -199,7 +199,7 @@ impl Extractor {
     fn portions<T: Element>(&self, net: &cpu::Cpu<T>, images: &[Image]) -> Result<Vec<f32>> {
         let portion = |images: &[Image]| {
             let input = self.prepare(images);
-            self.walk(net, net.input(&input, self.side()))
+            self.forward(net, net.input(&input, self.side()))
         };
         let features: Result<Vec<Vec<f32>>> = images.par_chunks(PORTION).map(portion).collect();
         Ok(features?.concat())
@@ -226,10 +226,10 @@ impl Extractor {
     }
 
     /// Through the network and the global average.
-    fn walk<N: net::Net>(&self, net: &N, input: N::Map) -> Result<Vec<f32>> {
+    fn forward<N: net::Net>(&self, net: &N, input: N::Map) -> Result<Vec<f32>> {
         let last = match self.features {
-            Features::Inception => inception::walk(net, input, self.dims)?,
-            Features::Squeezenet => squeezenet::walk(net, input)?,
+            Features::Inception => inception::forward(net, input, self.dims)?,
+            Features::Squeezenet => squeezenet::forward(net, input)?,
         };
         net.mean(&last)
     }

@@ -43,7 +43,7 @@ pub(crate) fn prepare(image: &Image, out: &mut [f32]) {
 /// A tensor is missing or has another shape.
 pub(crate) fn load(tensors: &Tensors) -> Result<(Filters, String)> {
     let plan = Plan::default();
-    walk(&plan, (SIDE, SIDE, 3), 2048)?;
+    forward(&plan, (SIDE, SIDE, 3), 2048)?;
     let mut hash = WeightsHash::default();
     let mut filters = Filters::new();
     for layer in plan.layers() {
@@ -94,7 +94,7 @@ fn fold(tensors: &Tensors, layer: Layer, hash: &mut WeightsHash) -> Result<Filte
 }
 
 /// The network from an input [299, 299, 3] to the map whose mean is the `dims` features.
-pub(crate) fn walk<N: Net>(net: &N, input: N::Map, dims: usize) -> Result<N::Map> {
+pub(crate) fn forward<N: Net>(net: &N, input: N::Map, dims: usize) -> Result<N::Map> {
     let mut x = net.conv("Conv2d_1a_3x3", valid(3, 2), 32, &input)?;
     drop(input);
     x = net.conv("Conv2d_2a_3x3", valid(3, 1), 32, &x)?;

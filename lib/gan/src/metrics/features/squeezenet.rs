@@ -47,7 +47,7 @@ pub(crate) fn prepare(image: &Image, out: &mut [f32]) {
 pub(crate) fn load() -> Result<(Filters, String)> {
     let tensors = Tensors::from_bytes(Path::new("the embedded SqueezeNet"), WEIGHTS.to_vec())?;
     let plan = Plan::default();
-    walk(&plan, (SIDE, SIDE, 3))?;
+    forward(&plan, (SIDE, SIDE, 3))?;
     let mut hash = WeightsHash::default();
     let mut filters = Filters::new();
     for layer in plan.layers() {
@@ -64,7 +64,7 @@ pub(crate) fn load() -> Result<(Filters, String)> {
 }
 
 /// The network from an input [227, 227, 3] to the map whose mean is the features.
-pub(crate) fn walk<N: Net>(net: &N, input: N::Map) -> Result<N::Map> {
+pub(crate) fn forward<N: Net>(net: &N, input: N::Map) -> Result<N::Map> {
     let mut x = net.conv("conv1", valid(3, 2), 64, &input)?;
     for (name, squeezed, expanded, pooled) in [
         ("fire2", 16, 64, true),

@@ -105,7 +105,7 @@ fn every_block_is_pytorch_fids() {
     let net = Witness { cpu, block: Default::default(), pools: Cell::new(0), seen: Default::default() };
     let mut input = vec![0.0; SIDE * SIDE * 3];
     prepare(&image, &mut input);
-    let last = walk(&net, net.cpu.input(&input, SIDE), 2048).unwrap();
+    let last = forward(&net, net.cpu.input(&input, SIDE), 2048).unwrap();
     let data = net.mean(&last).unwrap();
     net.see("avgpool".to_string(), Map { shape: (1, 1, 1, 2048), data }).unwrap();
     let seen = net.seen.into_inner();
