@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use super::span::Span;
 use super::unpack::Room;
-use super::{Part, PassedOver, Raw};
+use super::{Input, PassedOver, Raw};
 use crate::data::image::{Image, to_u8};
 use crate::{Error, Result};
 
@@ -319,7 +319,7 @@ fn turned(span: &Span, len: usize, form: &Form, number: Number) -> Result<Span> 
     Ok(room.into_span(span))
 }
 
-impl Part for Array {
+impl Input for Array {
     fn len(&self) -> usize {
         self.len
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::idx::{self, Idx};
 use super::kind::{HEAD, Kind, Sorter, dotted, is_hidden, is_image_name};
-use super::{MAX_ENCODED, Part, PassedOver, Raw, Recursion, found};
+use super::{MAX_ENCODED, Input, PassedOver, Raw, Recursion, found};
 use crate::data::image::sniff;
 use crate::{Error, Result};
 
@@ -41,7 +41,7 @@ fn head(path: &Path) -> Vec<u8> {
 /// # Errors
 /// It cannot be read; nothing of either kind is in it, or it is not clear which is meant: see
 /// [`idx::choose`].
-pub(super) fn open(root: &Path, recursion: Recursion, wanted: Option<&str>) -> Result<Box<dyn Part>> {
+pub(super) fn open(root: &Path, recursion: Recursion, wanted: Option<&str>) -> Result<Box<dyn Input>> {
     let mut listing = Listing::default();
     let real = fs::canonicalize(root).map_err(Error::io(root))?;
     list(root, Path::new(""), walk, &mut vec![real], &mut listing)?;
@@ -205,7 +205,7 @@ fn list(
     Ok(())
 }
 
-impl Part for Folder {
+impl Input for Folder {
     fn len(&self) -> usize {
         self.files.len()
     }

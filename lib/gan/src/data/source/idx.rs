@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use flate2::read::MultiGzDecoder;
 
 use super::folder::last_change;
-use super::{Part, PassedOver, Raw, Recursion};
+use super::{Input, PassedOver, Raw, Recursion};
 use crate::data::image::Image;
 use crate::{Error, Result};
 
@@ -295,7 +295,7 @@ fn plain(name: &str) -> String {
     file.strip_suffix(".gz").unwrap_or(&file).replace(|c: char| !c.is_alphanumeric(), "-")
 }
 
-impl Part for Idx {
+impl Input for Idx {
     fn len(&self) -> usize {
         self.shape.len
     }

@@ -1,4 +1,4 @@
-//! What images there are: folders, zips, IDX files, single files and drawn faces, each opened as a [`Part`], and all of
+//! What images there are: folders, zips, IDX files, single files and drawn faces, each opened as a [`Input`], and all of
 //! them together as one [`Source`] that gives image `i` by its number, from any thread. Never resizes.
 
 mod array;
@@ -86,7 +86,7 @@ impl Raw {
 }
 
 /// One input: its images, ordered by name.
-trait Part: Send + Sync {
+trait Input: Send + Sync {
     fn len(&self) -> usize;
     /// Image `i`'s name within the input, folders parted by `/`.
     fn name(&self, i: usize) -> String;
@@ -109,7 +109,7 @@ trait Part: Send + Sync {
     fn taken(&self) -> Option<&str> {
         None
     }
-    /// CelebA's list of its splits, where the input holds one and [`Part::home`] is not where it lies: its
+    /// CelebA's list of its splits, where the input holds one and [`Input::home`] is not where it lies: its
     /// path and content.
     fn enclosed_list(&self) -> Result<Option<(PathBuf, Vec<u8>)>> {
         Ok(None)
@@ -125,8 +125,8 @@ trait Part: Send + Sync {
 
 /// A listed set of images, in the order of the inputs and by name within each. Shared between threads freely.
 pub struct Source {
-    parts: Vec<Box<dyn Part>>,
-    /// Part and number within it.
+    inputs: Vec<Box<dyn Input>>,
+    /// Input and number within it.
     order: Vec<(u32, u32)>,
     title: String,
     description: String,
@@ -168,17 +168,17 @@ impl Source {
         let [first, ..] = inputs else {
             return Err(Error::Invalid("no input: name a folder, a zip, an IDX file or images".into()));
         };
-        let mut parts: Vec<Box<dyn Part>> = Vec::new();
+        let mut inputs: Vec<Box<dyn Input>> = Vec::new();
         let mut origins: Vec<String> = Vec::new();
         for (i, input) in inputs.iter().enumerate() {
-            let part = open_part(input, walk, idx)?;
+            let part = open_input(input, walk, idx)?;
             if let Some(idx) = idx.filter(|_| part.taken().is_none()) {
                 let what = format!(
                     "--idx {idx} chooses among the IDX files of a folder or zip, and this is neither"
                 );
                 return Err(Error::file(input, what));
             }
-            parts.push(part);
+            inputs.push(part);
             // Many images of one folder come one after another.
             let before = i.checked_sub(1).map(|before| &inputs[before]);
             if !before.is_some_and(|before| before.parent() == input.parent() && both_images(before, input)) {
@@ -193,7 +193,7 @@ impl Source {
             write!(description, " and {} more", inputs.len() - names.len())
                 .expect("a String takes every write");
         }
-        let mut source = Source::of(parts, title, description, origins);
+        let mut source = Source::of(inputs, title, description, origins);
         source.idx = idx.map(|_| source.taken().join(", "));
         Ok(source)
     }
@@ -204,13 +204,13 @@ impl Source {
         Source::of(vec![part], "demo".into(), format!("demo faces, seed {seed}"), vec!["demo faces".into()])
     }
 
-    fn of(parts: Vec<Box<dyn Part>>, title: String, description: String, origins: Vec<String>) -> Source {
-        let numbered = parts.iter().enumerate();
+    fn of(inputs: Vec<Box<dyn Input>>, title: String, description: String, origins: Vec<String>) -> Source {
+        let numbered = inputs.iter().enumerate();
         let order =
             numbered.flat_map(|(p, part)| (0..part.len()).map(move |i| (p as u32, i as u32))).collect();
         let mut passed_over = PassedOver::new();
-        parts.iter().for_each(|part| passed_over.merge(part.passed_over()));
-        Source { parts, order, title, description, passed_over, origins, idx: None }
+        inputs.iter().for_each(|part| passed_over.merge(part.passed_over()));
+        Source { inputs, order, title, description, passed_over, origins, idx: None }
     }
 
     /// What lies in the inputs and is not among the images, by reason. What [`Source::slice`] leaves out is
@@ -229,9 +229,9 @@ impl Source {
         self.order.is_empty()
     }
 
-    fn at(&self, i: usize) -> (&dyn Part, usize) {
+    fn at(&self, i: usize) -> (&dyn Input, usize) {
         let (part, item) = self.order[i];
-        (&*self.parts[part as usize], item as usize)
+        (&*self.inputs[part as usize], item as usize)
     }
 
     /// Image `i`'s name with its input's, for messages: `celeba/000001.jpg`, `celeba.zip/000001.jpg`.
@@ -268,7 +268,7 @@ impl Source {
     /// What was chosen of several in the inputs: an IDX file's path within its folder or zip, an array's
     /// name, CIFAR's batches.
     pub fn taken(&self) -> Vec<&str> {
-        self.parts.iter().filter_map(|part| part.taken()).collect()
+        self.inputs.iter().filter_map(|part| part.taken()).collect()
     }
 
     /// The IDX file that was asked for by name, where one was.
@@ -284,14 +284,14 @@ impl Source {
 
     /// Width and height where every image has the same by its format (IDX, arrays, batches).
     pub fn native(&self) -> Option<(usize, usize)> {
-        let mut sizes = self.parts.iter().map(|part| part.native());
+        let mut sizes = self.inputs.iter().map(|part| part.native());
         let first = sizes.next()??;
         sizes.all(|size| size == Some(first)).then_some(first)
     }
 
     /// Whether every image is gray by its format (IDX, gray arrays).
     pub fn is_gray(&self) -> bool {
-        self.parts.iter().all(|part| part.gray())
+        self.inputs.iter().all(|part| part.gray())
     }
 
     /// Keeps the images from number `skip` on, at most `limit` of them.
@@ -306,8 +306,8 @@ impl Source {
     /// # Errors
     /// No such list in or beside the images, one that is not as CelebA's is, or no image left.
     pub fn keep_split(&mut self, split: Split) -> Result<()> {
-        let mut lists = Vec::with_capacity(self.parts.len());
-        for part in &self.parts {
+        let mut lists = Vec::with_capacity(self.inputs.len());
+        for part in &self.inputs {
             let home = part.home().ok_or_else(|| Error::Invalid("--split is for CelebA's images".into()))?;
             lists.push(match part.enclosed_list()? {
                 Some((path, bytes)) => List::parse(&path, &bytes)?,
@@ -315,7 +315,7 @@ impl Source {
             });
         }
         self.order.retain(|&(part, item)| {
-            let name = self.parts[part as usize].name(item as usize);
+            let name = self.inputs[part as usize].name(item as usize);
             let list = &lists[part as usize];
             let of = list.split(&name);
             if of.is_none() {
@@ -354,7 +354,7 @@ pub(crate) fn holds_images(path: &Path) -> bool {
     found::holds_images(path).unwrap_or(false)
 }
 
-fn open_part(input: &Path, recursion: Recursion, wanted: Option<&str>) -> Result<Box<dyn Part>> {
+fn open_input(input: &Path, recursion: Recursion, wanted: Option<&str>) -> Result<Box<dyn Input>> {
     if fs::metadata(input).map_err(Error::io(input))?.is_dir() {
         return folder::open(input, walk, wanted);
     }

@@ -13,7 +13,7 @@ use ::zip::result::ZipError;
 use super::idx::{self, Idx};
 use super::kind::{HEAD, Kind, Sorter, dotted, is_hidden, is_image_name};
 use super::span::Span;
-use super::{MAX_ENCODED, Part, PassedOver, Raw, Recursion, container, found, split, unzip};
+use super::{MAX_ENCODED, Input, PassedOver, Raw, Recursion, container, found, split, unzip};
 use crate::{Error, Result};
 
 /// Whether a file begins as a zip does (an empty one included).
@@ -50,7 +50,7 @@ fn head(archive: &ZipArchive<SharedFile>, archive_len: u64, i: usize) -> Vec<u8>
 impl Zip {
     /// Reads the zip's directory: its images, or the images of the IDX file in it that is meant, as of a
     /// folder.
-    pub(super) fn open(path: &Path, recursion: Recursion, wanted: Option<&str>) -> Result<Box<dyn Part>> {
+    pub(super) fn open(path: &Path, recursion: Recursion, wanted: Option<&str>) -> Result<Box<dyn Input>> {
         let file = SharedFile::open(path).map_err(Error::io(path))?;
         let archive_len = file.len;
         let archive = ZipArchive::new(file).map_err(|e| match Span::whole(path) {
@@ -116,7 +116,7 @@ impl Zip {
     }
 }
 
-impl Part for Zip {
+impl Input for Zip {
     fn len(&self) -> usize {
         self.entries.len()
     }

@@ -8,7 +8,7 @@ mod traits;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use super::{Part, Raw};
+use super::{Input, Raw};
 use crate::Result;
 use crate::data::image::Image;
 use pen::Pen;
@@ -32,7 +32,7 @@ fn draw(seed: u64, i: usize) -> Image {
     Image { width: WIDTH as usize, height: HEIGHT as usize, rgb: pen.into_rgb() }
 }
 
-impl Part for Demo {
+impl Input for Demo {
     fn len(&self) -> usize {
         self.count
     }
