@@ -11,7 +11,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gan::io::check_place;
 use gan::metrics::features::{self, Extractor, Features};
 use gan::metrics::kid;
-use gan::metrics::stats::{self, Meta, Part, Stats};
+use gan::metrics::stats::{self, Meta, Partition, Stats};
 use gan::metrics::{self, Choice, Compared, ImageSet, Metric, Side};
 use gan::precision::Precision;
 use gan::progress::Progress;
@@ -36,7 +36,7 @@ struct Args {
     save_stats: bool,
     /// With --save-stats: only the K-th of N equal parts of the images, to be added up by --merge
     #[arg(long, value_name = "K/N", requires = "save_stats")]
-    part: Option<Part>,
+    part: Option<Partition>,
     /// Add up the statistics of several sets of images, such as all parts of one, into OUT.npz
     #[arg(long, value_names = ["OUT.npz", "IN.npz"], num_args = 3.., conflicts_with_all = ["a", "b", "save_stats", "features", "dims", "weights", "metrics", "dry_run"])]
     merge: Vec<PathBuf>,

@@ -8,14 +8,14 @@ use std::time::SystemTime;
 use crate::data::image::{Image, Notes, SixteenBit};
 use crate::data::shard::Shard;
 use crate::data::source::{Origin, PassedOver, Source, Recursion};
-use crate::metrics::stats::Part;
+use crate::metrics::stats::Partition;
 use crate::{Error, Result};
 
 /// A listed set of images, each read by its number from any thread.
 pub struct ImageSet {
     path: PathBuf,
     kind: Kind,
-    part: Option<Part>,
+    part: Option<Partition>,
 }
 
 enum Kind {
@@ -44,7 +44,7 @@ impl ImageSet {
     ///
     /// # Errors
     /// Too few images: the part would be empty.
-    pub fn part(mut self, part: Part) -> Result<ImageSet> {
+    pub fn part(mut self, part: Partition) -> Result<ImageSet> {
         let all = self.len();
         self.part = Some(part);
         match self.is_empty() {

@@ -10,14 +10,14 @@ use crate::{Error, Result};
 
 /// One of equal shares of a set of images, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Part {
+pub struct Partition {
     /// Which, from 1.
     pub index: usize,
     /// Of how many.
     pub of: usize,
 }
 
-impl Part {
+impl Partition {
     /// The images of this part among `n`.
     pub fn range(self, n: usize) -> std::ops::Range<usize> {
         let start = |index: usize| (index as u128 * n as u128 / self.of as u128) as usize;
@@ -30,19 +30,19 @@ impl Part {
     }
 }
 
-impl std::str::FromStr for Part {
+impl std::str::FromStr for Partition {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Part, String> {
+    fn from_str(text: &str) -> Result<Partition, String> {
         let numbers = text.split_once('/').and_then(|(k, n)| Some((k.parse().ok()?, n.parse().ok()?)));
         match numbers {
-            Some((index, of)) if (1..=of).contains(&index) => Ok(Part { index, of }),
+            Some((index, of)) if (1..=of).contains(&index) => Ok(Partition { index, of }),
             _ => Err("name a part as K/N, such as 3/16, K being 1 to N".into()),
         }
     }
 }
 
-impl std::fmt::Display for Part {
+impl std::fmt::Display for Partition {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         write!(f, "{}/{}", self.index, self.of)
     }
@@ -108,9 +108,9 @@ fn content(metas: &[&Meta]) -> String {
     let mut contents: Vec<&str> = metas.iter().map(|meta| meta.content.as_str()).collect();
     let whole = |text: &str| {
         let (part, whole) = text.strip_prefix("part ")?.split_once(" of ")?;
-        Some((part.parse::<Part>().ok()?, whole.to_string()))
+        Some((part.parse::<Partition>().ok()?, whole.to_string()))
     };
-    let parts: Option<Vec<(Part, String)>> = contents.iter().map(|text| whole(text)).collect();
+    let parts: Option<Vec<(Partition, String)>> = contents.iter().map(|text| whole(text)).collect();
     if let Some(parts) = parts
         && parts.iter().all(|(part, whole)| part.of == parts.len() && *whole == parts[0].1)
     {

@@ -27,7 +27,7 @@ use crate::{Error, Result};
 pub use crate::io::npz::MOST as MOST_DIMS;
 use crate::io::npz::{Npz, NpzWriter};
 pub use kind::{Kind, kind};
-pub use merge::{Part, merge, read_all};
+pub use merge::{Partition, merge, read_all};
 
 /// What statistics are of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

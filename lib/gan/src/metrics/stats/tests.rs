@@ -343,7 +343,7 @@ fn parts_come_to_the_whole() {
     let whole = of(0..n, "listing 01".into());
     let parts: Vec<(PathBuf, Stats)> = (1..=5)
         .map(|index| {
-            let part = Part { index, of: 5 };
+            let part = Partition { index, of: 5 };
             (format!("{index}.npz").into(), of(part.range(n), part.content("listing 01")))
         })
         .rev()
@@ -371,11 +371,11 @@ fn parts_come_to_the_whole() {
 #[test]
 fn parts_are_named_and_cover_everything_once() {
     for n in [1, 5, 16, 1000] {
-        let ranges: Vec<_> = (1..=16).map(|index| Part { index, of: 16 }.range(n)).collect();
+        let ranges: Vec<_> = (1..=16).map(|index| Partition { index, of: 16 }.range(n)).collect();
         assert!(ranges.iter().flat_map(Clone::clone).eq(0..n));
     }
-    assert_eq!("3/16".parse::<Part>().unwrap().to_string(), "3/16");
+    assert_eq!("3/16".parse::<Partition>().unwrap().to_string(), "3/16");
     for wrong in ["0/3", "4/3", "3", "a/b", "1/0", "-1/2", ""] {
-        assert!(wrong.parse::<Part>().is_err(), "{wrong}");
+        assert!(wrong.parse::<Partition>().is_err(), "{wrong}");
     }
 }
