@@ -51,7 +51,7 @@ pub struct Adam {
 }
 
 impl Adam {
-    /// Moments of zero for the parameters of `network`.
+    /// BatchStats of zero for the parameters of `network`.
     pub fn new(config: &AdamConfig, network: &Network) -> Result<Adam> {
         config.check()?;
         let zeros = || -> Result<_> {

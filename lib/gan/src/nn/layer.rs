@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use candle_core::{DType, Device, Tensor};
 
-use crate::nn::ops::{Activation, Backend, Geometry, Moments, Norm, Weight};
+use crate::nn::ops::{Activation, Backend, Geometry, BatchStats, Norm, Weight};
 use crate::precision::Precision;
 use crate::{Error, Result};
 
@@ -52,7 +52,7 @@ pub enum Layer {
         /// Shift, `[C]`.
         beta: Tensor,
         /// Running mean and (unbiased) variance, `[C]`, for evaluation mode.
-        running: Moments,
+        running: BatchStats,
         /// Applied to its output.
         activation: Activation,
     },
@@ -66,7 +66,7 @@ struct Saved {
     x: Tensor,
     y: Tensor,
     /// Of the batch; batch-norm only.
-    moments: Option<Moments>,
+    moments: Option<BatchStats>,
 }
 
 /// What the backward pass needs of the forward pass of a whole network.
@@ -75,7 +75,7 @@ pub struct Tape(Vec<Saved>);
 
 /// What the batch-norms of a network saw of a batch: its moments and how many numbers a channel had. One per layer.
 #[derive(Debug)]
-pub struct Seen(Vec<Option<(Moments, f64)>>);
+pub struct Seen(Vec<Option<(BatchStats, f64)>>);
 
 impl Tape {
     /// For [`Network::observe`].
@@ -122,7 +122,7 @@ impl Layer {
     }
 
     /// Takes a batch's moments, of `n` numbers each, into the running statistics.
-    fn observe(&mut self, moments: &Moments, n: f64) -> Result<()> {
+    fn observe(&mut self, moments: &BatchStats, n: f64) -> Result<()> {
         if let Layer::BatchNorm { running, .. } = self {
             // The running variance is the unbiased one; a single row has none, and counts as it is.
             let unbiased = n / (n - 1.0).max(1.0);

@@ -7,7 +7,7 @@ use super::geometry::Geometry;
 use super::layers::{Stored, What, shape};
 use super::{Item, Last, Numbers, Told};
 use crate::nn::layer::{BN_EPS, Layer, Network};
-use crate::nn::ops::{self, Activation, Moments, Weight};
+use crate::nn::ops::{self, Activation, BatchStats, Weight};
 use crate::{Error, Result};
 
 pub(super) fn network(plan: &Plan, told: &Told, device: &Device, read: Numbers) -> Result<Network> {
@@ -44,7 +44,7 @@ pub(super) fn network(plan: &Plan, told: &Told, device: &Device, read: Numbers) 
                 // Batch-norm here adds what PyTorch's does unless told otherwise.
                 var.iter_mut().for_each(|v| *v = (f64::from(*v) + step.eps - BN_EPS) as f32);
                 let beta = vector(bias.unwrap_or(vec![0.0; step.output]))?;
-                let running = Moments { mean: vector(mean)?, var: vector(var)? };
+                let running = BatchStats { mean: vector(mean)?, var: vector(var)? };
                 layers.push(Layer::BatchNorm { name, gamma: vector(scale)?, beta, running, activation });
             }
             What::Linear { weight, .. } => {
@@ -88,7 +88,7 @@ pub(super) fn network(plan: &Plan, told: &Told, device: &Device, read: Numbers) 
                     // Batch-norm of mean 0 and variance 1 adds a number to each channel.
                     false => {
                         let constant = |v: f64| vector(vec![v as f32; step.output]);
-                        let running = Moments { mean: constant(0.0)?, var: constant(1.0 - BN_EPS)? };
+                        let running = BatchStats { mean: constant(0.0)?, var: constant(1.0 - BN_EPS)? };
                         let (gamma, beta) = (constant(1.0)?, vector(bias)?);
                         layers.push(Layer::BatchNorm { name, gamma, beta, running, activation });
                     }

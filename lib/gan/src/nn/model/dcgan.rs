@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::nn::layer::{Layer, Network};
-use crate::nn::ops::{Activation, Geometry, Moments, Weight};
+use crate::nn::ops::{Activation, Geometry, BatchStats, Weight};
 use crate::rng::{Stream, many_normals};
 use crate::{Error, Result};
 
@@ -82,7 +82,7 @@ impl Init<'_> {
             name: format!("main.{index}"),
             gamma: Tensor::from_vec(gamma, channels, self.device)?,
             beta: zeros()?,
-            running: Moments { mean: zeros()?, var: zeros()?.ones_like()? },
+            running: BatchStats { mean: zeros()?, var: zeros()?.ones_like()? },
             activation,
         };
         self.layers.push(layer);

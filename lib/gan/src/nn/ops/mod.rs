@@ -79,7 +79,7 @@ impl Geometry {
 
 /// A batch's statistics per channel, `[C]` each.
 #[derive(Clone, Debug)]
-pub struct Moments {
+pub struct BatchStats {
     /// The mean.
     pub mean: Tensor,
     /// The biased variance.
@@ -182,15 +182,15 @@ operations! {
     fn activation_backward(activation: Activation, y: &Tensor, dy: Tensor) -> Tensor;
 
     /// Mean and biased variance over all but the last dimension of x `[.., C]`.
-    fn moments(x: &Tensor) -> Moments;
+    fn moments(x: &Tensor) -> BatchStats;
 
     /// `activation((x − mean)/√(var + eps)·gamma + beta)`, x `[.., C]`.
-    fn batch_norm(x: &Tensor, moments: &Moments, norm: &Norm) -> Tensor;
+    fn batch_norm(x: &Tensor, moments: &BatchStats, norm: &Norm) -> Tensor;
 
     /// The backward pass of [`Backend::batch_norm`] where the moments are x's own (training mode):
     /// input x, output y, and the gradient dy at the output, all `[.., C]`. On the CPU dy's own numbers become the input's
     /// gradient, so also those of its clones and views.
-    fn batch_norm_backward(x: &Tensor, y: &Tensor, dy: Tensor, moments: &Moments, norm: &Norm) -> NormGrads;
+    fn batch_norm_backward(x: &Tensor, y: &Tensor, dy: Tensor, moments: &BatchStats, norm: &Norm) -> NormGrads;
 
     /// `sum += x`, of one shape. On the CPU the tensor's own numbers change, so also those of its clones and views.
     fn accumulate(sum: &mut Tensor, x: &Tensor) -> ();

@@ -10,7 +10,7 @@
 use candle_core::{D, DType, Tensor};
 
 use super::constant::Constant;
-use super::{Activation, AdamStep, Geometry, Moments, Norm, NormGrads, Weight};
+use super::{Activation, AdamStep, Geometry, BatchStats, Norm, NormGrads, Weight};
 use crate::Result;
 
 /// x `[.., C]` as a matrix `[R, C]`.
@@ -166,18 +166,18 @@ fn mean_rows(x: &Tensor) -> Result<Tensor> {
     Ok(Constant::Mean(x.dim(0)?).on(x.device())?.matmul(&x)?.squeeze(0)?)
 }
 
-pub(super) fn moments(x: &Tensor) -> Result<Moments> {
+pub(super) fn moments(x: &Tensor) -> Result<BatchStats> {
     let x = rows(x)?.to_dtype(DType::F32)?;
     let mean = mean_rows(&x)?;
     let var = mean_rows(&x.broadcast_sub(&mean)?.sqr()?)?;
-    Ok(Moments { mean, var })
+    Ok(BatchStats { mean, var })
 }
 
 fn inverse_std(var: &Tensor, eps: f64) -> Result<Tensor> {
     Ok((var + eps)?.powf(-0.5)?)
 }
 
-pub(super) fn batch_norm(x: &Tensor, moments: &Moments, norm: &Norm) -> Result<Tensor> {
+pub(super) fn batch_norm(x: &Tensor, moments: &BatchStats, norm: &Norm) -> Result<Tensor> {
     let scale = (inverse_std(&moments.var, norm.eps)? * norm.gamma)?;
     let shift = (norm.beta - (&moments.mean * &scale)?)?;
     let y = x.to_dtype(DType::F32)?.broadcast_mul(&scale)?.broadcast_add(&shift)?;
@@ -188,7 +188,7 @@ pub(super) fn batch_norm_backward(
     x: &Tensor,
     y: &Tensor,
     dy: Tensor,
-    moments: &Moments,
+    moments: &BatchStats,
     norm: &Norm,
 ) -> Result<NormGrads> {
     let dz = activation_backward(norm.activation, y, dy)?.to_dtype(DType::F32)?;
