@@ -8,13 +8,13 @@ use super::features::Extractor;
 use super::{ImageSet, Look};
 use crate::Result;
 use crate::data::image::{Image, Notes};
-use crate::metrics::frechet::Moments;
+use crate::metrics::frechet::RunningCovariance;
 use crate::progress::Progress;
 
 /// What a pass over images gives.
 pub struct Measured {
     /// The sums of their features.
-    pub moments: Moments,
+    pub moments: RunningCovariance,
     /// The features themselves, `[n, dims]`, where they were to be kept.
     pub features: Option<Vec<f32>>,
     /// What the images look like.
@@ -32,7 +32,7 @@ pub fn measure(
     keep: bool,
     progress: &dyn Progress,
 ) -> Result<Measured> {
-    let mut moments = Moments::new(extractor.dims());
+    let mut moments = RunningCovariance::new(extractor.dims());
     let (mut kept, mut look) = (keep.then(Vec::new), Look::of(images));
     let (n, began) = (images.len(), Instant::now());
     for start in (0..n).step_by(batch.max(1)) {

@@ -6,7 +6,7 @@ use crate::Result;
 use crate::data::image::Image;
 use crate::data::shard::Shard;
 use crate::metrics::features::Extractor;
-use crate::metrics::frechet::{self, Gaussian, BatchStats};
+use crate::metrics::frechet::{self, Gaussian, RunningCovariance};
 use crate::nn::layer::Network;
 use crate::nn::model::ModelConfig;
 use crate::precision::Precision;
@@ -38,7 +38,7 @@ impl Scorer {
         let mut order = permutation(seed, Stream::Score, u64::MAX >> 8, shard.len());
         order.truncate(REALS);
         let (height, width, channels) = (shard.height(), shard.width(), shard.channels());
-        let mut moments = BatchStats::new(extractor.dims());
+        let mut moments = RunningCovariance::new(extractor.dims());
         for indices in order.chunks(PORTION) {
             let mut bytes = vec![0; indices.len() * height * width * channels];
             let each = bytes.chunks_exact_mut(height * width * channels).zip(indices);
@@ -55,7 +55,7 @@ impl Scorer {
     /// # Errors
     /// NaN from the generator.
     pub fn score(&self, generator: &Network, model: &ModelConfig, seed: u64, device: &Device) -> Result<f64> {
-        let mut moments = BatchStats::new(self.extractor.dims());
+        let mut moments = RunningCovariance::new(self.extractor.dims());
         for first in (0..self.fakes).step_by(PORTION) {
             let z = latents(seed, Stream::Score, first as u64, PORTION, model.latent_size(), device)?;
             let mut made = to_images(&images(generator, &z)?, model.image_shape());

@@ -3,7 +3,7 @@ use crate::metrics::features::tests::hashed::uniform;
 use crate::metrics::features::tests::{golden, golden_array};
 
 fn gaussian(d: usize, values: &[f64]) -> Gaussian {
-    let mut moments = Moments::new(d);
+    let mut moments = RunningCovariance::new(d);
     moments.push(values);
     moments.gaussian().unwrap()
 }
@@ -121,9 +121,9 @@ fn the_threads_change_no_bit() {
 fn sums_of_parts_add_up() {
     let (d, [x, _]) = (24, samples(900, 24));
     let whole = gaussian(d, &x);
-    let mut sum = Moments::new(d);
+    let mut sum = RunningCovariance::new(d);
     for part in [&x[..0], &x[..10 * d], &x[10 * d..600 * d], &x[600 * d..]] {
-        let mut moments = Moments::new(d);
+        let mut moments = RunningCovariance::new(d);
         moments.push(part);
         sum.merge(moments).unwrap();
     }
@@ -147,10 +147,10 @@ fn a_large_mean_costs_no_digits() {
 fn what_makes_no_sense_is_an_error() {
     let [x, _] = samples(10, 4);
     let a = gaussian(4, &x);
-    let mut one = Moments::new(4);
+    let mut one = RunningCovariance::new(4);
     one.push(&x[..4]);
     assert!(one.clone().gaussian().unwrap_err().to_string().contains("at least two"));
-    assert!(one.merge(Moments::new(3)).is_err());
+    assert!(one.merge(RunningCovariance::new(3)).is_err());
     assert!(distance(&a, &gaussian(2, &x)).unwrap_err().to_string().contains("4 features on one side, 2"));
     let mut broken = a.clone();
     broken.mu[1] = f64::NAN;

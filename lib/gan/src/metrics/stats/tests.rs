@@ -335,7 +335,7 @@ fn parts_come_to_the_whole() {
     let (n, d) = (103, 7);
     let [samples, _] = crate::metrics::features::tests::hashed_samples(n, 1, d);
     let of = |range: std::ops::Range<usize>, content: String| {
-        let mut moments = crate::metrics::frechet::Moments::new(d);
+        let mut moments = crate::metrics::frechet::RunningCovariance::new(d);
         moments.push(&samples[range.start * d..range.end * d]);
         let meta = Meta { n: range.len() as u64, content, dims: d, ..stats(d).meta.unwrap() };
         Stats { gaussian: moments.gaussian().unwrap(), meta: Some(meta) }

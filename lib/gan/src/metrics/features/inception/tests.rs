@@ -7,7 +7,7 @@ use super::*;
 use crate::metrics::features::Extractor;
 use crate::metrics::features::cpu::{Cpu, Map};
 use crate::metrics::features::tests::*;
-use crate::metrics::frechet::{Moments, distance};
+use crate::metrics::frechet::{RunningCovariance, distance};
 use crate::metrics::{ImageSet, measure};
 use crate::precision::Precision;
 use crate::progress::Silent;
@@ -44,7 +44,7 @@ fn features_are_pytorch_fids_on_the_gpu() {
 fn the_fid_is_pytorch_fids() {
     let images = ImageSet::open(&golden("a")).unwrap();
     let a = measure(&images, &extractor(64), 7, false, &Silent).unwrap().moments;
-    let mut b = Moments::new(64);
+    let mut b = RunningCovariance::new(64);
     b.push(golden_array("features_64.npz", "b").as_slice().unwrap());
     let fid = distance(&a.gaussian().unwrap(), &b.gaussian().unwrap()).unwrap();
     assert!((fid / 1.0196893278 - 1.0).abs() < 1e-6, "{fid}");
