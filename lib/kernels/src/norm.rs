@@ -13,7 +13,7 @@ use crate::{Activation, Element, ROWS};
 
 /// A batch's statistics per channel.
 #[derive(Clone, Debug)]
-pub struct Moments {
+pub struct ChannelStats {
     /// The mean, `[C]`.
     pub mean: Vec<f32>,
     /// The biased variance (divided by R), `[C]`.
@@ -44,7 +44,7 @@ fn sums(
 }
 
 /// Mean and biased variance of each channel of `x` `[R, C]`, R ≥ 1.
-pub fn moments<T: Element>(x: &[T], c: usize) -> Moments {
+pub fn moments<T: Element>(x: &[T], c: usize) -> ChannelStats {
     let rows = x.len() / c;
     assert!(rows > 0 && x.len() == rows * c, "batch-norm: not a matrix of {c} columns");
     // Sums of x − x₀ rather than x: the variance then loses nothing to a large mean.
@@ -66,7 +66,7 @@ pub fn moments<T: Element>(x: &[T], c: usize) -> Moments {
     let n = rows as f64;
     let mean = sum.iter().zip(&shift).map(|(s, &x0)| (s / n + x0 as f64) as f32).collect();
     let var = sum.iter().zip(&square).map(|(s, q)| ((q / n - (s / n) * (s / n)).max(0.0)) as f32).collect();
-    Moments { mean, var }
+    ChannelStats { mean, var }
 }
 
 /// The sum of each column of `x` `[R, C]`, R ≥ 1.
