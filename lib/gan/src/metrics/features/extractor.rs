@@ -81,7 +81,7 @@ impl std::fmt::Display for Features {
 const PORTION: usize = 4;
 
 /// The same network on slices or on a device's tensors.
-pub(crate) enum Backend {
+pub(crate) enum ExtractorBackend {
     F32(cpu::Cpu<f32>),
     Bf16(cpu::Cpu<bf16>),
     Device(device::DeviceNet),
@@ -92,7 +92,7 @@ pub struct Extractor {
     features: Features,
     dims: usize,
     weights: String,
-    backend: Backend,
+    backend: ExtractorBackend,
 }
 
 impl Extractor {
@@ -142,16 +142,16 @@ impl Extractor {
             return Err(Error::Invalid(what.into()));
         }
         let backend = match (device, precision) {
-            (Device::Cpu, Precision::F32) => Backend::F32(cpu::Cpu::new(filters)),
-            (Device::Cpu, Precision::Bf16) => Backend::Bf16(cpu::Cpu::new(filters)),
-            (device, _) => Backend::Device(device::DeviceNet::new(filters, device)?),
+            (Device::Cpu, Precision::F32) => ExtractorBackend::F32(cpu::Cpu::new(filters)),
+            (Device::Cpu, Precision::Bf16) => ExtractorBackend::Bf16(cpu::Cpu::new(filters)),
+            (device, _) => ExtractorBackend::Device(device::DeviceNet::new(filters, device)?),
         };
         Ok(Extractor { features, dims, weights, backend })
     }
 
     /// The same network run by another backend.
     #[cfg(test)]
-    pub(crate) fn with_backend(&self, backend: Backend) -> Extractor {
+    pub(crate) fn with_backend(&self, backend: ExtractorBackend) -> Extractor {
         Extractor { backend, weights: self.weights.clone(), ..*self }
     }
 
@@ -168,8 +168,8 @@ impl Extractor {
     /// What the features are computed in.
     pub fn precision(&self) -> Precision {
         match self.backend {
-            Backend::Bf16(_) => Precision::Bf16,
-            Backend::F32(_) | Backend::Device(_) => Precision::F32,
+            ExtractorBackend::Bf16(_) => Precision::Bf16,
+            ExtractorBackend::F32(_) | ExtractorBackend::Device(_) => Precision::F32,
         }
     }
 
@@ -184,10 +184,10 @@ impl Extractor {
     /// The device fails.
     pub fn run(&self, images: &[Image]) -> Result<Vec<f32>> {
         match &self.backend {
-            Backend::F32(net) => self.portions(net, images),
-            Backend::Bf16(net) => self.portions(net, images),
-            Backend::Device(_) if images.is_empty() => Ok(Vec::new()),
-            Backend::Device(net) => {
+            ExtractorBackend::F32(net) => self.portions(net, images),
+            ExtractorBackend::Bf16(net) => self.portions(net, images),
+            ExtractorBackend::Device(_) if images.is_empty() => Ok(Vec::new()),
+            ExtractorBackend::Device(net) => {
                 let input = net.input(self.prepare(images), self.side())?;
                 with_layouts_kept(&input.device().clone(), || self.forward(net, input))
             }

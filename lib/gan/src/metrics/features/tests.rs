@@ -8,7 +8,7 @@ use ndarray::Array2;
 
 use super::cpu::Map;
 use super::device::DeviceNet;
-use super::extractor::{Backend, Extractor};
+use super::extractor::{ExtractorBackend, Extractor};
 use super::net::{Filters, MaxPool, Net};
 use super::{cpu, resize};
 use crate::data::image::Image;
@@ -66,7 +66,7 @@ pub(crate) fn drawn(n: usize, width: usize, height: usize) -> Vec<Image> {
 
 /// The same through slices and through candle's tensors on the CPU.
 pub(crate) fn assert_backends_agree(slices: &Extractor, filters: Filters, images: &[Image]) {
-    let backend = Backend::Device(DeviceNet::new(filters, &Device::Cpu).unwrap());
+    let backend = ExtractorBackend::Device(DeviceNet::new(filters, &Device::Cpu).unwrap());
     let tensors = slices.with_backend(backend);
     let want = tensors.run(images).unwrap();
     assert!(want.iter().any(|&v| v > 0.1), "features that are all zero would prove nothing");
