@@ -12,7 +12,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use gan_kernels::conv::Conv;
 
-use super::net::{Filter, Filters, Layer, MaxPool, Net, Plan, WeightsHash, same, valid};
+use super::net::{Filter, Filters, ConvSpec, MaxPool, Net, Plan, WeightsHash, same, valid};
 use super::resize;
 use crate::Result;
 use crate::data::image::Image;
@@ -73,7 +73,7 @@ pub fn convert(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// A convolution and the batch-norm after it as one: scale = γ/√(σ²+ε), weight·scale, bias = β − μ·scale. In f64.
-fn fold(tensors: &Tensors, layer: Layer, hash: &mut WeightsHash) -> Result<Filter> {
+fn fold(tensors: &Tensors, layer: ConvSpec, hash: &mut WeightsHash) -> Result<Filter> {
     let mut get = |part: &str, shape: &[usize]| {
         let name = format!("{}.{part}", layer.name);
         let values = tensors.get(&name, shape)?;
