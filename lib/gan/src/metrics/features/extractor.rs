@@ -132,7 +132,7 @@ impl Extractor {
     fn new(
         features: Features,
         dims: usize,
-        filters: net::Filters,
+        filters: net::NetworkWeights,
         weights: String,
         precision: Precision,
         device: &Device,

@@ -12,7 +12,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use gan_kernels::conv::Conv;
 
-use super::net::{Filter, Filters, ConvSpec, MaxPool, Net, Plan, WeightsHash, same, valid};
+use super::net::{ConvWeights, NetworkWeights, ConvSpec, MaxPool, Net, Plan, WeightsHash, same, valid};
 use super::resize;
 use crate::Result;
 use crate::data::image::Image;
@@ -41,11 +41,11 @@ pub(crate) fn prepare(image: &Image, out: &mut [f32]) {
 ///
 /// # Errors
 /// A tensor is missing or has another shape.
-pub(crate) fn load(tensors: &Tensors) -> Result<(Filters, String)> {
+pub(crate) fn load(tensors: &Tensors) -> Result<(NetworkWeights, String)> {
     let plan = Plan::default();
     forward(&plan, (SIDE, SIDE, 3), 2048)?;
     let mut hash = WeightsHash::default();
-    let mut filters = Filters::new();
+    let mut filters = NetworkWeights::new();
     for layer in plan.layers() {
         filters.insert(layer.name.clone(), fold(tensors, layer, &mut hash)?);
     }
@@ -73,7 +73,7 @@ pub fn convert(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// A convolution and the batch-norm after it as one: scale = γ/√(σ²+ε), weight·scale, bias = β − μ·scale. In f64.
-fn fold(tensors: &Tensors, layer: ConvSpec, hash: &mut WeightsHash) -> Result<Filter> {
+fn fold(tensors: &Tensors, layer: ConvSpec, hash: &mut WeightsHash) -> Result<ConvWeights> {
     let mut get = |part: &str, shape: &[usize]| {
         let name = format!("{}.{part}", layer.name);
         let values = tensors.get(&name, shape)?;
@@ -90,7 +90,7 @@ fn fold(tensors: &Tensors, layer: ConvSpec, hash: &mut WeightsHash) -> Result<Fi
     }
     let bias =
         (0..layer.filters).map(|i| (f64::from(beta[i]) - f64::from(mean[i]) * scale(i)) as f32).collect();
-    Ok(Filter { weight: layer.hwio(&weight), bias, layer })
+    Ok(ConvWeights { weight: layer.hwio(&weight), bias, layer })
 }
 
 /// The network from an input [299, 299, 3] to the map whose mean is the `dims` features.

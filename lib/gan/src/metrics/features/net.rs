@@ -89,14 +89,14 @@ impl ConvSpec {
 }
 
 /// A convolution's weight [kh, kw, in, out] and bias [out].
-pub(crate) struct Filter {
+pub(crate) struct ConvWeights {
     pub layer: ConvSpec,
     pub weight: Vec<f32>,
     pub bias: Vec<f32>,
 }
 
 /// All convolutions of a network by their names.
-pub(crate) type Filters = HashMap<String, Filter>;
+pub(crate) type NetworkWeights = HashMap<String, ConvWeights>;
 
 /// Walks over shapes alone and writes down the convolutions that it meets.
 #[derive(Default)]

@@ -11,7 +11,7 @@ mod tests;
 
 use std::path::Path;
 
-use super::net::{Filter, Filters, MaxPool, Net, Plan, WeightsHash, same, valid};
+use super::net::{ConvWeights, NetworkWeights, MaxPool, Net, Plan, WeightsHash, same, valid};
 use super::resize;
 use crate::Result;
 use crate::data::image::Image;
@@ -44,12 +44,12 @@ pub(crate) fn prepare(image: &Image, out: &mut [f32]) {
 ///
 /// # Errors
 /// None: they are checked by a test.
-pub(crate) fn load() -> Result<(Filters, String)> {
+pub(crate) fn load() -> Result<(NetworkWeights, String)> {
     let tensors = Tensors::from_bytes(Path::new("the embedded SqueezeNet"), WEIGHTS.to_vec())?;
     let plan = Plan::default();
     forward(&plan, (SIDE, SIDE, 3))?;
     let mut hash = WeightsHash::default();
-    let mut filters = Filters::new();
+    let mut filters = NetworkWeights::new();
     for layer in plan.layers() {
         let mut get = |part: &str, shape: &[usize]| {
             let name = format!("{}.{part}", layer.name);
@@ -58,7 +58,7 @@ pub(crate) fn load() -> Result<(Filters, String)> {
             Ok::<_, crate::Error>(values)
         };
         let (weight, bias) = (get("weight", &layer.oihw())?, get("bias", &[layer.filters])?);
-        filters.insert(layer.name.clone(), Filter { weight: layer.hwio(&weight), bias, layer });
+        filters.insert(layer.name.clone(), ConvWeights { weight: layer.hwio(&weight), bias, layer });
     }
     Ok((filters, hash.finish()))
 }

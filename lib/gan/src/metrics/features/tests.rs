@@ -9,7 +9,7 @@ use ndarray::Array2;
 use super::cpu::Map;
 use super::device::DeviceNet;
 use super::extractor::{ExtractorBackend, Extractor};
-use super::net::{Filters, MaxPool, Net};
+use super::net::{NetworkWeights, MaxPool, Net};
 use super::{cpu, resize};
 use crate::data::image::Image;
 use crate::io::npz::Npz;
@@ -65,7 +65,7 @@ pub(crate) fn drawn(n: usize, width: usize, height: usize) -> Vec<Image> {
 }
 
 /// The same through slices and through candle's tensors on the CPU.
-pub(crate) fn assert_backends_agree(slices: &Extractor, filters: Filters, images: &[Image]) {
+pub(crate) fn assert_backends_agree(slices: &Extractor, filters: NetworkWeights, images: &[Image]) {
     let backend = ExtractorBackend::Device(DeviceNet::new(filters, &Device::Cpu).unwrap());
     let tensors = slices.with_backend(backend);
     let want = tensors.run(images).unwrap();
@@ -80,7 +80,7 @@ fn pools_agree_on_both_backends() {
     let (h, w, c) = (9, 12, 3);
     let values: Vec<f32> = (0..2 * h * w * c).map(|i| hashed::uniform("pool", i as u64) as f32).collect();
     let (cpu, device) =
-        (cpu::Cpu::<f32>::new(Filters::new()), DeviceNet::new(Filters::new(), &Device::Cpu).unwrap());
+        (cpu::Cpu::<f32>::new(NetworkWeights::new()), DeviceNet::new(NetworkWeights::new(), &Device::Cpu).unwrap());
     let map = Map { shape: (2, h, w, c), data: values.clone() };
     let tensor = Tensor::from_vec(values, (2, h, w, c), &Device::Cpu).unwrap().permute((0, 3, 1, 2)).unwrap();
     let tensor = tensor.contiguous().unwrap();
@@ -98,7 +98,7 @@ fn pools_agree_on_both_backends() {
 
 #[test]
 fn an_average_does_not_count_the_padding() {
-    let cpu = cpu::Cpu::<f32>::new(Filters::new());
+    let cpu = cpu::Cpu::<f32>::new(NetworkWeights::new());
     let map = Map { shape: (1, 2, 3, 1), data: vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0] };
     assert_eq!(cpu.avg_pool(&map).unwrap().data, [3.0, 3.5, 4.0, 3.0, 3.5, 4.0]);
 }
