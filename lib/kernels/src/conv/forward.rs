@@ -8,12 +8,12 @@ use super::windows::Windows;
 use super::{Conv, Scratch, Shape, finish, rows_per_piece, with_kept};
 use crate::Activation;
 use crate::element::{Element, filled};
-use crate::matmul::{Isa, Packed, Source, padded};
+use crate::matmul::{Isa, Packed, MatrixView, padded};
 
 /// The weight `[kh, kw, C, S]` of a convolution, ready for [`conv2d`] with images of T.
 pub fn pack<T: Element>(isa: Isa, conv: &Conv, weight: &[f32], c: usize, s: usize) -> Packed<T> {
     assert_eq!(weight.len(), conv.taps() * c * s, "convolution: the weight is not {:?}×{c}×{s}", conv.kernel);
-    let rows = Source::Rows { data: weight, stride: s };
+    let rows = MatrixView::Rows { data: weight, stride: s };
     Packed::new(isa, &[rows], conv.taps() * c, s, conv.kernel.1 * c)
 }
 

@@ -14,7 +14,7 @@ use super::windows::Windows;
 use super::{Conv, ROWS, Scratch, Shape, finish, rows_per_piece, with_kept};
 use crate::Activation;
 use crate::element::{Element, filled};
-use crate::matmul::{Isa, Packed, Source, padded};
+use crate::matmul::{Isa, Packed, MatrixView, padded};
 
 /// Patches of at most so many numbers are added up where they overlap.
 const SMALL_PATCH: usize = 64;
@@ -69,7 +69,7 @@ impl<T: Element> PackedTransposed<T> {
             "transposed convolution: the weight is not {:?}×{c}×{s}",
             conv.kernel
         );
-        let patches = || Packed::new(isa, &[Source::Columns { data: weight, stride: s }], s, taps * c, s);
+        let patches = || Packed::new(isa, &[MatrixView::Columns { data: weight, stride: s }], s, taps * c, s);
         let matrix = if conv.kernel == (h, w) && conv.padding == (0, 0) {
             Matrix::Whole(patches())
         } else if taps * c <= SMALL_PATCH {
@@ -108,11 +108,11 @@ impl<T: Element> Class<T> {
         };
         let (rows, above, ky) = side(first.0, h, conv.kernel.0, conv.padding.0);
         let (columns, left, kx) = side(first.1, w, conv.kernel.1, conv.padding.1);
-        let tap = |y: usize, x: usize| Source::Columns {
+        let tap = |y: usize, x: usize| MatrixView::Columns {
             data: &weight[(y * conv.kernel.1 + x) * c * s..],
             stride: s,
         };
-        let parts: Vec<Source> = ky.iter().flat_map(|&y| kx.iter().map(move |&x| tap(y, x))).collect();
+        let parts: Vec<MatrixView> = ky.iter().flat_map(|&y| kx.iter().map(move |&x| tap(y, x))).collect();
         let weight = Packed::new(isa, &parts, s, c, kx.len() * s);
         Class { first, count: (rows, columns), kernel: (ky.len(), kx.len()), before: (above, left), weight }
     }

@@ -314,7 +314,7 @@ pub struct Packed<T> {
 
 /// Where a matrix comes from: rows of f32, or columns of them.
 #[derive(Clone, Copy)]
-pub(crate) enum Source<'a> {
+pub(crate) enum MatrixView<'a> {
     /// Row k is `n` numbers from `k·stride`.
     Rows { data: &'a [f32], stride: usize },
     /// Column j is numbers from `j·stride`, one per row.
@@ -334,7 +334,7 @@ type Lines<T> = [[T; PANEL]; 2 * GROUP];
 /// earlier group of the same columns left there, or zeros: beyond `wanted` it stays zero.
 #[inline(always)]
 fn pack_group<T: Element>(
-    parts: &[Source],
+    parts: &[MatrixView],
     rows: usize,
     group: Range<usize>,
     wanted: Range<usize>,
@@ -348,7 +348,7 @@ fn pack_group<T: Element>(
         let n = (rows - row).min(group.end - k);
         let lines = &mut lines[k - group.start..][..n];
         match parts[part] {
-            Source::Rows { data, stride } => {
+            MatrixView::Rows { data, stride } => {
                 for (i, line) in lines.iter_mut().enumerate() {
                     let from = &data[(row + i) * stride..][wanted.clone()];
                     // Copies of a fixed length are instructions rather than calls.
@@ -362,7 +362,7 @@ fn pack_group<T: Element>(
                     }
                 }
             }
-            Source::Columns { data, stride } => {
+            MatrixView::Columns { data, stride } => {
                 for column in wanted.clone().step_by(SQUARE) {
                     let (at, columns) = (column - wanted.start, SQUARE.min(wanted.end - column));
                     for (i, lines) in lines.chunks_mut(SQUARE).enumerate() {
@@ -405,7 +405,7 @@ fn pack_group<T: Element>(
 impl<T: Element> Packed<T> {
     /// Packs a matrix that is a stack of `parts` of `rows`×`n` each. Rows of a left operand consist of lines of `line`
     /// elements, each contiguous in memory.
-    pub(crate) fn new(isa: Isa, parts: &[Source], rows: usize, n: usize, line: usize) -> Packed<T> {
+    pub(crate) fn new(isa: Isa, parts: &[MatrixView], rows: usize, n: usize, line: usize) -> Packed<T> {
         let k = parts.len() * rows;
         let columns = padded(n);
         let blocks: Vec<Block> = isa.blocks::<T>(k, line).collect();

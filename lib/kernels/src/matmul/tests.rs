@@ -20,8 +20,8 @@ fn packed<T: Element>(
 ) -> Vec<f32> {
     let transposed: Vec<f32> = (0..k * n).map(|i| b[i % k * n + i / k]).collect();
     let source = match by_columns {
-        true => Source::Columns { data: &transposed, stride: k },
-        false => Source::Rows { data: b, stride: n },
+        true => MatrixView::Columns { data: &transposed, stride: k },
+        false => MatrixView::Rows { data: b, stride: n },
     };
     let packed = Packed::<T>::new(isa, &[source], k, n, k);
     let (columns, room) = (padded(n), isa.room(m));
