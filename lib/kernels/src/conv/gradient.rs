@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::windows::Windows;
 use super::{COLUMNS, Conv, ROWS, Scratch, Shape, portions, with_kept};
 use crate::element::{Element, filled};
-use crate::matmul::{A_STRIDE, Block, Buffer, Isa, Left, Right, padded, product};
+use crate::matmul::{A_STRIDE, Block, Buffer, Isa, Lhs, Rhs, padded, product};
 
 /// Pieces of work that there are at least, if the shape allows: where patches are short, the sum over output pixels is cut
 /// into parts, each summed on its own. A constant, so that the bytes do not depend on the number of threads.
@@ -104,18 +104,18 @@ fn some_rows<T: Element>(
                     );
                     (&*a, pitch)
                 };
-                let a = Left::Columns { data: a, rows: rows.len(), pitch };
+                let a = Lhs::Columns { data: a, rows: rows.len(), pitch };
                 for columns in portions(s, COLUMNS) {
                     let wide = padded(columns.len());
                     let right = if T::PER_WORD == 1 && s.is_multiple_of(TURN) {
-                        Right::Rows(&y[pixels.start * s + columns.start..], s)
+                        Rhs::Rows(&y[pixels.start * s + columns.start..], s)
                     } else {
                         let b = b.get(block.words * wide * T::PER_WORD);
                         crate::simd::simd(
                             #[inline(always)]
                             || patches(&of_y, y, block, &columns, lines.get(2 * wide), b, wide),
                         );
-                        Right::Rows(b, wide)
+                        Rhs::Rows(b, wide)
                     };
                     let sums = &mut sums[rows.start * width + rows.len() * columns.start..];
                     product(isa, a, block.words, right, wide, &mut sums[..rows.len() * wide], i > 0);
@@ -180,8 +180,8 @@ fn transposed<T: Element>(
                             #[inline(always)]
                             || patches(windows, x, block, columns, rows, b, pitch),
                         );
-                        let a = Left::Block(a, s);
-                        product(isa, a, block.words, Right::Rows(b, pitch), width, sums, i > part.start);
+                        let a = Lhs::Block(a, s);
+                        product(isa, a, block.words, Rhs::Rows(b, pitch), width, sums, i > part.start);
                     }
                 }
             });

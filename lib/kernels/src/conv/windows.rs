@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{COLUMNS, Conv, ROWS, Scratch, Shape, portions};
 use crate::element::Element;
-use crate::matmul::{A_STRIDE, Block, Left, Packed, Right, padded, product};
+use crate::matmul::{A_STRIDE, Block, Lhs, Packed, Rhs, padded, product};
 
 /// Windows over images `[B, H, W, C]`, in rows and columns: the patch of one is `[kh, kw, C]`, zero outside of the
 /// image.
@@ -194,11 +194,11 @@ impl Windows {
                     let mut rows = [&[][..]; ROWS];
                     let rows = &mut rows[..count];
                     self.rows(x, windows.clone(), &block, a, rows);
-                    product(isa, Left::Rows(rows), block.words, Right::Panels(panels), width, c, add);
+                    product(isa, Lhs::Rows(rows), block.words, Rhs::Panels(panels), width, c, add);
                 } else {
                     let full = block.words * T::PER_WORD;
                     self.gather(x, windows.clone(), block.elements, a, A_STRIDE * T::PER_WORD, full);
-                    product(isa, Left::Block(a, count), block.words, Right::Panels(panels), width, c, add);
+                    product(isa, Lhs::Block(a, count), block.words, Rhs::Panels(panels), width, c, add);
                 }
             });
             done(columns, c, image.as_mut_slice());
