@@ -87,7 +87,7 @@ pub(super) fn open(root: &Path, recursion: Recursion, wanted: Option<&str>) -> R
     }
     names.iter().for_each(|name| passed_over.add("IDX", name));
     archives.iter().for_each(|name| passed_over.add(&dotted(name), name));
-    Ok(Box::new(Folder { root: root.to_path_buf(), files, passed_over }))
+    Ok(Box::new(ImageFolder { root: root.to_path_buf(), files, passed_over }))
 }
 
 /// What a folder without images is told.
@@ -124,19 +124,19 @@ fn sort(names: &mut [PathBuf]) {
     names.sort_unstable_by(|a, b| a.as_os_str().as_encoded_bytes().cmp(b.as_os_str().as_encoded_bytes()));
 }
 
-pub(super) struct Folder {
+pub(super) struct ImageFolder {
     root: PathBuf,
     /// Paths from `root`, in order.
     files: Vec<PathBuf>,
     passed_over: PassedOver,
 }
 
-impl Folder {
+impl ImageFolder {
     /// The folder of one image.
-    pub(super) fn single(file: &Path) -> Folder {
+    pub(super) fn single(file: &Path) -> ImageFolder {
         let name = file.file_name().expect("a file has a name");
         let root = file.parent().unwrap_or(Path::new("")).to_path_buf();
-        Folder { root, files: vec![name.into()], passed_over: PassedOver::new() }
+        ImageFolder { root, files: vec![name.into()], passed_over: PassedOver::new() }
     }
 
     fn path(&self, i: usize) -> PathBuf {
@@ -205,7 +205,7 @@ fn list(
     Ok(())
 }
 
-impl Input for Folder {
+impl Input for ImageFolder {
     fn len(&self) -> usize {
         self.files.len()
     }

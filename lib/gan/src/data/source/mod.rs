@@ -37,7 +37,7 @@ pub use self::origin::Origin;
 pub use self::passed_over::PassedOver;
 use self::split::List;
 pub use self::split::Split;
-use self::{demo::Demo, folder::Folder, idx::Idx, zip::Zip};
+use self::{demo::Demo, folder::ImageFolder, idx::Idx, zip::Zip};
 use crate::data::image::{Image, Notes, SixteenBit, decode_noting};
 use crate::io::atomic;
 use crate::io::hash::hex;
@@ -371,7 +371,7 @@ fn open_input(input: &Path, recursion: Recursion, wanted: Option<&str>) -> Resul
         return Ok(Box::new(Idx::open(input)?));
     }
     if folder::is_image(input) {
-        return Ok(Box::new(Folder::single(input)));
+        return Ok(Box::new(ImageFolder::single(input)));
     }
     found::in_file(input, walk, wanted)
 }
