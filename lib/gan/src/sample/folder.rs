@@ -19,19 +19,19 @@ const MARKER: &str = ".gantools.json";
 const MAKER: &str = "sample";
 
 /// A folder in the making, beside its place; dropped before [`Folder::finish`], it is removed.
-pub struct Folder {
+pub struct OutputDir {
     place: PathBuf,
     making: TempDir,
     _lock: fs::File,
     force: bool,
 }
 
-impl Folder {
+impl OutputDir {
     /// Begins a folder that will take the place `out`, with `force` whatever is there.
     ///
     /// # Errors
     /// `out` is a file, or the folder that we are in, or without `force` a folder that holds what `sample` did not make.
-    pub fn begin(out: &Path, force: bool) -> Result<Folder> {
+    pub fn begin(out: &Path, force: bool) -> Result<OutputDir> {
         // A link to a folder stays a link: the folder behind it is replaced.
         let place = match out.canonicalize() {
             Ok(real) => real,
@@ -40,7 +40,7 @@ impl Folder {
         };
         may_replace(out, &place, force)?;
         let (making, lock) = atomic::begin_folder(&place).map_err(atomic::failed(out))?;
-        Ok(Folder { place, making, _lock: lock, force })
+        Ok(OutputDir { place, making, _lock: lock, force })
     }
 
     /// Adds a file. Many threads may.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
-use super::folder::Folder;
+use super::output_dir::OutputDir;
 use super::{Latents, PORTION, images};
 use crate::checkpoint::Generator;
 use crate::data::image::{encode_png, grid};
@@ -49,7 +49,7 @@ pub struct Job<'a> {
 /// A folder that may not be replaced, a grid or latents inside it, a file that cannot be written, NaN from the generator,
 /// or [`Error::Stopped`] after `stop` was set.
 pub fn sample(job: &Job, grid_to: Option<&Path>, stop: &AtomicBool, progress: &dyn Progress) -> Result<()> {
-    let folder = Folder::begin(job.out, job.force)?;
+    let folder = OutputDir::begin(job.out, job.force)?;
     for (flag, path) in [("--grid", grid_to), ("--save-latents", job.save)] {
         path.map_or(Ok(()), |path| {
             check_outside(flag, path, job.out).and_then(|()| atomic::check_place(path))
