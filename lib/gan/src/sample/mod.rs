@@ -13,8 +13,8 @@ mod sample;
 mod sheet;
 #[cfg(test)]
 mod tests;
-mod vectors;
-mod interpolation;
+mod latents;
+mod interpolate;
 
 use candle_core::{Device, Tensor};
 
@@ -28,8 +28,8 @@ pub use expr::Expr;
 pub use nearest::{Near, nearest};
 pub use sample::{Job, sample};
 pub use sheet::{Form, pairs, sheet};
-pub use vectors::Latents;
-pub use interpolation::{Interpolation, slerp};
+pub use latents::Latents;
+pub use interpolate::{Interpolation, slerp};
 
 /// Images that go through the generator together. The shapes of a matrix product decide its order of summation, so
 /// this is a constant: an image at the end of a request is computed among the same neighbors as in a longer one. Fewer
