@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::Meta;
+use super::ShardMeta;
 
 /// The data begin at a multiple of this: a cache line, and the widest vector.
 const ALIGN: usize = 64;
@@ -65,7 +65,7 @@ pub(super) struct Header {
     pub(super) dtype: Dtype,
     /// N, H, W, C.
     pub(super) shape: [usize; 4],
-    pub(super) meta: Meta,
+    pub(super) meta: ShardMeta,
     /// Where the data begin in the file.
     pub(super) data_start: usize,
 }
@@ -152,7 +152,7 @@ impl Header {
             return Err(format!("a tensor `{other}` beside `images`: not a shard of ours"));
         }
         let Json { images, .. } = serde_json::from_value(value).map_err(|e| format!("broken header: {e}"))?;
-        let meta: Meta = serde_json::from_str(&meta).map_err(|e| format!("broken metadata: {e}"))?;
+        let meta: ShardMeta = serde_json::from_str(&meta).map_err(|e| format!("broken metadata: {e}"))?;
         let dtype = match images.dtype.as_str() {
             "U8" => Dtype::U8,
             "F32" => Dtype::F32,

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::header::Header;
 use super::write::{Counts, Writer};
-use super::{Dtype, Meta, Shard};
+use super::{Dtype, ShardMeta, Shard};
 use crate::data::image::{Fit, Notes, SixteenBit, Tally, resize_and_crop};
 use crate::data::source::{PassedOver, Source, Split};
 use crate::progress::Progress;
@@ -24,7 +24,7 @@ const NAMED: u64 = 10;
 
 /// How a shard is made of its images.
 #[derive(Debug, Clone, Default)]
-pub struct Options {
+pub struct ShardOptions {
     /// Crop and size; without a size the source must be of one native size (IDX).
     pub fit: Fit,
     /// One channel instead of three.
@@ -42,14 +42,14 @@ pub struct Options {
 
 /// What [`make`] made.
 #[derive(Debug, Clone)]
-pub struct Made {
+pub struct ShardSummary {
     /// The shard's metadata.
-    pub meta: Meta,
+    pub meta: ShardMeta,
     /// Height, width, channels.
     pub shape: [usize; 3],
 }
 
-impl Options {
+impl ShardOptions {
     fn channels(&self) -> usize {
         if self.gray { 1 } else { 3 }
     }
@@ -77,8 +77,8 @@ impl Options {
     }
 
     /// The metadata as far as they are known before an image is decoded.
-    fn meta(&self, source: &Source, inputs: String) -> Meta {
-        Meta {
+    fn meta(&self, source: &Source, inputs: String) -> ShardMeta {
+        ShardMeta {
             broken: PassedOver::new(),
             content_hash: String::new(),
             count: 0,
@@ -105,12 +105,12 @@ impl Options {
 ///
 /// # Errors
 /// An image that has gone since it was listed.
-pub fn is_up_to_date(path: &Path, source: &Source, options: &Options) -> Result<bool> {
+pub fn is_up_to_date(path: &Path, source: &Source, options: &ShardOptions) -> Result<bool> {
     let Ok(shard) = Shard::open(path) else { return Ok(false) };
     let Ok(listed) = fs::metadata(path).and_then(|metadata| metadata.modified()) else { return Ok(false) };
     let now = source.fingerprint()?;
     let there = shard.meta();
-    let expected = Meta {
+    let expected = ShardMeta {
         broken: there.broken.clone(),
         content_hash: there.content_hash.clone(),
         count: there.count,
@@ -160,7 +160,7 @@ pub fn may_replace(path: &Path, source: &Source) -> Result<()> {
 /// What the shard at `path` is of, for people: `the shard of 5 images of cats`. `None` where there is none.
 pub fn describe(path: &Path) -> Option<String> {
     let file = File::open(path).ok()?;
-    let Meta { count, source, split, .. } = Header::read(&file, file.metadata().ok()?.len()).ok()?.meta;
+    let ShardMeta { count, source, split, .. } = Header::read(&file, file.metadata().ok()?.len()).ok()?.meta;
     let images = if count == 1 { "image" } else { "images" };
     let split = split.map_or(String::new(), |split| format!(", split {split}"));
     Some(format!("the shard of {count} {images} of {source}{split}"))
@@ -175,10 +175,10 @@ pub fn describe(path: &Path) -> Option<String> {
 pub fn make(
     path: &Path,
     source: &Source,
-    options: &Options,
+    options: &ShardOptions,
     progress: &dyn Progress,
     stop: &AtomicBool,
-) -> Result<Made> {
+) -> Result<ShardSummary> {
     let listed = SystemTime::now();
     let shape = options.shape(source)?;
     let meta = options.meta(source, source.fingerprint()?.digest);
@@ -242,7 +242,7 @@ pub fn make(
         ));
     }
     source.origin().record(writer.temporary());
-    Ok(Made { meta: writer.finish(counts, listed)?, shape })
+    Ok(ShardSummary { meta: writer.finish(counts, listed)?, shape })
 }
 
 /// A shard's row.
@@ -254,7 +254,7 @@ struct Fitted {
 }
 
 /// Image `i`, decoded and fitted.
-fn fitted(source: &Source, i: usize, options: &Options) -> Result<Fitted> {
+fn fitted(source: &Source, i: usize, options: &ShardOptions) -> Result<Fitted> {
     let sixteen = options.depth.map_or(SixteenBit::HighByte, SixteenBit::Bits);
     let decoded = source.read(i)?.decode_noting(sixteen);
     let (image, notes) = decoded.map_err(|what| Error::file(source.name(i), what))?;

@@ -2,7 +2,7 @@
 //! bytes (`header` and `write` have them); `make` fills one from a [`Source`](crate::data::source::Source).
 //!
 //! One tensor, `images`, U8 or F32, `[N, H, W, C]` with C = 1 or 3. Bytes stand for `x / 127.5 − 1`; floats are stored
-//! so. The metadata has one key, `gantools`: the JSON of a [`Meta`] with sorted keys. Nothing else is in the file, and the
+//! so. The metadata has one key, `gantools`: the JSON of a [`ShardMeta`] with sorted keys. Nothing else is in the file, and the
 //! same images and options give the same bytes every time.
 
 mod header;
@@ -19,14 +19,14 @@ use serde::{Deserialize, Serialize};
 
 pub use self::header::Dtype;
 use self::header::Header;
-pub use self::make::{Made, Options, describe, is_up_to_date, make, may_replace};
+pub use self::make::{ShardSummary, ShardOptions, describe, is_up_to_date, make, may_replace};
 use crate::data::image::{to_u8, to_unit};
 use crate::data::source::PassedOver;
 use crate::{Error, Result};
 
 /// What a shard tells of itself. No time and no path is in it: copies of the same data give the same shard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Meta {
+pub struct ShardMeta {
     /// The images that could not be decoded, by reason. (Not in shards of older versions, which count them
     /// alone.)
     #[serde(default, skip_serializing_if = "PassedOver::is_empty")]
@@ -137,7 +137,7 @@ impl Shard {
     }
 
     /// What the shard tells of itself.
-    pub fn meta(&self) -> &Meta {
+    pub fn meta(&self) -> &ShardMeta {
         &self.header.meta
     }
 
@@ -181,9 +181,9 @@ impl Shard {
 
     /// What `--info` shows: a short table, and the same as JSON.
     pub fn header_info(&self) -> (String, serde_json::Value) {
-        let Meta { content_hash, crop, filter, rejected, size, source, split, tool, tool_version, .. } =
+        let ShardMeta { content_hash, crop, filter, rejected, size, source, split, tool, tool_version, .. } =
             self.meta();
-        let Meta { broken, idx, passed_over, smaller_than_crop, .. } = self.meta();
+        let ShardMeta { broken, idx, passed_over, smaller_than_crop, .. } = self.meta();
         let or = |value: &Option<usize>, none: &str| value.map_or(none.to_string(), |v| v.to_string());
         let (n, h, w, c) = (self.len(), self.height(), self.width(), self.channels());
         let counted = |passed: &PassedOver| match passed.is_empty() {

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
 use super::header::Header;
-use super::{Dtype, Meta};
+use super::{Dtype, ShardMeta};
 use crate::Result;
 use crate::data::image::to_unit;
 use crate::data::source::PassedOver;
@@ -43,7 +43,7 @@ impl Writer {
         dtype: Dtype,
         shape: [usize; 3],
         most: usize,
-        meta: Meta,
+        meta: ShardMeta,
     ) -> Result<Writer> {
         let [height, width, channels] = shape;
         let mut header = Header { dtype, shape: [most, height, width, channels], meta, data_start: 0 };
@@ -89,7 +89,7 @@ impl Writer {
 
     /// Writes the header, syncs, and gives the file its name. Its time becomes `listed`, when the inputs were listed:
     /// what changes after that is newer than the shard.
-    pub(super) fn finish(mut self, counts: Counts, listed: SystemTime) -> Result<Meta> {
+    pub(super) fn finish(mut self, counts: Counts, listed: SystemTime) -> Result<ShardMeta> {
         let path = self.path;
         self.header.shape[0] = self.written as usize;
         self.header.meta.count = self.written;
