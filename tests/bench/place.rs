@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use candle_core::{Device, Tensor};
-use gan::checkpoint::{self, Kind, Meta, ShardId};
+use gan::checkpoint::{self, CheckpointKind, CheckpointMeta, ShardId};
 use gan::data::source::Source;
 use gan::metrics::frechet::{Gaussian, BatchStats};
 use gan::metrics::stats::Stats;
@@ -107,8 +107,8 @@ impl Place {
             let path = self.path("G.safetensors");
             let model = ModelConfig::Dcgan(TUTORIAL);
             let recipe = Recipe::load("celeba").expect("a built-in recipe");
-            let meta = Meta {
-                kind: Kind::Generator,
+            let meta = CheckpointMeta {
+                kind: CheckpointKind::Generator,
                 model: model.clone(),
                 recipe,
                 shard: ShardId { name: "none".into(), hash: String::new(), images: 0 },

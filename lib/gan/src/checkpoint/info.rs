@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Kind, Meta, Opened, open};
+use super::{CheckpointKind, CheckpointMeta, Opened, open};
 use crate::Result;
 use crate::checkpoint::foreign::{self, Outline, Told};
 use crate::data::shard::Shard;
@@ -47,11 +47,11 @@ fn table(rows: &[(&str, String)]) -> String {
     rows.iter().map(|(name, value)| format!("{name:<13} {value}")).collect::<Vec<_>>().join("\n")
 }
 
-fn ours(path: &Path, meta: &Meta, numbers: usize) -> Info {
+fn ours(path: &Path, meta: &CheckpointMeta, numbers: usize) -> Info {
     let name = match meta.kind {
-        Kind::Generator => "generator",
-        Kind::Discriminator => "discriminator",
-        Kind::State => "state",
+        CheckpointKind::Generator => "generator",
+        CheckpointKind::Discriminator => "discriminator",
+        CheckpointKind::State => "state",
     };
     let text = table(&[
         (name, path.display().to_string()),
@@ -80,7 +80,7 @@ fn others(path: &Path, outline: &Outline, numbers: usize) -> Info {
     if !outline.taken.is_empty() {
         rows.push(("not told", outline.taken.clone()));
     }
-    Info { text: table(&rows), json: json!({ "kind": Kind::Generator, "model": outline }) }
+    Info { text: table(&rows), json: json!({ "kind": CheckpointKind::Generator, "model": outline }) }
 }
 
 /// One line about a model.

@@ -26,8 +26,8 @@ fn model() -> ModelConfig {
     })
 }
 
-fn meta(kind: Kind) -> Meta {
-    Meta {
+fn meta(kind: CheckpointKind) -> CheckpointMeta {
+    CheckpointMeta {
         kind,
         model: model(),
         recipe: Recipe::load("demo").unwrap(),
@@ -54,7 +54,7 @@ fn trainer() -> Trainer {
 fn written() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("G.safetensors");
-    write(&path, &meta(Kind::Generator), &model().generator(1, &CPU).unwrap().tensors().unwrap()).unwrap();
+    write(&path, &meta(CheckpointKind::Generator), &model().generator(1, &CPU).unwrap().tensors().unwrap()).unwrap();
     (folder, path)
 }
 
@@ -77,11 +77,11 @@ fn a_generator_comes_back_as_it_was() {
     let images = |n: &Network| n.forward(&z).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
     assert_eq!(images(&back.network), images(&model().generator(1, &CPU).unwrap()));
     assert_eq!((back.latent_size, back.image_shape), (5, (32, 32, 3)));
-    assert_eq!(back.meta, Some(meta(Kind::Generator)));
+    assert_eq!(back.meta, Some(meta(CheckpointKind::Generator)));
 
     let bytes = fs::read(&path).unwrap();
     let hash = back.hash.clone();
-    write(&path, &meta(Kind::Generator), &back.network.tensors().unwrap()).unwrap();
+    write(&path, &meta(CheckpointKind::Generator), &back.network.tensors().unwrap()).unwrap();
     assert_eq!(fs::read(&path).unwrap(), bytes, "the same content, the same bytes");
     assert_eq!(generator(&path, &Told::default(), &CPU).unwrap().hash, hash);
     // Other people's reader takes it, and finds one key of metadata and aligned data.
@@ -105,7 +105,7 @@ fn a_state_goes_on_where_it_was() {
     (0..3).for_each(|i| {
         step(&mut through, i);
     });
-    write(&path, &meta(Kind::State), &through.tensors().unwrap()).unwrap();
+    write(&path, &meta(CheckpointKind::State), &through.tensors().unwrap()).unwrap();
     let expected = step(&mut through, 3);
 
     let mut resumed = trainer();
@@ -167,18 +167,18 @@ fn other_files_of_ours_are_told_apart() {
     let (folder, path) = written();
     let tensors = model().generator(1, &CPU).unwrap().tensors().unwrap();
     let other = folder.path().join("other");
-    write(&other, &meta(Kind::State), &tensors).unwrap();
+    write(&other, &meta(CheckpointKind::State), &tensors).unwrap();
     assert!(refusal(&other).starts_with("is a run's state, not a generator"));
-    write(&other, &meta(Kind::Discriminator), &tensors).unwrap();
+    write(&other, &meta(CheckpointKind::Discriminator), &tensors).unwrap();
     assert!(refusal(&other).starts_with("is a discriminator, not a generator"));
     let (norm, others): (Vec<_>, Vec<_>) =
         tensors.iter().cloned().partition(|(name, _)| name == "main.1.weight");
-    write(&other, &meta(Kind::Generator), &others).unwrap();
+    write(&other, &meta(CheckpointKind::Generator), &others).unwrap();
     assert_eq!(refusal(&other), "main.1.weight: is missing");
-    write(&other, &meta(Kind::Generator), &norm).unwrap();
+    write(&other, &meta(CheckpointKind::Generator), &norm).unwrap();
     assert_eq!(refusal(&other), "has fewer numbers than the generator that it says it is");
     let diverged: Vec<_> = tensors.iter().map(|(n, t)| (n.clone(), (t / 0.0).unwrap())).collect();
-    write(&other, &meta(Kind::Generator), &diverged).unwrap();
+    write(&other, &meta(CheckpointKind::Generator), &diverged).unwrap();
     assert!(refusal(&other).ends_with(": holds a NaN or an infinity; its training diverged"));
     crate::io::safetensors::write(&other, "{\"kind\":\"generator\",\"later\":1}", &tensors).unwrap();
     assert!(refusal(&other).starts_with("its metadata is not understood (missing field"));

@@ -11,7 +11,7 @@ use candle_core::{Device, Tensor};
 use super::batch::{Batch, Batches};
 use super::watch::Watch;
 use super::{StepNumbers, StepReport, Trainer, folder};
-use crate::checkpoint::{self, Kind, Meta, ShardId, State};
+use crate::checkpoint::{self, CheckpointKind, CheckpointMeta, ShardId, State};
 use crate::data::shard::Shard;
 use crate::nn::model::ModelConfig;
 use crate::progress::Progress;
@@ -281,7 +281,7 @@ impl<'a> Run<'a> {
             if last || stopped {
                 let duration = start.elapsed();
                 return Ok(Outcome {
-                    generator: folder.join(Kind::Generator.file_name()),
+                    generator: folder.join(CheckpointKind::Generator.file_name()),
                     step,
                     epoch,
                     stopped,
@@ -308,16 +308,16 @@ impl<'a> Run<'a> {
 
     /// Writes the state.
     fn save(&self, folder: &Path, step: u64, epoch: u64, state: &[(String, Tensor)]) -> Result<()> {
-        checkpoint::write_state(&folder.join(Kind::State.file_name()), &self.meta(step, epoch), state)
+        checkpoint::write_state(&folder.join(CheckpointKind::State.file_name()), &self.meta(step, epoch), state)
     }
 
     /// Writes discriminator and generator.
     fn export(&self, folder: &Path, step: u64, epoch: u64) -> Result<()> {
-        let meta = Meta { kind: Kind::Discriminator, ..self.meta(step, epoch) };
+        let meta = CheckpointMeta { kind: CheckpointKind::Discriminator, ..self.meta(step, epoch) };
         // In a step D runs on the real images, on the fakes, and on images for G.
         let tensors = with_batches_tracked(self.trainer.discriminator.tensors()?, 3 * step)?;
         checkpoint::write(&folder.join(meta.kind.file_name()), &meta, &tensors)?;
-        self.keep(&folder.join(Kind::Generator.file_name()), step, epoch)
+        self.keep(&folder.join(CheckpointKind::Generator.file_name()), step, epoch)
     }
 
     /// Writes the generator.
@@ -325,15 +325,15 @@ impl<'a> Run<'a> {
         // In a step it runs once, or a second time on noise of its own.
         let batches = if self.recipe.schedule.fresh_noise { 2 * step } else { step };
         let tensors = with_batches_tracked(self.trainer.generator.tensors()?, batches)?;
-        checkpoint::write(path, &Meta { kind: Kind::Generator, ..self.meta(step, epoch) }, &tensors)
+        checkpoint::write(path, &CheckpointMeta { kind: CheckpointKind::Generator, ..self.meta(step, epoch) }, &tensors)
     }
 
     /// What the state's file says of itself.
-    fn meta(&self, step: u64, epoch: u64) -> Meta {
+    fn meta(&self, step: u64, epoch: u64) -> CheckpointMeta {
         let name = self.shard.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
         let hash = self.shard.meta().content_hash.clone();
-        Meta {
-            kind: Kind::State,
+        CheckpointMeta {
+            kind: CheckpointKind::State,
             model: self.model.clone(),
             recipe: self.recipe.clone(),
             shard: ShardId { name, hash, images: self.shard.len() },
@@ -399,7 +399,7 @@ fn note(m: &Metrics, images_per_second: f64) -> String {
 /// The error of a run that diverged at `step` and was last saved at `saved`.
 fn diverged(step: u64, what: &str, folder: &Path, saved: Option<u64>) -> Error {
     let kept = match saved {
-        Some(step) => format!("{} is of step {step}", Kind::State.file_name()),
+        Some(step) => format!("{} is of step {step}", CheckpointKind::State.file_name()),
         None => "nothing was saved yet".into(),
     };
     Error::file(folder, format!("step {step}: {what}; {kept}; lower --lr-g and --lr-d"))
