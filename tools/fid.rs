@@ -11,7 +11,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gan::io::check_place;
 use gan::metrics::features::{self, Extractor, Features};
 use gan::metrics::kid;
-use gan::metrics::stats::{self, Meta, Partition, Stats};
+use gan::metrics::stats::{self, StatsMeta, Partition, Stats};
 use gan::metrics::{self, Choice, Compared, ImageSet, Metric, Side};
 use gan::precision::Precision;
 use gan::progress::Progress;
@@ -172,7 +172,7 @@ fn save_stats(args: &Args, bar: &Bar) -> Result<Answer> {
     let (content, changed) = images.content()?;
     let features = choice.features.expect("images are measured by a network");
     let network = Network::load(args, features, choice.dims, bar)?;
-    let mut meta = Meta {
+    let mut meta = StatsMeta {
         look: None,
         features,
         dims: choice.dims,

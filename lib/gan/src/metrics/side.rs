@@ -9,7 +9,7 @@ use crate::data::source;
 use crate::metrics::features::inception;
 use crate::metrics::features::squeezenet;
 use crate::metrics::frechet::Gaussian;
-use crate::metrics::stats::{self, Kind, Meta, Stats};
+use crate::metrics::stats::{self, StatsKind, StatsMeta, Stats};
 use crate::precision::Precision;
 use crate::progress::Progress;
 use crate::{Error, Result};
@@ -61,8 +61,8 @@ impl Side {
         }
         let npz = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npz"));
         Ok(match stats::kind(path)? {
-            Kind::Other(what) => return Err(Error::file(path, what)),
-            kind if npz || kind == Kind::Npz => Side::Stats(path.to_path_buf(), Box::new(Stats::read(path)?)),
+            StatsKind::Other(what) => return Err(Error::file(path, what)),
+            kind if npz || kind == StatsKind::Npz => Side::Stats(path.to_path_buf(), Box::new(Stats::read(path)?)),
             _ => Side::Images(Box::new(ImageSet::open(path)?)),
         })
     }
@@ -113,7 +113,7 @@ struct File<'a> {
     path: &'a Path,
     dims: usize,
     /// What our `meta` says; `None` of another program's file.
-    meta: Option<&'a Meta>,
+    meta: Option<&'a StatsMeta>,
 }
 
 impl File<'_> {
@@ -313,7 +313,7 @@ mod tests {
 
     /// Statistics of `dims` features, ours if a network and weights are named.
     fn file(name: &str, dims: usize, ours: Option<(Features, &str)>) -> Side {
-        let meta = ours.map(|(features, weights)| Meta {
+        let meta = ours.map(|(features, weights)| StatsMeta {
             features,
             dims,
             n: 5000,

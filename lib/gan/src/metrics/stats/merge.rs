@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::{Meta, Stats};
+use super::{StatsMeta, Stats};
 use crate::metrics::frechet::Gaussian;
 use crate::{Error, Result};
 
@@ -55,7 +55,7 @@ impl std::fmt::Display for Partition {
 /// A file of another program, which does not tell its number of images; files of other features, weights or precision; the
 /// same images twice.
 pub fn merge(parts: &[(PathBuf, Stats)]) -> Result<Stats> {
-    let metas: Vec<&Meta> = parts
+    let metas: Vec<&StatsMeta> = parts
         .iter()
         .map(|(path, stats)| {
             let what =
@@ -65,7 +65,7 @@ pub fn merge(parts: &[(PathBuf, Stats)]) -> Result<Stats> {
         .collect::<Result<_>>()?;
     let Some(&first) = metas.first() else { return Err(Error::Invalid("no statistics to add up".into())) };
     for (i, (meta, (path, _))) in metas.iter().zip(parts).enumerate() {
-        let kind = |m: &Meta| (m.features, m.dims, m.weights.clone(), m.precision);
+        let kind = |m: &StatsMeta| (m.features, m.dims, m.weights.clone(), m.precision);
         if kind(meta) != kind(first) {
             let what = format!("is of other features, weights or precision than {}", parts[0].0.display());
             return Err(Error::file(path, what));
@@ -79,11 +79,11 @@ pub fn merge(parts: &[(PathBuf, Stats)]) -> Result<Stats> {
     let source =
         if sources.iter().all(|s| *s == sources[0]) { sources[0].to_string() } else { sources.join(", ") };
     let look = first.look.clone().filter(|look| metas.iter().all(|meta| meta.look.as_ref() == Some(look)));
-    let meta = Meta { n, content: content(&metas), look, source, ..first.clone() };
+    let meta = StatsMeta { n, content: content(&metas), look, source, ..first.clone() };
     Ok(Stats { gaussian: together(parts, &metas, n as f64), meta: Some(meta) })
 }
 
-fn together(parts: &[(PathBuf, Stats)], metas: &[&Meta], n: f64) -> Gaussian {
+fn together(parts: &[(PathBuf, Stats)], metas: &[&StatsMeta], n: f64) -> Gaussian {
     let d = metas[0].dims;
     let each = || parts.iter().zip(metas).map(|((_, stats), meta)| (&stats.gaussian, meta.n as f64));
     let mut mu = vec![0.0; d];
@@ -104,7 +104,7 @@ fn together(parts: &[(PathBuf, Stats)], metas: &[&Meta], n: f64) -> Gaussian {
 }
 
 /// What identifies all these images: the whole, where they are its parts from the first to the last.
-fn content(metas: &[&Meta]) -> String {
+fn content(metas: &[&StatsMeta]) -> String {
     let mut contents: Vec<&str> = metas.iter().map(|meta| meta.content.as_str()).collect();
     let whole = |text: &str| {
         let (part, whole) = text.strip_prefix("part ")?.split_once(" of ")?;

@@ -26,12 +26,12 @@ use crate::{Error, Result};
 
 pub use crate::io::npz::MOST as MOST_DIMS;
 use crate::io::npz::{Npz, NpzWriter};
-pub use kind::{Kind, kind};
+pub use kind::{StatsKind, kind};
 pub use merge::{Partition, merge, read_all};
 
 /// What statistics are of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Meta {
+pub struct StatsMeta {
     /// The network whose features they are.
     pub features: Features,
     /// The number of features.
@@ -60,7 +60,7 @@ pub struct Stats {
     /// Mean and covariance.
     pub gaussian: Gaussian,
     /// `None` for files of other programs.
-    pub meta: Option<Meta>,
+    pub meta: Option<StatsMeta>,
 }
 
 impl Stats {
@@ -159,15 +159,15 @@ fn arrays(names: &[String]) -> Result<[String; 2], String> {
 ///
 /// # Errors
 /// Something else is there; the folder is not.
-pub fn is_up_to_date(path: &Path, wanted: &Meta, changed: Option<SystemTime>) -> Result<bool> {
+pub fn is_up_to_date(path: &Path, wanted: &StatsMeta, changed: Option<SystemTime>) -> Result<bool> {
     let modified = match std::fs::metadata(path).and_then(|there| there.modified()) {
         Ok(modified) => modified,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(e) => return Err(Error::io(path)(e)),
     };
-    let same = |there: &Meta| {
-        let Meta { look, source, tool, .. } = there.clone();
-        *there == Meta { look, source, tool, ..wanted.clone() }
+    let same = |there: &StatsMeta| {
+        let StatsMeta { look, source, tool, .. } = there.clone();
+        *there == StatsMeta { look, source, tool, ..wanted.clone() }
     };
     match Stats::read(path) {
         Ok(Stats { meta: Some(meta), .. })
@@ -208,8 +208,8 @@ fn check_values(
 }
 
 /// Our `meta`; `None` for a foreign array of that name.
-fn meta(json: &[u8], d: usize) -> Result<Option<Meta>, String> {
-    let Ok(meta) = serde_json::from_slice::<Meta>(json) else { return Ok(None) };
+fn meta(json: &[u8], d: usize) -> Result<Option<StatsMeta>, String> {
+    let Ok(meta) = serde_json::from_slice::<StatsMeta>(json) else { return Ok(None) };
     if meta.dims != d {
         return Err(format!("`mu` has {d} features but `meta` says {}", meta.dims));
     }
