@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use gan::data::image::{Filter, Fit};
+use gan::data::image::{Filter, Transform};
 use gan::data::shard::{self, Dtype, Options, Shard};
 use gan::data::source::{Source, Split, Recursion};
 use gantools::{Answer, Bar, Common, Usage, human, out_path, stop_flag, whole};
@@ -150,7 +150,7 @@ fn options(args: &Args, source: &Source) -> Result<Options> {
             Usage("--filter needs --size: IDX images and arrays keep their native size".into()).into()
         );
     }
-    let fit = Fit { crop: args.crop.map(usize::from), size, filter: args.filter.unwrap_or_default() };
+    let fit = Transform { crop: args.crop.map(usize::from), size, filter: args.filter.unwrap_or_default() };
     let (gray, dtype, depth) = (args.gray || source.is_gray(), args.dtype, args.depth);
     Ok(Options { fit, gray, dtype, depth, split: args.split, strict: args.strict })
 }

@@ -13,7 +13,7 @@ use candle_core::Device;
 use gan::Error;
 use gan::checkpoint;
 use gan::checkpoint::foreign::Told;
-use gan::data::image::{Filter, Fit, encode_png};
+use gan::data::image::{Filter, Transform, encode_png};
 use gan::data::shard::{self, Dtype, Shard};
 use gan::data::source::{Source, Walk};
 use gan::io::weights::Tensors;
@@ -138,7 +138,7 @@ fn images() -> TempDir {
 
 fn make_shard(folder: &TempDir, dtype: Dtype) -> PathBuf {
     let path = folder.path().join("small-4.safetensors");
-    let fit = Fit { crop: None, size: Some(4), filter: Filter::Bilinear };
+    let fit = Transform { crop: None, size: Some(4), filter: Filter::Bilinear };
     let options = shard::Options { fit, gray: false, dtype, strict: true, ..shard::Options::default() };
     let source = Source::open(&[folder.path().to_path_buf()], Walk::Recursive).unwrap();
     shard::make(&path, &source, &options, &Silent, &AtomicBool::new(false)).unwrap();

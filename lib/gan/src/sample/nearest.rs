@@ -84,7 +84,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::data::image::{Filter, Fit};
+    use crate::data::image::{Filter, Transform};
     use crate::data::shard::{self, Dtype};
     use crate::data::source::Source;
     use crate::progress::Silent;
@@ -97,7 +97,7 @@ mod tests {
     /// A shard of demo faces; more than two blocks.
     fn faces(folder: &Path, dtype: Dtype, gray: bool) -> Shard {
         let path = folder.join("faces.safetensors");
-        let fit = Fit { crop: None, size: Some(32), filter: Filter::Bilinear };
+        let fit = Transform { crop: None, size: Some(32), filter: Filter::Bilinear };
         let options = shard::Options { fit, gray, dtype, ..shard::Options::default() };
         shard::make(&path, &Source::demo(70, 5), &options, &Silent, &AtomicBool::new(false)).unwrap();
         Shard::open(&path).unwrap()

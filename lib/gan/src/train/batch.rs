@@ -132,7 +132,7 @@ mod tests {
     use std::sync::atomic::AtomicBool;
 
     use super::*;
-    use crate::data::image::Fit;
+    use crate::data::image::Transform;
     use crate::data::shard::{self, Options};
     use crate::data::source::Source;
     use crate::progress::Silent;
@@ -141,7 +141,7 @@ mod tests {
     fn a_batch_that_goes_as_bytes_is_the_same() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("faces.safetensors");
-        let fit = Fit { crop: None, size: Some(64), filter: Default::default() };
+        let fit = Transform { crop: None, size: Some(64), filter: Default::default() };
         let options = Options { fit, gray: false, dtype: Dtype::U8, strict: true, ..Options::default() };
         shard::make(&path, &Source::demo(9, 0), &options, &Silent, &AtomicBool::new(false)).unwrap();
         let shard = Shard::open(&path).unwrap();

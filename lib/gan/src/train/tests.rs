@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::checkpoint::foreign::Told;
-use crate::data::image::Fit;
+use crate::data::image::Transform;
 use crate::data::shard::{self, Dtype, Options, Shard};
 use crate::data::source::Source;
 use crate::progress::{Progress, Silent};
@@ -21,7 +21,7 @@ use crate::{Error, Result};
 fn images(count: usize, dtype: Dtype) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("faces-32.safetensors");
-    let fit = Fit { crop: None, size: Some(32), filter: Default::default() };
+    let fit = Transform { crop: None, size: Some(32), filter: Default::default() };
     let options = Options { fit, gray: false, dtype, strict: true, ..Options::default() };
     shard::make(&path, &Source::demo(count, 0), &options, &Silent, &AtomicBool::new(false)).unwrap();
     (folder, path)

@@ -13,7 +13,7 @@ pub use animate::{encode_apng, encode_gif};
 pub use decode::{Format, SixteenBit, decode, decode_as, decode_noting, sniff};
 pub use encode::{PADDING, encode_jpeg, encode_png, grid};
 pub use notes::{Notes, Tally, rotation};
-pub use resize::{Filter, Fit, resize_and_crop};
+pub use resize::{Filter, Transform, resize_and_crop};
 
 /// An RGB image of 8 bits a channel, rows from top to bottom, `[height, width, 3]`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -66,7 +66,7 @@ impl FromStr for Filter {
 
 /// How an image is made to fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Fit {
+pub struct Transform {
     /// First cut the centered square of this side, in pixels of the original (or of its shorter side where that is
     /// less: nothing is padded).
     pub crop: Option<usize>,
@@ -83,7 +83,7 @@ pub struct Fit {
 ///
 /// # Panics
 /// If a side of `image`, `fit.crop` or `fit.size` is 0.
-pub fn resize_and_crop(image: &Image, fit: &Fit) -> Image {
+pub fn resize_and_crop(image: &Image, fit: &Transform) -> Image {
     let cropped;
     let mut image = image;
     if let Some(side) = fit.crop {

@@ -108,7 +108,7 @@ fn resizing_agrees_with_torchvision() {
         let number = |i: usize| spec[i].as_u64().map(|n| n as usize);
         let (w, h, a) = (number(0).unwrap(), number(1).unwrap(), number(2).unwrap());
         let fit =
-            Fit { crop: number(3), size: number(4), filter: spec[5].as_str().unwrap().parse().unwrap() };
+            Transform { crop: number(3), size: number(4), filter: spec[5].as_str().unwrap().parse().unwrap() };
         let fitted = resize_and_crop(&formula(w, h, a as i64), &fit);
         let expected = fs::read(golden("resize").join(format!("{name}.rgb"))).unwrap();
         assert_eq!((fitted.width, fitted.height), (fit.size.unwrap(), fit.size.unwrap()), "{name}");
@@ -125,7 +125,7 @@ fn resizing_agrees_with_torchvision() {
 #[test]
 fn a_crop_beyond_the_image_takes_what_there_is() {
     let image = formula(10, 6, 1);
-    let fitted = resize_and_crop(&image, &Fit { crop: Some(100), size: None, filter: Filter::Bilinear });
+    let fitted = resize_and_crop(&image, &Transform { crop: Some(100), size: None, filter: Filter::Bilinear });
     assert_eq!((fitted.width, fitted.height), (6, 6));
     assert_eq!(fitted.rgb[..18], image.rgb[6..24], "two columns cut on the left");
 }

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::header::Header;
 use super::write::{Counts, Writer};
 use super::{Dtype, ShardMeta, Shard};
-use crate::data::image::{Fit, Notes, SixteenBit, Tally, resize_and_crop};
+use crate::data::image::{Transform, Notes, SixteenBit, Tally, resize_and_crop};
 use crate::data::source::{PassedOver, Source, Split};
 use crate::progress::Progress;
 use crate::{Error, Result};
@@ -26,7 +26,7 @@ const NAMED: u64 = 10;
 #[derive(Debug, Clone, Default)]
 pub struct ShardOptions {
     /// Crop and size; without a size the source must be of one native size (IDX).
-    pub fit: Fit,
+    pub fit: Transform,
     /// One channel instead of three.
     pub gray: bool,
     /// How a value is stored.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::*;
-use crate::data::image::{Filter, Fit, Image, encode_png};
+use crate::data::image::{Filter, Transform, Image, encode_png};
 use crate::data::source::{Source, Recursion};
 use crate::progress::{Progress, Silent};
 
@@ -23,7 +23,7 @@ impl Progress for Heard {
 }
 
 fn options(size: usize) -> Options {
-    let fit = Fit { crop: None, size: Some(size), filter: Filter::Bilinear };
+    let fit = Transform { crop: None, size: Some(size), filter: Filter::Bilinear };
     Options { fit, gray: false, dtype: Dtype::U8, ..Options::default() }
 }
 
@@ -128,7 +128,7 @@ fn more_images_than_a_window_keep_their_order() {
     idx.extend([count, side, side].iter().flat_map(|n| n.to_be_bytes()));
     idx.extend((0..count).flat_map(|i| [i as u8, (i >> 8) as u8, 7, 9]));
     fs::write(dir.path().join("in"), idx).unwrap();
-    let fit = Fit { crop: None, size: None, filter: Filter::Bilinear };
+    let fit = Transform { crop: None, size: None, filter: Filter::Bilinear };
     let shard = made(&dir, &Options { fit, gray: true, ..options(8) });
     assert_eq!([shard.len(), shard.height(), shard.width(), shard.channels()], [2500, 2, 2, 1]);
     for i in [0, 1023, 1024, 1025, 2047, 2048, 2499] {
@@ -225,9 +225,9 @@ fn up_to_date_means_the_same_inputs_options_and_bytes() {
     assert!(!now(&options(16)));
     assert!(!now(&Options { gray: true, ..options(8) }));
     assert!(!now(&Options { dtype: Dtype::F32, ..options(8) }));
-    let fit = Fit { crop: Some(6), ..options(8).fit };
+    let fit = Transform { crop: Some(6), ..options(8).fit };
     assert!(!now(&Options { fit, ..options(8) }));
-    let fit = Fit { filter: Filter::Box, ..options(8).fit };
+    let fit = Transform { filter: Filter::Box, ..options(8).fit };
     assert!(!now(&Options { fit, ..options(8) }));
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..whole.len() - 5]).unwrap();
