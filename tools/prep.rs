@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gan::data::image::{Filter, Transform};
-use gan::data::shard::{self, Dtype, Options, Shard};
+use gan::data::shard::{self, Dtype, ShardOptions, Shard};
 use gan::data::source::{Source, Split, Recursion};
 use gantools::{Answer, Bar, Common, Usage, human, out_path, stop_flag, whole};
 use serde_json::json;
@@ -152,17 +152,17 @@ fn options(args: &Args, source: &Source) -> Result<Options> {
     }
     let fit = Transform { crop: args.crop.map(usize::from), size, filter: args.filter.unwrap_or_default() };
     let (gray, dtype, depth) = (args.gray || source.is_gray(), args.dtype, args.depth);
-    Ok(Options { fit, gray, dtype, depth, split: args.split, strict: args.strict })
+    Ok(ShardOptions { fit, gray, dtype, depth, split: args.split, strict: args.strict })
 }
 
-fn output(args: &Args, source: &Source, options: &Options) -> Result<PathBuf> {
+fn output(args: &Args, source: &Source, options: &ShardOptions) -> Result<PathBuf> {
     match &args.output {
         Some(path) => Ok(path.clone()),
         None => Ok(format!("{}-{}.safetensors", source.title(), options.side(source)?).into()),
     }
 }
 
-fn make(path: &Path, source: &Source, options: &Options, bar: &Bar) -> Result<()> {
+fn make(path: &Path, source: &Source, options: &ShardOptions, bar: &Bar) -> Result<()> {
     let (stop, start) = (stop_flag()?, Instant::now());
     let made = shard::make(path, source, options, bar, stop);
     bar.finish();

@@ -109,10 +109,10 @@ fn resizing_agrees_with_torchvision() {
         let (w, h, a) = (number(0).unwrap(), number(1).unwrap(), number(2).unwrap());
         let fit =
             Transform { crop: number(3), size: number(4), filter: spec[5].as_str().unwrap().parse().unwrap() };
-        let fitted = resize_and_crop(&formula(w, h, a as i64), &fit);
+        let load_image = resize_and_crop(&formula(w, h, a as i64), &fit);
         let expected = fs::read(golden("resize").join(format!("{name}.rgb"))).unwrap();
-        assert_eq!((fitted.width, fitted.height), (fit.size.unwrap(), fit.size.unwrap()), "{name}");
-        let (mean, max) = difference(&fitted.rgb, &expected);
+        assert_eq!((load_image.width, load_image.height), (fit.size.unwrap(), fit.size.unwrap()), "{name}");
+        let (mean, max) = difference(&load_image.rgb, &expected);
         println!("{name}: mean {mean:.4} max {max}");
         // The resizer's weights have 16 bits, Pillow's 22; where nothing or whole pixels are weighed nothing may differ.
         let exact = matches!(fit.filter, Filter::Nearest | Filter::Box) || name == "same";
@@ -125,9 +125,9 @@ fn resizing_agrees_with_torchvision() {
 #[test]
 fn a_crop_beyond_the_image_takes_what_there_is() {
     let image = formula(10, 6, 1);
-    let fitted = resize_and_crop(&image, &Transform { crop: Some(100), size: None, filter: Filter::Bilinear });
-    assert_eq!((fitted.width, fitted.height), (6, 6));
-    assert_eq!(fitted.rgb[..18], image.rgb[6..24], "two columns cut on the left");
+    let load_image = resize_and_crop(&image, &Transform { crop: Some(100), size: None, filter: Filter::Bilinear });
+    assert_eq!((load_image.width, load_image.height), (6, 6));
+    assert_eq!(load_image.rgb[..18], image.rgb[6..24], "two columns cut on the left");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::data::source::{PassedOver, Source, Split};
 use crate::progress::Progress;
 use crate::{Error, Result};
 
-/// The most images of a window, and the most bytes that they take once fitted; two windows are in memory at once.
+/// The most images of a window, and the most bytes that they take once load_image; two windows are in memory at once.
 const WINDOW: usize = 512;
 const WINDOW_BYTES: usize = 32 << 20;
 /// So many broken images are named; the others are counted.
@@ -189,7 +189,7 @@ pub fn make(
     let decoded = |window: Range<usize>| -> Vec<(usize, Result<Fitted>)> {
         let image = |i| match stop.load(Ordering::Relaxed) {
             true => (i, Err(Error::Stopped)),
-            false => (i, fitted(source, i, options)),
+            false => (i, load_image(source, i, options)),
         };
         window.into_par_iter().map(image).collect()
     };
@@ -253,14 +253,14 @@ struct Fitted {
     notes: Notes,
 }
 
-/// Image `i`, decoded and fitted.
-fn fitted(source: &Source, i: usize, options: &ShardOptions) -> Result<Fitted> {
+/// Image `i`, decoded and load_image.
+fn load_image(source: &Source, i: usize, options: &ShardOptions) -> Result<Fitted> {
     let sixteen = options.depth.map_or(SixteenBit::HighByte, SixteenBit::Bits);
     let decoded = source.read(i)?.decode_noting(sixteen);
     let (image, notes) = decoded.map_err(|what| Error::file(source.name(i), what))?;
     let is_small = options.fit.crop.is_some_and(|crop| crop > image.width.min(image.height));
-    let fitted = resize_and_crop(&image, &options.fit);
-    Ok(Fitted { pixels: if options.gray { fitted.to_gray() } else { fitted.rgb }, is_small, notes })
+    let load_image = resize_and_crop(&image, &options.fit);
+    Ok(Fitted { pixels: if options.gray { load_image.to_gray() } else { load_image.rgb }, is_small, notes })
 }
 
 /// Why an image is broken, without its name and numbers, so that many have the same reason.

@@ -22,9 +22,9 @@ impl Progress for Heard {
     }
 }
 
-fn options(size: usize) -> Options {
+fn options(size: usize) -> ShardOptions {
     let fit = Transform { crop: None, size: Some(size), filter: Filter::Bilinear };
-    Options { fit, gray: false, dtype: Dtype::U8, ..Options::default() }
+    ShardOptions { fit, gray: false, dtype: Dtype::U8, ..ShardOptions::default() }
 }
 
 /// A folder of `n` images of 8×8, each with a pattern of its own.
@@ -45,7 +45,7 @@ fn source(dir: &TempDir) -> Source {
     Source::open(&[dir.path().join("in")], Recursion::Recursive).unwrap()
 }
 
-fn made(dir: &TempDir, options: &Options) -> Shard {
+fn made(dir: &TempDir, options: &ShardOptions) -> Shard {
     let path = dir.path().join("x.safetensors");
     make(&path, &source(dir), options, &Silent, &AtomicBool::new(false)).unwrap();
     Shard::open(&path).unwrap()
@@ -66,14 +66,14 @@ fn images_come_back_as_bytes_and_as_floats() {
         assert_eq!(floats[batch * 192..][..192], expected);
     }
     // Stored floats are the same values.
-    let stored = made(&dir, &Options { dtype: Dtype::F32, ..options(8) });
+    let stored = made(&dir, &ShardOptions { dtype: Dtype::F32, ..options(8) });
     let mut same = vec![0.0; 2 * 192];
     stored.gather(&[4, 1], &mut same);
     assert_eq!(same, floats);
     let mut bytes = vec![0; 192];
     stored.pixels(3, &mut bytes);
     assert_eq!(bytes, pattern(3));
-    let gray = made(&dir, &Options { gray: true, ..options(8) });
+    let gray = made(&dir, &ShardOptions { gray: true, ..options(8) });
     assert_eq!(gray.channels(), 1);
     let mut bytes = vec![0; 64];
     gray.pixels(2, &mut bytes);
@@ -85,7 +85,7 @@ fn others_can_read_it_and_the_layout_is_as_promised() {
     use sha2::{Digest, Sha256};
     for dtype in [Dtype::U8, Dtype::F32] {
         let dir = images(3);
-        let shard = made(&dir, &Options { dtype, ..options(8) });
+        let shard = made(&dir, &ShardOptions { dtype, ..options(8) });
         let bytes = fs::read(shard.path()).unwrap();
         let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
         assert_eq!(tensors.names(), ["images"]);
@@ -129,7 +129,7 @@ fn more_images_than_a_window_keep_their_order() {
     idx.extend((0..count).flat_map(|i| [i as u8, (i >> 8) as u8, 7, 9]));
     fs::write(dir.path().join("in"), idx).unwrap();
     let fit = Transform { crop: None, size: None, filter: Filter::Bilinear };
-    let shard = made(&dir, &Options { fit, gray: true, ..options(8) });
+    let shard = made(&dir, &ShardOptions { fit, gray: true, ..options(8) });
     assert_eq!([shard.len(), shard.height(), shard.width(), shard.channels()], [2500, 2, 2, 1]);
     for i in [0, 1023, 1024, 1025, 2047, 2048, 2499] {
         let mut bytes = [0; 4];
@@ -156,7 +156,7 @@ fn broken_images_are_skipped_named_and_counted() {
     let mut bytes = vec![0; 192];
     Shard::open(&path).unwrap().pixels(1, &mut bytes);
     assert_eq!(bytes, pattern(2), "the next takes its place");
-    let strict = Options { strict: true, ..options(8) };
+    let strict = ShardOptions { strict: true, ..options(8) };
     assert!(!is_up_to_date(&path, &source(&dir), &strict).unwrap());
     let error = make(&path, &source(&dir), &strict, &Silent, &stop).unwrap_err().to_string();
     assert!(error.contains("in/001.png"), "{error}");
@@ -220,15 +220,15 @@ fn every_wrong_byte_has_its_own_line() {
 fn up_to_date_means_the_same_inputs_options_and_bytes() {
     let dir = images(3);
     let path = made(&dir, &options(8)).path().to_path_buf();
-    let now = |options: &Options| is_up_to_date(&path, &source(&dir), options).unwrap();
+    let now = |options: &ShardOptions| is_up_to_date(&path, &source(&dir), options).unwrap();
     assert!(now(&options(8)));
     assert!(!now(&options(16)));
-    assert!(!now(&Options { gray: true, ..options(8) }));
-    assert!(!now(&Options { dtype: Dtype::F32, ..options(8) }));
+    assert!(!now(&ShardOptions { gray: true, ..options(8) }));
+    assert!(!now(&ShardOptions { dtype: Dtype::F32, ..options(8) }));
     let fit = Transform { crop: Some(6), ..options(8).fit };
-    assert!(!now(&Options { fit, ..options(8) }));
+    assert!(!now(&ShardOptions { fit, ..options(8) }));
     let fit = Transform { filter: Filter::Box, ..options(8).fit };
-    assert!(!now(&Options { fit, ..options(8) }));
+    assert!(!now(&ShardOptions { fit, ..options(8) }));
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..whole.len() - 5]).unwrap();
     assert!(!now(&options(8)), "cut short");
