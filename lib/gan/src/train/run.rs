@@ -72,7 +72,7 @@ pub struct Outcome {
 }
 
 /// Steps that were taken, and not yet told of.
-struct Untold {
+struct PendingMetrics {
     /// Of each: its number, its epoch, its images.
     steps: Vec<(u64, u64, usize)>,
     numbers: Vec<StepNumbers>,
@@ -221,23 +221,23 @@ impl<'a> Run<'a> {
         let (start, mut seen) = (Instant::now(), 0);
         let mut saved = Some(self.taken).filter(|&taken| taken > 0);
         let mut save_clock = Instant::now();
-        let mut untold = Untold { steps: vec![], numbers: vec![], clock: start };
+        let mut pending = PendingMetrics { steps: vec![], numbers: vec![], clock: start };
         let together = if self.device.is_cpu() { 1 } else { READ_TOGETHER };
         progress.begins(self.taken);
         for (step, batch) in (self.taken + 1..).zip(batches) {
             let epoch = (step - 1) / per_epoch + 1;
             let count = batch.count;
             let (real, z, fresh) = batch.on(self.device)?;
-            untold.numbers.push(self.trainer.start_step(&real, &z, fresh.as_ref())?);
-            untold.steps.push((step, epoch, count));
+            pending.numbers.push(self.trainer.start_step(&real, &z, fresh.as_ref())?);
+            pending.steps.push((step, epoch, count));
             seen += count;
             let (ends_epoch, last) = (step % per_epoch == 0, step == total);
             let due = ends_epoch || last || save_clock.elapsed() >= self.save_every;
             // Nothing is shown or saved of a step before all numbers up to it were seen to be finite.
             let told =
-                untold.steps.len() >= together || due || watch.shows(step) || stop.load(Ordering::Relaxed);
+                pending.steps.len() >= together || due || watch.shows(step) || stop.load(Ordering::Relaxed);
             if told {
-                for metrics in untold.tell(folder, saved)? {
+                for metrics in pending.flush(folder, saved)? {
                     let metrics = metrics?;
                     watch.step(&metrics)?;
                     let speed = seen as f64 / start.elapsed().as_secs_f64();
@@ -274,9 +274,9 @@ impl<'a> Run<'a> {
                 saved = Some(step);
                 save_clock = Instant::now();
             }
-            if untold.steps.is_empty() {
+            if pending.steps.is_empty() {
                 // What is shown and saved is not training: it counts for no step's speed.
-                untold.clock = Instant::now();
+                pending.clock = Instant::now();
             }
             if last || stopped {
                 let duration = start.elapsed();
@@ -344,12 +344,12 @@ impl<'a> Run<'a> {
     }
 }
 
-impl Untold {
+impl PendingMetrics {
     /// What each of the steps measured, or that it diverged; `saved` is the step of the state in `folder`.
     ///
     /// # Errors
     /// The device failed.
-    fn tell(&mut self, folder: &Path, saved: Option<u64>) -> Result<Vec<Result<Metrics>>> {
+    fn flush(&mut self, folder: &Path, saved: Option<u64>) -> Result<Vec<Result<Metrics>>> {
         let reports = StepNumbers::read(&self.numbers)?;
         let images: usize = self.steps.iter().map(|(.., count)| count).sum();
         let speed = images as f64 / self.clock.elapsed().as_secs_f64();

@@ -32,7 +32,7 @@ impl Doctor {
                 lr_d / 2.0
             )
         };
-        self.tell(0, self.sure >= PATIENCE).then(line)
+        self.flush(0, self.sure >= PATIENCE).then(line)
     }
 
     /// Looks at the images, of `size` bytes each, that G makes of different latents. Returns a line of warning when they
@@ -47,11 +47,11 @@ impl Doctor {
                 lr_g / 2.0
             )
         };
-        self.tell(1, self.alike >= ALIKE_PATIENCE).then(line)
+        self.flush(1, self.alike >= ALIKE_PATIENCE).then(line)
     }
 
     /// Whether trouble `which` is there and was not told of.
-    fn tell(&mut self, which: usize, there: bool) -> bool {
+    fn flush(&mut self, which: usize, there: bool) -> bool {
         let first = there && !self.told[which];
         self.told[which] |= there;
         first
