@@ -9,7 +9,7 @@ mod score;
 mod step;
 #[cfg(test)]
 mod tests;
-mod watch;
+mod monitor;
 
 pub use run::{Estimate, Outcome, Run, SAVE_EVERY};
 pub use step::{StepNumbers, StepReport, Trainer};

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use candle_core::{Device, Tensor};
 
 use super::batch::{Batch, Batches};
-use super::watch::Watch;
+use super::monitor::Monitor;
 use super::{StepNumbers, StepReport, Trainer, folder};
 use crate::checkpoint::{self, CheckpointKind, CheckpointMeta, ShardId, State};
 use crate::data::shard::Shard;
@@ -191,8 +191,8 @@ impl<'a> Run<'a> {
             return Err(Error::Stopped);
         }
         let model = self.model.clone();
-        let mut watch =
-            Watch::begin(self.recipe, &model, self.shard, self.device, folder, progress, self.taken)?;
+        let mut monitor =
+            Monitor::begin(self.recipe, &model, self.shard, self.device, folder, progress, self.taken)?;
         let shuffled = self.batches();
         let (taken, total) = (self.taken, self.steps());
         // On one thread of the pool: tensors are then allocated and freed on the same one, and its heap uses them again. No
@@ -202,7 +202,7 @@ impl<'a> Run<'a> {
                 // One batch waits while another is trained on.
                 let (sender, batches) = sync_channel(1);
                 scope.spawn(move || shuffled.send(taken..total, &sender));
-                self.steps_on(batches, folder, stop, progress, &mut watch)
+                self.steps_on(batches, folder, stop, progress, &mut monitor)
             })
         })
     }
@@ -214,7 +214,7 @@ impl<'a> Run<'a> {
         folder: &Path,
         stop: &AtomicBool,
         progress: &dyn Progress,
-        watch: &mut Watch,
+        monitor: &mut Monitor,
     ) -> Result<Outcome> {
         let total = self.steps();
         let per_epoch = self.recipe.schedule.epoch_steps(self.shard.len());
@@ -235,16 +235,16 @@ impl<'a> Run<'a> {
             let due = ends_epoch || last || save_clock.elapsed() >= self.save_every;
             // Nothing is shown or saved of a step before all numbers up to it were seen to be finite.
             let told =
-                pending.steps.len() >= together || due || watch.shows(step) || stop.load(Ordering::Relaxed);
+                pending.steps.len() >= together || due || monitor.should_sample(step) || stop.load(Ordering::Relaxed);
             if told {
                 for metrics in pending.flush(folder, saved)? {
                     let metrics = metrics?;
-                    watch.step(&metrics)?;
+                    monitor.step(&metrics)?;
                     let speed = seen as f64 / start.elapsed().as_secs_f64();
                     progress.at(metrics.step, total, &note(&metrics, speed));
                 }
             }
-            watch.show(step, &self.trainer.generator)?;
+            monitor.show(step, &self.trainer.generator)?;
             let stopped = told && stop.load(Ordering::Relaxed) && !last;
             if due || stopped {
                 let state = self.state(step, folder, saved)?;
@@ -254,17 +254,17 @@ impl<'a> Run<'a> {
                 }
                 let scored = ends_epoch || last;
                 if scored
-                    && watch.score(step, epoch, &self.trainer.generator)?.is_some_and(|score| score.best)
+                    && monitor.score(step, epoch, &self.trainer.generator)?.is_some_and(|score| score.best)
                 {
                     self.keep(&folder.join(folder::BEST), step, epoch)?;
                 }
                 if scored || stopped {
-                    watch.epoch(step, epoch, &self.trainer.generator, start.elapsed())?;
+                    monitor.epoch(step, epoch, &self.trainer.generator, start.elapsed())?;
                 }
                 if last || stopped {
-                    watch.end()?;
+                    monitor.end()?;
                 }
-                watch.sync()?;
+                monitor.sync()?;
                 if self.linked {
                     folder::link_newest(folder)?.iter().for_each(|line| progress.warn(line));
                     self.linked = false;

@@ -145,10 +145,10 @@ impl Progress for StopAfter<'_> {
 fn a_stop_finishes_its_step_and_saves() {
     let (folder, shard) = images(40, Dtype::U8);
     let (out, stop) = (folder.path().join("run"), AtomicBool::new(false));
-    let watch = StopAfter { steps: 7, stop: &stop, seen: AtomicU64::new(0) };
-    let done = train(&recipe(8, Length::Epochs(10)), &shard, &out, &stop, &watch).unwrap();
+    let monitor = StopAfter { steps: 7, stop: &stop, seen: AtomicU64::new(0) };
+    let done = train(&recipe(8, Length::Epochs(10)), &shard, &out, &stop, &monitor).unwrap();
     assert_eq!((done.step, done.epoch, done.stopped), (7, 2, true));
-    assert_eq!(watch.seen.load(Ordering::Relaxed), 7);
+    assert_eq!(monitor.seen.load(Ordering::Relaxed), 7);
     assert_eq!(metrics(&out).len(), 7);
     let saved = crate::checkpoint::generator(&done.generator, &Told::default(), &Device::Cpu).unwrap();
     assert_eq!(saved.meta.unwrap().step, 7);

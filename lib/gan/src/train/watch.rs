@@ -31,7 +31,7 @@ const FRAME_WIDTH: usize = 300;
 const FRAME: [Duration; 2] = [Duration::from_millis(150), Duration::from_secs(2)];
 
 /// Watches one run.
-pub struct Watch<'a> {
+pub struct Monitor<'a> {
     recipe: &'a Recipe,
     model: &'a ModelConfig,
     device: &'a Device,
@@ -44,7 +44,7 @@ pub struct Watch<'a> {
     epochs: Vec<u64>,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> Monitor<'a> {
     /// Begins: `recipe.toml`, `real.png`, and where scores are wanted the statistics of the real images. After `taken` steps of
     /// an earlier run in the folder it goes on with what that told of them.
     ///
@@ -58,7 +58,7 @@ impl<'a> Watch<'a> {
         folder: &'a Path,
         progress: &'a dyn Progress,
         taken: u64,
-    ) -> Result<Watch<'a>> {
+    ) -> Result<Monitor<'a>> {
         // First of all: it says whether another run has the folder.
         let report = Report::begin(folder, taken)?;
         let toml = recipe.to_toml();
@@ -77,15 +77,15 @@ impl<'a> Watch<'a> {
             _ => Some(Scorer::new(shard, recipe.seed, device)?),
         };
         let (doctor, epochs) = (Doctor::default(), Vec::new());
-        let mut watch =
-            Watch { recipe, model, device, folder, progress, facts, report, doctor, scorer, epochs };
-        watch.write_real(shard)?;
-        watch.take_up(taken)?;
-        Ok(watch)
+        let mut monitor =
+            Monitor { recipe, model, device, folder, progress, facts, report, doctor, scorer, epochs };
+        monitor.write_real(shard)?;
+        monitor.restore(taken)?;
+        Ok(monitor)
     }
 
     /// Takes up the images of the epochs of an earlier run, as far as they are there.
-    fn take_up(&mut self, taken: u64) -> Result<()> {
+    fn restore(&mut self, taken: u64) -> Result<()> {
         for epoch in 1..=taken / self.facts.epoch_steps {
             let path = folder::progress_image(self.folder, epoch);
             if let Some(image) = std::fs::read(&path).ok().and_then(|bytes| decode(&bytes).ok()) {
@@ -110,7 +110,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Whether the recipe wants images after this step, within epochs.
-    pub fn shows(&self, step: u64) -> bool {
+    pub fn should_sample(&self, step: u64) -> bool {
         let every = self.recipe.output.sample_every;
         every > 0 && (step.is_multiple_of(every) || step == self.facts.steps)
     }
@@ -120,7 +120,7 @@ impl<'a> Watch<'a> {
     /// # Errors
     /// A file that cannot be written.
     pub fn show(&self, step: u64, generator: &Network) -> Result<()> {
-        if self.shows(step) {
+        if self.should_sample(step) {
             let bytes = self.fixed(generator)?;
             let path = folder::step_image(self.folder, step);
             self.write_grid(&path, &bytes, &format!("step {step}, fixed noise"))?;
