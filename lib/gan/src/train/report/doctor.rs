@@ -13,13 +13,13 @@ const ALIKE: f64 = 3.0;
 
 /// What was seen so far.
 #[derive(Clone, Debug, Default)]
-pub struct Doctor {
+pub struct Diagnostics {
     sure: u64,
     alike: u32,
     told: [bool; 2],
 }
 
-impl Doctor {
+impl Diagnostics {
     /// Looks at a step. Returns a line of warning when D has won for long; `lr_d` is for its advice.
     pub fn step(&mut self, metrics: &Metrics, lr_d: f64) -> Option<String> {
         let won = metrics.d_x > SURE && metrics.d_g_z1 < 1.0 - SURE && metrics.d_g_z2 < 1.0 - SURE;
@@ -94,27 +94,27 @@ mod tests {
 
     #[test]
     fn a_victory_of_d_is_told_once_and_only_when_it_lasts() {
-        let mut doctor = Doctor::default();
+        let mut diagnostics = Diagnostics::default();
         let lines: Vec<u64> = (1..=1000)
             .filter(|&i| {
                 // A single step in which D errs begins the count anew.
                 let at = if i == 200 { step(0.6, 0.3) } else { step(0.999, 0.001) };
-                let line = doctor.step(&at, 2e-4);
+                let line = diagnostics.step(&at, 2e-4);
                 assert!(line.as_ref().is_none_or(|l| l.contains("--lr-d 0.0001") && !l.contains('\n')));
                 line.is_some()
             })
             .collect();
         assert_eq!(lines, [500]);
-        assert!((0..1000).all(|_| Doctor::default().step(&step(0.9, 0.1), 2e-4).is_none()));
+        assert!((0..1000).all(|_| Diagnostics::default().step(&step(0.9, 0.1), 2e-4).is_none()));
     }
 
     #[test]
     fn images_all_alike_are_told_of_at_the_third_time() {
         let (alike, different) =
             (vec![100; 64 * 12], (0..64 * 12).map(|i| (i * 37 % 256) as u8).collect::<Vec<_>>());
-        let mut doctor = Doctor::default();
+        let mut diagnostics = Diagnostics::default();
         let told: Vec<bool> = [&alike, &alike, &different, &alike, &alike, &alike, &alike]
-            .map(|bytes| doctor.images(bytes, 12, 4e-4).is_some())
+            .map(|bytes| diagnostics.images(bytes, 12, 4e-4).is_some())
             .to_vec();
         assert_eq!(told, [false, false, false, false, false, true, false]);
         assert_eq!(spread(&[7], 1), f64::INFINITY);

@@ -1,7 +1,7 @@
 //! What a run tells about itself: `metrics.jsonl`, `scores.jsonl`, `loss.png` and `report.html`.
 
 mod chart;
-mod doctor;
+mod diagnostics;
 mod glyph;
 mod page;
 mod plot;
@@ -13,13 +13,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use doctor::Doctor;
-pub use page::Facts;
+pub use diagnostics::Diagnostics;
+pub use page::RunInfo;
 
 use crate::io::atomic;
 use crate::{Error, Result};
 use chart::{BLUE, Chart, Column, Curve, GREEN, ORANGE, columns};
-use page::Shots;
+use page::Snapshots;
 
 /// One line of `metrics.jsonl`: a step and what it measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -99,7 +99,7 @@ pub struct Report {
     series: [Vec<f32>; 5],
     scores: Vec<Score>,
     warnings: Vec<String>,
-    shots: Shots,
+    snapshots: Snapshots,
 }
 
 impl Report {
@@ -133,7 +133,7 @@ impl Report {
             series: Default::default(),
             scores: scores.filter(|score| score.step <= taken).collect(),
             warnings: Vec::new(),
-            shots: Shots::default(),
+            snapshots: Snapshots::default(),
         };
         kept.iter().for_each(|metrics| report.keep(metrics));
         Ok(report)
@@ -192,23 +192,23 @@ impl Report {
     /// Keeps the image, `height · width · channels` bytes, that shows what G makes of the fixed latents at the end of an
     /// epoch.
     pub fn shot(&mut self, epoch: u64, size: (usize, usize, usize), bytes: &[u8]) {
-        self.shots.add(epoch, size, bytes);
+        self.snapshots.add(epoch, size, bytes);
     }
 
     /// Keeps the image of real ones.
     pub fn real(&mut self, size: (usize, usize, usize), bytes: &[u8]) {
-        self.shots.real(size, bytes);
+        self.snapshots.real(size, bytes);
     }
 
     /// Writes `loss.png` and `report.html` anew.
     ///
     /// # Errors
     /// A file cannot be written.
-    pub fn write(&self, facts: &Facts, elapsed: Duration) -> Result<()> {
+    pub fn write(&self, info: &RunInfo, elapsed: Duration) -> Result<()> {
         let charts = self.charts();
         let png = plot::png(&charts);
         atomic::write(&self.folder.join("loss.png"), |out| out.write_all(&png))?;
-        let html = page::html(facts, self, &charts, elapsed);
+        let html = page::html(info, self, &charts, elapsed);
         atomic::write(&self.folder.join("report.html"), |out| out.write_all(html.as_bytes()))
     }
 

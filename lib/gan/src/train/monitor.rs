@@ -16,7 +16,7 @@ use crate::progress::Progress;
 use crate::recipe::Recipe;
 use crate::rng::{Stream, permutation};
 use crate::sample::{images, latents};
-use crate::train::report::{Doctor, Facts, Metrics, Report, Score};
+use crate::train::report::{Diagnostics, RunInfo, Metrics, Report, Score};
 use crate::{Error, Result};
 
 /// Images in `real.png` and in each that shows the progress.
@@ -37,9 +37,9 @@ pub struct Monitor<'a> {
     device: &'a Device,
     folder: &'a Path,
     progress: &'a dyn Progress,
-    facts: Facts,
+    info: RunInfo,
     report: Report,
-    doctor: Doctor,
+    diagnostics: Diagnostics,
     scorer: Option<Scorer>,
     epochs: Vec<u64>,
 }
@@ -64,7 +64,7 @@ impl<'a> Monitor<'a> {
         let toml = recipe.to_toml();
         atomic::write(&folder.join("recipe.toml"), |out| out.write_all(toml.as_bytes()))?;
         let name = shard.path().file_name().unwrap_or_default().to_string_lossy();
-        let facts = Facts {
+        let info = RunInfo {
             name: recipe.name.clone(),
             about: recipe.about.clone(),
             recipe: toml,
@@ -76,9 +76,9 @@ impl<'a> Monitor<'a> {
             0 => None,
             _ => Some(Scorer::new(shard, recipe.seed, device)?),
         };
-        let (doctor, epochs) = (Doctor::default(), Vec::new());
+        let (diagnostics, epochs) = (Diagnostics::default(), Vec::new());
         let mut monitor =
-            Monitor { recipe, model, device, folder, progress, facts, report, doctor, scorer, epochs };
+            Monitor { recipe, model, device, folder, progress, info, report, diagnostics, scorer, epochs };
         monitor.write_real(shard)?;
         monitor.restore(taken)?;
         Ok(monitor)
@@ -86,7 +86,7 @@ impl<'a> Monitor<'a> {
 
     /// Takes up the images of the epochs of an earlier run, as far as they are there.
     fn restore(&mut self, taken: u64) -> Result<()> {
-        for epoch in 1..=taken / self.facts.epoch_steps {
+        for epoch in 1..=taken / self.info.epoch_steps {
             let path = folder::progress_image(self.folder, epoch);
             if let Some(image) = std::fs::read(&path).ok().and_then(|bytes| decode(&bytes).ok()) {
                 let bytes = if self.model.image_shape().2 == 1 { image.to_gray() } else { image.rgb };
@@ -104,7 +104,7 @@ impl<'a> Monitor<'a> {
     /// A file that cannot be written.
     pub fn step(&mut self, metrics: &Metrics) -> Result<()> {
         self.report.add(metrics)?;
-        let warning = self.doctor.step(metrics, self.recipe.optimizer.lr_d);
+        let warning = self.diagnostics.step(metrics, self.recipe.optimizer.lr_d);
         self.warn(warning);
         Ok(())
     }
@@ -112,7 +112,7 @@ impl<'a> Monitor<'a> {
     /// Whether the recipe wants images after this step, within epochs.
     pub fn should_sample(&self, step: u64) -> bool {
         let every = self.recipe.output.sample_every;
-        every > 0 && (step.is_multiple_of(every) || step == self.facts.steps)
+        every > 0 && (step.is_multiple_of(every) || step == self.info.steps)
     }
 
     /// These images, if they are wanted; `generator` as it is after the step.
@@ -142,9 +142,9 @@ impl<'a> Monitor<'a> {
             self.epochs.push(epoch);
         }
         let (h, w, c) = self.model.image_shape();
-        let warning = self.doctor.images(&bytes, h * w * c, self.recipe.optimizer.lr_g);
+        let warning = self.diagnostics.images(&bytes, h * w * c, self.recipe.optimizer.lr_g);
         self.warn(warning);
-        self.report.write(&self.facts, elapsed)
+        self.report.write(&self.info, elapsed)
     }
 
     /// The score of `generator`, where the recipe wants one at the end of this epoch.
@@ -153,7 +153,7 @@ impl<'a> Monitor<'a> {
     /// A file that cannot be written.
     pub fn score(&mut self, step: u64, epoch: u64, generator: &Network) -> Result<Option<&Score>> {
         let Some(scorer) = &self.scorer else { return Ok(None) };
-        let last = step == self.facts.steps;
+        let last = step == self.info.steps;
         if !epoch.is_multiple_of(self.recipe.output.fid_every) && !last {
             return Ok(None);
         }
