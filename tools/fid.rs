@@ -344,7 +344,7 @@ fn table(bar: &Bar, paths: &[PathBuf; 2], sides: &[Compared; 2], choice: Choice,
     }
     let origin = network.map_or(String::new(), |network| format!(", weights {}", network.origin));
     bar.say(&format!("{:width$}  {choice}{origin}", "features"));
-    metrics::advice(names.each_ref().map(String::as_str), sides, choice)
+    metrics::comparability_warnings(names.each_ref().map(String::as_str), sides, choice)
         .iter()
         .for_each(|line| bar.warn(line));
 }

@@ -13,7 +13,7 @@ const UNEVEN: u64 = 10;
 /// How images came, as far as that changes a distance (Parmar et al. 2022, "On Aliased Resizing and Surprising Subtleties in
 /// GAN Evaluation").
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Look {
+pub struct DatasetInfo {
     /// Least and largest width and height; `None` where no image was looked at.
     pub sizes: Option<[[usize; 2]; 2]>,
     /// Whether most are JPEGs; `None` of a shard, which does not tell.
@@ -31,14 +31,14 @@ pub struct Look {
     pub rotated: usize,
 }
 
-impl Look {
+impl DatasetInfo {
     /// What is known of images before they are read.
-    pub fn of(images: &ImageSet) -> Look {
-        Look { jpeg: images.mostly_jpeg(), prepared: images.prepared(), ..Look::default() }
+    pub fn of(images: &ImageSet) -> DatasetInfo {
+        DatasetInfo { jpeg: images.mostly_jpeg(), prepared: images.prepared(), ..DatasetInfo::default() }
     }
 
     /// Takes in the size of an image, and what there is to say of its file.
-    pub fn see(&mut self, image: &Image, notes: Notes) {
+    pub fn update(&mut self, image: &Image, notes: Notes) {
         self.clipped += usize::from(notes.gray_bits.is_some());
         self.clamped += usize::from(notes.clamped);
         self.rotated += usize::from(notes.rotated);
@@ -60,7 +60,7 @@ impl Look {
 }
 
 /// What makes the number of these two sides mean less than it seems: a line each.
-pub fn advice(names: [&str; 2], sides: &[Compared; 2], choice: Choice) -> Vec<String> {
+pub fn comparability_warnings(names: [&str; 2], sides: &[Compared; 2], choice: Choice) -> Vec<String> {
     let mut lines = Vec::new();
     for (name, side) in names.iter().zip(sides) {
         lines.extend(side.n.and_then(|n| few(name, n, choice)));
@@ -99,7 +99,7 @@ pub fn advice(names: [&str; 2], sides: &[Compared; 2], choice: Choice) -> Vec<St
         (Some(false), Some(true)) => lines.push(lossy(right, left)),
         _ => {}
     }
-    if let [Some(one), Some(other)] = [a, b].map(Look::describe)
+    if let [Some(one), Some(other)] = [a, b].map(DatasetInfo::describe)
         && one != other
     {
         lines.push(format!(
@@ -139,20 +139,20 @@ mod tests {
     use crate::metrics::frechet::Gaussian;
     use crate::precision::Precision;
 
-    fn side(n: u64, look: Look) -> Compared {
+    fn side(n: u64, look: DatasetInfo) -> Compared {
         let gaussian = Gaussian { mu: vec![0.0], sigma: vec![1.0] };
         let (weights, precision) = (None, Some(Precision::F32));
         Compared { gaussian, n: Some(n), weights, precision, features: None, look: Some(look), seconds: 0.0 }
     }
 
-    fn look(size: usize, jpeg: Option<bool>, prepared: Option<&str>) -> Look {
-        let mut look = Look { jpeg, prepared: prepared.map(String::from), ..Look::default() };
-        look.see(&Image { width: size, height: size, rgb: vec![] }, Notes::default());
+    fn look(size: usize, jpeg: Option<bool>, prepared: Option<&str>) -> DatasetInfo {
+        let mut look = DatasetInfo { jpeg, prepared: prepared.map(String::from), ..DatasetInfo::default() };
+        look.update(&Image { width: size, height: size, rgb: vec![] }, Notes::default());
         look
     }
 
     fn said(a: Compared, b: Compared) -> Vec<String> {
-        advice(["a", "b"], &[a, b], Choice { features: Some(Features::Squeezenet), dims: 512 })
+        comparability_warnings(["a", "b"], &[a, b], Choice { features: Some(Features::Squeezenet), dims: 512 })
     }
 
     #[test]
@@ -160,7 +160,7 @@ mod tests {
         let one = || side(3000, look(64, Some(false), None));
         assert!(said(one(), one()).is_empty());
         // What is not known is not held against anyone.
-        assert!(said(one(), side(3000, Look::default())).is_empty());
+        assert!(said(one(), side(3000, DatasetInfo::default())).is_empty());
         let mut unknown = one();
         unknown.look = None;
         assert!(said(unknown, side(3000, look(32, Some(true), None))).is_empty());
@@ -186,7 +186,7 @@ mod tests {
             assert!(lines.iter().all(|line| !line.contains('\n')));
         }
         let mut mixed = look(64, None, None);
-        mixed.see(&Image { width: 80, height: 48, rgb: vec![] }, Notes::default());
+        mixed.update(&Image { width: 80, height: 48, rgb: vec![] }, Notes::default());
         assert_eq!(mixed.describe().unwrap(), "64×48 to 80×64");
     }
 }

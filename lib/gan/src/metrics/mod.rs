@@ -4,7 +4,7 @@ pub mod features;
 pub mod frechet;
 mod image_set;
 pub mod kid;
-mod look;
+mod dataset_info;
 mod metric;
 mod pass;
 pub mod prdc;
@@ -12,7 +12,7 @@ mod side;
 pub mod stats;
 
 pub use image_set::ImageSet;
-pub use look::{Look, advice, few};
+pub use dataset_info::{DatasetInfo, comparability_warnings, few};
 pub use metric::{Metric, check, results};
 pub use pass::{Measured, measure, seconds_per_image};
 pub use side::{Choice, Compared, Side, choose, compared, unproved};

@@ -5,7 +5,7 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use super::features::Extractor;
-use super::{ImageSet, Look};
+use super::{ImageSet, DatasetInfo};
 use crate::Result;
 use crate::data::image::{Image, Notes};
 use crate::metrics::frechet::RunningCovariance;
@@ -18,7 +18,7 @@ pub struct Measured {
     /// The features themselves, `[n, dims]`, where they were to be kept.
     pub features: Option<Vec<f32>>,
     /// What the images look like.
-    pub look: Look,
+    pub look: DatasetInfo,
 }
 
 /// Measures all images, `batch` at a time through the network.
@@ -33,12 +33,12 @@ pub fn measure(
     progress: &dyn Progress,
 ) -> Result<Measured> {
     let mut moments = RunningCovariance::new(extractor.dims());
-    let (mut kept, mut look) = (keep.then(Vec::new), Look::of(images));
+    let (mut kept, mut look) = (keep.then(Vec::new), DatasetInfo::of(images));
     let (n, began) = (images.len(), Instant::now());
     for start in (0..n).step_by(batch.max(1)) {
         let end = n.min(start + batch.max(1));
         let (decoded, notes) = decode(images, start..end)?;
-        decoded.iter().zip(notes).for_each(|(image, notes)| look.see(image, notes));
+        decoded.iter().zip(notes).for_each(|(image, notes)| look.update(image, notes));
         let features = extractor.run(&decoded)?;
         moments.push(&features);
         if let Some(kept) = &mut kept {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::features::{Extractor, Features, check_dims};
-use super::{ImageSet, Look, Measured, measure};
+use super::{ImageSet, DatasetInfo, Measured, measure};
 use crate::data::source;
 use crate::metrics::features::inception;
 use crate::metrics::features::squeezenet;
@@ -44,7 +44,7 @@ pub struct Compared {
     /// The features themselves, `[n, dims]`, where they were asked for.
     pub features: Option<Vec<f32>>,
     /// What the images look like, where it is known.
-    pub look: Option<Look>,
+    pub look: Option<DatasetInfo>,
     /// How long it took to measure them.
     pub seconds: f64,
 }

@@ -18,7 +18,7 @@ use ndarray::{ArrayView1, ArrayView2};
 use serde::{Deserialize, Serialize};
 
 use crate::io::atomic;
-use crate::metrics::Look;
+use crate::metrics::DatasetInfo;
 use crate::metrics::features::Features;
 use crate::metrics::frechet::Gaussian;
 use crate::precision::Precision;
@@ -47,7 +47,7 @@ pub struct StatsMeta {
     pub content: String,
     /// What the images look like; `None` where an earlier version does not say, and of merged ones that differ.
     #[serde(default)]
-    pub look: Option<Look>,
+    pub look: Option<DatasetInfo>,
     /// The images as they were named.
     pub source: String,
     /// The program that made the file.

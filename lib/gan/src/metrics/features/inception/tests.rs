@@ -60,7 +60,7 @@ struct Witness {
 }
 
 impl Witness {
-    fn see(&self, name: String, map: Map<f32>) -> Result<Map<f32>> {
+    fn update(&self, name: String, map: Map<f32>) -> Result<Map<f32>> {
         let (n, values) = (map.data.len() as f64, map.data.iter().map(|&v| f64::from(v)));
         let mean = values.clone().sum::<f64>() / n;
         let variance = values.map(|v| (v - mean) * (v - mean)).sum::<f64>() / (n - 1.0);
@@ -74,12 +74,12 @@ impl Net for Witness {
 
     fn conv(&self, name: &str, conv: Conv, filters: usize, x: &Map<f32>) -> Result<Map<f32>> {
         *self.block.borrow_mut() = name.split('.').next().unwrap().to_string();
-        self.see(name.to_string(), self.cpu.conv(name, conv, filters, x)?)
+        self.update(name.to_string(), self.cpu.conv(name, conv, filters, x)?)
     }
 
     fn max_pool(&self, pool: MaxPool, x: &Map<f32>) -> Result<Map<f32>> {
         self.pools.set(self.pools.get() + 1);
-        self.see(format!("maxpool{}", self.pools.get()), self.cpu.max_pool(pool, x)?)
+        self.update(format!("maxpool{}", self.pools.get()), self.cpu.max_pool(pool, x)?)
     }
 
     fn avg_pool(&self, x: &Map<f32>) -> Result<Map<f32>> {
@@ -88,7 +88,7 @@ impl Net for Witness {
 
     /// A block ends with the last of its concatenations.
     fn concat(&self, parts: &[Map<f32>]) -> Result<Map<f32>> {
-        self.see(self.block.borrow().clone(), self.cpu.concat(parts)?)
+        self.update(self.block.borrow().clone(), self.cpu.concat(parts)?)
     }
 
     fn mean(&self, x: &Map<f32>) -> Result<Vec<f32>> {
@@ -107,7 +107,7 @@ fn every_block_is_pytorch_fids() {
     prepare(&image, &mut input);
     let last = forward(&net, net.cpu.input(&input, SIDE), 2048).unwrap();
     let data = net.mean(&last).unwrap();
-    net.see("avgpool".to_string(), Map { shape: (1, 1, 1, 2048), data }).unwrap();
+    net.update("avgpool".to_string(), Map { shape: (1, 1, 1, 2048), data }).unwrap();
     let seen = net.seen.into_inner();
     for (name, want) in want.as_object().unwrap() {
         let got = seen.get(name).unwrap_or_else(|| panic!("{name} was not met"));
