@@ -12,7 +12,7 @@ use gan::io::check_place;
 use gan::metrics::features::{self, Extractor, Features};
 use gan::metrics::kid;
 use gan::metrics::stats::{self, StatsMeta, Partition, Stats};
-use gan::metrics::{self, Choice, Compared, ImageSet, Metric, Side};
+use gan::metrics::{self, FeatureSpec, FeatureStats, ImageSet, Metric, FidInput};
 use gan::precision::Precision;
 use gan::progress::Progress;
 use gantools::{Answer, Bar, Common, Usage, goes_through_the_pipe, human, operand, precision, whole};
@@ -109,7 +109,7 @@ fn compare(args: &Args, bar: &Bar) -> Result<Answer> {
     let Some(a) = &args.a else { return Err(Usage(usage.into()).into()) };
     let b = second(args, a, bar, usage)?;
     let sides = [open(a)?, open(&b)?];
-    let choice = metrics::choose(&sides.each_ref(), args.features, args.dims, args.force)?;
+    let choice = metrics::resolve(&sides.each_ref(), args.features, args.dims, args.force)?;
     metrics::check(&args.metrics, &sides.each_ref(), subset)?;
     let images = sides.iter().any(|side| side.images().is_some());
     let network = match choice.features.filter(|_| images) {
@@ -123,12 +123,12 @@ fn compare(args: &Args, bar: &Bar) -> Result<Answer> {
     metrics::unproved(&sides.each_ref(), choice).iter().for_each(|line| bar.warn(line));
     let passed_over = sides.each_ref().map(|side| passed_over(side, bar));
     if args.dry_run {
-        return plan(args, &sides.each_ref().map(Side::images), extractor);
+        return plan(args, &sides.each_ref().map(FidInput::images), extractor);
     }
     let paths = sides.each_ref().map(|side| side.path().to_path_buf());
     let keep = args.metrics.iter().any(|metric| metric.needs_features());
     let [a, b] =
-        sides.map(|side| move || metrics::compared(side, extractor, args.batch_size as usize, keep, bar));
+        sides.map(|side| move || metrics::compute_stats(side, extractor, args.batch_size as usize, keep, bar));
     let sides = [a()?, b()?];
     bar.finish();
     let (text, mut json) = metrics::results(&args.metrics, choice, &sides, subset)?;
@@ -160,13 +160,13 @@ fn save_stats(args: &Args, bar: &Bar) -> Result<Answer> {
     }
     let listed = SystemTime::now();
     let side = match (open(input)?, args.part) {
-        (Side::Images(images), Some(part)) => Side::Images(Box::new(images.part(part)?)),
+        (FidInput::Images(images), Some(part)) => FidInput::Images(Box::new(images.part(part)?)),
         (side, _) => side,
     };
     let Some(images) = side.images() else {
         anyhow::bail!("{}: statistics already: name images to make some of", input.display());
     };
-    let choice = metrics::choose(&[&side], args.features, args.dims, false)?;
+    let choice = metrics::resolve(&[&side], args.features, args.dims, false)?;
     metrics::check(&[Metric::Fid], &[&side], kid::SUBSET)?;
     let origin = images.origin();
     let (content, changed) = images.content()?;
@@ -201,7 +201,7 @@ fn save_stats(args: &Args, bar: &Bar) -> Result<Answer> {
     }
     check_place(out)?;
     metrics::few(&input.display().to_string(), meta.n, choice).iter().for_each(|line| bar.warn(line));
-    let compared = metrics::compared(side, Some(&network.extractor), args.batch_size as usize, false, bar)?;
+    let compared = metrics::compute_stats(side, Some(&network.extractor), args.batch_size as usize, false, bar)?;
     meta.look = compared.look;
     Stats { gaussian: compared.gaussian, meta: Some(meta) }.write(out, listed)?;
     origin.iter().for_each(|origin| origin.record(out));
@@ -250,8 +250,8 @@ fn merge(args: &Args, out: &Path, parts: &[PathBuf]) -> Result<Answer> {
 }
 
 /// Opens a side; the line that is written should a shard shrink names it.
-fn open(path: &Path) -> Result<Side> {
-    let side = Side::open(path)?;
+fn open(path: &Path) -> Result<FidInput> {
+    let side = FidInput::open(path)?;
     if side.images().is_some_and(ImageSet::is_shard) {
         gantools::mapped("fid", path);
     }
@@ -259,7 +259,7 @@ fn open(path: &Path) -> Result<Side> {
 }
 
 /// Says what was taken of a side's files and what was passed over; the latter for `--json`, too.
-fn passed_over(side: &Side, bar: &Bar) -> serde_json::Value {
+fn passed_over(side: &FidInput, bar: &Bar) -> serde_json::Value {
     let Some(images) = side.images() else { return json!({}) };
     let path = side.path().display();
     if let [_, ..] = images.taken()[..] {
@@ -329,7 +329,7 @@ fn plan(args: &Args, sides: &[Option<&ImageSet>], extractor: Option<&Extractor>)
 }
 
 /// Tells on stderr what was compared, and what spoils the comparison.
-fn table(bar: &Bar, paths: &[PathBuf; 2], sides: &[Compared; 2], choice: Choice, network: Option<&Network>) {
+fn table(bar: &Bar, paths: &[PathBuf; 2], sides: &[FeatureStats; 2], choice: FeatureSpec, network: Option<&Network>) {
     let names = paths.each_ref().map(|path| path.display().to_string());
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max("features".len());
     for (name, side) in names.iter().zip(sides) {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::features::Features;
-use super::{Choice, Compared, Side};
+use super::{FeatureSpec, FeatureStats, FidInput};
 use crate::metrics::frechet;
 use crate::metrics::kid;
 use crate::metrics::prdc;
@@ -53,7 +53,7 @@ impl std::fmt::Display for Metric {
 /// # Errors
 /// A side of statistics where features are needed; one of fewer images than a metric needs: 2 for a
 /// covariance, KID's subset, one more than the most neighbors.
-pub fn check(metrics: &[Metric], sides: &[&Side], subset: usize) -> Result<()> {
+pub fn check(metrics: &[Metric], sides: &[&FidInput], subset: usize) -> Result<()> {
     let fewest = sides.iter().filter_map(|side| side.images()).map(|images| images.len()).min();
     for side in sides {
         let fails = |what: String| Err(Error::file(side.path(), what));
@@ -104,8 +104,8 @@ pub fn check(metrics: &[Metric], sides: &[&Side], subset: usize) -> Result<()> {
 /// Sides of other dims, of too few images, or without the features that a metric needs.
 pub fn results(
     metrics: &[Metric],
-    choice: Choice,
-    sides: &[Compared; 2],
+    choice: FeatureSpec,
+    sides: &[FeatureStats; 2],
     subset: usize,
 ) -> Result<(String, Value)> {
     let rounded = sides.iter().any(|side| side.precision == Some(Precision::Bf16));

@@ -5,14 +5,14 @@ pub mod frechet;
 mod image_set;
 pub mod kid;
 mod dataset_info;
-mod metric;
+mod registry;
 mod pass;
 pub mod prdc;
-mod side;
+mod input;
 pub mod stats;
 
 pub use image_set::ImageSet;
 pub use dataset_info::{DatasetInfo, comparability_warnings, few};
-pub use metric::{Metric, check, results};
+pub use registry::{Metric, check, results};
 pub use pass::{Measured, measure, seconds_per_image};
-pub use side::{Choice, Compared, Side, choose, compared, unproved};
+pub use input::{FeatureSpec, FeatureStats, FidInput, compute_stats, resolve, unproved};

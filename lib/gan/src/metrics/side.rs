@@ -15,7 +15,7 @@ use crate::progress::Progress;
 use crate::{Error, Result};
 
 /// One side.
-pub enum Side {
+pub enum FidInput {
     /// Statistics that were saved.
     Stats(PathBuf, Box<Stats>),
     /// Images to be measured.
@@ -24,7 +24,7 @@ pub enum Side {
 
 /// By which features to compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Choice {
+pub struct FeatureSpec {
     /// The network; `None` for two files of statistics that could be of any.
     pub features: Option<Features>,
     /// The number of its features.
@@ -32,7 +32,7 @@ pub struct Choice {
 }
 
 /// One side, ready to be compared.
-pub struct Compared {
+pub struct FeatureStats {
     /// Its statistics.
     pub gaussian: Gaussian,
     /// The number of images, where it is known.
@@ -49,43 +49,43 @@ pub struct Compared {
     pub seconds: f64,
 }
 
-impl Side {
+impl FidInput {
     /// Opens `.npz` statistics, whatever their name, or images.
     ///
     /// # Errors
     /// It is none of these, or broken.
-    pub fn open(path: &Path) -> Result<Side> {
+    pub fn open(path: &Path) -> Result<FidInput> {
         // Samples are published as arrays in an .npz, too, and CIFAR in pickles.
         if source::holds_images(path) {
-            return Ok(Side::Images(Box::new(ImageSet::open(path)?)));
+            return Ok(FidInput::Images(Box::new(ImageSet::open(path)?)));
         }
         let npz = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npz"));
         Ok(match stats::kind(path)? {
             StatsKind::Other(what) => return Err(Error::file(path, what)),
-            kind if npz || kind == StatsKind::Npz => Side::Stats(path.to_path_buf(), Box::new(Stats::read(path)?)),
-            _ => Side::Images(Box::new(ImageSet::open(path)?)),
+            kind if npz || kind == StatsKind::Npz => FidInput::Stats(path.to_path_buf(), Box::new(Stats::read(path)?)),
+            _ => FidInput::Images(Box::new(ImageSet::open(path)?)),
         })
     }
 
     /// The path that was opened.
     pub fn path(&self) -> &Path {
         match self {
-            Side::Stats(path, _) => path,
-            Side::Images(images) => images.path(),
+            FidInput::Stats(path, _) => path,
+            FidInput::Images(images) => images.path(),
         }
     }
 
     /// The images to be measured, if this side is images.
     pub fn images(&self) -> Option<&ImageSet> {
         match self {
-            Side::Stats(..) => None,
-            Side::Images(images) => Some(images),
+            FidInput::Stats(..) => None,
+            FidInput::Images(images) => Some(images),
         }
     }
 
     /// What its file says of itself, if this side is statistics.
     fn file(&self) -> Option<File<'_>> {
-        let Side::Stats(path, stats) = self else { return None };
+        let FidInput::Stats(path, stats) = self else { return None };
         Some(File { path, dims: stats.gaussian.dims(), meta: stats.meta.as_ref() })
     }
 
@@ -95,14 +95,14 @@ impl Side {
     /// They say that they are of others.
     pub fn check_weights(&self, extractor: &Extractor) -> Result<()> {
         match self {
-            Side::Stats(path, stats) => match &stats.meta {
+            FidInput::Stats(path, stats) => match &stats.meta {
                 Some(meta) if meta.weights != extractor.weights() => {
                     let what = "of other weights than the ones at hand: make the statistics again, or name theirs with --weights";
                     Err(Error::file(path, what))
                 }
                 _ => Ok(()),
             },
-            Side::Images(_) => Ok(()),
+            FidInput::Images(_) => Ok(()),
         }
     }
 }
@@ -157,12 +157,12 @@ impl std::fmt::Display for File<'_> {
 /// Statistics of other features than asked for, or than those of the other side; images against features
 /// that none of our networks has; unless `force`, statistics of other weights, or another program's against
 /// SqueezeNet's.
-pub fn choose(
-    sides: &[&Side],
+pub fn resolve(
+    sides: &[&FidInput],
     features: Option<Features>,
     dims: Option<usize>,
     force: bool,
-) -> Result<Choice> {
+) -> Result<FeatureSpec> {
     let files: Vec<File> = sides.iter().filter_map(|side| side.file()).collect();
     let images = sides.len() > files.len();
     for (i, file) in files.iter().enumerate() {
@@ -193,7 +193,7 @@ pub fn choose(
         let features = features.unwrap_or(Features::Inception);
         let dims = dims.unwrap_or(features.usual_dims());
         check_dims(features, dims)?;
-        return Ok(Choice { features: Some(features), dims });
+        return Ok(FeatureSpec { features: Some(features), dims });
     };
     let ours = files.iter().find_map(|file| file.meta.map(|meta| (file, meta.features)));
     let foreign = files.iter().find(|file| file.meta.is_none());
@@ -217,11 +217,11 @@ pub fn choose(
         }
         (None, _) => features.or((dims == Features::Inception.usual_dims()).then_some(Features::Inception)),
     };
-    Ok(Choice { features, dims })
+    Ok(FeatureSpec { features, dims })
 }
 
 /// A warning about statistics that do not say of which network and weights they are; `None` where all do.
-pub fn unproved(sides: &[&Side], choice: Choice) -> Option<String> {
+pub fn unproved(sides: &[&FidInput], choice: FeatureSpec) -> Option<String> {
     let files = sides.iter().filter_map(|side| side.file()).filter(|file| file.meta.is_none());
     let mut names: Vec<String> = files.map(|file| file.path.display().to_string()).collect();
     names.dedup();
@@ -250,27 +250,27 @@ pub fn unproved(sides: &[&Side], choice: Choice) -> Option<String> {
 ///
 /// # Errors
 /// An image that cannot be read; fewer than two; no extractor.
-pub fn compared(
-    side: Side,
+pub fn compute_stats(
+    side: FidInput,
     extractor: Option<&Extractor>,
     batch: usize,
     keep: bool,
     progress: &dyn Progress,
-) -> Result<Compared> {
+) -> Result<FeatureStats> {
     match (side, extractor) {
-        (Side::Stats(_, stats), _) => {
+        (FidInput::Stats(_, stats), _) => {
             let precision = stats.meta.as_ref().map(|meta| meta.precision);
             let look = stats.meta.as_ref().and_then(|meta| meta.look.clone());
             let (n, weights) = stats.meta.map(|meta| (meta.n, meta.weights)).unzip();
             let (features, seconds) = (None, 0.0);
-            Ok(Compared { gaussian: stats.gaussian, n, weights, precision, features, look, seconds })
+            Ok(FeatureStats { gaussian: stats.gaussian, n, weights, precision, features, look, seconds })
         }
-        (Side::Images(images), Some(extractor)) => {
+        (FidInput::Images(images), Some(extractor)) => {
             let began = Instant::now();
             let Measured { moments, features, look } = measure(&images, extractor, batch, keep, progress)?;
             let n = Some(moments.n());
             let gaussian = moments.gaussian().map_err(|e| Error::file(images.path(), e.to_string()))?;
-            Ok(Compared {
+            Ok(FeatureStats {
                 gaussian,
                 n,
                 weights: Some(extractor.weights().to_string()),
@@ -280,11 +280,11 @@ pub fn compared(
                 seconds: began.elapsed().as_secs_f64(),
             })
         }
-        (Side::Images(images), None) => Err(Error::file(images.path(), "images need a network")),
+        (FidInput::Images(images), None) => Err(Error::file(images.path(), "images need a network")),
     }
 }
 
-impl Choice {
+impl FeatureSpec {
     /// How the Fréchet distance of these features is called: `FD-1024` where their network is not known.
     pub fn distance(self) -> String {
         self.features.map_or_else(|| format!("FD-{}", self.dims), |network| network.distance().to_string())
@@ -297,7 +297,7 @@ impl Choice {
     }
 }
 
-impl std::fmt::Display for Choice {
+impl std::fmt::Display for FeatureSpec {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         match self.features {
             Some(network) => write!(f, "{network} {}", self.dims),
@@ -312,7 +312,7 @@ mod tests {
     use crate::metrics::features::tests::golden;
 
     /// Statistics of `dims` features, ours if a network and weights are named.
-    fn file(name: &str, dims: usize, ours: Option<(Features, &str)>) -> Side {
+    fn file(name: &str, dims: usize, ours: Option<(Features, &str)>) -> FidInput {
         let meta = ours.map(|(features, weights)| StatsMeta {
             features,
             dims,
@@ -325,15 +325,15 @@ mod tests {
             tool: "test".into(),
         });
         let gaussian = Gaussian { mu: vec![0.0; dims], sigma: vec![0.0; dims * dims] };
-        Side::Stats(name.into(), Box::new(Stats { gaussian, meta }))
+        FidInput::Stats(name.into(), Box::new(Stats { gaussian, meta }))
     }
 
-    fn foreign(dims: usize) -> Side {
+    fn foreign(dims: usize) -> FidInput {
         file("theirs.npz", dims, None)
     }
 
-    fn images() -> Side {
-        Side::open(&golden("a")).unwrap()
+    fn images() -> FidInput {
+        FidInput::open(&golden("a")).unwrap()
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Choice, Compared, ImageSet};
+use super::{FeatureSpec, FeatureStats, ImageSet};
 use crate::data::image::{Image, Notes, rotation};
 
 /// Fewer images than this are not compared with published numbers: as many as the FID has features.
@@ -60,7 +60,7 @@ impl DatasetInfo {
 }
 
 /// What makes the number of these two sides mean less than it seems: a line each.
-pub fn comparability_warnings(names: [&str; 2], sides: &[Compared; 2], choice: Choice) -> Vec<String> {
+pub fn comparability_warnings(names: [&str; 2], sides: &[FeatureStats; 2], choice: FeatureSpec) -> Vec<String> {
     let mut lines = Vec::new();
     for (name, side) in names.iter().zip(sides) {
         lines.extend(side.n.and_then(|n| few(name, n, choice)));
@@ -119,7 +119,7 @@ fn lossy(jpegs: &str, others: &str) -> String {
 }
 
 /// Where a set is too small, a line that says so.
-pub fn few(name: &str, n: u64, choice: Choice) -> Option<String> {
+pub fn few(name: &str, n: u64, choice: FeatureSpec) -> Option<String> {
     let dims = choice.dims as u64;
     match n {
         n if n <= dims => Some(format!(
@@ -139,10 +139,10 @@ mod tests {
     use crate::metrics::frechet::Gaussian;
     use crate::precision::Precision;
 
-    fn side(n: u64, look: DatasetInfo) -> Compared {
+    fn side(n: u64, look: DatasetInfo) -> FeatureStats {
         let gaussian = Gaussian { mu: vec![0.0], sigma: vec![1.0] };
         let (weights, precision) = (None, Some(Precision::F32));
-        Compared { gaussian, n: Some(n), weights, precision, features: None, look: Some(look), seconds: 0.0 }
+        FeatureStats { gaussian, n: Some(n), weights, precision, features: None, look: Some(look), seconds: 0.0 }
     }
 
     fn look(size: usize, jpeg: Option<bool>, prepared: Option<&str>) -> DatasetInfo {
@@ -151,8 +151,8 @@ mod tests {
         look
     }
 
-    fn said(a: Compared, b: Compared) -> Vec<String> {
-        comparability_warnings(["a", "b"], &[a, b], Choice { features: Some(Features::Squeezenet), dims: 512 })
+    fn said(a: FeatureStats, b: FeatureStats) -> Vec<String> {
+        comparability_warnings(["a", "b"], &[a, b], FeatureSpec { features: Some(Features::Squeezenet), dims: 512 })
     }
 
     #[test]
