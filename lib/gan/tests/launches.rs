@@ -10,7 +10,7 @@ use gan::nn::adam::AdamConfig;
 use gan::nn::model::{DcganConfig, ModelConfig};
 use gan::nn::ops::{Activation, Backend, Geometry, Norm, Weight};
 use gan::precision::Precision;
-use gan::train::{StepNumbers, Trainer};
+use gan::train::{PendingStep, Trainer};
 
 const BATCH: usize = 128;
 /// Bandwidth in bytes, and products in FLOP of f32 (without TF32) and of bf16, all per second, as the maker gives them: of an H100
@@ -180,7 +180,7 @@ fn launches_of_a_step_on_the_gpu() {
         (real, Tensor::from_slice(&noise, (BATCH, 100), &device).unwrap())
     });
     line("its batch", 1, batch);
-    let read = count(&device, || StepNumbers::read(&numbers).unwrap());
+    let read = count(&device, || PendingStep::read(&numbers).unwrap());
     line("the numbers of two steps", 1, read);
     computes(1);
 

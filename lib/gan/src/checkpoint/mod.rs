@@ -277,7 +277,7 @@ impl Foreign {
         }
     }
 
-    /// Numbers in all tensors.
+    /// LossValue in all tensors.
     fn numbers(&self) -> usize {
         let items = self.dicts().iter().flat_map(|dict| &dict.items);
         items.map(|item| item.shape.iter().product::<usize>()).sum()

@@ -75,23 +75,23 @@ pub struct Tape(Vec<Saved>);
 
 /// What the batch-norms of a network saw of a batch: its moments and how many numbers a channel had. One per layer.
 #[derive(Debug)]
-pub struct Seen(Vec<Option<(BatchStats, f64)>>);
+pub struct BatchNormStats(Vec<Option<(BatchStats, f64)>>);
 
 impl Tape {
-    /// For [`Network::observe`].
-    pub fn seen(&self) -> Seen {
+    /// For [`Network::update_running_stats`].
+    pub fn seen(&self) -> BatchNormStats {
         let of = |saved: &Saved| {
             let moments = saved.moments.clone()?;
             let n = saved.x.elem_count() as f64 / moments.mean.elem_count() as f64;
             Some((moments, n))
         };
-        Seen(self.0.iter().map(of).collect())
+        BatchNormStats(self.0.iter().map(of).collect())
     }
 }
 
 /// Which gradients a backward pass computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum GradTarget {
     /// Those of the parameters, to train this network.
     Parameters,
     /// That of the input, to train what made it.
@@ -122,7 +122,7 @@ impl Layer {
     }
 
     /// Takes a batch's moments, of `n` numbers each, into the running statistics.
-    fn observe(&mut self, moments: &BatchStats, n: f64) -> Result<()> {
+    fn update_running_stats(&mut self, moments: &BatchStats, n: f64) -> Result<()> {
         if let Layer::BatchNorm { running, .. } = self {
             // The running variance is the unbiased one; a single row has none, and counts as it is.
             let unbiased = n / (n - 1.0).max(1.0);
@@ -354,13 +354,13 @@ impl Network {
 
     /// Training mode: the output, f32, and what [`Network::backward`] needs. Updates batch-norm's running statistics.
     pub fn forward_train(&mut self, x: &Tensor) -> Result<(Tensor, Tape)> {
-        let (y, tape) = self.trace(x)?;
-        self.observe(&tape.seen())?;
+        let (y, tape) = self.forward_with_tape(x)?;
+        self.update_running_stats(&tape.seen())?;
         Ok((y, tape))
     }
 
-    /// [`Network::forward_train`] that leaves the running statistics to [`Network::observe`].
-    pub fn trace(&self, x: &Tensor) -> Result<(Tensor, Tape)> {
+    /// [`Network::forward_train`] that leaves the running statistics to [`Network::update_running_stats`].
+    pub fn forward_with_tape(&self, x: &Tensor) -> Result<(Tensor, Tape)> {
         let mut x = self.input(x)?;
         let mut tape = Vec::with_capacity(self.layers.len());
         for (i, layer) in self.layers.iter().enumerate() {
@@ -373,10 +373,10 @@ impl Network {
     }
 
     /// Updates batch-norm's running statistics.
-    pub fn observe(&mut self, Seen(seen): &Seen) -> Result<()> {
+    pub fn update_running_stats(&mut self, BatchNormStats(seen): &BatchNormStats) -> Result<()> {
         let each = self.layers.iter_mut().zip(seen);
         each.filter_map(|(layer, seen)| Some((layer, seen.as_ref()?)))
-            .try_for_each(|(layer, (moments, n))| layer.observe(moments, *n))
+            .try_for_each(|(layer, (moments, n))| layer.update_running_stats(moments, *n))
     }
 
     /// What the first layer takes: latents are images of one pixel.
@@ -392,25 +392,25 @@ impl Network {
     }
 
     /// The wanted gradients from `dy`, the gradient at the output. What is not wanted is not computed.
-    pub fn backward(&self, tape: Tape, dy: Tensor, wanted: Wanted) -> Result<Grads> {
-        let parameters = wanted == Wanted::Parameters;
+    pub fn backward(&self, tape: Tape, dy: Tensor, wanted: GradTarget) -> Result<Grads> {
+        let parameters = wanted == GradTarget::Parameters;
         // Where the parameters' gradients alone are wanted, that is the last layer to go back through.
         let last = match parameters {
             true => self.layers.iter().position(|l| !l.parameters().is_empty()).unwrap_or(self.layers.len()),
             false => 0,
         };
-        // Numbers of its own: on the CPU the layers change them in place.
+        // LossValue of its own: on the CPU the layers change them in place.
         let mut dy = Some(dy.to_dtype(self.precision.dtype())?.copy()?);
         let mut grads = Vec::new();
         for (i, (layer, saved)) in self.layers.iter().zip(tape.0).enumerate().skip(last).rev() {
-            let input = i > last || wanted == Wanted::Input;
+            let input = i > last || wanted == GradTarget::Input;
             let above = dy.take().expect("every layer but the last one gives its input's gradient");
             let own;
             (own, dy) = layer.backward(self.backend, &saved, above, parameters, input)?;
             grads.push(own);
         }
         Ok(match dy {
-            Some(dx) if wanted == Wanted::Input => Grads::Input(dx),
+            Some(dx) if wanted == GradTarget::Input => Grads::Input(dx),
             _ => Grads::Parameters(grads.into_iter().rev().flatten().collect()),
         })
     }

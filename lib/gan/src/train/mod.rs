@@ -12,4 +12,4 @@ mod tests;
 mod monitor;
 
 pub use run::{Estimate, Outcome, Run, SAVE_EVERY};
-pub use step::{StepNumbers, StepReport, Trainer};
+pub use step::{PendingStep, StepMetrics, Trainer};

@@ -10,7 +10,7 @@ use candle_core::{Device, Tensor};
 
 use super::batch::{Batch, Batches};
 use super::monitor::Monitor;
-use super::{StepNumbers, StepReport, Trainer, folder};
+use super::{PendingStep, StepMetrics, Trainer, folder};
 use crate::checkpoint::{self, CheckpointKind, CheckpointMeta, ShardId, State};
 use crate::data::shard::Shard;
 use crate::nn::model::ModelConfig;
@@ -75,7 +75,7 @@ pub struct Outcome {
 struct PendingMetrics {
     /// Of each: its number, its epoch, its images.
     steps: Vec<(u64, u64, usize)>,
-    numbers: Vec<StepNumbers>,
+    numbers: Vec<PendingStep>,
     /// When the first of them began.
     clock: Instant,
 }
@@ -171,7 +171,7 @@ impl<'a> Run<'a> {
         while measured.is_empty() || start.elapsed() < MEASURE_FOR && measured.len() < MOST_MEASURED {
             measured.push(copy.start_step(&real, &z, fresh.as_ref())?);
         }
-        StepNumbers::read(&measured)?;
+        PendingStep::read(&measured)?;
         let images_per_second = (count * measured.len()) as f64 / start.elapsed().as_secs_f64();
         let duration = Duration::from_secs_f64(self.images() as f64 / images_per_second);
         Ok(Estimate { steps: self.steps(), duration, images_per_second })
@@ -350,7 +350,7 @@ impl PendingMetrics {
     /// # Errors
     /// The device failed.
     fn flush(&mut self, folder: &Path, saved: Option<u64>) -> Result<Vec<Result<Metrics>>> {
-        let reports = StepNumbers::read(&self.numbers)?;
+        let reports = PendingStep::read(&self.numbers)?;
         let images: usize = self.steps.iter().map(|(.., count)| count).sum();
         let speed = images as f64 / self.clock.elapsed().as_secs_f64();
         self.numbers.clear();
@@ -372,8 +372,8 @@ fn with_batches_tracked(mut tensors: Vec<(String, Tensor)>, batches: u64) -> Res
     Ok(tensors)
 }
 
-fn metrics(step: u64, epoch: u64, losses: &StepReport, images_per_second: f64) -> Metrics {
-    let &StepReport { loss_d_real, loss_d_fake, loss_g, d_x, d_g_z1, d_g_z2 } = losses;
+fn metrics(step: u64, epoch: u64, losses: &StepMetrics, images_per_second: f64) -> Metrics {
+    let &StepMetrics { loss_d_real, loss_d_fake, loss_g, d_x, d_g_z1, d_g_z2 } = losses;
     let loss_d = losses.loss_d();
     let value = -loss_d;
     Metrics {

@@ -33,7 +33,7 @@ pub struct MlpConfig {
 }
 
 impl MlpConfig {
-    /// Numbers in an image.
+    /// LossValue in an image.
     fn pixels(&self) -> usize {
         self.size * self.size * self.channels
     }
@@ -60,7 +60,7 @@ impl MlpConfig {
         Ok(())
     }
 
-    /// Numbers from the latents through the layers of the generator to the image.
+    /// LossValue from the latents through the layers of the generator to the image.
     pub(super) fn generator_widths(&self) -> Vec<usize> {
         [&[self.nz], &self.hidden_g[..], &[self.pixels()]].concat()
     }

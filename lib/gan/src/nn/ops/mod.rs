@@ -110,7 +110,7 @@ pub struct NormGrads {
     pub beta: Tensor,
 }
 
-/// Numbers in the tensors of an operation that leaves threads idle.
+/// LossValue in the tensors of an operation that leaves threads idle.
 const FEW: usize = 1 << 19;
 
 /// One of the two implementations.
