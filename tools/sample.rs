@@ -12,7 +12,7 @@ use gan::checkpoint::{self, Generator};
 use gan::data::shard::Shard;
 use gan::device::Device;
 use gan::precision::Precision;
-use gan::sample::{Expr, Form, Job, Latents, Near, Recursion, pairs, sample, sheet};
+use gan::sample::{Expr, OutputFormat, Job, Latents, Neighbor, Recursion, pairs, sample, sheet};
 use gantools::{Answer, Bar, Common, Usage, operand, out_path, precision, stop_flag, whole};
 use serde_json::json;
 
@@ -187,9 +187,9 @@ fn place(args: &Args) -> Result<PathBuf> {
         _ => "fakes/",
     };
     let out = args.out.clone().unwrap_or(default.into());
-    let form = Form::of(&out);
+    let form = OutputFormat::of(&out);
     let refuse = |what: String| Err(Usage(what).into());
-    if (args.expr.is_some() || args.nearest.is_some()) && form != Some(Form::Row) {
+    if (args.expr.is_some() || args.nearest.is_some()) && form != Some(OutputFormat::Row) {
         return refuse(format!("-o {}: --expr and --nearest make one image: name a .png", out.display()));
     }
     let one = args.expr.is_some() || args.nearest.is_some() || args.interpolate.is_some();
@@ -241,11 +241,11 @@ fn make(args: &Args, out: &Path, generator: &Generator, device: &Device, bar: &B
         force: args.force,
     };
     let mut answer = latents.about().clone();
-    let form = Form::of(out).filter(|_| walk.is_some());
+    let form = OutputFormat::of(out).filter(|_| walk.is_some());
     let order = walk.map_or(Vec::new(), |walk| walk.order());
     let done = match (&shard, &args.expr, form) {
-        (Some(shard), ..) => pairs(&job, shard, stop, bar).map(|near| answer["pairs"] = table(bar, &near)),
-        (_, Some(_), _) => sheet(&job, Form::Row, &[], stop, bar),
+        (Some(shard), ..) => nearest_grid(&job, shard, stop, bar).map(|near| answer["pairs"] = table(bar, &near)),
+        (_, Some(_), _) => sheet(&job, OutputFormat::Row, &[], stop, bar),
         (.., Some(form)) => sheet(&job, form, &order, stop, bar),
         (.., None) => sample(&job, args.grid.as_deref(), stop, bar),
     };
@@ -285,12 +285,12 @@ fn latents(args: &Args, walk: Option<&Recursion>, nz: usize) -> Result<Latents> 
 }
 
 /// Tells each image's nearest one on stderr, and gives them for `--json`.
-fn table(bar: &Bar, near: &[Near]) -> serde_json::Value {
+fn table(bar: &Bar, near: &[Neighbor]) -> serde_json::Value {
     bar.finish();
     bar.say("image  nearest  root-mean-square distance, of 255");
     for (i, near) in near.iter().enumerate() {
         bar.say(&format!("{i:7}  {:7}  {:6.2}", near.index, near.rms));
     }
-    let pair = |(i, near): (usize, &Near)| json!({ "index": i, "nearest": near.index, "rms": near.rms });
+    let pair = |(i, near): (usize, &Neighbor)| json!({ "index": i, "nearest": near.index, "rms": near.rms });
     near.iter().enumerate().map(pair).collect()
 }

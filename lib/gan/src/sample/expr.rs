@@ -16,11 +16,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Latents, PORTION};
+use super::{Latents, CHUNK};
 use crate::{Error, Result};
 
-/// The most terms: with the result they fill a portion.
-const MAX_TERMS: usize = PORTION - 1;
+/// The most terms: with the result they fill a chunk.
+const MAX_TERMS: usize = CHUNK - 1;
 /// How deep parentheses and signs may lie in one another.
 const MAX_DEPTH: usize = 64;
 

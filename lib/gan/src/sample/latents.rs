@@ -6,7 +6,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use serde_json::{Value, json};
 
-use super::{PORTION, latents};
+use super::{CHUNK, latents};
 use crate::io::safetensors::{self, Weights, is_finite};
 use crate::rng::{Stream, normals};
 use crate::{Error, Result};
@@ -136,15 +136,15 @@ impl Latents {
         Ok(self.rows(at..at + 1))
     }
 
-    /// A portion that begins at latent `first`, `[PORTION, nz]`. What is beyond the end of given ones is 0: an image does
+    /// A chunk that begins at latent `first`, `[CHUNK, nz]`. What is beyond the end of given ones is 0: an image does
     /// not depend on its neighbors, but on how many there are.
-    pub(super) fn portion(&self, first: usize, device: &Device) -> Result<Tensor> {
+    pub(super) fn chunk(&self, first: usize, device: &Device) -> Result<Tensor> {
         match &self.values {
-            Values::Drawn(seed) => latents(*seed, Stream::Sample, first as u64, PORTION, self.nz, device),
+            Values::Drawn(seed) => latents(*seed, Stream::Sample, first as u64, CHUNK, self.nz, device),
             Values::Given(_) => {
-                let mut rows = self.rows(first..self.count.min(first + PORTION));
-                rows.resize(PORTION * self.nz, 0.0);
-                Ok(Tensor::from_vec(rows, (PORTION, self.nz), device)?)
+                let mut rows = self.rows(first..self.count.min(first + CHUNK));
+                rows.resize(CHUNK * self.nz, 0.0);
+                Ok(Tensor::from_vec(rows, (CHUNK, self.nz), device)?)
             }
         }
     }

@@ -3,7 +3,7 @@
 //! They are drawn from a seed, read from a file, lie on a [walk](Interpolation) from image to image, or are what an
 //! [expression](Expr) of images comes to. The images go into a folder, or a [sheet](sheet()) of all.
 //!
-//! Latent i is a function of (seed, stream, i), and image i is made in portion i / [`PORTION`] of fixed size and
+//! Latent i is a function of (seed, stream, i), and image i is made in chunk i / [`CHUNK`] of fixed size and
 //! place, so that neither depends on how many others are made, in what batches, by how many threads.
 
 mod expr;
@@ -25,16 +25,16 @@ use crate::rng::{self, Stream};
 use crate::{Error, Result};
 
 pub use expr::Expr;
-pub use nearest::{Near, nearest};
+pub use nearest::{Neighbor, nearest};
 pub use sample::{Job, sample};
-pub use sheet::{Form, pairs, sheet};
+pub use sheet::{OutputFormat, nearest_grid, sheet};
 pub use latents::Latents;
 pub use interpolate::{Interpolation, slerp};
 
 /// Images that go through the generator together. The shapes of a matrix product decide its order of summation, so
 /// this is a constant: an image at the end of a request is computed among the same neighbors as in a longer one. Fewer
 /// images make products of few rows, which are slower.
-pub const PORTION: usize = 64;
+pub const CHUNK: usize = 64;
 
 /// Latents `first..first + count` of a stream: `[count, nz]`, standard normal.
 ///

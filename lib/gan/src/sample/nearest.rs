@@ -15,7 +15,7 @@ const PIECE: usize = 1 << 15;
 
 /// The training image that is nearest to a given one.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Near {
+pub struct Neighbor {
     /// Its number in the shard, the lowest of those that are equally near.
     pub index: usize,
     /// The root of the mean squared difference over all bytes of the two, 0 to 255.
@@ -36,7 +36,7 @@ pub fn nearest(
     shard: &Shard,
     stop: &AtomicBool,
     progress: &dyn Progress,
-) -> Result<Vec<Near>> {
+) -> Result<Vec<Neighbor>> {
     let size = shard.height() * shard.width() * shard.channels();
     assert_eq!(images.len() % size, 0, "images of {size} bytes");
     let count = images.len() / size;
@@ -63,7 +63,7 @@ pub fn nearest(
             Ok(best)
         })
         .try_reduce(none, |a, b| Ok(a.into_iter().zip(b).map(|(a, b)| a.min(b)).collect()))?;
-    let near = |(sum, index)| Near { index, rms: (sum as f64 / size as f64).sqrt() };
+    let near = |(sum, index)| Neighbor { index, rms: (sum as f64 / size as f64).sqrt() };
     Ok(best.into_iter().map(near).collect())
 }
 
@@ -90,7 +90,7 @@ mod tests {
     use crate::progress::Silent;
     use crate::rng::{Stream, uniforms};
 
-    fn go(images: &[u8], shard: &Shard) -> Vec<Near> {
+    fn go(images: &[u8], shard: &Shard) -> Vec<Neighbor> {
         nearest(images, shard, &AtomicBool::new(false), &Silent).unwrap()
     }
 
@@ -134,7 +134,7 @@ mod tests {
         let shard = faces(folder.path(), Dtype::U8, false);
         let mut all = vec![0; 70 * 32 * 32 * 3];
         all.chunks_exact_mut(32 * 32 * 3).enumerate().for_each(|(i, bytes)| shard.pixels(i, bytes));
-        let expected: Vec<Near> = (0..70).map(|index| Near { index, rms: 0.0 }).collect();
+        let expected: Vec<Neighbor> = (0..70).map(|index| Neighbor { index, rms: 0.0 }).collect();
         assert_eq!(go(&all, &shard), expected);
         assert!(go(&[], &shard).is_empty());
         let stopped = nearest(&all, &shard, &AtomicBool::new(true), &Silent);

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::output_dir::OutputDir;
-use super::{Latents, PORTION, images};
+use super::{Latents, CHUNK, images};
 use crate::checkpoint::Generator;
 use crate::data::image::{encode_png, grid};
 use crate::io::atomic;
@@ -17,9 +17,9 @@ use crate::progress::Progress;
 use crate::{Error, Result};
 use candle_core::Device;
 
-/// Images in a grid, and in one of its rows. All are of the first portion.
+/// Images in a grid, and in one of its rows. All are of the first chunk.
 const GRID: (usize, usize) = (64, 8);
-const _: () = assert!(GRID.0 <= PORTION);
+const _: () = assert!(GRID.0 <= CHUNK);
 /// Why a lock is never poisoned.
 pub(super) const SOUND: &str = "no panic while held";
 
@@ -61,7 +61,7 @@ pub fn sample(job: &Job, grid_to: Option<&Path>, stop: &AtomicBool, progress: &d
     let (height, width, channels) = job.generator.image_shape;
     let size = height * width * channels;
     let first = Mutex::new(Vec::new());
-    each_batch(job, stop, progress, |start, bytes| {
+    for_each_batch(job, stop, progress, |start, bytes| {
         for (image, index) in bytes.chunks_exact(size).zip(start..) {
             let text = about(job, json!({ "index": index })).to_string();
             let png = encode_png(width, height, channels, image, &[("gantools", &text)]);
@@ -89,14 +89,14 @@ pub fn sample(job: &Job, grid_to: Option<&Path>, stop: &AtomicBool, progress: &d
 /// Makes all images of `job`, and hands `take` the number of a batch's first one and the batch's bytes. Each batch is one
 /// thread's: while it encodes and writes, others run the network. Threads that find no batch help with the products of
 /// the last ones.
-pub(super) fn each_batch(
+pub(super) fn for_each_batch(
     job: &Job,
     stop: &AtomicBool,
     progress: &dyn Progress,
     take: impl Fn(usize, &[u8]) -> Result<()> + Sync,
 ) -> Result<()> {
-    // A batch is whole portions, or else portions would be made twice.
-    let (count, batch) = (job.latents.count(), job.batch.next_multiple_of(PORTION));
+    // A batch is whole chunks, or else chunks would be made twice.
+    let (count, batch) = (job.latents.count(), job.batch.next_multiple_of(CHUNK));
     let done = Mutex::new(0);
     (0..count).into_par_iter().step_by(batch).with_max_len(1).try_for_each(|start| {
         if stop.load(Ordering::Relaxed) {
@@ -125,13 +125,13 @@ pub(super) fn file_name(index: usize) -> String {
     format!("{index:06}.png")
 }
 
-/// The bytes of the images of a range that begins with a portion.
+/// The bytes of the images of a range that begins with a chunk.
 fn make(job: &Job, range: Range<usize>) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    for first in range.clone().step_by(PORTION) {
-        bytes.extend(images(&job.generator.network, &job.latents.portion(first, job.device)?)?);
+    for first in range.clone().step_by(CHUNK) {
+        bytes.extend(images(&job.generator.network, &job.latents.chunk(first, job.device)?)?);
     }
-    bytes.truncate(bytes.len() / range.len().next_multiple_of(PORTION) * range.len());
+    bytes.truncate(bytes.len() / range.len().next_multiple_of(CHUNK) * range.len());
     Ok(bytes)
 }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::Latents;
-use super::nearest::{Near, nearest};
-use super::sample::{Job, SOUND, about, each_batch};
+use super::nearest::{Neighbor, nearest};
+use super::sample::{Job, SOUND, about, for_each_batch};
 use crate::data::image::{encode_apng, encode_gif, encode_png, grid};
 use crate::data::shard::Shard;
 use crate::io::atomic;
@@ -23,7 +23,7 @@ const PAIRS: usize = 8;
 
 /// How images become one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub enum OutputFormat {
     /// A PNG of all in one row.
     Row,
     /// An animated GIF.
@@ -32,13 +32,13 @@ pub enum Form {
     Apng,
 }
 
-impl Form {
+impl OutputFormat {
     /// The form that a file's extension tells, or `None` where it tells none: a folder's name.
-    pub fn of(path: &Path) -> Option<Form> {
+    pub fn of(path: &Path) -> Option<OutputFormat> {
         match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
-            "png" => Some(Form::Row),
-            "gif" => Some(Form::Gif),
-            "apng" => Some(Form::Apng),
+            "png" => Some(OutputFormat::Row),
+            "gif" => Some(OutputFormat::Gif),
+            "apng" => Some(OutputFormat::Apng),
             _ => None,
         }
     }
@@ -52,7 +52,7 @@ impl Form {
 /// as it was.
 pub fn sheet(
     job: &Job,
-    form: Form,
+    form: OutputFormat,
     order: &[usize],
     stop: &AtomicBool,
     progress: &dyn Progress,
@@ -64,12 +64,12 @@ pub fn sheet(
     let text = about(job, json!({})).to_string();
     let text = [("gantools", text.as_str())];
     let file = match form {
-        Form::Row => {
+        OutputFormat::Row => {
             let (w, h, bytes) = grid(&images, width, height, channels, images.len());
             encode_png(w, h, channels, &bytes, &text)
         }
-        Form::Gif => encode_gif(&frames, width, height, channels, [FRAME; 2]),
-        Form::Apng => encode_apng(&frames, width, height, channels, [FRAME; 2], &text),
+        OutputFormat::Gif => encode_gif(&frames, width, height, channels, [FRAME; 2]),
+        OutputFormat::Apng => encode_apng(&frames, width, height, channels, [FRAME; 2], &text),
     };
     write(job, &file)
 }
@@ -79,7 +79,7 @@ pub fn sheet(
 ///
 /// # Errors
 /// Those of [`sheet`], and a shard whose images have another size than the generator's.
-pub fn pairs(job: &Job, shard: &Shard, stop: &AtomicBool, progress: &dyn Progress) -> Result<Vec<Near>> {
+pub fn nearest_grid(job: &Job, shard: &Shard, stop: &AtomicBool, progress: &dyn Progress) -> Result<Vec<Neighbor>> {
     let (height, width, channels) = job.generator.image_shape;
     let theirs = (shard.height(), shard.width(), shard.channels());
     if theirs != (height, width, channels) {
@@ -114,7 +114,7 @@ fn render(job: &Job, stop: &AtomicBool, progress: &dyn Progress) -> Result<Vec<u
     let (height, width, channels) = job.generator.image_shape;
     let size = height * width * channels;
     let all = Mutex::new(vec![0; job.latents.count() * size]);
-    each_batch(job, stop, progress, |first, bytes| {
+    for_each_batch(job, stop, progress, |first, bytes| {
         all.lock().expect(SOUND)[first * size..][..bytes.len()].copy_from_slice(bytes);
         Ok(())
     })?;

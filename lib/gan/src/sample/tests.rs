@@ -261,7 +261,7 @@ fn one_file_holds_all_frames() {
     let latents = interpolation.latents(&some(1)).unwrap();
     let make = |name: &str| {
         let out = folder.path().join(name);
-        let form = Form::of(&out).unwrap();
+        let form = OutputFormat::of(&out).unwrap();
         let job = job(&generator, &latents, &out);
         sheet(&job, form, &interpolation.order(), &AtomicBool::new(false), &Silent).unwrap();
         fs::read(&out).unwrap()
@@ -282,5 +282,5 @@ fn one_file_holds_all_frames() {
         let rgb: Vec<u8> = frame.buffer().chunks_exact(4).flat_map(|p| p[..3].to_vec()).collect();
         assert_eq!(rgb, cell.into_raw(), "frame {at}");
     }
-    assert_eq!(Form::of(Path::new("fakes/")), None);
+    assert_eq!(OutputFormat::of(Path::new("fakes/")), None);
 }

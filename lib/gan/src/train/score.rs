@@ -11,10 +11,10 @@ use crate::nn::layer::Network;
 use crate::nn::model::ModelConfig;
 use crate::precision::Precision;
 use crate::rng::{Stream, permutation};
-use crate::sample::{PORTION, images, latents};
+use crate::sample::{CHUNK, images, latents};
 
-/// Images of G that are measured, but no more than there are real ones: 32 portions.
-const FAKES: usize = 32 * PORTION;
+/// Images of G that are measured, but no more than there are real ones: 32 chunks.
+const FAKES: usize = 32 * CHUNK;
 /// Real images that are measured: a random choice of so many.
 const REALS: usize = 10_000;
 
@@ -39,7 +39,7 @@ impl Scorer {
         order.truncate(REALS);
         let (height, width, channels) = (shard.height(), shard.width(), shard.channels());
         let mut moments = RunningCovariance::new(extractor.dims());
-        for indices in order.chunks(PORTION) {
+        for indices in order.chunks(CHUNK) {
             let mut bytes = vec![0; indices.len() * height * width * channels];
             let each = bytes.chunks_exact_mut(height * width * channels).zip(indices);
             each.for_each(|(out, &i)| shard.pixels(i, out));
@@ -56,8 +56,8 @@ impl Scorer {
     /// NaN from the generator.
     pub fn score(&self, generator: &Network, model: &ModelConfig, seed: u64, device: &Device) -> Result<f64> {
         let mut moments = RunningCovariance::new(self.extractor.dims());
-        for first in (0..self.fakes).step_by(PORTION) {
-            let z = latents(seed, Stream::Score, first as u64, PORTION, model.latent_size(), device)?;
+        for first in (0..self.fakes).step_by(CHUNK) {
+            let z = latents(seed, Stream::Score, first as u64, CHUNK, model.latent_size(), device)?;
             let mut made = to_images(&images(generator, &z)?, model.image_shape());
             made.truncate(self.fakes - first);
             moments.push(&self.extractor.run(&made)?);
