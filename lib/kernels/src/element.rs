@@ -69,7 +69,7 @@ impl Element for bf16 {
         bf16::from_bits(if x.is_nan() { (bits >> 16 | 0x40) as u16 } else { rounded as u16 })
     }
 
-    // In portions of a fixed length, which become shuffles of whole registers.
+    // In chunks of a fixed length, which become shuffles of whole registers.
     #[inline(always)]
     fn words(even: &[bf16], odd: &[bf16], out: &mut [bf16]) {
         let (pairs, tail) = out.as_chunks_mut::<32>();

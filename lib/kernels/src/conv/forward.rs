@@ -52,7 +52,7 @@ pub fn conv2d<T: Element, O: Element>(
             });
         });
     };
-    // SAFETY: pieces are whole rows, and of each row every portion of columns is written.
+    // SAFETY: pieces are whole rows, and of each row every chunk of columns is written.
     unsafe {
         filled(total * s, |y| y.par_chunks_mut((rows * s).max(1)).enumerate().for_each(|(i, y)| piece(i, y)))
     }

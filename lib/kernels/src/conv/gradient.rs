@@ -6,7 +6,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::windows::Windows;
-use super::{COLUMNS, Conv, ROWS, Scratch, Shape, portions, with_kept};
+use super::{COLUMNS, Conv, ROWS, Scratch, Shape, chunks, with_kept};
 use crate::element::{Element, filled};
 use crate::matmul::{A_STRIDE, Block, Buffer, Isa, Lhs, Rhs, padded, product};
 
@@ -83,13 +83,13 @@ fn some_rows<T: Element>(
     let width = padded(s);
     // Portions of the rows, as many as a product takes.
     let count = wanted.len().div_ceil(ROWS);
-    let portion = |i: usize| i * wanted.len() / count..(i + 1) * wanted.len() / count;
+    let chunk = |i: usize| i * wanted.len() / count..(i + 1) * wanted.len() / count;
     with_kept(|Scratch { a, b, rows: lines, c: sums, .. }: &mut Scratch<T>| {
-        // Of each portion, and in it of each portion of columns.
+        // Of each chunk, and in it of each chunk of columns.
         let sums = sums.get(wanted.len() * width);
         for (i, block) in blocks.iter().enumerate() {
             let pixels = block.elements.clone();
-            for rows in (0..count).map(portion) {
+            for rows in (0..count).map(chunk) {
                 let from = wanted.start + rows.start..wanted.start + rows.end;
                 // One f32 is a word, so rows of pixels are rows of words where they are.
                 let (a, pitch) = if T::PER_WORD == 1 && windows.are_pixels() {
@@ -105,7 +105,7 @@ fn some_rows<T: Element>(
                     (&*a, pitch)
                 };
                 let a = Lhs::Columns { data: a, rows: rows.len(), pitch };
-                for columns in portions(s, COLUMNS) {
+                for columns in chunks(s, COLUMNS) {
                     let wide = padded(columns.len());
                     let right = if T::PER_WORD == 1 && s.is_multiple_of(TURN) {
                         Rhs::Rows(&y[pixels.start * s + columns.start..], s)
@@ -122,9 +122,9 @@ fn some_rows<T: Element>(
                 }
             }
         }
-        for rows in (0..count).map(portion) {
+        for rows in (0..count).map(chunk) {
             let out = &mut out[rows.start * s..rows.end * s];
-            for columns in portions(s, COLUMNS) {
+            for columns in chunks(s, COLUMNS) {
                 let sums = &sums[rows.start * width + rows.len() * columns.start..];
                 for (out, sums) in out.chunks_exact_mut(s).zip(sums.chunks_exact(padded(columns.len()))) {
                     let out = out[columns.clone()].iter_mut().zip(sums);
@@ -151,14 +151,14 @@ fn transposed<T: Element>(
     s: usize,
     blocks: &[Block],
 ) -> Vec<f32> {
-    let portions: Vec<Range<usize>> = portions(windows.patch(), COLUMNS).collect();
-    let groups: Vec<&[Range<usize>]> = portions.chunks(PORTIONS).collect();
+    let chunks: Vec<Range<usize>> = chunks(windows.patch(), COLUMNS).collect();
+    let groups: Vec<&[Range<usize>]> = chunks.chunks(PORTIONS).collect();
     let parts = PIECES.div_ceil(groups.len()).min(blocks.len().max(1));
-    // Sums of a portion, and of a piece of work.
-    let each = isa.room(s) * portions.iter().map(|c| padded(c.len())).max().unwrap_or(0);
+    // Sums of a chunk, and of a piece of work.
+    let each = isa.room(s) * chunks.iter().map(|c| padded(c.len())).max().unwrap_or(0);
     let size = each * groups[0].len();
     with_kept(|whole: &mut Whole| {
-        // A piece of work is a group of portions of the patch and a part of the blocks.
+        // A piece of work is a group of chunks of the patch and a part of the blocks.
         let pieces = whole.0.get(groups.len() * parts * size);
         pieces.par_chunks_mut(size).enumerate().for_each(|(piece, sums)| {
             let (group, part) = (groups[piece / parts], piece % parts);
@@ -186,7 +186,7 @@ fn transposed<T: Element>(
                 }
             });
         });
-        turn_back(pieces, &portions, (parts, PORTIONS), (each, size), s)
+        turn_back(pieces, &chunks, (parts, PORTIONS), (each, size), s)
     })
 }
 
@@ -194,7 +194,7 @@ fn transposed<T: Element>(
 #[derive(Default)]
 struct Whole(Buffer<f32>);
 
-/// The gradient from the sums of all pieces, which are `size` apart, and in them those of portions, `each` apart.
+/// The gradient from the sums of all pieces, which are `size` apart, and in them those of chunks, `each` apart.
 fn turn_back(
     pieces: &[f32],
     columns: &[Range<usize>],
@@ -208,14 +208,14 @@ fn turn_back(
             || {
                 let first = chunk * TURN;
                 // Portions are multiples of TURN: none ends within a chunk.
-                let portion = columns.partition_point(|c| c.end <= first);
-                let (column, width) = (first - columns[portion].start, padded(columns[portion].len()));
+                let chunk = columns.partition_point(|c| c.end <= first);
+                let (column, width) = (first - columns[chunk].start, padded(columns[chunk].len()));
                 for channel in (0..s).step_by(TURN) {
                     let n = TURN.min(s - channel);
                     let mut sums = [[0.0; TURN]; TURN];
                     for part in 0..parts {
-                        let piece = portion / in_group * parts + part;
-                        let part = &pieces[piece * size + portion % in_group * each..][..s * width];
+                        let piece = chunk / in_group * parts + part;
+                        let part = &pieces[piece * size + chunk % in_group * each..][..s * width];
                         let turned = turn(&part[channel * width + column..], width, n);
                         sums.as_flattened_mut()
                             .iter_mut()

@@ -77,8 +77,8 @@ fn rows_per_piece(total: usize) -> usize {
     total.div_ceil(pieces.max(1)).max(1)
 }
 
-/// `columns` in even portions of at most `most`, a multiple of [`PANELS`], as are all but the last.
-fn portions(columns: usize, most: usize) -> impl Iterator<Item = std::ops::Range<usize>> + Clone {
+/// `columns` in even chunks of at most `most`, a multiple of [`PANELS`], as are all but the last.
+fn chunks(columns: usize, most: usize) -> impl Iterator<Item = std::ops::Range<usize>> + Clone {
     let count = columns.div_ceil(most).max(1);
     let size = columns.div_ceil(count).next_multiple_of(PANELS);
     (0..columns).step_by(size.max(1)).map(move |first| first..columns.min(first + size))

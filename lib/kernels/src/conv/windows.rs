@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{COLUMNS, Conv, ROWS, Scratch, Shape, portions};
+use super::{COLUMNS, Conv, ROWS, Scratch, Shape, chunks};
 use crate::element::Element;
 use crate::matmul::{A_STRIDE, Block, Lhs, Packed, Rhs, padded, product};
 
@@ -168,7 +168,7 @@ impl Windows {
     }
 
     /// The product of the patches of `windows`, at most [`ROWS`], with a packed matrix: calls `done(columns, sums)` for
-    /// portions of its columns; row i of `sums` begins at i times the padded number of columns.
+    /// chunks of its columns; row i of `sums` begins at i times the padded number of columns.
     pub fn multiply<T: Element>(
         &self,
         x: &[T],
@@ -182,7 +182,7 @@ impl Windows {
         let (count, room) = (windows.len(), isa.room(windows.len()));
         let Scratch { a, c, image, .. } = scratch;
         let a = a.get(room * A_STRIDE * T::PER_WORD);
-        for columns in portions(weight.n(), COLUMNS) {
+        for columns in chunks(weight.n(), COLUMNS) {
             let width = padded(columns.len());
             let c = c.get(room * width);
             if weight.k() == 0 {

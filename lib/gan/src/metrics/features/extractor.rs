@@ -78,7 +78,7 @@ impl std::fmt::Display for Features {
 
 /// Images that go through a network together on the CPU. Four are enough to share each layer's weights, and their maps
 /// are still few enough.
-const PORTION: usize = 4;
+const CHUNK: usize = 4;
 
 /// The same network on slices or on a device's tensors.
 pub(crate) enum ExtractorBackend {
@@ -184,8 +184,8 @@ impl Extractor {
     /// The device fails.
     pub fn run(&self, images: &[Image]) -> Result<Vec<f32>> {
         match &self.backend {
-            ExtractorBackend::F32(net) => self.portions(net, images),
-            ExtractorBackend::Bf16(net) => self.portions(net, images),
+            ExtractorBackend::F32(net) => self.chunks(net, images),
+            ExtractorBackend::Bf16(net) => self.chunks(net, images),
             ExtractorBackend::Device(_) if images.is_empty() => Ok(Vec::new()),
             ExtractorBackend::Device(net) => {
                 let input = net.input(self.prepare(images), self.side())?;
@@ -194,14 +194,14 @@ impl Extractor {
         }
     }
 
-    /// The features of portions of images, each portion from its first layer to its last on a thread of its own. The maps
+    /// The features of chunks of images, each chunk from its first layer to its last on a thread of its own. The maps
     /// of so few images stay near the thread, and nobody waits at the end of a layer.
-    fn portions<T: Element>(&self, net: &cpu::Cpu<T>, images: &[Image]) -> Result<Vec<f32>> {
-        let portion = |images: &[Image]| {
+    fn chunks<T: Element>(&self, net: &cpu::Cpu<T>, images: &[Image]) -> Result<Vec<f32>> {
+        let chunk = |images: &[Image]| {
             let input = self.prepare(images);
             self.forward(net, net.input(&input, self.side()))
         };
-        let features: Result<Vec<Vec<f32>>> = images.par_chunks(PORTION).map(portion).collect();
+        let features: Result<Vec<Vec<f32>>> = images.par_chunks(CHUNK).map(chunk).collect();
         Ok(features?.concat())
     }
 
