@@ -150,7 +150,7 @@ pub(super) fn conv2d(
     with_type!(x.dtype(), T => {
         let x = slice::<T>(x)?;
         let pack = || conv::pack::<T>(Isa::best::<T>(), &conv, &numbers, shape.3, s);
-        let weight = weight.made(|_| true, pack);
+        let weight = weight.cached(|_| true, pack);
         let bias = bias.as_deref();
         with_type!(out, O => {
             tensor(conv::conv2d::<T, O>(&conv, &x, shape, &weight, bias, activation), (shape.0, oh, ow, s))
@@ -171,7 +171,7 @@ pub(super) fn conv_transpose2d(
     with_type!(y.dtype(), T => {
         let y = slice::<T>(y)?;
         let pack = || PackedTransposed::<T>::new(Isa::best::<T>(), &geometry.conv(), large, &numbers, s);
-        let weight = weight.made(|p: &PackedTransposed<T>| p.large() == large, pack);
+        let weight = weight.cached(|p: &PackedTransposed<T>| p.large() == large, pack);
         with_type!(out, O => {
             tensor(conv::conv_transpose2d::<T, O>(&y, &weight, activation), (b, large.0, large.1, large.2))
         })
