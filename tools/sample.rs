@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gan::Error;
-use gan::checkpoint::foreign::{Last, Layout, Told};
+use gan::checkpoint::foreign::{Last, Layout, LayoutHints};
 use gan::checkpoint::{self, Generator};
 use gan::data::shard::Shard;
 use gan::device::Device;
@@ -109,9 +109,9 @@ struct Foreign {
 }
 
 impl Foreign {
-    fn told(self) -> Told {
+    fn told(self) -> LayoutHints {
         let Foreign { slope, last, eps, stride, padding, output_padding, upsample, layout } = self;
-        Told { slope, last, eps, stride, padding, output_padding, upsample, layout }
+        LayoutHints { slope, last, eps, stride, padding, output_padding, upsample, layout }
     }
 }
 

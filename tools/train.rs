@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use gan::checkpoint::foreign::Told;
+use gan::checkpoint::foreign::LayoutHints;
 use gan::data::shard::Shard;
 use gan::nn::loss::GeneratorLoss;
 use gan::precision::Precision;
@@ -124,7 +124,7 @@ fn run(args: Args) -> Result<Answer> {
         return Ok(list_recipes());
     }
     if let Some(file) = &args.info {
-        let info = checkpoint::info(file, &Told::default())?;
+        let info = checkpoint::info(file, &LayoutHints::default())?;
         return Ok(Answer { text: info.text, json: info.json });
     }
     if let Some(folder) = &args.resume {

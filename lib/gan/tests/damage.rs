@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use candle_core::Device;
 use gan::Error;
 use gan::checkpoint;
-use gan::checkpoint::foreign::Told;
+use gan::checkpoint::foreign::LayoutHints;
 use gan::data::image::{Filter, Transform, encode_png};
 use gan::data::shard::{self, Dtype, Shard};
 use gan::data::source::{Source, Walk};
@@ -189,7 +189,7 @@ fn shards() {
             Ok(())
         };
         damage(&path, &whole, whole.len(), &read);
-        damage(&path, &whole, 0, &|path| checkpoint::info(path, &Told::default()).map(drop));
+        damage(&path, &whole, 0, &|path| checkpoint::info(path, &LayoutHints::default()).map(drop));
     }
 }
 
@@ -205,7 +205,7 @@ fn checkpoints() {
     let passed = damage(&damaged.join("state.safetensors"), &state, state.len(), &read);
     assert!(passed.is_empty(), "{passed:?}");
     let generator = fs::read(run.join("G.safetensors")).unwrap();
-    let read = |path: &Path| checkpoint::generator(path, &Told::default(), &Device::Cpu).map(drop);
+    let read = |path: &Path| checkpoint::generator(path, &LayoutHints::default(), &Device::Cpu).map(drop);
     let passed = damage(&damaged.join("G.safetensors"), &generator, generator.len(), &read);
     // Without our key in its metadata it is another program's, which has no hash.
     let key = generator.windows(8).position(|window| window == b"gantools").unwrap();
@@ -213,7 +213,7 @@ fn checkpoints() {
     // Its header alone is read.
     let header = generator.iter().rposition(|&byte| byte == b'}').unwrap() + 1;
     damage(&damaged.join("G.safetensors"), &generator, header, &|path| {
-        checkpoint::info(path, &Told::default()).map(drop)
+        checkpoint::info(path, &LayoutHints::default()).map(drop)
     });
 }
 
@@ -224,7 +224,7 @@ fn foreign_weights() {
     let whole = fs::read(golden("pth/small.safetensors")).unwrap();
     let read = |path: &Path| Tensors::read(path)?.get("layer.weight", &[3, 4]).map(drop);
     damage(&folder.path().join("weights.safetensors"), &whole, whole.len(), &read);
-    let read = |path: &Path| match checkpoint::generator(path, &Told::default(), &Device::Cpu) {
+    let read = |path: &Path| match checkpoint::generator(path, &LayoutHints::default(), &Device::Cpu) {
         Err(e) if e.to_string().contains("not a generator that is known") => Ok(()),
         other => other.map(drop),
     };
@@ -240,7 +240,7 @@ fn foreign_weights() {
 #[test]
 fn foreign_generators() {
     let folder = tempfile::tempdir().unwrap();
-    let read = |path: &Path| checkpoint::generator(path, &Told::default(), &Device::Cpu).map(drop);
+    let read = |path: &Path| checkpoint::generator(path, &LayoutHints::default(), &Device::Cpu).map(drop);
     for file in ["legacy.pt", "mlp_leaky.pth", "spectral_parametrized.safetensors"] {
         let whole = fs::read(golden("foreign").join(file)).unwrap();
         damage(&folder.path().join(file), &whole, whole.len(), &read);
@@ -411,7 +411,7 @@ fn recipes() {
 fn the_fuzzers_seeds() {
     let folder = tempfile::tempdir().unwrap();
     let weights = |path: &Path| Tensors::read(path)?.get("layer.weight", &[3, 4]).map(drop);
-    let generator = |path: &Path| checkpoint::generator(path, &Told::default(), &Device::Cpu).map(drop);
+    let generator = |path: &Path| checkpoint::generator(path, &LayoutHints::default(), &Device::Cpu).map(drop);
     let readers: [(&str, &str, Reader); 9] = [
         ("shard", "x-4.safetensors", &|path| Shard::open(path).map(drop)),
         ("npz", "stats.npz", &|path| Stats::read(path).map(drop)),

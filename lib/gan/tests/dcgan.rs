@@ -3,7 +3,7 @@
 mod common;
 
 use candle_core::{Device, Tensor};
-use gan::checkpoint::foreign::Told;
+use gan::checkpoint::foreign::LayoutHints;
 use gan::nn::adam::AdamConfig;
 use gan::nn::layer::Network;
 use gan::nn::model::{DcganConfig, ModelConfig};
@@ -192,7 +192,7 @@ fn a_generator_is_understood_from_its_shapes() {
             norm_init_std: 0.02,
         };
         let generator = ModelConfig::Dcgan(config).generator(3, &Device::Cpu).unwrap();
-        let (outline, again) = common::understood(&generator, &Told::default());
+        let (outline, again) = common::understood(&generator, &LayoutHints::default());
         assert_eq!((outline.arch, outline.size, outline.channels, outline.nz), ("dcgan", size, channels, 7));
         let z = Tensor::ones((2, 7), candle_core::DType::F32, &Device::Cpu).unwrap();
         let images = |network: &Network| network.forward(&z).unwrap();

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{CheckpointKind, CheckpointMeta, Opened, open};
 use crate::Result;
-use crate::checkpoint::foreign::{self, Outline, Told};
+use crate::checkpoint::foreign::{self, Outline, LayoutHints};
 use crate::data::shard::Shard;
 use crate::nn::model::ModelConfig;
 
@@ -23,7 +23,7 @@ pub struct Info {
 ///
 /// # Errors
 /// One line for each way in which it is none of them.
-pub fn info(path: &Path, told: &Told) -> Result<Info> {
+pub fn info(path: &Path, hints: &LayoutHints) -> Result<Info> {
     let (mut info, numbers) = match open(path)? {
         Opened::Shard => {
             let (text, mut json) = Shard::open(path)?.header_info();
@@ -32,7 +32,7 @@ pub fn info(path: &Path, told: &Told) -> Result<Info> {
         }
         Opened::Ours(weights, meta) => (ours(path, &meta, weights.numbers()), weights.numbers()),
         Opened::Foreign(weights) => {
-            let found = foreign::find(weights.dicts(), told).map_err(|e| weights.explain(e, path))?;
+            let found = foreign::find(weights.dicts(), hints).map_err(|e| weights.explain(e, path))?;
             let numbers = weights.numbers();
             (others(path, &found.outline, numbers), numbers)
         }

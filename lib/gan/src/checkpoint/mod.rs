@@ -22,7 +22,7 @@ use crate::nn::layer::Network;
 use crate::nn::model::ModelConfig;
 use crate::recipe::Recipe;
 use crate::{Error, Result};
-use foreign::{Dict, Outline, Told};
+use foreign::{Dict, Outline, LayoutHints};
 pub use info::{Info, info};
 
 /// The state before the last one, in a run folder.
@@ -199,7 +199,7 @@ impl Generator {
 /// # Errors
 /// One line for each way in which the file is no such generator; `told` says something of one of ours, which
 /// tells all itself.
-pub fn generator(path: &Path, told: &Told, device: &Device) -> Result<Generator> {
+pub fn generator(path: &Path, hints: &LayoutHints, device: &Device) -> Result<Generator> {
     let about = |e: Error| match e {
         Error::Invalid(what) => Error::file(path, what),
         other => other,
@@ -207,7 +207,7 @@ pub fn generator(path: &Path, told: &Told, device: &Device) -> Result<Generator>
     let weights = match open(path)? {
         Opened::Shard => return Err(is_shard(path)),
         Opened::Ours(weights, meta) => {
-            if let Some(flag) = told.first() {
+            if let Some(flag) = hints.first() {
                 let what = format!(
                     "{flag}: is for other programs' generators; this one is ours, and tells all itself"
                 );
@@ -217,7 +217,7 @@ pub fn generator(path: &Path, told: &Told, device: &Device) -> Result<Generator>
         }
         Opened::Foreign(weights) => weights,
     };
-    let found = foreign::find(weights.dicts(), told).map_err(|e| weights.explain(e, path))?;
+    let found = foreign::find(weights.dicts(), hints).map_err(|e| weights.explain(e, path))?;
     let outline = found.outline.clone();
     let (network, hash) = match &weights {
         Foreign::Torch { tensors, .. } => {

@@ -60,7 +60,7 @@ fn written() -> (TempDir, PathBuf) {
 
 /// The one line of error that reading `path` as a generator gives, without the path.
 fn refusal(path: &Path) -> String {
-    let line = generator(path, &Told::default(), &CPU).err().expect("an error").to_string();
+    let line = generator(path, &LayoutHints::default(), &CPU).err().expect("an error").to_string();
     assert!(!line.contains('\n'), "{line}");
     line.strip_prefix(&format!("{}: ", path.display())).expect("the path first").to_string()
 }
@@ -72,7 +72,7 @@ fn golden(name: &str) -> PathBuf {
 #[test]
 fn a_generator_comes_back_as_it_was() {
     let (_folder, path) = written();
-    let back = generator(&path, &Told::default(), &CPU).unwrap();
+    let back = generator(&path, &LayoutHints::default(), &CPU).unwrap();
     let z = noise(&[2, 5], 0);
     let images = |n: &Network| n.forward(&z).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
     assert_eq!(images(&back.network), images(&model().generator(1, &CPU).unwrap()));
@@ -83,7 +83,7 @@ fn a_generator_comes_back_as_it_was() {
     let hash = back.hash.clone();
     write(&path, &meta(CheckpointKind::Generator), &back.network.tensors().unwrap()).unwrap();
     assert_eq!(fs::read(&path).unwrap(), bytes, "the same content, the same bytes");
-    assert_eq!(generator(&path, &Told::default(), &CPU).unwrap().hash, hash);
+    assert_eq!(generator(&path, &LayoutHints::default(), &CPU).unwrap().hash, hash);
     // Other people's reader takes it, and finds one key of metadata and aligned data.
     let (header, layout) = SafeTensors::read_metadata(&bytes).unwrap();
     assert_eq!((8 + header) % 64, 0);
@@ -120,7 +120,7 @@ fn a_state_goes_on_where_it_was() {
 
 #[test]
 fn pytorchs_generator_makes_pytorchs_images() {
-    let ours = generator(&golden("pytorch_generator.safetensors"), &Told::default(), &CPU).unwrap();
+    let ours = generator(&golden("pytorch_generator.safetensors"), &LayoutHints::default(), &CPU).unwrap();
     assert!(ours.meta.is_none());
     assert_eq!(ours.image_shape, (64, 64, 3));
     let expected = candle_core::safetensors::load(golden("pytorch_pictures.safetensors"), &CPU).unwrap();
@@ -186,10 +186,10 @@ fn other_files_of_ours_are_told_apart() {
     crate::io::safetensors::write(&other, "{}", &[("images".into(), images)]).unwrap();
     assert!(refusal(&other).starts_with("is a shard of images"));
 
-    let info = super::info(&path, &Told::default()).unwrap();
+    let info = super::info(&path, &LayoutHints::default()).unwrap();
     assert!(info.text.contains("DCGAN 32×32×3, nz 5, ngf 3, ndf 2"), "{}", info.text);
     assert_eq!(info.json["kind"], "generator");
     assert_eq!(info.json["step"], 12);
-    let foreign = super::info(&golden("pytorch_generator.safetensors"), &Told::default()).unwrap();
+    let foreign = super::info(&golden("pytorch_generator.safetensors"), &LayoutHints::default()).unwrap();
     assert_eq!(foreign.json["model"]["nz"], json!(6));
 }

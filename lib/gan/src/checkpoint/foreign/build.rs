@@ -5,14 +5,14 @@ use candle_core::{Device, Tensor};
 use super::chain::{Kind, Plan, Step};
 use super::geometry::Geometry;
 use super::layers::{Stored, What, shape};
-use super::{Item, Last, Numbers, Told};
+use super::{Item, Last, Numbers, LayoutHints};
 use crate::nn::layer::{BN_EPS, Layer, Network};
 use crate::nn::ops::{self, Activation, BatchStats, Weight};
 use crate::{Error, Result};
 
-pub(super) fn network(plan: &Plan, told: &Told, device: &Device, read: Numbers) -> Result<Network> {
+pub(super) fn network(plan: &Plan, hints: &LayoutHints, device: &Device, read: Numbers) -> Result<Network> {
     let mut layers = Vec::new();
-    let hidden = Activation::LeakyRelu(told.slope.unwrap_or(0.0) as f32);
+    let hidden = Activation::LeakyRelu(hints.slope.unwrap_or(0.0) as f32);
     let last = plan.steps.len() - 1;
     // What the convolution before adds, where a batch-norm comes next and takes it into its mean.
     let mut added: Option<Vec<f32>> = None;
