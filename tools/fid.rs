@@ -15,7 +15,7 @@ use gan::metrics::stats::{self, StatsMeta, Partition, Stats};
 use gan::metrics::{self, FeatureSpec, FeatureStats, ImageSet, Metric, FidInput};
 use gan::precision::Precision;
 use gan::progress::Progress;
-use gantools::{Answer, Bar, Common, Usage, goes_through_the_pipe, human, operand, precision, whole};
+use gantools::{Output, Reporter, Common, Usage, goes_through_the_pipe, human, operand, precision, whole};
 use serde_json::json;
 
 /// Print the Fréchet Inception Distance between two sets of images.
@@ -85,19 +85,19 @@ fn main() -> ExitCode {
     gantools::main(|args: &Args| &args.common, run)
 }
 
-fn run(args: Args) -> Result<Answer> {
-    let bar = Bar::new("fid", &args.common);
-    let answer = match (&args.convert_weights[..], &args.merge[..]) {
+fn run(args: Args) -> Result<Output> {
+    let reporter = Reporter::new("fid", &args.common);
+    let output = match (&args.convert_weights[..], &args.merge[..]) {
         ([from, to], _) => convert(&args, from, to),
         (_, [out, parts @ ..]) => merge(&args, out, parts),
-        _ if args.save_stats => save_stats(&args, &bar),
-        _ => compare(&args, &bar),
+        _ if args.save_stats => save_stats(&args, &reporter),
+        _ => compare(&args, &reporter),
     };
-    bar.finish();
-    answer
+    reporter.finish();
+    output
 }
 
-fn compare(args: &Args, bar: &Bar) -> Result<Answer> {
+fn compare(args: &Args, reporter: &Reporter) -> Result<Output> {
     let usage = "name two sides: fid A B, each .npz statistics, a folder, a zip or a shard";
     if let Some(twice) = args.metrics.iter().enumerate().find(|(i, m)| args.metrics[..*i].contains(m)) {
         return Err(Usage(format!("--metrics names {} twice", twice.1)).into());
@@ -107,49 +107,49 @@ fn compare(args: &Args, bar: &Bar) -> Result<Answer> {
     }
     let subset = args.kid_subset_size.unwrap_or(kid::SUBSET);
     let Some(a) = &args.a else { return Err(Usage(usage.into()).into()) };
-    let b = second(args, a, bar, usage)?;
+    let b = second(args, a, reporter, usage)?;
     let sides = [open(a)?, open(&b)?];
     let choice = metrics::resolve(&sides.each_ref(), args.features, args.dims, args.force)?;
     metrics::check(&args.metrics, &sides.each_ref(), subset)?;
     let images = sides.iter().any(|side| side.images().is_some());
     let network = match choice.features.filter(|_| images) {
-        Some(features) => Some(Network::load(args, features, choice.dims, bar)?),
+        Some(features) => Some(Network::load(args, features, choice.dims, reporter)?),
         None => None,
     };
     let extractor = network.as_ref().map(|network| &network.extractor);
     for side in sides.iter().filter(|_| !args.force) {
         extractor.map_or(Ok(()), |extractor| side.check_weights(extractor))?;
     }
-    metrics::unproved(&sides.each_ref(), choice).iter().for_each(|line| bar.warn(line));
-    let passed_over = sides.each_ref().map(|side| passed_over(side, bar));
+    metrics::unproved(&sides.each_ref(), choice).iter().for_each(|line| reporter.warn(line));
+    let passed_over = sides.each_ref().map(|side| passed_over(side, reporter));
     if args.dry_run {
         return plan(args, &sides.each_ref().map(FidInput::images), extractor);
     }
     let paths = sides.each_ref().map(|side| side.path().to_path_buf());
     let keep = args.metrics.iter().any(|metric| metric.needs_features());
     let [a, b] =
-        sides.map(|side| move || metrics::compute_stats(side, extractor, args.batch_size as usize, keep, bar));
+        sides.map(|side| move || metrics::compute_stats(side, extractor, args.batch_size as usize, keep, reporter));
     let sides = [a()?, b()?];
-    bar.finish();
+    reporter.finish();
     let (text, mut json) = metrics::results(&args.metrics, choice, &sides, subset)?;
     json["passed_over"] = json!(passed_over);
-    table(bar, &paths, &sides, choice, network.as_ref());
-    Ok(Answer { text, json })
+    table(reporter, &paths, &sides, choice, network.as_ref());
+    Ok(Output { text, json })
 }
 
 /// The second side's path. Where the pipe brings it, that may take hours: what is wrong with the first side is said
 /// before, unless the pipe is still to make that, too.
-fn second(args: &Args, first: &Path, bar: &Bar, usage: &str) -> Result<PathBuf> {
+fn second(args: &Args, first: &Path, reporter: &Reporter, usage: &str) -> Result<PathBuf> {
     if args.b.is_none() && !io::stdin().is_terminal() {
         match first.exists() {
             true => drop(open(first)?),
-            false => bar.say(&format!("{}: is not there yet; waiting for the other side", first.display())),
+            false => reporter.info(&format!("{}: is not there yet; waiting for the other side", first.display())),
         }
     }
     operand(args.b.clone(), usage)
 }
 
-fn save_stats(args: &Args, bar: &Bar) -> Result<Answer> {
+fn save_stats(args: &Args, reporter: &Reporter) -> Result<Output> {
     let (Some(input), Some(out)) = (&args.a, &args.b) else {
         return Err(Usage("name the images and the file: fid --save-stats IN OUT.npz".into()).into());
     };
@@ -171,7 +171,7 @@ fn save_stats(args: &Args, bar: &Bar) -> Result<Answer> {
     let origin = images.origin();
     let (content, changed) = images.content()?;
     let features = choice.features.expect("images are measured by a network");
-    let network = Network::load(args, features, choice.dims, bar)?;
+    let network = Network::load(args, features, choice.dims, reporter)?;
     let mut meta = StatsMeta {
         look: None,
         features,
@@ -183,7 +183,7 @@ fn save_stats(args: &Args, bar: &Bar) -> Result<Answer> {
         source: images.describe(),
         tool: concat!("gantools ", env!("CARGO_PKG_VERSION")).to_string(),
     };
-    let mut answer =
+    let mut output =
         json!({ "n": meta.n, "dims": meta.dims, "features": meta.features, "weights": meta.weights });
     if let Some(other) = origin.as_ref().and_then(|origin| origin.other(out)).filter(|_| !args.force) {
         anyhow::bail!(
@@ -191,21 +191,21 @@ fn save_stats(args: &Args, bar: &Bar) -> Result<Answer> {
             out.display()
         );
     }
-    answer["passed_over"] = passed_over(&side, bar);
+    output["passed_over"] = passed_over(&side, reporter);
     if !args.force && stats::is_up_to_date(out, &meta, changed)? {
-        bar.say(&format!("{} is up to date (--force makes it again)", out.display()));
-        return Ok(Answer::path(out, answer));
+        reporter.info(&format!("{} is up to date (--force makes it again)", out.display()));
+        return Ok(Output::path(out, output));
     }
     if args.dry_run {
         return plan(args, &[Some(images)], Some(&network.extractor));
     }
     check_place(out)?;
-    metrics::few(&input.display().to_string(), meta.n, choice).iter().for_each(|line| bar.warn(line));
-    let compared = metrics::compute_stats(side, Some(&network.extractor), args.batch_size as usize, false, bar)?;
+    metrics::few(&input.display().to_string(), meta.n, choice).iter().for_each(|line| reporter.warn(line));
+    let compared = metrics::compute_stats(side, Some(&network.extractor), args.batch_size as usize, false, reporter)?;
     meta.look = compared.look;
     Stats { gaussian: compared.gaussian, meta: Some(meta) }.write(out, listed)?;
     origin.iter().for_each(|origin| origin.record(out));
-    Ok(Answer::path(out, answer))
+    Ok(Output::path(out, output))
 }
 
 fn is_npz(out: &Path, usage: &str) -> Result<()> {
@@ -216,7 +216,7 @@ fn is_npz(out: &Path, usage: &str) -> Result<()> {
     }
 }
 
-fn convert(args: &Args, from: &Path, to: &Path) -> Result<Answer> {
+fn convert(args: &Args, from: &Path, to: &Path) -> Result<Output> {
     if to.extension().is_none_or(|e| e != "safetensors") {
         return Err(Usage(format!("{}: name a .safetensors to write", to.display())).into());
     }
@@ -224,7 +224,7 @@ fn convert(args: &Args, from: &Path, to: &Path) -> Result<Answer> {
     free(args, to)?;
     check_place(to)?;
     features::inception::convert(from, to)?;
-    Ok(Answer::path(to, json!({})))
+    Ok(Output::path(to, json!({})))
 }
 
 /// Refuses a file that is there already, without --force.
@@ -235,18 +235,18 @@ fn free(args: &Args, out: &Path) -> Result<()> {
     }
 }
 
-fn merge(args: &Args, out: &Path, parts: &[PathBuf]) -> Result<Answer> {
+fn merge(args: &Args, out: &Path, parts: &[PathBuf]) -> Result<Output> {
     is_npz(out, "fid --merge OUT.npz IN.npz IN.npz …")?;
     free(args, out)?;
     check_place(out)?;
     let merged = stats::merge(&stats::read_all(parts)?)?;
     let meta = merged.meta.as_ref().expect("merged statistics tell what they are of");
-    let answer =
+    let output =
         json!({ "n": meta.n, "dims": meta.dims, "features": meta.features, "weights": meta.weights });
     // An image that changed after the first part was made makes the sum out of date.
     let made = |path: &PathBuf| std::fs::metadata(path).and_then(|file| file.modified()).ok();
     merged.write(out, parts.iter().filter_map(made).min().unwrap_or(SystemTime::now()))?;
-    Ok(Answer::path(out, answer))
+    Ok(Output::path(out, output))
 }
 
 /// Opens a side; the line that is written should a shard shrink names it.
@@ -259,14 +259,14 @@ fn open(path: &Path) -> Result<FidInput> {
 }
 
 /// Says what was taken of a side's files and what was passed over; the latter for `--json`, too.
-fn passed_over(side: &FidInput, bar: &Bar) -> serde_json::Value {
+fn passed_over(side: &FidInput, reporter: &Reporter) -> serde_json::Value {
     let Some(images) = side.images() else { return json!({}) };
     let path = side.path().display();
     if let [_, ..] = images.taken()[..] {
-        bar.say(&format!("{path}: the images of {}", images.taken().join(", ")));
+        reporter.info(&format!("{path}: the images of {}", images.taken().join(", ")));
     }
     let Some(passed_over) = images.passed_over() else { return json!({}) };
-    passed_over.line().iter().for_each(|line| bar.say(&format!("{path}: {line}")));
+    passed_over.line().iter().for_each(|line| reporter.info(&format!("{path}: {line}")));
     passed_over.to_json()
 }
 
@@ -277,9 +277,9 @@ struct Network {
 }
 
 impl Network {
-    fn load(args: &Args, features: Features, dims: usize, bar: &Bar) -> Result<Network> {
-        let device = bar.device(args.device.as_deref())?;
-        bar.advise(args.precision, &device);
+    fn load(args: &Args, features: Features, dims: usize, reporter: &Reporter) -> Result<Network> {
+        let device = reporter.device(args.device.as_deref())?;
+        reporter.advise(args.precision, &device);
         if features == Features::Squeezenet {
             if let Some(file) = &args.weights {
                 anyhow::bail!("--weights {}: SqueezeNet's weights are built in", file.display());
@@ -304,18 +304,18 @@ impl Network {
 
 /// Fetches the Inception weights.
 fn fetch(args: &Args) -> Result<PathBuf> {
-    let bar = Bar::new("fid", &args.common);
-    bar.say(&format!(
+    let reporter = Reporter::new("fid", &args.common);
+    reporter.info(&format!(
         "no Inception weights found: fetching {} (96 MB), once",
         features::weights::INCEPTION_URL
     ));
-    let fetched = features::weights::fetch_inception(&bar);
-    bar.finish();
+    let fetched = features::weights::fetch_inception(&reporter);
+    reporter.finish();
     Ok(fetched?)
 }
 
 /// What `--dry-run` tells: how many images and about how long.
-fn plan(args: &Args, sides: &[Option<&ImageSet>], extractor: Option<&Extractor>) -> Result<Answer> {
+fn plan(args: &Args, sides: &[Option<&ImageSet>], extractor: Option<&Extractor>) -> Result<Output> {
     let (mut seconds, mut n) = (0.0, 0);
     for images in sides.iter().copied().flatten() {
         n += images.len();
@@ -325,11 +325,11 @@ fn plan(args: &Args, sides: &[Option<&ImageSet>], extractor: Option<&Extractor>)
         }
     }
     let text = format!("{n} images to measure, about {}", human(Duration::from_secs_f64(seconds)));
-    Ok(Answer { text, json: json!({ "dry_run": true, "images": n, "seconds": seconds }) })
+    Ok(Output { text, json: json!({ "dry_run": true, "images": n, "seconds": seconds }) })
 }
 
 /// Tells on stderr what was compared, and what spoils the comparison.
-fn table(bar: &Bar, paths: &[PathBuf; 2], sides: &[FeatureStats; 2], choice: FeatureSpec, network: Option<&Network>) {
+fn table(reporter: &Reporter, paths: &[PathBuf; 2], sides: &[FeatureStats; 2], choice: FeatureSpec, network: Option<&Network>) {
     let names = paths.each_ref().map(|path| path.display().to_string());
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max("features".len());
     for (name, side) in names.iter().zip(sides) {
@@ -340,11 +340,11 @@ fn table(bar: &Bar, paths: &[PathBuf; 2], sides: &[FeatureStats; 2], choice: Fea
             0.0 => String::new(),
             seconds => format!(", {}", human(Duration::from_secs_f64(seconds))),
         };
-        bar.say(&format!("{name:width$}  {n}{of}{time}"));
+        reporter.info(&format!("{name:width$}  {n}{of}{time}"));
     }
     let origin = network.map_or(String::new(), |network| format!(", weights {}", network.origin));
-    bar.say(&format!("{:width$}  {choice}{origin}", "features"));
+    reporter.info(&format!("{:width$}  {choice}{origin}", "features"));
     metrics::comparability_warnings(names.each_ref().map(String::as_str), sides, choice)
         .iter()
-        .for_each(|line| bar.warn(line));
+        .for_each(|line| reporter.warn(line));
 }

@@ -10,7 +10,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gan::data::image::{Filter, Transform};
 use gan::data::shard::{self, Dtype, ShardOptions, Shard};
 use gan::data::source::{Source, Split, Recursion};
-use gantools::{Answer, Bar, Common, Usage, human, out_path, stop_flag, whole};
+use gantools::{Output, Reporter, Common, Usage, human, out_path, stop_flag, whole};
 use serde_json::json;
 
 /// Side of the images where none is asked for, in pixels.
@@ -90,26 +90,26 @@ fn main() -> ExitCode {
     gantools::main(|args: &Args| &args.common, run)
 }
 
-fn run(args: Args) -> Result<Answer> {
+fn run(args: Args) -> Result<Output> {
     check(&args)?;
-    let bar = Bar::new("prep", &args.common);
+    let reporter = Reporter::new("prep", &args.common);
     let source = source(&args)?;
     let options = options(&args, &source)?;
     let path = output(&args, &source, &options)?;
     if !args.force {
         shard::may_replace(&path, &source)?;
     }
-    source.passed_over().line().iter().for_each(|line| bar.say(line));
+    source.passed_over().line().iter().for_each(|line| reporter.info(line));
     if !args.force && shard::is_up_to_date(&path, &source, &options)? {
-        bar.say(&format!("{} is up to date (--force makes it again)", path.display()));
-        return answer(&path, &source, true);
+        reporter.info(&format!("{} is up to date (--force makes it again)", path.display()));
+        return output(&path, &source, true);
     }
     let before = shard::describe(&path);
-    make(&path, &source, &options, &bar)?;
+    make(&path, &source, &options, &reporter)?;
     if let Some(before) = before {
-        bar.say(&format!("{}: replaced {before}", path.display()));
+        reporter.info(&format!("{}: replaced {before}", path.display()));
     }
-    answer(&path, &source, false)
+    output(&path, &source, false)
 }
 
 /// Combinations that make no sense.
@@ -162,10 +162,10 @@ fn output(args: &Args, source: &Source, options: &ShardOptions) -> Result<PathBu
     }
 }
 
-fn make(path: &Path, source: &Source, options: &ShardOptions, bar: &Bar) -> Result<()> {
+fn make(path: &Path, source: &Source, options: &ShardOptions, reporter: &Reporter) -> Result<()> {
     let (stop, start) = (stop_flag()?, Instant::now());
-    let made = shard::make(path, source, options, bar, stop);
-    bar.finish();
+    let made = shard::make(path, source, options, reporter, stop);
+    reporter.finish();
     let made = made?;
     let (n, [h, w, c], rejected) = (made.meta.count, made.shape, made.meta.rejected);
     let skipped = if rejected > 0 { format!(", {rejected} skipped") } else { String::new() };
@@ -174,15 +174,15 @@ fn make(path: &Path, source: &Source, options: &ShardOptions, bar: &Bar) -> Resu
         ref files => format!(" of {}", files.join(", ")),
     };
     let images = if n == 1 { "image" } else { "images" };
-    bar.say(&format!("{n} {images} of {h}×{w}×{c}{taken}{skipped}, {}", human(start.elapsed())));
+    reporter.info(&format!("{n} {images} of {h}×{w}×{c}{taken}{skipped}, {}", human(start.elapsed())));
     Ok(())
 }
 
-fn answer(path: &Path, source: &Source, up_to_date: bool) -> Result<Answer> {
+fn output(path: &Path, source: &Source, up_to_date: bool) -> Result<Output> {
     gantools::mapped("prep", path);
     let (_, mut info) = Shard::open(path)?.header_info();
     info["passed_over"] = source.passed_over().to_json();
     info["taken"] = json!(source.taken());
     info["up_to_date"] = json!(up_to_date);
-    Ok(Answer::path(path, info))
+    Ok(Output::path(path, info))
 }

@@ -13,7 +13,7 @@ use gan::data::shard::Shard;
 use gan::device::Device;
 use gan::precision::Precision;
 use gan::sample::{Expr, OutputFormat, Job, Latents, Neighbor, Recursion, pairs, sample, sheet};
-use gantools::{Answer, Bar, Common, Usage, operand, out_path, precision, stop_flag, whole};
+use gantools::{Output, Reporter, Common, Usage, operand, out_path, precision, stop_flag, whole};
 use serde_json::json;
 
 /// Make images with a trained generator, and print their folder (or file).
@@ -154,23 +154,23 @@ fn main() -> ExitCode {
     gantools::main(|args: &Args| &args.common, run)
 }
 
-fn run(mut args: Args) -> Result<Answer> {
+fn run(mut args: Args) -> Result<Output> {
     let usage = "name a generator: sample G.safetensors (`train` makes one)";
     let foreign = std::mem::take(&mut args.foreign).told();
     if let Some(file) = args.info {
         let info = checkpoint::info(&operand(file.or(args.generator), usage)?, &foreign)?;
-        return Ok(Answer { text: info.text, json: info.json });
+        return Ok(Output { text: info.text, json: info.json });
     }
     let out = place(&args)?;
-    let bar = Bar::new("sample", &args.common);
-    let device = bar.device(args.device.as_deref())?;
+    let reporter = Reporter::new("sample", &args.common);
+    let device = reporter.device(args.device.as_deref())?;
     let path = operand(args.generator.clone(), usage)?;
     let mut generator = checkpoint::generator(&path, &foreign, &device)?;
     if let Some(outline) = generator.outline.as_ref().filter(|outline| !outline.taken.is_empty()) {
-        bar.say(&format!("{}: {}: {}", path.display(), outline.text(), outline.taken));
+        reporter.info(&format!("{}: {}: {}", path.display(), outline.text(), outline.taken));
     }
     generator.network = generator.network.with_precision(args.precision);
-    make(&args, &out, &generator, &device, &bar)
+    make(&args, &out, &generator, &device, &reporter)
 }
 
 /// Extensions of files that are not made; a folder may have any other point in its name.
@@ -219,7 +219,7 @@ fn place(args: &Args) -> Result<PathBuf> {
     Ok(out)
 }
 
-fn make(args: &Args, out: &Path, generator: &Generator, device: &Device, bar: &Bar) -> Result<Answer> {
+fn make(args: &Args, out: &Path, generator: &Generator, device: &Device, reporter: &Reporter) -> Result<Output> {
     let shard = args.nearest.as_deref().map(Shard::open).transpose()?;
     if let Some(shard) = &shard {
         gantools::mapped("sample", shard.path());
@@ -230,7 +230,7 @@ fn make(args: &Args, out: &Path, generator: &Generator, device: &Device, bar: &B
     };
     let latents = latents(args, walk.as_ref(), generator.latent_size)?;
     let stop = stop_flag()?;
-    bar.advise(args.precision, device);
+    reporter.advise(args.precision, device);
     let job = Job {
         generator,
         device,
@@ -240,28 +240,28 @@ fn make(args: &Args, out: &Path, generator: &Generator, device: &Device, bar: &B
         save: args.save_latents.as_deref(),
         force: args.force,
     };
-    let mut answer = latents.about().clone();
+    let mut output = latents.about().clone();
     let form = OutputFormat::of(out).filter(|_| walk.is_some());
     let order = walk.map_or(Vec::new(), |walk| walk.order());
     let done = match (&shard, &args.expr, form) {
-        (Some(shard), ..) => nearest_grid(&job, shard, stop, bar).map(|near| answer["pairs"] = table(bar, &near)),
-        (_, Some(_), _) => sheet(&job, OutputFormat::Row, &[], stop, bar),
-        (.., Some(form)) => sheet(&job, form, &order, stop, bar),
-        (.., None) => sample(&job, args.grid.as_deref(), stop, bar),
+        (Some(shard), ..) => nearest_grid(&job, shard, stop, reporter).map(|near| output["pairs"] = table(reporter, &near)),
+        (_, Some(_), _) => sheet(&job, OutputFormat::Row, &[], stop, reporter),
+        (.., Some(form)) => sheet(&job, form, &order, stop, reporter),
+        (.., None) => sample(&job, args.grid.as_deref(), stop, reporter),
     };
-    bar.finish();
+    reporter.finish();
     match done {
         Err(Error::Stopped) => anyhow::bail!("stopped; {} is as it was", out.display()),
         other => other?,
     }
-    answer["count"] = latents.count().into();
-    answer["generator"] = generator.hash.as_str().into();
+    output["count"] = latents.count().into();
+    output["generator"] = generator.hash.as_str().into();
     if let Some(outline) = &generator.outline {
-        answer["model"] = json!(outline);
+        output["model"] = json!(outline);
     }
-    answer["grid"] = json!(args.grid);
-    answer["saved_latents"] = json!(args.save_latents);
-    Ok(Answer::path(out, answer))
+    output["grid"] = json!(args.grid);
+    output["saved_latents"] = json!(args.save_latents);
+    Ok(Output::path(out, output))
 }
 
 /// The latents that the flags ask for.
@@ -285,11 +285,11 @@ fn latents(args: &Args, walk: Option<&Recursion>, nz: usize) -> Result<Latents> 
 }
 
 /// Tells each image's nearest one on stderr, and gives them for `--json`.
-fn table(bar: &Bar, near: &[Neighbor]) -> serde_json::Value {
-    bar.finish();
-    bar.say("image  nearest  root-mean-square distance, of 255");
+fn table(reporter: &Reporter, near: &[Neighbor]) -> serde_json::Value {
+    reporter.finish();
+    reporter.info("image  nearest  root-mean-square distance, of 255");
     for (i, near) in near.iter().enumerate() {
-        bar.say(&format!("{i:7}  {:7}  {:6.2}", near.index, near.rms));
+        reporter.info(&format!("{i:7}  {:7}  {:6.2}", near.index, near.rms));
     }
     let pair = |(i, near): (usize, &Neighbor)| json!({ "index": i, "nearest": near.index, "rms": near.rms });
     near.iter().enumerate().map(pair).collect()

@@ -16,7 +16,7 @@ use gan::progress::Progress;
 use gan::recipe::{self, Length, Overrides, Recipe};
 use gan::train::{Run, SAVE_EVERY, folder};
 use gan::{Error, checkpoint, counted};
-use gantools::{Answer, Bar, Common, human, mapped, number, operand, out_path, precision, stop_flag, whole};
+use gantools::{Output, Reporter, Common, human, mapped, number, operand, out_path, precision, stop_flag, whole};
 use serde_json::json;
 
 /// Train a GAN on the images of a shard, and print the path of its generator.
@@ -119,13 +119,13 @@ fn main() -> ExitCode {
     gantools::main(|args: &Args| &args.common, run)
 }
 
-fn run(args: Args) -> Result<Answer> {
+fn run(args: Args) -> Result<Output> {
     if args.list_recipes {
         return Ok(list_recipes());
     }
     if let Some(file) = &args.info {
         let info = checkpoint::info(file, &LayoutHints::default())?;
-        return Ok(Answer { text: info.text, json: info.json });
+        return Ok(Output { text: info.text, json: info.json });
     }
     if let Some(folder) = &args.resume {
         return resume(&args, folder.clone());
@@ -134,27 +134,27 @@ fn run(args: Args) -> Result<Answer> {
     if args.dry_run {
         return dry_run(&args, &recipe);
     }
-    let bar = Bar::new("train", &args.common);
-    let device = bar.device(args.device.as_deref())?;
+    let reporter = Reporter::new("train", &args.common);
+    let device = reporter.device(args.device.as_deref())?;
     let path = operand(args.shard.clone(), "name a shard: train SHARD (`prep` makes one)")?;
     let shard = open(&path)?;
     let run = Run::new(&recipe, &shard, &device)?;
     let stop = stop_flag()?;
     let out = args.out.as_deref();
     folder::check(out, args.force)?;
-    bar.advise(recipe.schedule.precision, &device);
-    plan(&recipe, &shard, &run, "", &bar);
+    reporter.advise(recipe.schedule.precision, &device);
+    plan(&recipe, &shard, &run, "", &reporter);
     let folder = folder::create(out, shard.path(), args.force)?;
-    train(&args, run, &folder, stop, &bar)
+    train(&args, run, &folder, stop, &reporter)
 }
 
 /// Goes on with a run.
-fn resume(args: &Args, folder: Option<PathBuf>) -> Result<Answer> {
+fn resume(args: &Args, folder: Option<PathBuf>) -> Result<Output> {
     let folder = folder.map_or_else(folder::newest, Ok)?;
     let (state, damaged) = checkpoint::state(&folder)?;
-    let bar = Bar::new("train", &args.common);
+    let reporter = Reporter::new("train", &args.common);
     if let Some(damaged) = damaged {
-        bar.warn(&format!("{damaged}; going on from the one before"));
+        reporter.warn(&format!("{damaged}; going on from the one before"));
     }
     let meta = &state.meta;
     let base = args.recipe.as_deref().map_or(Ok(meta.recipe.clone()), Recipe::load)?;
@@ -175,16 +175,16 @@ fn resume(args: &Args, folder: Option<PathBuf>) -> Result<Answer> {
     if let Some(what) = changed.into_iter().flatten().next().filter(|_| !args.force) {
         anyhow::bail!("{}: {what}; --force goes on all the same", folder.display());
     }
-    let device = bar.device(args.device.as_deref())?;
+    let device = reporter.device(args.device.as_deref())?;
     let about = |e: Error| match e {
         Error::Invalid(what) => Error::file(&folder, what),
         other => other,
     };
     let run = Run::new(&recipe, &shard, &device)?.resumed(&state).map_err(about)?;
     let stop = stop_flag()?;
-    bar.advise(recipe.schedule.precision, &device);
-    plan(&recipe, &shard, &run, &format!(", from step {}", meta.step + 1), &bar);
-    train(args, run, &folder, stop, &bar)
+    reporter.advise(recipe.schedule.precision, &device);
+    plan(&recipe, &shard, &run, &format!(", from step {}", meta.step + 1), &reporter);
+    train(args, run, &folder, stop, &reporter)
 }
 
 fn overrides(args: &Args) -> Overrides {
@@ -216,32 +216,32 @@ fn open(path: &Path) -> Result<Shard> {
     Ok(Shard::open(path)?)
 }
 
-fn list_recipes() -> Answer {
+fn list_recipes() -> Output {
     let recipes = recipe::built_in();
     let line = |r: &Recipe| format!("{:<12} {}", r.name, r.about);
     let text = recipes.iter().map(line).collect::<Vec<_>>().join("\n");
-    Answer { text, json: json!({ "recipes": recipes }) }
+    Output { text, json: json!({ "recipes": recipes }) }
 }
 
-fn dry_run(args: &Args, recipe: &Recipe) -> Result<Answer> {
-    let mut answer = Answer { text: recipe.to_toml(), json: json!({ "recipe": recipe }) };
+fn dry_run(args: &Args, recipe: &Recipe) -> Result<Output> {
+    let mut output = Output { text: recipe.to_toml(), json: json!({ "recipe": recipe }) };
     if let Some(path) = &args.shard {
-        let bar = Bar::new("train", &args.common);
-        let (shard, device) = (open(path)?, bar.device(args.device.as_deref())?);
+        let reporter = Reporter::new("train", &args.common);
+        let (shard, device) = (open(path)?, reporter.device(args.device.as_deref())?);
         folder::check(args.out.as_deref(), args.force)?;
         let run = Run::new(recipe, &shard, &device)?;
         let estimate = run.estimate()?;
         let (time, speed) = (human(estimate.duration), estimate.images_per_second);
-        plan(recipe, &shard, &run, &format!(", about {time} at {speed:.0} img/s"), &bar);
-        answer.json["steps"] = estimate.steps.into();
-        answer.json["seconds"] = estimate.duration.as_secs_f64().into();
-        answer.json["images_per_second"] = estimate.images_per_second.into();
+        plan(recipe, &shard, &run, &format!(", about {time} at {speed:.0} img/s"), &reporter);
+        output.json["steps"] = estimate.steps.into();
+        output.json["seconds"] = estimate.duration.as_secs_f64().into();
+        output.json["images_per_second"] = estimate.images_per_second.into();
     }
-    Ok(answer)
+    Ok(output)
 }
 
 /// Says in one line what a run will do, and warns where the images do not fill a batch.
-fn plan(recipe: &Recipe, shard: &Shard, run: &Run, more: &str, bar: &Bar) {
+fn plan(recipe: &Recipe, shard: &Shard, run: &Run, more: &str, reporter: &Reporter) {
     let (n, batch) = (shard.len(), recipe.schedule.batch);
     let steps = format!("{} of {}", Length::Steps(run.steps()), batch.min(n));
     let length = match recipe.schedule.length {
@@ -249,25 +249,25 @@ fn plan(recipe: &Recipe, shard: &Shard, run: &Run, more: &str, bar: &Bar) {
         Length::Steps(_) => steps,
     };
     let images = counted(n as u64, "image");
-    bar.say(&format!("{} on {} ({images}), {length}{more}", recipe.name, shard.path().display()));
+    reporter.info(&format!("{} on {} ({images}), {length}{more}", recipe.name, shard.path().display()));
     if n < batch {
         let are = if n == 1 { "is" } else { "are" };
-        bar.warn(&format!("{images} {are} fewer than a batch of {batch}: each step has {n}"));
+        reporter.warn(&format!("{images} {are} fewer than a batch of {batch}: each step has {n}"));
     }
 }
 
-fn train(args: &Args, run: Run, folder: &Path, stop: &AtomicBool, bar: &Bar) -> Result<Answer> {
+fn train(args: &Args, run: Run, folder: &Path, stop: &AtomicBool, reporter: &Reporter) -> Result<Output> {
     let every = args.save_every.map_or(SAVE_EVERY, |minutes| Duration::from_secs(60 * u64::from(minutes)));
-    let done = run.linked().save_every(every).train(folder, stop, bar);
-    bar.finish();
+    let done = run.linked().save_every(every).train(folder, stop, reporter);
+    reporter.finish();
     let done = match done {
         Err(Error::Stopped) => anyhow::bail!(STOPPED),
         other => other?,
     };
     let how = if done.stopped { "stopped; saved" } else { "done" };
     let (time, speed) = (human(done.duration), done.images_per_second);
-    bar.say(&format!("{how} at step {} (epoch {}) after {time}, {speed:.0} img/s", done.step, done.epoch));
-    Ok(Answer::path(
+    reporter.info(&format!("{how} at step {} (epoch {}) after {time}, {speed:.0} img/s", done.step, done.epoch));
+    Ok(Output::path(
         &done.generator,
         json!({
             "run": folder,
