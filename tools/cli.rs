@@ -316,7 +316,7 @@ impl Progress for Reporter {
         (plain.start, plain.done, plain.before) = (Instant::now(), done, done);
     }
 
-    fn at(&self, done: u64, total: u64, note: &str) {
+    fn update(&self, done: u64, total: u64, note: &str) {
         if let Some(reporter) = &self.reporter {
             if done < reporter.position() {
                 reporter.reset();

@@ -45,7 +45,7 @@ pub fn measure(
             kept.extend(features);
         }
         let rate = end as f64 / began.elapsed().as_secs_f64();
-        progress.at(end as u64, n as u64, &format!("{rate:.1} images/s"));
+        progress.update(end as u64, n as u64, &format!("{rate:.1} images/s"));
     }
     Ok(Measured { moments, features: kept, look })
 }

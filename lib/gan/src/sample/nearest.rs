@@ -59,7 +59,7 @@ pub fn nearest(
                 }
             }
             let block = block.len() / size;
-            progress.at((done.fetch_add(block, Ordering::Relaxed) + block) as u64, shard.len() as u64, "");
+            progress.update((done.fetch_add(block, Ordering::Relaxed) + block) as u64, shard.len() as u64, "");
             Ok(best)
         })
         .try_reduce(none, |a, b| Ok(a.into_iter().zip(b).map(|(a, b)| a.min(b)).collect()))?;

@@ -106,7 +106,7 @@ pub(super) fn for_each_batch(
         take(start, &make(job, range.clone())?)?;
         let mut done = done.lock().expect(SOUND);
         *done += range.len();
-        progress.at(*done as u64, count as u64, "");
+        progress.update(*done as u64, count as u64, "");
         Ok(())
     })
 }

@@ -241,7 +241,7 @@ impl<'a> Run<'a> {
                     let metrics = metrics?;
                     monitor.step(&metrics)?;
                     let speed = seen as f64 / start.elapsed().as_secs_f64();
-                    progress.at(metrics.step, total, &note(&metrics, speed));
+                    progress.update(metrics.step, total, &note(&metrics, speed));
                 }
             }
             monitor.show(step, &self.trainer.generator)?;

@@ -128,7 +128,7 @@ struct StopAfter<'a> {
 }
 
 impl Progress for StopAfter<'_> {
-    fn at(&self, done: u64, total: u64, note: &str) {
+    fn update(&self, done: u64, total: u64, note: &str) {
         assert_eq!(total, 50);
         assert!(note.contains("loss D") && note.contains("img/s"), "{note}");
         self.seen.store(done, Ordering::Relaxed);

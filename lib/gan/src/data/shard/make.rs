@@ -221,7 +221,7 @@ pub fn make(
         let (next, appended) = rayon::join(|| decoded(start..end), || append(waiting));
         appended?;
         waiting = next;
-        progress.at(end as u64, source.len() as u64, "images");
+        progress.update(end as u64, source.len() as u64, "images");
     }
     append(waiting)?;
     tally.lines(options.depth).iter().for_each(|line| progress.warn(line));
