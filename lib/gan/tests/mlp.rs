@@ -9,7 +9,7 @@ use gan::nn::model::{MlpConfig, ModelConfig};
 use gan::nn::ops::Backend;
 use gan::train::Trainer;
 
-use common::{Place, Tensors, cpu, golden, gradients_match, largest_difference, part, weights_match};
+use common::{Target, Tensors, cpu, golden, gradients_match, largest_difference, part, weights_match};
 
 fn config() -> MlpConfig {
     MlpConfig {
@@ -23,7 +23,7 @@ fn config() -> MlpConfig {
     }
 }
 
-fn trainer(&Place { backend, ref device, .. }: &Place) -> Trainer {
+fn trainer(&Target { backend, ref device, .. }: &Target) -> Trainer {
     let model = ModelConfig::Mlp(config());
     let mut generator = model.generator(0, device).unwrap().with_backend(backend);
     let mut discriminator = model.discriminator(0, device).unwrap().with_backend(backend);
@@ -41,14 +41,14 @@ fn inputs(data: &Tensors, step: usize) -> (Tensor, Tensor, Tensor) {
 }
 
 /// Losses and weights of six steps as PyTorch's.
-fn six_steps(place: Place) {
-    let (device, tolerance) = (&place.device, place.tolerance);
+fn six_steps(target: Target) {
+    let (device, tolerance) = (&target.device, target.tolerance);
     let inputs = |data: &Tensors, step| {
         let (real, z, fresh) = inputs(data, step);
         [real, z, fresh].map(|t| t.to_device(device).unwrap())
     };
     let (data, steps) = (golden("mlp/data.safetensors"), golden("mlp/steps.safetensors"));
-    let mut trainer = trainer(&place);
+    let mut trainer = trainer(&target);
     let names = ["errD_real", "errD_fake", "errG", "D_x", "D_G_z1", "D_G_z2"];
     for step in 0..6 {
         let [real, z, fresh] = inputs(&data, step);

@@ -13,22 +13,22 @@ use gan::nn::ops::Backend;
 pub type Tensors = HashMap<String, Tensor>;
 
 /// Where a comparison computes, and how far from PyTorch it may come.
-pub struct Place {
+pub struct Target {
     pub backend: Backend,
     pub device: Device,
     pub tolerance: f64,
 }
 
 /// On the CPU by one implementation or the other.
-pub fn cpu(backend: Backend) -> Place {
-    Place { backend, device: Device::Cpu, tolerance: 1e-5 }
+pub fn cpu(backend: Backend) -> Target {
+    Target { backend, device: Device::Cpu, tolerance: 1e-5 }
 }
 
 /// On the GPU, whose sums are in another order than the CPU's.
 #[cfg(feature = "cuda")]
-pub fn gpu() -> Place {
+pub fn gpu() -> Target {
     let device = gan::device::choose(Some("cuda")).unwrap().device;
-    Place { backend: Backend::Portable, device, tolerance: 1e-4 }
+    Target { backend: Backend::Portable, device, tolerance: 1e-4 }
 }
 
 /// The tensors of a golden file, named from `tests/golden` on.
