@@ -2,19 +2,19 @@
 
 use std::fs;
 
-use crate::common::Place;
+use crate::common::Sandbox;
 use crate::train::SMALL;
 
 /// Refused before an image is looked at: these would not be read.
 #[test]
 fn fewer_images_than_a_metric_needs_are_refused_before_the_work() {
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     for (name, n) in [("none", 0), ("one", 1), ("five", 5), ("six", 6), ("many", 1000)] {
-        fs::create_dir(place.path(name)).unwrap();
-        (0..n).for_each(|i| place.write(&format!("{name}/{i:04}.png"), "no image"));
+        fs::create_dir(sandbox.path(name)).unwrap();
+        (0..n).for_each(|i| sandbox.write(&format!("{name}/{i:04}.png"), "no image"));
     }
     let line = |line: &str| {
-        let done = place.run(&format!("fid --features squeezenet {line}"));
+        let done = sandbox.run(&format!("fid --features squeezenet {line}"));
         done.failure(1).to_string()
     };
     for (args, wanted) in [
@@ -46,7 +46,7 @@ fn fewer_images_than_a_metric_needs_are_refused_before_the_work() {
     for usage in
         ["--kid-subset-size 6", "--metrics kid --kid-subset-size 1", "--metrics prdc --kid-subset-size 6"]
     {
-        let done = place.run(&format!("fid six six {usage}"));
+        let done = sandbox.run(&format!("fid six six {usage}"));
         assert!(done.failure(2).starts_with("--kid-subset-size"), "{}", done.stderr);
     }
 }
@@ -54,31 +54,31 @@ fn fewer_images_than_a_metric_needs_are_refused_before_the_work() {
 /// A batch has no more images than there are: what is said is what is done.
 #[test]
 fn fewer_images_than_a_batch_are_told_of() {
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     for (n, images, warned) in [
         (1, "1 image", "1 image is fewer than a batch of 16: each step has 1"),
         (9, "9 images", "9 images are fewer than a batch of 16: each step has 9"),
     ] {
-        place.run(&format!("prep --demo {n} --size 32 -o few.safetensors --force -q")).line();
-        let done = place.run(&format!("train few.safetensors {SMALL} --steps 2 -o run{n}"));
+        sandbox.run(&format!("prep --demo {n} --size 32 -o few.safetensors --force -q")).line();
+        let done = sandbox.run(&format!("train few.safetensors {SMALL} --steps 2 -o run{n}"));
         assert_eq!(done.line(), format!("run{n}/G.safetensors"));
         let lines: Vec<&str> = done.stderr.lines().collect();
         assert_eq!(lines[0], format!("train: demo on few.safetensors ({images}), 2 steps of {n}"));
         assert_eq!(lines[1], format!("train: warning: {warned}"));
-        let dry = place.run(&format!("train few.safetensors {SMALL} --steps 2 --dry-run"));
+        let dry = sandbox.run(&format!("train few.safetensors {SMALL} --steps 2 --dry-run"));
         assert!(dry.stderr.contains(&format!("2 steps of {n}, about")) && dry.stderr.contains(warned));
     }
     // As many as a batch has are enough.
-    place.run("prep --demo 16 --size 32 -o few.safetensors --force -q").line();
-    let done = place.run(&format!("train few.safetensors {SMALL} --steps 1 -o run16"));
+    sandbox.run("prep --demo 16 --size 32 -o few.safetensors --force -q").line();
+    let done = sandbox.run(&format!("train few.safetensors {SMALL} --steps 1 -o run16"));
     assert!(
         done.stderr.contains("(16 images), 1 step of 16") && !done.stderr.contains("warning"),
         "{}",
         done.stderr
     );
     // A score is a distance, which one image has not.
-    place.run("prep --demo 1 --size 32 -o few.safetensors --force -q").line();
-    let refused = place.run(&format!("train few.safetensors {SMALL} --steps 1 --fid-every 1 -o scored"));
+    sandbox.run("prep --demo 1 --size 32 -o few.safetensors --force -q").line();
+    let refused = sandbox.run(&format!("train few.safetensors {SMALL} --steps 1 --fid-every 1 -o scored"));
     assert!(refused.failure(1).starts_with("--fid-every: "), "{}", refused.stderr);
-    assert!(!place.path("scored").exists());
+    assert!(!sandbox.path("scored").exists());
 }
