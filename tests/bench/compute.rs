@@ -16,7 +16,7 @@ use rayon::ThreadPoolBuilder;
 
 use crate::flops;
 use crate::measure::{Figure, Load, Spread, Work};
-use crate::place::Place;
+use crate::workspace::Workspace;
 
 /// The recipe `celeba`: the PyTorch tutorial's.
 pub const TUTORIAL: DcganConfig = DcganConfig {
@@ -93,9 +93,9 @@ pub fn mlp_steps() -> Load<'static> {
 }
 
 /// Inception's 2,048 features of a batch of images of 64×64 in memory, resizing included.
-pub fn inception(place: &Place, precision: Precision) -> Load<'static> {
+pub fn inception(workspace: &Workspace, precision: Precision) -> Load<'static> {
     let extractor =
-        Extractor::inception(place.weights(), 2048, precision, &Device::Cpu).expect("sound weights");
+        Extractor::inception(workspace.weights(), 2048, precision, &Device::Cpu).expect("sound weights");
     let image = |i: usize| {
         let mut noise = vec![0.0; 64 * 64 * 3];
         normals(1, Stream::Noise, i as u64, &mut noise);
@@ -109,17 +109,17 @@ pub fn inception(place: &Place, precision: Precision) -> Load<'static> {
 }
 
 /// The distance of two Gaussians of 2,048 dimensions and full rank, those of the goldens.
-pub fn frechet(place: &Place) -> Load<'_> {
-    let (a, b) = place.gaussians();
+pub fn frechet(workspace: &Workspace) -> Load<'_> {
+    let (a, b) = workspace.gaussians();
     let work = || timed(|| frechet::distance(a, b).expect("sound statistics"));
     Load { work: Box::new(work), count: 1.0, flops: None, precision: Precision::F32 }
 }
 
 /// How far that distance is from the golden value.
-pub fn frechet_error(place: &Place) -> String {
-    let (a, b) = place.gaussians();
+pub fn frechet_error(workspace: &Workspace) -> String {
+    let (a, b) = workspace.gaussians();
     let got = frechet::distance(a, b).expect("sound statistics");
-    format!("{:.0e} from the golden", (got / place.golden_distance() - 1.0).abs())
+    format!("{:.0e} from the golden", (got / workspace.golden_distance() - 1.0).abs())
 }
 
 /// The convolution in the middle of the DCGAN's discriminator, on a batch: one large matrix product.

@@ -36,7 +36,7 @@ const QUALITY: u8 = 90;
 /// Features of the distance.
 const DIMS: usize = 2048;
 
-pub struct Place {
+pub struct Workspace {
     folder: TempDir,
     data: Option<PathBuf>,
     /// Images that the rows of `fid` compare.
@@ -49,9 +49,9 @@ pub struct Place {
     samples: OnceLock<PathBuf>,
 }
 
-impl Place {
-    pub fn new(data: Option<PathBuf>, fakes: usize) -> Place {
-        Place {
+impl Workspace {
+    pub fn new(data: Option<PathBuf>, fakes: usize) -> Workspace {
+        Workspace {
             folder: tempfile::tempdir().expect("a temporary folder"),
             // The tools run in this folder.
             data: data.map(|path| fs::canonicalize(&path).unwrap_or(path)),
