@@ -11,11 +11,11 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gan::io::check_place;
 use gan::metrics::features::{self, Extractor, Features};
 use gan::metrics::kid;
-use gan::metrics::stats::{self, StatsMeta, Partition, Stats};
-use gan::metrics::{self, FeatureSpec, FeatureStats, ImageSet, Metric, FidInput};
+use gan::metrics::stats::{self, Partition, Stats, StatsMeta};
+use gan::metrics::{self, FeatureSpec, FeatureStats, FidInput, ImageSet, Metric};
 use gan::precision::Precision;
 use gan::progress::Progress;
-use gantools::{Output, Reporter, Common, Usage, goes_through_the_pipe, human, operand, precision, whole};
+use gantools::{Common, Output, Reporter, Usage, goes_through_the_pipe, human, operand, precision, whole};
 use serde_json::json;
 
 /// Print the Fréchet Inception Distance between two sets of images.
@@ -127,8 +127,9 @@ fn compare(args: &Args, reporter: &Reporter) -> Result<Output> {
     }
     let paths = sides.each_ref().map(|side| side.path().to_path_buf());
     let keep = args.metrics.iter().any(|metric| metric.needs_features());
-    let [a, b] =
-        sides.map(|side| move || metrics::compute_stats(side, extractor, args.batch_size as usize, keep, reporter));
+    let [a, b] = sides.map(|side| {
+        move || metrics::compute_stats(side, extractor, args.batch_size as usize, keep, reporter)
+    });
     let sides = [a()?, b()?];
     reporter.finish();
     let (text, mut json) = metrics::results(&args.metrics, choice, &sides, subset)?;
@@ -143,7 +144,9 @@ fn second(args: &Args, first: &Path, reporter: &Reporter, usage: &str) -> Result
     if args.b.is_none() && !io::stdin().is_terminal() {
         match first.exists() {
             true => drop(open(first)?),
-            false => reporter.info(&format!("{}: is not there yet; waiting for the other side", first.display())),
+            false => {
+                reporter.info(&format!("{}: is not there yet; waiting for the other side", first.display()))
+            }
         }
     }
     operand(args.b.clone(), usage)
@@ -201,7 +204,8 @@ fn save_stats(args: &Args, reporter: &Reporter) -> Result<Output> {
     }
     check_place(out)?;
     metrics::few(&input.display().to_string(), meta.n, choice).iter().for_each(|line| reporter.warn(line));
-    let compared = metrics::compute_stats(side, Some(&network.extractor), args.batch_size as usize, false, reporter)?;
+    let compared =
+        metrics::compute_stats(side, Some(&network.extractor), args.batch_size as usize, false, reporter)?;
     meta.look = compared.look;
     Stats { gaussian: compared.gaussian, meta: Some(meta) }.write(out, listed)?;
     origin.iter().for_each(|origin| origin.record(out));
@@ -329,7 +333,13 @@ fn plan(args: &Args, sides: &[Option<&ImageSet>], extractor: Option<&Extractor>)
 }
 
 /// Tells on stderr what was compared, and what spoils the comparison.
-fn table(reporter: &Reporter, paths: &[PathBuf; 2], sides: &[FeatureStats; 2], choice: FeatureSpec, network: Option<&Network>) {
+fn table(
+    reporter: &Reporter,
+    paths: &[PathBuf; 2],
+    sides: &[FeatureStats; 2],
+    choice: FeatureSpec,
+    network: Option<&Network>,
+) {
     let names = paths.each_ref().map(|path| path.display().to_string());
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max("features".len());
     for (name, side) in names.iter().zip(sides) {

@@ -8,9 +8,9 @@ use anyhow::Result;
 use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gan::data::image::{Filter, Transform};
-use gan::data::shard::{self, Dtype, ShardOptions, Shard};
-use gan::data::source::{Source, Split, Recursion};
-use gantools::{Output, Reporter, Common, Usage, human, out_path, stop_flag, whole};
+use gan::data::shard::{self, Dtype, Shard, ShardOptions};
+use gan::data::source::{Recursion, Source, Split};
+use gantools::{Common, Output, Reporter, Usage, human, out_path, stop_flag, whole};
 use serde_json::json;
 
 /// Side of the images where none is asked for, in pixels.
@@ -102,14 +102,14 @@ fn run(args: Args) -> Result<Output> {
     source.passed_over().line().iter().for_each(|line| reporter.info(line));
     if !args.force && shard::is_up_to_date(&path, &source, &options)? {
         reporter.info(&format!("{} is up to date (--force makes it again)", path.display()));
-        return output(&path, &source, true);
+        return summary(&path, &source, true);
     }
     let before = shard::describe(&path);
     make(&path, &source, &options, &reporter)?;
     if let Some(before) = before {
         reporter.info(&format!("{}: replaced {before}", path.display()));
     }
-    output(&path, &source, false)
+    summary(&path, &source, false)
 }
 
 /// Combinations that make no sense.
@@ -142,7 +142,7 @@ fn source(args: &Args) -> Result<Source> {
     Ok(source)
 }
 
-fn options(args: &Args, source: &Source) -> Result<Options> {
+fn options(args: &Args, source: &Source) -> Result<ShardOptions> {
     let native = source.native().is_some();
     let size = args.size.map(usize::from).or((!native).then_some(SIZE));
     if size.is_none() && args.filter.is_some() {
@@ -178,7 +178,7 @@ fn make(path: &Path, source: &Source, options: &ShardOptions, reporter: &Reporte
     Ok(())
 }
 
-fn output(path: &Path, source: &Source, up_to_date: bool) -> Result<Output> {
+fn summary(path: &Path, source: &Source, up_to_date: bool) -> Result<Output> {
     gantools::mapped("prep", path);
     let (_, mut info) = Shard::open(path)?.header_info();
     info["passed_over"] = source.passed_over().to_json();

@@ -12,8 +12,8 @@ use gan::checkpoint::{self, Generator};
 use gan::data::shard::Shard;
 use gan::device::Device;
 use gan::precision::Precision;
-use gan::sample::{Expr, OutputFormat, Job, Latents, Neighbor, Recursion, pairs, sample, sheet};
-use gantools::{Output, Reporter, Common, Usage, operand, out_path, precision, stop_flag, whole};
+use gan::sample::{Expr, Interpolation, Job, Latents, Neighbor, OutputFormat, nearest_grid, sample, sheet};
+use gantools::{Common, Output, Reporter, Usage, operand, out_path, precision, stop_flag, whole};
 use serde_json::json;
 
 /// Make images with a trained generator, and print their folder (or file).
@@ -219,16 +219,22 @@ fn place(args: &Args) -> Result<PathBuf> {
     Ok(out)
 }
 
-fn make(args: &Args, out: &Path, generator: &Generator, device: &Device, reporter: &Reporter) -> Result<Output> {
+fn make(
+    args: &Args,
+    out: &Path,
+    generator: &Generator,
+    device: &Device,
+    reporter: &Reporter,
+) -> Result<Output> {
     let shard = args.nearest.as_deref().map(Shard::open).transpose()?;
     if let Some(shard) = &shard {
         gantools::mapped("sample", shard.path());
     }
-    let walk = match &args.interpolate {
-        Some(images) => Some(Recursion::new(images, args.frames.unwrap_or(16) as usize)?),
+    let interpolation = match &args.interpolate {
+        Some(images) => Some(Interpolation::new(images, args.frames.unwrap_or(16) as usize)?),
         None => None,
     };
-    let latents = latents(args, walk.as_ref(), generator.latent_size)?;
+    let latents = latents(args, interpolation.as_ref(), generator.latent_size)?;
     let stop = stop_flag()?;
     reporter.advise(args.precision, device);
     let job = Job {
@@ -241,10 +247,12 @@ fn make(args: &Args, out: &Path, generator: &Generator, device: &Device, reporte
         force: args.force,
     };
     let mut output = latents.about().clone();
-    let form = OutputFormat::of(out).filter(|_| walk.is_some());
-    let order = walk.map_or(Vec::new(), |walk| walk.order());
+    let form = OutputFormat::of(out).filter(|_| interpolation.is_some());
+    let order = interpolation.map_or(Vec::new(), |interpolation| interpolation.order());
     let done = match (&shard, &args.expr, form) {
-        (Some(shard), ..) => nearest_grid(&job, shard, stop, reporter).map(|near| output["pairs"] = table(reporter, &near)),
+        (Some(shard), ..) => {
+            nearest_grid(&job, shard, stop, reporter).map(|near| output["pairs"] = table(reporter, &near))
+        }
         (_, Some(_), _) => sheet(&job, OutputFormat::Row, &[], stop, reporter),
         (.., Some(form)) => sheet(&job, form, &order, stop, reporter),
         (.., None) => sample(&job, args.grid.as_deref(), stop, reporter),
@@ -265,7 +273,7 @@ fn make(args: &Args, out: &Path, generator: &Generator, device: &Device, reporte
 }
 
 /// The latents that the flags ask for.
-fn latents(args: &Args, walk: Option<&Recursion>, nz: usize) -> Result<Latents> {
+fn latents(args: &Args, interpolation: Option<&Interpolation>, nz: usize) -> Result<Latents> {
     let source = match (&args.latents, args.count) {
         (Some(path), None) => Latents::read(path, nz)?,
         (Some(path), Some(n)) => Latents::read(path, nz)?.first(n as usize)?,
@@ -277,8 +285,8 @@ fn latents(args: &Args, walk: Option<&Recursion>, nz: usize) -> Result<Latents> 
             source.count()
         );
     }
-    Ok(match (walk, &args.expr) {
-        (Some(walk), _) => walk.latents(&source)?,
+    Ok(match (interpolation, &args.expr) {
+        (Some(interpolation), _) => interpolation.latents(&source)?,
         (_, Some(expr)) => expr.latents(&source)?,
         _ => source,
     })

@@ -16,7 +16,9 @@ use gan::progress::Progress;
 use gan::recipe::{self, Length, Overrides, Recipe};
 use gan::train::{Run, SAVE_EVERY, folder};
 use gan::{Error, checkpoint, counted};
-use gantools::{Output, Reporter, Common, human, mapped, number, operand, out_path, precision, stop_flag, whole};
+use gantools::{
+    Common, Output, Reporter, human, mapped, number, operand, out_path, precision, stop_flag, whole,
+};
 use serde_json::json;
 
 /// Train a GAN on the images of a shard, and print the path of its generator.
@@ -266,7 +268,8 @@ fn train(args: &Args, run: Run, folder: &Path, stop: &AtomicBool, reporter: &Rep
     };
     let how = if done.stopped { "stopped; saved" } else { "done" };
     let (time, speed) = (human(done.duration), done.images_per_second);
-    reporter.info(&format!("{how} at step {} (epoch {}) after {time}, {speed:.0} img/s", done.step, done.epoch));
+    reporter
+        .info(&format!("{how} at step {} (epoch {}) after {time}, {speed:.0} img/s", done.step, done.epoch));
     Ok(Output::path(
         &done.generator,
         json!({

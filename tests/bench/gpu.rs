@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use crate::measure::Spread;
 use crate::peer::{self, Peer};
 use crate::peers::arguments;
-use crate::workspace::Workspace;
 use crate::process;
+use crate::workspace::Workspace;
 
 /// Where the figures go, in the folder of the repository.
 const OUT: &str = "gpu.json";
@@ -26,7 +26,11 @@ type Measure = fn(&Workspace) -> Result<f64, String>;
 const ROWS: [(&str, Measure, Measure); 5] = [
     ("train, celeba 64×64, batch 128, f32", |workspace| train(workspace, "f32"), |_| torch_steps("f32")),
     ("train, celeba 64×64, batch 128, bf16", |workspace| train(workspace, "bf16"), |_| torch_steps("bf16")),
-    ("sample, PNGs, whole process, f32", |workspace| sample(workspace, "f32"), |workspace| torch_samples(workspace, "f32")),
+    (
+        "sample, PNGs, whole process, f32",
+        |workspace| sample(workspace, "f32"),
+        |workspace| torch_samples(workspace, "f32"),
+    ),
     (
         "sample, PNGs, whole process, bf16",
         |workspace| sample(workspace, "bf16"),

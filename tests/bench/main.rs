@@ -8,10 +8,10 @@ mod gpu;
 mod measure;
 mod peer;
 mod peers;
-mod workspace;
 mod process;
 mod rows;
 mod table;
+mod workspace;
 
 use std::path::PathBuf;
 

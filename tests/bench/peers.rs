@@ -9,9 +9,9 @@ use gan::precision::Precision::{Bf16, F32};
 use crate::compute::{self, CATS, TUTORIAL};
 use crate::measure::{Load, Spread};
 use crate::peer::{self, Peer};
-use crate::workspace::Workspace;
 use crate::process;
 use crate::table::{Table, number};
+use crate::workspace::Workspace;
 
 const TABLE: Table = Table(&[
     ("work", 39),

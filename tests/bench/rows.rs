@@ -6,9 +6,9 @@ use gan_kernels::{Isa, bf16};
 
 use crate::compute::{self, CATS, TUTORIAL};
 use crate::measure::{Figure, milliseconds, rate, seconds};
-use crate::workspace::Workspace;
 use crate::process;
 use crate::table::{Table, number};
+use crate::workspace::Workspace;
 
 /// What a row should reach.
 enum Bar {
@@ -74,7 +74,9 @@ fn rows(workspace: &Workspace) -> Vec<Row> {
         row("Fréchet distance, 2048 dims, full rank", F32, Bar::AtMost(1.0), |workspace| {
             Ok(Figure { note: compute::frechet_error(workspace), ..seconds(compute::frechet(workspace), 5) })
         }),
-        row(&fid(F32), F32, Bar::Times(2.5, "pytorch-fid"), |workspace| Ok(seconds(process::fid(workspace, F32), 1))),
+        row(&fid(F32), F32, Bar::Times(2.5, "pytorch-fid"), |workspace| {
+            Ok(seconds(process::fid(workspace, F32), 1))
+        }),
         row(&fid(Bf16), Bf16, Bar::Times(6.0, "pytorch-fid"), |workspace| {
             Ok(seconds(process::fid(workspace, Bf16), 1))
         }),

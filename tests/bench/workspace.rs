@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use candle_core::{Device, Tensor};
 use gan::checkpoint::{self, CheckpointKind, CheckpointMeta, ShardId};
 use gan::data::source::Source;
-use gan::metrics::frechet::{Gaussian, BatchStats};
+use gan::metrics::frechet::{BatchStats, Gaussian};
 use gan::metrics::stats::Stats;
 use gan::nn::layer::Network;
 use gan::nn::model::ModelConfig;

@@ -29,7 +29,10 @@ fn one_pipe_from_faces_to_a_score_twice() {
     let first = score(&ok(&sandbox, &line));
     assert!(first > 0.0 && first.is_finite());
     assert_eq!(sandbox.names("."), ["G.safetensors", "demo-32.safetensors", "fakes", "runs"]);
-    assert_eq!(fs::read_link(sandbox.path("G.safetensors")).unwrap(), Path::new("runs/demo-32/G.safetensors"));
+    assert_eq!(
+        fs::read_link(sandbox.path("G.safetensors")).unwrap(),
+        Path::new("runs/demo-32/G.safetensors")
+    );
     // Once more in the same folder: the same seeds, hence the same number, in a run folder of its own.
     assert_eq!(score(&ok(&sandbox, &line)), first);
     assert_eq!(sandbox.names("runs"), ["demo-32", "demo-32-2"]);

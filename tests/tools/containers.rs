@@ -72,8 +72,14 @@ fn a_tar_is_the_same_packed_in_any_way_and_so_are_zips() {
 
 #[test]
 fn fid_reads_what_prep_reads_and_statistics_where_there_are_some() {
-    let sandbox =
-        sandbox(&["samples.npz", "u8.npy", "keras.npz", "with_statistics.npz", "gnu.tar", "batch_protocol_2"]);
+    let sandbox = sandbox(&[
+        "samples.npz",
+        "u8.npy",
+        "keras.npz",
+        "with_statistics.npz",
+        "gnu.tar",
+        "batch_protocol_2",
+    ]);
     for (left, right) in
         [("samples.npz", "u8.npy"), ("gnu.tar", "gnu.tar"), ("batch_protocol_2", "batch_protocol_2")]
     {

@@ -390,7 +390,9 @@ fn other_weights_do_not_compare() {
     let done = sandbox.run("fid i.npz real --weights other.safetensors");
     assert!(done.failure(1).contains("i.npz: of other weights"), "{}", done.stderr);
     sandbox.run("fid --save-stats real j.npz --dims 64 -q --weights other.safetensors").line();
-    assert!(sandbox.run("fid i.npz j.npz").failure(1).contains("j.npz: of other inception weights than i.npz"));
+    assert!(
+        sandbox.run("fid i.npz j.npz").failure(1).contains("j.npz: of other inception weights than i.npz")
+    );
     assert_eq!(sandbox.run("fid i.npz j.npz --force -q").code, Some(0));
 }
 

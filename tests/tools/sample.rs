@@ -302,7 +302,11 @@ fn saved_latents_make_the_same_images() {
     assert_eq!(json["latents"].as_str().unwrap().len(), 64, "the file's hash");
     for i in 0..70 {
         let name = format!("{i:06}.png");
-        assert_eq!(rgb(&sandbox, &format!("again/{name}")), rgb(&sandbox, &format!("fakes/{name}")), "{name}");
+        assert_eq!(
+            rgb(&sandbox, &format!("again/{name}")),
+            rgb(&sandbox, &format!("fakes/{name}")),
+            "{name}"
+        );
     }
     assert_eq!(text(&sandbox.read("again/000000.png"))["latents"], json["latents"]);
     let bytes = sandbox.read("z.safetensors");
@@ -366,7 +370,9 @@ fn modes_that_do_not_go_together_are_refused() {
     let at = latents.len() - 4;
     latents[at..].copy_from_slice(&nan);
     sandbox.write("nan.safetensors", &latents);
-    sandbox.run("train faces-32.safetensors --recipe demo --nz 5 --ngf 4 --ndf 3 --steps 1 -o five -q").line();
+    sandbox
+        .run("train faces-32.safetensors --recipe demo --nz 5 --ngf 4 --ndf 3 --steps 1 -o five -q")
+        .line();
     // G.safetensors is a link to the newest now.
     let generator = "runs/faces-32/G.safetensors";
     let before = sandbox.names(".");

@@ -118,7 +118,9 @@ fn images_smaller_than_the_crop_are_counted() {
         "warning: 2 of 4 images are smaller than --crop 18: of these the largest centered square was cut";
     assert_eq!(said(&done), [line, "4 images of 64×64×3, 0 s"]);
     assert_eq!(done.json()["smaller_than_crop"], 2);
-    assert!(sandbox.run("train --info in-64.safetensors").stdout.contains("smaller   2 images than the crop"));
+    assert!(
+        sandbox.run("train --info in-64.safetensors").stdout.contains("smaller   2 images than the crop")
+    );
     assert!(sandbox.run("prep in --crop 9 --json --force").json()["smaller_than_crop"].is_null());
 }
 

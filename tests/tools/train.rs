@@ -163,7 +163,9 @@ fn images_generators_and_scores_are_kept_where_asked_for() {
 fn the_minimax_loss_is_another_game() {
     let sandbox = Sandbox::with_faces();
     for loss in ["minimax", "non-saturating"] {
-        sandbox.run(&format!("train faces-32.safetensors {SMALL} --steps 3 --loss {loss} -o {loss} -q")).line();
+        sandbox
+            .run(&format!("train faces-32.safetensors {SMALL} --steps 3 --loss {loss} -o {loss} -q"))
+            .line();
     }
     let losses = |run: &str| -> Vec<f64> {
         let text = String::from_utf8(sandbox.read(format!("{run}/metrics.jsonl"))).unwrap();
@@ -268,7 +270,8 @@ fn a_resumed_run_is_the_same_run() {
         };
         assert_eq!(steps(&run), steps("whole"), "no step twice and none left out");
         assert!(
-            sandbox.read("whole/samples/epoch-0004.png") == sandbox.read(format!("{run}/samples/epoch-0004.png"))
+            sandbox.read("whole/samples/epoch-0004.png")
+                == sandbox.read(format!("{run}/samples/epoch-0004.png"))
         );
     }
     // A damaged last state is passed over, and told of.

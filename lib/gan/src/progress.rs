@@ -14,6 +14,6 @@ pub trait Progress: Sync {
 pub struct Silent;
 
 impl Progress for Silent {
-    fn at(&self, _: u64, _: u64, _: &str) {}
+    fn update(&self, _: u64, _: u64, _: &str) {}
     fn warn(&self, _: &str) {}
 }

@@ -411,7 +411,8 @@ fn recipes() {
 fn the_fuzzers_seeds() {
     let folder = tempfile::tempdir().unwrap();
     let weights = |path: &Path| Tensors::read(path)?.get("layer.weight", &[3, 4]).map(drop);
-    let generator = |path: &Path| checkpoint::generator(path, &LayoutHints::default(), &Device::Cpu).map(drop);
+    let generator =
+        |path: &Path| checkpoint::generator(path, &LayoutHints::default(), &Device::Cpu).map(drop);
     let readers: [(&str, &str, Reader); 9] = [
         ("shard", "x-4.safetensors", &|path| Shard::open(path).map(drop)),
         ("npz", "stats.npz", &|path| Stats::read(path).map(drop)),

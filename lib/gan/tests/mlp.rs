@@ -148,7 +148,8 @@ fn a_generator_is_understood_from_its_shapes() {
         let generator = model.generator(3, &Device::Cpu).unwrap();
         // Ours have colors pixel by pixel.
         let layout = (channels == 3).then_some(Layout::ChannelsLast);
-        let (outline, again) = common::understood(&generator, &LayoutHints { layout, ..LayoutHints::default() });
+        let (outline, again) =
+            common::understood(&generator, &LayoutHints { layout, ..LayoutHints::default() });
         assert_eq!((outline.arch, outline.size, outline.channels, outline.nz), ("mlp", size, channels, 7));
         let z = Tensor::ones((2, 7), DType::F32, &Device::Cpu).unwrap();
         let images = generator.forward(&z).unwrap();

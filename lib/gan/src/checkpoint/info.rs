@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{CheckpointKind, CheckpointMeta, Opened, open};
 use crate::Result;
-use crate::checkpoint::foreign::{self, Outline, LayoutHints};
+use crate::checkpoint::foreign::{self, LayoutHints, Outline};
 use crate::data::shard::Shard;
 use crate::nn::model::ModelConfig;
 

@@ -22,7 +22,7 @@ use crate::nn::layer::Network;
 use crate::nn::model::ModelConfig;
 use crate::recipe::Recipe;
 use crate::{Error, Result};
-use foreign::{Dict, Outline, LayoutHints};
+use foreign::{Dict, LayoutHints, Outline};
 pub use info::{Info, info};
 
 /// The state before the last one, in a run folder.
@@ -187,7 +187,12 @@ pub struct Generator {
 
 impl Generator {
     /// One of our model.
-    pub fn new(model: &ModelConfig, network: Network, meta: Option<CheckpointMeta>, hash: String) -> Generator {
+    pub fn new(
+        model: &ModelConfig,
+        network: Network,
+        meta: Option<CheckpointMeta>,
+        hash: String,
+    ) -> Generator {
         let (latent_size, image_shape) = (model.latent_size(), model.image_shape());
         Generator { network, latent_size, image_shape, meta, outline: None, hash }
     }
@@ -242,7 +247,8 @@ fn ours(path: &Path, weights: Weights, meta: CheckpointMeta, device: &Device) ->
     };
     if meta.kind != CheckpointKind::Generator {
         let is = if meta.kind == CheckpointKind::State { "a run's state" } else { "a discriminator" };
-        let what = format!("is {is}, not a generator; that is {} beside it", CheckpointKind::Generator.file_name());
+        let what =
+            format!("is {is}, not a generator; that is {} beside it", CheckpointKind::Generator.file_name());
         return Err(Error::file(path, what));
     }
     meta.model.check().map_err(about)?;

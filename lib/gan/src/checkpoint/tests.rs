@@ -54,7 +54,8 @@ fn trainer() -> Trainer {
 fn written() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("G.safetensors");
-    write(&path, &meta(CheckpointKind::Generator), &model().generator(1, &CPU).unwrap().tensors().unwrap()).unwrap();
+    write(&path, &meta(CheckpointKind::Generator), &model().generator(1, &CPU).unwrap().tensors().unwrap())
+        .unwrap();
     (folder, path)
 }
 

@@ -60,7 +60,11 @@ impl DatasetInfo {
 }
 
 /// What makes the number of these two sides mean less than it seems: a line each.
-pub fn comparability_warnings(names: [&str; 2], sides: &[FeatureStats; 2], choice: FeatureSpec) -> Vec<String> {
+pub fn comparability_warnings(
+    names: [&str; 2],
+    sides: &[FeatureStats; 2],
+    choice: FeatureSpec,
+) -> Vec<String> {
     let mut lines = Vec::new();
     for (name, side) in names.iter().zip(sides) {
         lines.extend(side.n.and_then(|n| few(name, n, choice)));
@@ -142,7 +146,15 @@ mod tests {
     fn side(n: u64, look: DatasetInfo) -> FeatureStats {
         let gaussian = Gaussian { mu: vec![0.0], sigma: vec![1.0] };
         let (weights, precision) = (None, Some(Precision::F32));
-        FeatureStats { gaussian, n: Some(n), weights, precision, features: None, look: Some(look), seconds: 0.0 }
+        FeatureStats {
+            gaussian,
+            n: Some(n),
+            weights,
+            precision,
+            features: None,
+            look: Some(look),
+            seconds: 0.0,
+        }
     }
 
     fn look(size: usize, jpeg: Option<bool>, prepared: Option<&str>) -> DatasetInfo {
@@ -152,7 +164,11 @@ mod tests {
     }
 
     fn said(a: FeatureStats, b: FeatureStats) -> Vec<String> {
-        comparability_warnings(["a", "b"], &[a, b], FeatureSpec { features: Some(Features::Squeezenet), dims: 512 })
+        comparability_warnings(
+            ["a", "b"],
+            &[a, b],
+            FeatureSpec { features: Some(Features::Squeezenet), dims: 512 },
+        )
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use crate::data::image::{Image, Notes, SixteenBit};
 use crate::data::shard::Shard;
-use crate::data::source::{Origin, PassedOver, Source, Recursion};
+use crate::data::source::{Origin, PassedOver, Recursion, Source};
 use crate::metrics::stats::Partition;
 use crate::{Error, Result};
 

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::features::{Extractor, Features, check_dims};
-use super::{ImageSet, DatasetInfo, Measured, measure};
+use super::{DatasetInfo, ImageSet, Measured, measure};
 use crate::data::source;
 use crate::metrics::features::inception;
 use crate::metrics::features::squeezenet;
 use crate::metrics::frechet::Gaussian;
-use crate::metrics::stats::{self, StatsKind, StatsMeta, Stats};
+use crate::metrics::stats::{self, Stats, StatsKind, StatsMeta};
 use crate::precision::Precision;
 use crate::progress::Progress;
 use crate::{Error, Result};
@@ -62,7 +62,9 @@ impl FidInput {
         let npz = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npz"));
         Ok(match stats::kind(path)? {
             StatsKind::Other(what) => return Err(Error::file(path, what)),
-            kind if npz || kind == StatsKind::Npz => FidInput::Stats(path.to_path_buf(), Box::new(Stats::read(path)?)),
+            kind if npz || kind == StatsKind::Npz => {
+                FidInput::Stats(path.to_path_buf(), Box::new(Stats::read(path)?))
+            }
             _ => FidInput::Images(Box::new(ImageSet::open(path)?)),
         })
     }
@@ -354,16 +356,16 @@ mod tests {
             (foreign(1), foreign(1), None, "FD-1"),
             (foreign(1000), foreign(1000), None, "FD-1000"),
         ] {
-            let choice = choose(&[&a, &b], None, None, false).unwrap();
+            let choice = resolve(&[&a, &b], None, None, false).unwrap();
             assert_eq!((choice.features, &*choice.distance()), (wanted, label));
             let warned = unproved(&[&a, &b], choice);
             let theirs = [&a, &b].iter().any(|side| side.path() == Path::new("theirs.npz"));
             assert_eq!(warned.is_some(), theirs);
         }
         // Who says that 64 features are Inception's has a FID, and who insists has a number of no name.
-        let said = choose(&[&foreign(64), &foreign(64)], Some(Inception), Some(64), false).unwrap();
+        let said = resolve(&[&foreign(64), &foreign(64)], Some(Inception), Some(64), false).unwrap();
         assert_eq!(said.distance(), "FID");
-        let forced = choose(&[&ours(512), &foreign(512)], None, None, true).unwrap();
+        let forced = resolve(&[&ours(512), &foreign(512)], None, None, true).unwrap();
         assert_eq!((&*forced.distance(), &*forced.to_string()), ("FD-512", "512 of an unknown network"));
     }
 
@@ -441,9 +443,9 @@ mod tests {
                 "others.npz: of other squeezenet weights than ours.npz (--force",
             ),
         ] {
-            let line = choose(&[&a, &b], features, dims, force).unwrap_err().to_string();
+            let line = resolve(&[&a, &b], features, dims, force).unwrap_err().to_string();
             assert!(line.contains(wanted) && !line.contains('\n'), "{wanted}: {line}");
         }
-        assert!(choose(&[&ours(), &others()], None, None, true).is_ok());
+        assert!(resolve(&[&ours(), &others()], None, None, true).is_ok());
     }
 }

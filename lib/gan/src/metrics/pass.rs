@@ -5,7 +5,7 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use super::features::Extractor;
-use super::{ImageSet, DatasetInfo};
+use super::{DatasetInfo, ImageSet};
 use crate::Result;
 use crate::data::image::{Image, Notes};
 use crate::metrics::frechet::RunningCovariance;

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use candle_core::{DType, Device, Tensor};
 
-use crate::nn::ops::{Activation, Backend, Geometry, BatchStats, Norm, Weight};
+use crate::nn::ops::{Activation, Backend, BatchStats, Geometry, Norm, Weight};
 use crate::precision::Precision;
 use crate::{Error, Result};
 

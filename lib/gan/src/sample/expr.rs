@@ -16,7 +16,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Latents, CHUNK};
+use super::{CHUNK, Latents};
 use crate::{Error, Result};
 
 /// The most terms: with the result they fill a chunk.

@@ -127,10 +127,14 @@ mod tests {
     fn frames_are_evenly_spread_and_hit_the_images() {
         let source = Latents::drawn(3, 1, 5);
         let stop = |i| source.latent(i, "").unwrap();
-        let frame = |interpolation: &Interpolation, i| interpolation.latents(&source).unwrap().latent(i, "").unwrap();
+        let frame =
+            |interpolation: &Interpolation, i| interpolation.latents(&source).unwrap().latent(i, "").unwrap();
         let interpolation = Interpolation::new(&[4, 0, 9], 9).unwrap();
         assert_eq!(interpolation.latents(&source).unwrap().count(), 9);
-        assert_eq!([frame(&interpolation, 0), frame(&interpolation, 4), frame(&interpolation, 8)], [stop(4), stop(0), stop(9)]);
+        assert_eq!(
+            [frame(&interpolation, 0), frame(&interpolation, 4), frame(&interpolation, 8)],
+            [stop(4), stop(0), stop(9)]
+        );
         assert_eq!(frame(&interpolation, 1), slerp(&stop(4), &stop(0), 0.25));
         assert_eq!(frame(&interpolation, 7), slerp(&stop(0), &stop(9), 0.75));
         // Six frames: the middle image lies between the third and the fourth.

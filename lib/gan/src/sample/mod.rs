@@ -7,14 +7,14 @@
 //! place, so that neither depends on how many others are made, in what batches, by how many threads.
 
 mod expr;
-mod folder;
+mod interpolate;
+mod latents;
 mod nearest;
+mod output_dir;
 mod sample;
 mod sheet;
 #[cfg(test)]
 mod tests;
-mod latents;
-mod interpolate;
 
 use candle_core::{Device, Tensor};
 
@@ -25,11 +25,11 @@ use crate::rng::{self, Stream};
 use crate::{Error, Result};
 
 pub use expr::Expr;
+pub use interpolate::{Interpolation, slerp};
+pub use latents::Latents;
 pub use nearest::{Neighbor, nearest};
 pub use sample::{Job, sample};
 pub use sheet::{OutputFormat, nearest_grid, sheet};
-pub use latents::Latents;
-pub use interpolate::{Interpolation, slerp};
 
 /// Images that go through the generator together. The shapes of a matrix product decide its order of summation, so
 /// this is a constant: an image at the end of a request is computed among the same neighbors as in a longer one. Fewer

@@ -59,7 +59,11 @@ pub fn nearest(
                 }
             }
             let block = block.len() / size;
-            progress.update((done.fetch_add(block, Ordering::Relaxed) + block) as u64, shard.len() as u64, "");
+            progress.update(
+                (done.fetch_add(block, Ordering::Relaxed) + block) as u64,
+                shard.len() as u64,
+                "",
+            );
             Ok(best)
         })
         .try_reduce(none, |a, b| Ok(a.into_iter().zip(b).map(|(a, b)| a.min(b)).collect()))?;
@@ -98,7 +102,7 @@ mod tests {
     fn faces(folder: &Path, dtype: Dtype, gray: bool) -> Shard {
         let path = folder.join("faces.safetensors");
         let fit = Transform { crop: None, size: Some(32), filter: Filter::Bilinear };
-        let options = shard::Options { fit, gray, dtype, ..shard::Options::default() };
+        let options = shard::ShardOptions { fit, gray, dtype, ..shard::ShardOptions::default() };
         shard::make(&path, &Source::demo(70, 5), &options, &Silent, &AtomicBool::new(false)).unwrap();
         Shard::open(&path).unwrap()
     }

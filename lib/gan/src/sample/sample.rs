@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::output_dir::OutputDir;
-use super::{Latents, CHUNK, images};
+use super::{CHUNK, Latents, images};
 use crate::checkpoint::Generator;
 use crate::data::image::{encode_png, grid};
 use crate::io::atomic;

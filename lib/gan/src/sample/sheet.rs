@@ -79,7 +79,12 @@ pub fn sheet(
 ///
 /// # Errors
 /// Those of [`sheet`], and a shard whose images have another size than the generator's.
-pub fn nearest_grid(job: &Job, shard: &Shard, stop: &AtomicBool, progress: &dyn Progress) -> Result<Vec<Neighbor>> {
+pub fn nearest_grid(
+    job: &Job,
+    shard: &Shard,
+    stop: &AtomicBool,
+    progress: &dyn Progress,
+) -> Result<Vec<Neighbor>> {
     let (height, width, channels) = job.generator.image_shape;
     let theirs = (shard.height(), shard.width(), shard.channels());
     if theirs != (height, width, channels) {

@@ -153,10 +153,10 @@ fn renames_exchange_folders_where_nothing_better_can() {
         fs::create_dir(path).unwrap();
         fs::write(path.join(path.file_name().unwrap()), b"").unwrap();
     }
-    folder::exchange_by_renames(&a, &b).unwrap();
+    output_dir::exchange_by_renames(&a, &b).unwrap();
     assert!(a.join("b").exists() && b.join("a").exists());
     fs::remove_dir_all(&a).unwrap();
-    assert!(folder::exchange_by_renames(&a, &b).is_err());
+    assert!(output_dir::exchange_by_renames(&a, &b).is_err());
     assert!(b.join("a").exists(), "undone");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
 }
@@ -273,7 +273,8 @@ fn one_file_holds_all_frames() {
     use std::io::Cursor;
     let gif = GifDecoder::new(Cursor::new(make("interpolation.GIF"))).unwrap().into_frames();
     assert_eq!(gif.collect_frames().unwrap().len(), 8, "there and back");
-    let apng = PngDecoder::new(Cursor::new(make("interpolation.apng"))).unwrap().apng().unwrap().into_frames();
+    let apng =
+        PngDecoder::new(Cursor::new(make("interpolation.apng"))).unwrap().apng().unwrap().into_frames();
     let apng = apng.collect_frames().unwrap();
     assert_eq!(apng.len(), 8);
     for (frame, at) in apng.iter().zip(interpolation.order()) {

@@ -133,7 +133,7 @@ mod tests {
 
     use super::*;
     use crate::data::image::Transform;
-    use crate::data::shard::{self, Options};
+    use crate::data::shard::{self, ShardOptions};
     use crate::data::source::Source;
     use crate::progress::Silent;
 
@@ -142,7 +142,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("faces.safetensors");
         let fit = Transform { crop: None, size: Some(64), filter: Default::default() };
-        let options = Options { fit, gray: false, dtype: Dtype::U8, strict: true, ..Options::default() };
+        let options =
+            ShardOptions { fit, gray: false, dtype: Dtype::U8, strict: true, ..ShardOptions::default() };
         shard::make(&path, &Source::demo(9, 0), &options, &Silent, &AtomicBool::new(false)).unwrap();
         let shard = Shard::open(&path).unwrap();
         for name in ["celeba", "cats"] {

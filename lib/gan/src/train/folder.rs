@@ -92,7 +92,8 @@ fn next_free(shard: &Path) -> Result<PathBuf> {
 }
 
 fn remove_old_run(folder: &Path) -> Result<()> {
-    let weights = [CheckpointKind::Generator, CheckpointKind::Discriminator, CheckpointKind::State].map(CheckpointKind::file_name);
+    let weights = [CheckpointKind::Generator, CheckpointKind::Discriminator, CheckpointKind::State]
+        .map(CheckpointKind::file_name);
     for file in FILES.iter().chain(&weights).map(|name| folder.join(name)) {
         match fs::remove_file(&file) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::io(&file)(e)),

@@ -16,7 +16,7 @@ use crate::progress::Progress;
 use crate::recipe::Recipe;
 use crate::rng::{Stream, permutation};
 use crate::sample::{images, latents};
-use crate::train::report::{Diagnostics, RunInfo, Metrics, Report, Score};
+use crate::train::report::{Diagnostics, Metrics, Report, RunInfo, Score};
 use crate::{Error, Result};
 
 /// Images in `real.png` and in each that shows the progress.

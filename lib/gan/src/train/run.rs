@@ -234,8 +234,10 @@ impl<'a> Run<'a> {
             let (ends_epoch, last) = (step % per_epoch == 0, step == total);
             let due = ends_epoch || last || save_clock.elapsed() >= self.save_every;
             // Nothing is shown or saved of a step before all numbers up to it were seen to be finite.
-            let told =
-                pending.steps.len() >= together || due || monitor.should_sample(step) || stop.load(Ordering::Relaxed);
+            let told = pending.steps.len() >= together
+                || due
+                || monitor.should_sample(step)
+                || stop.load(Ordering::Relaxed);
             if told {
                 for metrics in pending.flush(folder, saved)? {
                     let metrics = metrics?;
@@ -308,7 +310,11 @@ impl<'a> Run<'a> {
 
     /// Writes the state.
     fn save(&self, folder: &Path, step: u64, epoch: u64, state: &[(String, Tensor)]) -> Result<()> {
-        checkpoint::write_state(&folder.join(CheckpointKind::State.file_name()), &self.meta(step, epoch), state)
+        checkpoint::write_state(
+            &folder.join(CheckpointKind::State.file_name()),
+            &self.meta(step, epoch),
+            state,
+        )
     }
 
     /// Writes discriminator and generator.
@@ -325,7 +331,11 @@ impl<'a> Run<'a> {
         // In a step it runs once, or a second time on noise of its own.
         let batches = if self.recipe.schedule.fresh_noise { 2 * step } else { step };
         let tensors = with_batches_tracked(self.trainer.generator.tensors()?, batches)?;
-        checkpoint::write(path, &CheckpointMeta { kind: CheckpointKind::Generator, ..self.meta(step, epoch) }, &tensors)
+        checkpoint::write(
+            path,
+            &CheckpointMeta { kind: CheckpointKind::Generator, ..self.meta(step, epoch) },
+            &tensors,
+        )
     }
 
     /// What the state's file says of itself.

@@ -6,7 +6,7 @@ use candle_core::Tensor;
 
 use crate::device::with_layouts_kept;
 use crate::nn::adam::{Adam, AdamConfig};
-use crate::nn::layer::{Grads, Network, BatchNormStats, Tape, GradTarget};
+use crate::nn::layer::{BatchNormStats, GradTarget, Grads, Network, Tape};
 use crate::nn::loss::{GeneratorLoss, Loss, LossValue, binary_cross_entropy};
 use crate::{Error, Result};
 

@@ -8,9 +8,9 @@ use rayon::ThreadPoolBuilder;
 use tempfile::TempDir;
 
 use super::*;
-use crate::checkpoint::foreign::Told;
+use crate::checkpoint::foreign::LayoutHints;
 use crate::data::image::Transform;
-use crate::data::shard::{self, Dtype, Options, Shard};
+use crate::data::shard::{self, Dtype, Shard, ShardOptions};
 use crate::data::source::Source;
 use crate::progress::{Progress, Silent};
 use crate::recipe::{Length, Overrides, Recipe, Schedule};
@@ -22,7 +22,7 @@ fn images(count: usize, dtype: Dtype) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("faces-32.safetensors");
     let fit = Transform { crop: None, size: Some(32), filter: Default::default() };
-    let options = Options { fit, gray: false, dtype, strict: true, ..Options::default() };
+    let options = ShardOptions { fit, gray: false, dtype, strict: true, ..ShardOptions::default() };
     shard::make(&path, &Source::demo(count, 0), &options, &Silent, &AtomicBool::new(false)).unwrap();
     (folder, path)
 }
@@ -150,7 +150,7 @@ fn a_stop_finishes_its_step_and_saves() {
     assert_eq!((done.step, done.epoch, done.stopped), (7, 2, true));
     assert_eq!(monitor.seen.load(Ordering::Relaxed), 7);
     assert_eq!(metrics(&out).len(), 7);
-    let saved = crate::checkpoint::generator(&done.generator, &Told::default(), &Device::Cpu).unwrap();
+    let saved = crate::checkpoint::generator(&done.generator, &LayoutHints::default(), &Device::Cpu).unwrap();
     assert_eq!(saved.meta.unwrap().step, 7);
     assert!(folder::progress_image(&out, 2).exists());
 

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use gan::checkpoint::foreign::{self, Dict, Item, Outline, LayoutHints};
+use gan::checkpoint::foreign::{self, Dict, Item, LayoutHints, Outline};
 use gan::nn::layer::Network;
 use gan::nn::ops::Backend;
 

@@ -8,7 +8,7 @@ use super::windows::Windows;
 use super::{Conv, Scratch, Shape, finish, rows_per_piece, with_kept};
 use crate::Activation;
 use crate::element::{Element, filled};
-use crate::matmul::{Isa, Packed, MatrixView, padded};
+use crate::matmul::{Isa, MatrixView, Packed, padded};
 
 /// The weight `[kh, kw, C, S]` of a convolution, ready for [`conv2d`] with images of T.
 pub fn pack<T: Element>(isa: Isa, conv: &Conv, weight: &[f32], c: usize, s: usize) -> Packed<T> {

@@ -14,7 +14,7 @@ use super::windows::Windows;
 use super::{Conv, ROWS, Scratch, Shape, finish, rows_per_piece, with_kept};
 use crate::Activation;
 use crate::element::{Element, filled};
-use crate::matmul::{Isa, Packed, MatrixView, padded};
+use crate::matmul::{Isa, MatrixView, Packed, padded};
 
 /// Patches of at most so many numbers are added up where they overlap.
 const SMALL_PATCH: usize = 64;

@@ -5,7 +5,7 @@ use candle_core::{Device, Tensor};
 use super::chain::{Kind, Plan, Step};
 use super::geometry::Geometry;
 use super::layers::{Stored, What, shape};
-use super::{Item, Last, Numbers, LayoutHints};
+use super::{Item, Last, LayoutHints, Numbers};
 use crate::nn::layer::{BN_EPS, Layer, Network};
 use crate::nn::ops::{self, Activation, BatchStats, Weight};
 use crate::{Error, Result};
@@ -41,7 +41,7 @@ pub(super) fn network(plan: &Plan, hints: &LayoutHints, device: &Device, read: N
                     mean.iter_mut().zip(added).for_each(|(mean, added)| *mean -= added);
                 }
                 let mut var = by_pixels(step, read(&var.name, &var.shape)?, 1);
-                // Batch-norm here adds what PyTorch's does unless told otherwise.
+                // Batch-norm here adds what PyTorch's does unless hints otherwise.
                 var.iter_mut().for_each(|v| *v = (f64::from(*v) + step.eps - BN_EPS) as f32);
                 let beta = vector(bias.unwrap_or(vec![0.0; step.output]))?;
                 let running = BatchStats { mean: vector(mean)?, var: vector(var)? };

@@ -2,7 +2,7 @@
 
 use super::geometry::{Geometry, geometries};
 use super::layers::{Layer, What, shape};
-use super::{Last, Layout, Outline, LayoutHints};
+use super::{Last, Layout, LayoutHints, Outline};
 
 /// The most numbers that a layer gives of an image: those of 256 channels at 256×256.
 const MOST_NUMBERS: usize = 1 << 24;
@@ -278,7 +278,7 @@ pub(super) fn plan<'a>(layers: &[Layer<'a>], hints: &LayoutHints) -> Result<Plan
                 ("--output-padding", hints.output_padding.is_empty()),
                 ("--upsample", hints.upsample.is_empty()),
             ] {
-                if !told {
+                if !hints {
                     return Err(list(flag));
                 }
             }

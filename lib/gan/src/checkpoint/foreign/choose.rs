@@ -76,7 +76,7 @@ pub(super) fn choose<'a>(dicts: &'a [Dict], hints: &'a LayoutHints) -> Result<Fo
             false => format!("{average}; {}", outline.taken),
         };
     }
-    Ok(Found { outline, dict, plan, told })
+    Ok(Found { outline, dict, plan, hints })
 }
 
 /// What the tensors whose names begin with `prefix` are.

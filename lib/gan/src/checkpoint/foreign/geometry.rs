@@ -1,4 +1,4 @@
-//! Convolutions' strides and paddings, which no file tells: as they are told, or as DCGANs have them.
+//! Convolutions' strides and paddings, which no file tells: as they are hints, or as DCGANs have them.
 
 use super::LayoutHints;
 use super::chain::{Kind, MOST_SIDE, Step, one_for_each};

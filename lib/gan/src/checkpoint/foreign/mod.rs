@@ -49,9 +49,9 @@ pub struct LayoutHints {
 }
 
 impl LayoutHints {
-    /// The flag of the first thing that is told, if any is.
+    /// The flag of the first thing that is hints, if any is.
     pub fn first(&self) -> Option<&'static str> {
-        let told = [
+        let hints = [
             ("--slope", self.slope.is_some()),
             ("--last", self.last.is_some()),
             ("--eps", !self.eps.is_empty()),

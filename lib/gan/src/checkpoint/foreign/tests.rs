@@ -32,8 +32,8 @@ fn refusal(name: &str, hints: &LayoutHints) -> String {
 }
 
 /// What a test tells, of how it is written for `sample`.
-fn told(flags: &str) -> LayoutHints {
-    let mut told = LayoutHints::default();
+fn hints(flags: &str) -> LayoutHints {
+    let mut hints = LayoutHints::default();
     let words: Vec<&str> = flags.split_whitespace().collect();
     let list = |text: &str| text.split(',').map(|n| n.parse().unwrap()).collect();
     for pair in words.chunks(2) {
@@ -49,7 +49,7 @@ fn told(flags: &str) -> LayoutHints {
             other => panic!("{other}"),
         }
     }
-    told
+    hints
 }
 
 /// The largest difference from PyTorch's images of the same latents.
@@ -75,7 +75,7 @@ fn difference(name: &str, generator: &Generator, golden: &HashMap<String, Tensor
     ours.iter().zip(&theirs).map(|(a, b)| a.abs_diff(*b)).max().unwrap()
 }
 
-/// (file, what has to be told, what is said to be taken).
+/// (file, what has to be hints, what is said to be taken).
 const CASES: [(&str, &str, &str); 54] = [
     ("plain.pth", "", "ReLU, tanh at the end, stride 1,2,2, padding 0,1,1, eps 1e-5 (--slope, "),
     ("legacy.pt", "", "ReLU"),
@@ -164,7 +164,7 @@ fn other_programs_generators_make_their_images() {
     }
 }
 
-/// What is told matters: without it the images are others.
+/// What is hints matters: without it the images are others.
 #[test]
 fn what_is_told_changes_the_images() {
     let golden = golden();
@@ -196,7 +196,7 @@ fn every_file_is_tried() {
     assert!(names.is_empty(), "{names:?}");
 }
 
-/// (file, what is told, how the line begins).
+/// (file, what is hints, how the line begins).
 const REFUSED: [(&str, &str, &str); 16] = [
     (
         "module.pth",

@@ -107,8 +107,11 @@ fn resizing_agrees_with_torchvision() {
     for (name, spec) in table["resize"].as_object().unwrap() {
         let number = |i: usize| spec[i].as_u64().map(|n| n as usize);
         let (w, h, a) = (number(0).unwrap(), number(1).unwrap(), number(2).unwrap());
-        let fit =
-            Transform { crop: number(3), size: number(4), filter: spec[5].as_str().unwrap().parse().unwrap() };
+        let fit = Transform {
+            crop: number(3),
+            size: number(4),
+            filter: spec[5].as_str().unwrap().parse().unwrap(),
+        };
         let load_image = resize_and_crop(&formula(w, h, a as i64), &fit);
         let expected = fs::read(golden("resize").join(format!("{name}.rgb"))).unwrap();
         assert_eq!((load_image.width, load_image.height), (fit.size.unwrap(), fit.size.unwrap()), "{name}");
@@ -125,7 +128,8 @@ fn resizing_agrees_with_torchvision() {
 #[test]
 fn a_crop_beyond_the_image_takes_what_there_is() {
     let image = formula(10, 6, 1);
-    let load_image = resize_and_crop(&image, &Transform { crop: Some(100), size: None, filter: Filter::Bilinear });
+    let load_image =
+        resize_and_crop(&image, &Transform { crop: Some(100), size: None, filter: Filter::Bilinear });
     assert_eq!((load_image.width, load_image.height), (6, 6));
     assert_eq!(load_image.rgb[..18], image.rgb[6..24], "two columns cut on the left");
 }

@@ -10,8 +10,8 @@ use rayon::prelude::*;
 
 use super::header::Header;
 use super::write::{Counts, Writer};
-use super::{Dtype, ShardMeta, Shard};
-use crate::data::image::{Transform, Notes, SixteenBit, Tally, resize_and_crop};
+use super::{Dtype, Shard, ShardMeta};
+use crate::data::image::{Notes, SixteenBit, Tally, Transform, resize_and_crop};
 use crate::data::source::{PassedOver, Source, Split};
 use crate::progress::Progress;
 use crate::{Error, Result};

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::header::Dtype;
 use self::header::Header;
-pub use self::make::{ShardSummary, ShardOptions, describe, is_up_to_date, make, may_replace};
+pub use self::make::{ShardOptions, ShardSummary, describe, is_up_to_date, make, may_replace};
 use crate::data::image::{to_u8, to_unit};
 use crate::data::source::PassedOver;
 use crate::{Error, Result};
@@ -181,8 +181,9 @@ impl Shard {
 
     /// What `--info` shows: a short table, and the same as JSON.
     pub fn header_info(&self) -> (String, serde_json::Value) {
-        let ShardMeta { content_hash, crop, filter, rejected, size, source, split, tool, tool_version, .. } =
-            self.meta();
+        let ShardMeta {
+            content_hash, crop, filter, rejected, size, source, split, tool, tool_version, ..
+        } = self.meta();
         let ShardMeta { broken, idx, passed_over, smaller_than_crop, .. } = self.meta();
         let or = |value: &Option<usize>, none: &str| value.map_or(none.to_string(), |v| v.to_string());
         let (n, h, w, c) = (self.len(), self.height(), self.width(), self.channels());

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::*;
-use crate::data::image::{Filter, Transform, Image, encode_png};
-use crate::data::source::{Source, Recursion};
+use crate::data::image::{Filter, Image, Transform, encode_png};
+use crate::data::source::{Recursion, Source};
 use crate::progress::{Progress, Silent};
 
 /// Keeps the warnings.
@@ -15,7 +15,7 @@ use crate::progress::{Progress, Silent};
 struct Heard(Mutex<Vec<String>>);
 
 impl Progress for Heard {
-    fn at(&self, _: u64, _: u64, _: &str) {}
+    fn update(&self, _: u64, _: u64, _: &str) {}
 
     fn warn(&self, line: &str) {
         self.0.lock().unwrap().push(line.to_string());

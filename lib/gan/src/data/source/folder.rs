@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::idx::{self, Idx};
 use super::kind::{HEAD, Kind, Sorter, dotted, is_hidden, is_image_name};
-use super::{MAX_ENCODED, Input, PassedOver, Raw, Recursion, found};
+use super::{Input, MAX_ENCODED, PassedOver, Raw, Recursion, found};
 use crate::data::image::sniff;
 use crate::{Error, Result};
 
@@ -44,7 +44,7 @@ fn head(path: &Path) -> Vec<u8> {
 pub(super) fn open(root: &Path, recursion: Recursion, wanted: Option<&str>) -> Result<Box<dyn Input>> {
     let mut listing = Listing::default();
     let real = fs::canonicalize(root).map_err(Error::io(root))?;
-    list(root, Path::new(""), walk, &mut vec![real], &mut listing)?;
+    list(root, Path::new(""), recursion, &mut vec![real], &mut listing)?;
     let Listing { mut files, mut others, mut below } = listing;
     for names in [&mut others, &mut below] {
         sort(names);
@@ -53,7 +53,7 @@ pub(super) fn open(root: &Path, recursion: Recursion, wanted: Option<&str>) -> R
     for other in others {
         let name = other.to_string_lossy();
         match sorter.kind(&name, || head(&root.join(&other))) {
-            Kind::Image if walk == Recursion::Recursive => files.push(other),
+            Kind::Image if recursion == Recursion::Recursive => files.push(other),
             Kind::Image => {
                 let extension = other.extension().unwrap_or_default().to_string_lossy();
                 let reason = match PYTORCH_FID.contains(&&*extension.to_ascii_lowercase()) {
@@ -73,7 +73,7 @@ pub(super) fn open(root: &Path, recursion: Recursion, wanted: Option<&str>) -> R
     below.iter().for_each(|image| passed_over.add(BELOW, &image.to_string_lossy()));
     let names: Vec<String> = sets.iter().map(|set| set.to_string_lossy().into_owned()).collect();
     let same = |a: usize, b: usize| idx::same(&root.join(&sets[a]), &root.join(&sets[b]));
-    if let Some(set) = idx::choose(root, &names, files.len(), walk, wanted, same)? {
+    if let Some(set) = idx::choose(root, &names, files.len(), recursion, wanted, same)? {
         files.iter().for_each(|image| passed_over.add("beside the IDX file", &image.to_string_lossy()));
         return Ok(Box::new(Idx::open(&root.join(&sets[set]))?.found(names[set].clone(), passed_over)));
     }
@@ -183,16 +183,16 @@ fn list(
             let real = fs::canonicalize(&path).map_err(Error::io(&path))?;
             if !inside.contains(&real) {
                 inside.push(real);
-                let listed = list(root, &name, walk, inside, listing);
+                let listed = list(root, &name, recursion, inside, listing);
                 inside.pop();
                 // Of what is only counted, a folder that cannot be read is no error.
-                listed.or_else(|e| if walk == Recursion::OneLevel { Ok(()) } else { Err(e) })?;
+                listed.or_else(|e| if recursion == Recursion::OneLevel { Ok(()) } else { Err(e) })?;
             }
         } else if kind.is_file() || kind.is_symlink() {
             let is_image = is_image_name(&name.to_string_lossy());
             let at_top =
                 || name.extension().and_then(|e| e.to_str()).is_some_and(|e| PYTORCH_FID.contains(&e));
-            match walk {
+            match recursion {
                 Recursion::OneLevel if deep && is_image => listing.below.push(name),
                 Recursion::Recursive if is_image => listing.files.push(name),
                 Recursion::OneLevel if !deep && at_top() => listing.files.push(name),

@@ -86,7 +86,7 @@ pub(super) fn in_file(path: &Path, recursion: Recursion, wanted: Option<&str>) -
         return Ok(Box::new(parquet::open(path, &[span])?));
     }
     if let Some(archived) = tar::open(&span)? {
-        return in_tar(path, archived, walk, wanted);
+        return in_tar(path, archived, recursion, wanted);
     }
     if let Some((batch, form)) = cifar::block(&span)? {
         return Ok(Box::new(Array::of_bytes(path, vec![batch], form)?));
@@ -174,11 +174,16 @@ fn list(root: &Path, below: &Path, depth: usize, files: &mut Vec<String>) {
     }
 }
 
-fn in_tar(path: &Path, mut archived: Archived, recursion: Recursion, wanted: Option<&str>) -> Result<Box<dyn Input>> {
+fn in_tar(
+    path: &Path,
+    mut archived: Archived,
+    recursion: Recursion,
+    wanted: Option<&str>,
+) -> Result<Box<dyn Input>> {
     let (images, sets) = archived.sorted();
     let names: Vec<String> = sets.iter().map(|set| set.name.clone()).collect();
     let same = |a: usize, b: usize| sets[a].from == sets[b].from;
-    if let Some(set) = idx::choose(path, &names, images.len(), walk, wanted, same)? {
+    if let Some(set) = idx::choose(path, &names, images.len(), recursion, wanted, same)? {
         let span = archived.open(&sets[set])?;
         images.iter().for_each(|image| archived.passed.add("images beside it", &image.name));
         let version = span.stamp.0.to_string();

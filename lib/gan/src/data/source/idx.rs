@@ -242,7 +242,7 @@ pub(super) fn choose(
             }
             left = chosen;
         }
-        None if left.is_empty() || walk == Recursion::OneLevel && images > 0 => return Ok(None),
+        None if left.is_empty() || recursion == Recursion::OneLevel && images > 0 => return Ok(None),
         None if images > 0 => {
             let (first, n) = (&names[left[0]], left.len());
             let files = if n == 1 { "IDX file" } else { "IDX files" };
@@ -268,7 +268,7 @@ pub(super) fn choose(
     match apart[..] {
         [one] => Ok(Some(one)),
         _ => {
-            let mend = match walk {
+            let mend = match recursion {
                 Recursion::Recursive => "choose one with --idx NAME",
                 Recursion::OneLevel => "name one",
             };

@@ -155,8 +155,8 @@ impl Source {
     /// # Errors
     /// An input that is missing, unreadable, none of these, or without images; one with several sets of IDX
     /// images, or with IDX files and others.
-    pub fn open(inputs: &[PathBuf], recursion: Recursion) -> Result<Source> {
-        Source::open_idx(inputs, walk, None)
+    pub fn open(paths: &[PathBuf], recursion: Recursion) -> Result<Source> {
+        Source::open_idx(paths, recursion, None)
     }
 
     /// [`Source::open`], and of the IDX files in folders and zips the one that `idx` names: by its path or
@@ -164,33 +164,33 @@ impl Source {
     ///
     /// # Errors
     /// Those of [`Source::open`]; no such IDX file, or several.
-    pub fn open_idx(inputs: &[PathBuf], recursion: Recursion, idx: Option<&str>) -> Result<Source> {
-        let [first, ..] = inputs else {
+    pub fn open_idx(paths: &[PathBuf], recursion: Recursion, idx: Option<&str>) -> Result<Source> {
+        let [first, ..] = paths else {
             return Err(Error::Invalid("no input: name a folder, a zip, an IDX file or images".into()));
         };
         let mut inputs: Vec<Box<dyn Input>> = Vec::new();
         let mut origins: Vec<String> = Vec::new();
-        for (i, input) in inputs.iter().enumerate() {
-            let part = open_input(input, walk, idx)?;
-            if let Some(idx) = idx.filter(|_| part.taken().is_none()) {
+        for (i, path) in paths.iter().enumerate() {
+            let input = open_input(path, recursion, idx)?;
+            if let Some(idx) = idx.filter(|_| input.taken().is_none()) {
                 let what = format!(
                     "--idx {idx} chooses among the IDX files of a folder or zip, and this is neither"
                 );
-                return Err(Error::file(input, what));
+                return Err(Error::file(path, what));
             }
-            inputs.push(part);
+            inputs.push(input);
             // Many images of one folder come one after another.
-            let before = i.checked_sub(1).map(|before| &inputs[before]);
-            if !before.is_some_and(|before| before.parent() == input.parent() && both_images(before, input)) {
-                origins.push(origin(input)?);
+            let before = i.checked_sub(1).map(|before| &paths[before]);
+            if !before.is_some_and(|before| before.parent() == path.parent() && both_images(before, path)) {
+                origins.push(origin(path)?);
             }
         }
         origins.dedup();
         let title = title(first);
-        let names: Vec<String> = inputs.iter().take(3).map(|input| file_name(input)).collect();
+        let names: Vec<String> = paths.iter().take(3).map(|path| file_name(path)).collect();
         let mut description = names.join(", ");
-        if inputs.len() > names.len() {
-            write!(description, " and {} more", inputs.len() - names.len())
+        if paths.len() > names.len() {
+            write!(description, " and {} more", paths.len() - names.len())
                 .expect("a String takes every write");
         }
         let mut source = Source::of(inputs, title, description, origins);
@@ -200,16 +200,16 @@ impl Source {
 
     /// `count` faces drawn from `seed`, 178×218 with CelebA's framing. Face `i` depends on the seed and `i` alone.
     pub fn demo(count: usize, seed: u64) -> Source {
-        let part = Box::new(Demo { count, seed });
-        Source::of(vec![part], "demo".into(), format!("demo faces, seed {seed}"), vec!["demo faces".into()])
+        let input = Box::new(Demo { count, seed });
+        Source::of(vec![input], "demo".into(), format!("demo faces, seed {seed}"), vec!["demo faces".into()])
     }
 
     fn of(inputs: Vec<Box<dyn Input>>, title: String, description: String, origins: Vec<String>) -> Source {
         let numbered = inputs.iter().enumerate();
         let order =
-            numbered.flat_map(|(p, part)| (0..part.len()).map(move |i| (p as u32, i as u32))).collect();
+            numbered.flat_map(|(p, input)| (0..input.len()).map(move |i| (p as u32, i as u32))).collect();
         let mut passed_over = PassedOver::new();
-        inputs.iter().for_each(|part| passed_over.merge(part.passed_over()));
+        inputs.iter().for_each(|input| passed_over.merge(input.passed_over()));
         Source { inputs, order, title, description, passed_over, origins, idx: None }
     }
 
@@ -356,7 +356,7 @@ pub(crate) fn holds_images(path: &Path) -> bool {
 
 fn open_input(input: &Path, recursion: Recursion, wanted: Option<&str>) -> Result<Box<dyn Input>> {
     if fs::metadata(input).map_err(Error::io(input))?.is_dir() {
-        return folder::open(input, walk, wanted);
+        return folder::open(input, recursion, wanted);
     }
     if !fs::metadata(input).map_err(Error::io(input))?.is_file() {
         return Err(Error::file(input, "neither a file nor a folder"));
@@ -365,7 +365,7 @@ fn open_input(input: &Path, recursion: Recursion, wanted: Option<&str>) -> Resul
         return Ok(images);
     }
     if zip::is_zip(input)? {
-        return Zip::open(input, walk, wanted);
+        return Zip::open(input, recursion, wanted);
     }
     if idx::is_idx(input)? {
         return Ok(Box::new(Idx::open(input)?));
@@ -373,7 +373,7 @@ fn open_input(input: &Path, recursion: Recursion, wanted: Option<&str>) -> Resul
     if folder::is_image(input) {
         return Ok(Box::new(ImageFolder::single(input)));
     }
-    found::in_file(input, walk, wanted)
+    found::in_file(input, recursion, wanted)
 }
 
 /// Whether an input is an image by itself. A zip or an IDX file may have any extension.

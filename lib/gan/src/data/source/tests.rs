@@ -52,7 +52,7 @@ pub(super) fn content(source: &Source, below: &Path) -> Vec<(String, u8)> {
 }
 
 pub(super) fn open(inputs: &[&Path], recursion: Recursion) -> Result<Source> {
-    Source::open(&inputs.iter().map(|p| p.to_path_buf()).collect::<Vec<PathBuf>>(), walk)
+    Source::open(&inputs.iter().map(|p| p.to_path_buf()).collect::<Vec<PathBuf>>(), recursion)
 }
 
 pub(super) fn error(input: &Path) -> String {

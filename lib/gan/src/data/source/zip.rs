@@ -13,7 +13,7 @@ use ::zip::result::ZipError;
 use super::idx::{self, Idx};
 use super::kind::{HEAD, Kind, Sorter, dotted, is_hidden, is_image_name};
 use super::span::Span;
-use super::{MAX_ENCODED, Input, PassedOver, Raw, Recursion, container, found, split, unzip};
+use super::{Input, MAX_ENCODED, PassedOver, Raw, Recursion, container, found, split, unzip};
 use crate::{Error, Result};
 
 /// Whether a file begins as a zip does (an empty one included).
@@ -84,7 +84,7 @@ impl Zip {
         let version = |i: usize| archive.by_index_data(i).ok().map(|entry| (entry.size(), entry.crc32()));
         let names: Vec<String> = sets.iter().map(|set| set.0.clone()).collect();
         let same = |a: usize, b: usize| version(sets[a].1) == version(sets[b].1);
-        if let Some(set) = idx::choose(path, &names, entries.len(), walk, wanted, same)? {
+        if let Some(set) = idx::choose(path, &names, entries.len(), recursion, wanted, same)? {
             entries.iter().for_each(|(image, _)| passed_over.add("beside the IDX file", image));
             let (name, i) = &sets[set];
             let full = path.join(name);

@@ -7,7 +7,7 @@ use gan_kernels::pool::{avg_pool, concat, max_pool};
 use gan_kernels::{Activation, Element, Isa};
 use rayon::prelude::*;
 
-use super::net::{ConvWeights, NetworkWeights, MaxPool, Net};
+use super::net::{ConvWeights, MaxPool, Net, NetworkWeights};
 use crate::Result;
 
 /// A batch of maps, [b, h, w, c].

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use candle_core::{DType, Device, Tensor};
 use gan_kernels::conv::Conv;
 
-use super::net::{NetworkWeights, MaxPool, Net};
+use super::net::{MaxPool, Net, NetworkWeights};
 use crate::Result;
 
 /// The weights, on the device.

@@ -12,7 +12,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use gan_kernels::conv::Conv;
 
-use super::net::{ConvWeights, NetworkWeights, ConvSpec, MaxPool, Net, Plan, WeightsHash, same, valid};
+use super::net::{ConvSpec, ConvWeights, MaxPool, Net, NetworkWeights, Plan, WeightsHash, same, valid};
 use super::resize;
 use crate::Result;
 use crate::data::image::Image;

@@ -11,7 +11,7 @@ mod tests;
 
 use std::path::Path;
 
-use super::net::{ConvWeights, NetworkWeights, MaxPool, Net, Plan, WeightsHash, same, valid};
+use super::net::{ConvWeights, MaxPool, Net, NetworkWeights, Plan, WeightsHash, same, valid};
 use super::resize;
 use crate::Result;
 use crate::data::image::Image;

@@ -8,8 +8,8 @@ use ndarray::Array2;
 
 use super::cpu::Map;
 use super::device::DeviceNet;
-use super::extractor::{ExtractorBackend, Extractor};
-use super::net::{NetworkWeights, MaxPool, Net};
+use super::extractor::{Extractor, ExtractorBackend};
+use super::net::{MaxPool, Net, NetworkWeights};
 use super::{cpu, resize};
 use crate::data::image::Image;
 use crate::io::npz::Npz;
@@ -79,8 +79,10 @@ pub(crate) fn assert_backends_agree(slices: &Extractor, filters: NetworkWeights,
 fn pools_agree_on_both_backends() {
     let (h, w, c) = (9, 12, 3);
     let values: Vec<f32> = (0..2 * h * w * c).map(|i| hashed::uniform("pool", i as u64) as f32).collect();
-    let (cpu, device) =
-        (cpu::Cpu::<f32>::new(NetworkWeights::new()), DeviceNet::new(NetworkWeights::new(), &Device::Cpu).unwrap());
+    let (cpu, device) = (
+        cpu::Cpu::<f32>::new(NetworkWeights::new()),
+        DeviceNet::new(NetworkWeights::new(), &Device::Cpu).unwrap(),
+    );
     let map = Map { shape: (2, h, w, c), data: values.clone() };
     let tensor = Tensor::from_vec(values, (2, h, w, c), &Device::Cpu).unwrap().permute((0, 3, 1, 2)).unwrap();
     let tensor = tensor.contiguous().unwrap();

@@ -59,7 +59,7 @@ fn few_samples_against_many_are_exact() {
     let (many, few) = (gaussian(d, &x1), gaussian(d, &x2[..5 * d]));
     // tr √(Σ1Σ2) by the singular values of the centered few samples times a factor of the many.
     let centered = faer::Mat::from_fn(d, 5, |i, j| (x2[j * d + i] - few.mu[i]) / 2.0);
-    let factor = many.covariance().llt(faer::FidInput::Lower).unwrap();
+    let factor = many.covariance().llt(faer::Side::Lower).unwrap();
     let root: f64 = (factor.L().transpose() * centered).singular_values().unwrap().iter().sum();
     let means: f64 = many.mu.iter().zip(&few.mu).map(|(a, b)| (a - b) * (a - b)).sum();
     let want = means + many.trace() + few.trace() - 2.0 * root;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::{StatsMeta, Stats};
+use super::{Stats, StatsMeta};
 use crate::metrics::frechet::Gaussian;
 use crate::{Error, Result};
 

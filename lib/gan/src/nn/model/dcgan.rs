@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::nn::layer::{Layer, Network};
-use crate::nn::ops::{Activation, Geometry, BatchStats, Weight};
+use crate::nn::ops::{Activation, BatchStats, Geometry, Weight};
 use crate::rng::{Stream, many_normals};
 use crate::{Error, Result};
 

@@ -9,7 +9,7 @@ use gan_kernels::conv::PackedTransposed;
 use gan_kernels::norm::Channels;
 use gan_kernels::{Element, Isa, adam as adam_kernel, bf16, conv, norm as norm_kernel};
 
-use super::{Activation, AdamStep, Backend, Geometry, BatchStats, Norm, NormGrads, Weight};
+use super::{Activation, AdamStep, Backend, BatchStats, Geometry, Norm, NormGrads, Weight};
 use crate::{Error, Result};
 
 /// What both the kernels and candle know.
@@ -220,7 +220,7 @@ pub(super) fn activation_backward(activation: Activation, y: &Tensor, dy: Tensor
 
 pub(super) fn moments(x: &Tensor) -> Result<BatchStats> {
     let c = x.dim(D::Minus1)?;
-    let norm_kernel::BatchStats { mean, var } =
+    let norm_kernel::ChannelStats { mean, var } =
         with_type!(x.dtype(), T => Ok(norm_kernel::moments(&slice::<T>(x)?, c)))?;
     Ok(BatchStats { mean: tensor(mean, c)?, var: tensor(var, c)? })
 }

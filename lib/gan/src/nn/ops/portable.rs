@@ -10,7 +10,7 @@
 use candle_core::{D, DType, Tensor};
 
 use super::constant::Constant;
-use super::{Activation, AdamStep, Geometry, BatchStats, Norm, NormGrads, Weight};
+use super::{Activation, AdamStep, BatchStats, Geometry, Norm, NormGrads, Weight};
 use crate::Result;
 
 /// x `[.., C]` as a matrix `[R, C]`.

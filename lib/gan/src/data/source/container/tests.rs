@@ -2,7 +2,7 @@ use std::fs;
 use std::io::Write;
 
 use super::*;
-use crate::data::source::{Source, Recursion};
+use crate::data::source::{Recursion, Source};
 
 /// The line about a file of these bytes.
 fn line(name: &str, bytes: &[u8]) -> String {

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use crate::Result;
-use crate::data::source::{Source, Recursion};
+use crate::data::source::{Recursion, Source};
 use crate::io::hash::hex;
 
 fn golden(name: &str) -> PathBuf {
