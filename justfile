@@ -98,7 +98,7 @@ deny:
     if timeout 120 cargo deny --locked fetch db; then cargo deny --offline --locked check advisories; \
     else echo "the security advisories cannot be fetched: not checked" >&2; fi
 
-# Fuzz TARGET (shard, npz, idx, picture, tar, array, parquet, pth, recipe, checkpoint) for SECONDS (cargo-fuzz)
+# Fuzz TARGET (shard, npz, idx, image, tar, array, parquet, pth, recipe, checkpoint) for SECONDS (cargo-fuzz)
 [group('work')]
 fuzz TARGET SECONDS="300":
     cargo +nightly fuzz run --fuzz-dir tests/fuzz {{ TARGET }} \

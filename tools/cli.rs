@@ -52,18 +52,18 @@ pub struct Common {
 }
 
 /// A tool's result: what goes to stdout.
-pub struct Answer {
+pub struct Output {
     /// The one line (a path or a number), or a short table for the `--list-…` and `--info` modes.
     pub text: String,
     /// The same as one JSON object, for `--json`.
     pub json: serde_json::Value,
 }
 
-impl Answer {
+impl Output {
     /// The artifact that was made at `path`, with whatever else is worth telling in `--json`.
-    pub fn path(path: &Path, mut more: serde_json::Value) -> Answer {
+    pub fn path(path: &Path, mut more: serde_json::Value) -> Output {
         more["path"] = path.display().to_string().into();
-        Answer { text: path.display().to_string(), json: more }
+        Output { text: path.display().to_string(), json: more }
     }
 }
 
@@ -80,7 +80,7 @@ impl fmt::Display for Usage {
 impl std::error::Error for Usage {}
 
 /// Runs a tool: parses argv into `A`, sets the threads, calls `run`, prints its answer, and maps errors to exit codes.
-pub fn main<A: clap::Parser>(common: fn(&A) -> &Common, run: fn(A) -> anyhow::Result<Answer>) -> ExitCode {
+pub fn main<A: clap::Parser>(common: fn(&A) -> &Common, run: fn(A) -> anyhow::Result<Output>) -> ExitCode {
     let mut command = A::command().mut_args(takes_minus);
     let tool = command.get_name().to_string();
     let parsed = command.try_get_matches_from_mut(std::env::args_os());
@@ -104,8 +104,8 @@ pub fn main<A: clap::Parser>(common: fn(&A) -> &Common, run: fn(A) -> anyhow::Re
         let _ = rayon::ThreadPoolBuilder::new().num_threads(n.into()).build_global();
     }
     match run(args) {
-        Ok(answer) => {
-            let text = if json { answer.json.to_string() } else { answer.text };
+        Ok(output) => {
+            let text = if json { output.json.to_string() } else { output.text };
             let mut out = io::stdout().lock();
             match writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()) {
                 Err(e) if e.kind() != io::ErrorKind::BrokenPipe => fail(&tool, &format!("stdout: {e}"), 1),
@@ -229,10 +229,10 @@ pub fn operand(given: Option<PathBuf>, usage: &str) -> anyhow::Result<PathBuf> {
 }
 
 /// Draws progress on stderr: a bar on a terminal, plain lines elsewhere, nothing when quiet.
-pub struct Bar {
+pub struct Reporter {
     tool: &'static str,
     quiet: bool,
-    bar: Option<ProgressBar>,
+    reporter: Option<ProgressBar>,
     plain: Mutex<Plain>,
 }
 
@@ -248,29 +248,29 @@ struct Plain {
     before: u64,
 }
 
-impl Bar {
+impl Reporter {
     /// When the first plain line is due where stderr is no terminal: soon, since it tells how long the work will take.
     const PLAIN_FIRST: Duration = Duration::from_secs(3);
     /// How often one is written from then on.
     const PLAIN_EVERY: Duration = Duration::from_secs(10);
 
     /// A bar for `tool`.
-    pub fn new(tool: &'static str, common: &Common) -> Bar {
-        let bar = (!common.quiet && io::stderr().is_terminal()).then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(8));
-            let style = "{bar:28} {pos}/{len} {msg} [{elapsed}, {eta} left]";
-            bar.set_style(ProgressStyle::with_template(style).expect("a constant template"));
-            bar
+    pub fn new(tool: &'static str, common: &Common) -> Reporter {
+        let reporter = (!common.quiet && io::stderr().is_terminal()).then(|| {
+            let reporter = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(8));
+            let style = "{reporter:28} {pos}/{len} {msg} [{elapsed}, {eta} left]";
+            reporter.set_style(ProgressStyle::with_template(style).expect("a constant template"));
+            reporter
         });
         let start = Instant::now();
         let plain = Plain { start, due: start + Self::PLAIN_FIRST, done: 0, before: 0 };
-        Bar { tool, quiet: common.quiet, bar, plain: Mutex::new(plain) }
+        Reporter { tool, quiet: common.quiet, reporter, plain: Mutex::new(plain) }
     }
 
     /// The device that `--device` names, or without a name the best one; says why that is not the GPU that this build is for.
     pub fn device(&self, name: Option<&str>) -> anyhow::Result<Device> {
         let Chosen { device, notice } = device::choose(name)?;
-        notice.iter().for_each(|notice| self.say(notice));
+        notice.iter().for_each(|notice| self.info(notice));
         Ok(device)
     }
 
@@ -284,46 +284,46 @@ impl Bar {
     }
 
     /// Writes one line to stderr, above the bar; nothing when quiet.
-    pub fn say(&self, line: &str) {
+    pub fn info(&self, line: &str) {
         if self.quiet {
             return;
         }
         let write = || {
             let _ = writeln!(io::stderr(), "{}: {}", self.tool, printable(line));
         };
-        match &self.bar {
-            Some(bar) => bar.suspend(write),
+        match &self.reporter {
+            Some(reporter) => reporter.suspend(write),
             None => write(),
         }
     }
 
     /// Takes the bar off the terminal; call it when the work is done.
     pub fn finish(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
+        if let Some(reporter) = &self.reporter {
+            reporter.finish_and_clear();
         }
     }
 }
 
-impl Progress for Bar {
+impl Progress for Reporter {
     fn begins(&self, done: u64) {
-        if let Some(bar) = &self.bar {
-            bar.reset();
-            bar.set_position(done);
-            bar.reset_eta();
+        if let Some(reporter) = &self.reporter {
+            reporter.reset();
+            reporter.set_position(done);
+            reporter.reset_eta();
         }
         let mut plain = self.plain.lock().expect("no panic while held");
         (plain.start, plain.done, plain.before) = (Instant::now(), done, done);
     }
 
-    fn at(&self, done: u64, total: u64, note: &str) {
-        if let Some(bar) = &self.bar {
-            if done < bar.position() {
-                bar.reset();
+    fn update(&self, done: u64, total: u64, note: &str) {
+        if let Some(reporter) = &self.reporter {
+            if done < reporter.position() {
+                reporter.reset();
             }
-            bar.set_length(total);
-            bar.set_position(done);
-            bar.set_message(note.to_string());
+            reporter.set_length(total);
+            reporter.set_position(done);
+            reporter.set_message(note.to_string());
         } else if !self.quiet {
             let now = Instant::now();
             let mut plain = self.plain.lock().expect("no panic while held");
@@ -344,7 +344,7 @@ impl Progress for Bar {
     }
 
     fn warn(&self, line: &str) {
-        self.say(&format!("warning: {line}"));
+        self.info(&format!("warning: {line}"));
     }
 }
 

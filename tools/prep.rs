@@ -1,4 +1,4 @@
-//! `prep`: pictures → one shard to train on.
+//! `prep`: images → one shard to train on.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -7,51 +7,51 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use gan::data::image::{Filter, Fit};
-use gan::data::shard::{self, Dtype, Options, Shard};
-use gan::data::source::{Source, Split, Walk};
-use gantools::{Answer, Bar, Common, Usage, human, out_path, stop_flag, whole};
+use gan::data::image::{Filter, Transform};
+use gan::data::shard::{self, Dtype, Shard, ShardOptions};
+use gan::data::source::{Recursion, Source, Split};
+use gantools::{Common, Output, Reporter, Usage, human, out_path, stop_flag, whole};
 use serde_json::json;
 
-/// Side of the pictures where none is asked for, in pixels.
+/// Side of the images where none is asked for, in pixels.
 const SIZE: usize = 64;
 
-/// Turn pictures into one shard to train on, and print its path.
+/// Turn images into one shard to train on, and print its path.
 ///
-/// Pictures are brought to SIZE on their shorter side and the centred square is kept. Broken ones are skipped and named.
+/// Images are brought to SIZE on their shorter side and the centered square is kept. Broken ones are skipped and named.
 /// A shard that is up to date is left as it is.
 #[derive(Parser)]
 #[command(name = "prep", version)]
 struct Args {
     /// Folders (searched at any depth), zips, tars, arrays (.npy, .npz), parquet or IDX files, CIFAR's
-    /// batches, or pictures
+    /// batches, or images
     #[arg(value_name = "INPUT")]
     inputs: Vec<PathBuf>,
     /// The shard to write [default: <INPUT>-<SIZE>.safetensors, here]
     #[arg(short, long, value_name = "FILE", value_parser = out_path())]
     output: Option<PathBuf>,
-    /// Side of the square pictures, in pixels [default: 64; of IDX, arrays and CIFAR, the native size]
+    /// Side of the square images, in pixels [default: 64; of IDX, arrays and CIFAR, the native size]
     #[arg(long, value_name = "N", value_parser = whole::<u16>(1..=4096))]
     size: Option<u16>,
-    /// First cut the centred square of N pixels (108 and 178 are usual for CelebA)
+    /// First cut the centered square of N pixels (108 and 178 are usual for CelebA)
     #[arg(long, value_name = "N", value_parser = whole::<u16>(1..=u16::MAX as u64))]
     crop: Option<u16>,
     /// How to resample, by Pillow's names [default: bilinear]
     #[arg(long, value_name = "NAME", value_parser = named::<Filter>(Filter::NAMES))]
     filter: Option<Filter>,
-    /// Leave out the first N pictures
+    /// Leave out the first N images
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, value_parser = whole::<usize>(0..=u64::MAX))]
     skip: usize,
-    /// Take at most N pictures
+    /// Take at most N images
     #[arg(long, value_name = "N", value_parser = whole::<u64>(1..=u64::MAX))]
     limit: Option<u64>,
     /// Store bytes, or floats in [-1, 1]
     #[arg(long, value_name = "TYPE", default_value_t, value_parser = named::<Dtype>(Dtype::NAMES))]
     dtype: Dtype,
     /// One channel instead of three (always so for IDX and gray arrays)
-    #[arg(long, visible_alias = "grey")]
+    #[arg(long, alias = "grey")]
     gray: bool,
-    /// 16-bit grey uses N bits: keep the highest 8 of these (12 is usual for CT and X-rays)
+    /// 16-bit gray uses N bits: keep the highest 8 of these (12 is usual for CT and X-rays)
     #[arg(long, value_name = "N", value_parser = whole::<u8>(8..=16))]
     depth: Option<u8>,
     /// Keep one part of CelebA's split; needs list_eval_partition.txt (or .csv) in the folder, up to two
@@ -62,13 +62,13 @@ struct Args {
     /// valid
     #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     idx: Option<String>,
-    /// Draw N faces instead of reading pictures
+    /// Draw N faces instead of reading images
     #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=u32::MAX as u64))]
     demo: Option<u32>,
     /// Which faces to draw [default: 0]
     #[arg(long, value_name = "N", value_parser = whole::<u64>(0..=u64::MAX))]
     seed: Option<u64>,
-    /// A broken picture is an error
+    /// A broken image is an error
     #[arg(long)]
     strict: bool,
     /// Make the shard again, whatever is there
@@ -90,37 +90,37 @@ fn main() -> ExitCode {
     gantools::main(|args: &Args| &args.common, run)
 }
 
-fn run(args: Args) -> Result<Answer> {
+fn run(args: Args) -> Result<Output> {
     check(&args)?;
-    let bar = Bar::new("prep", &args.common);
+    let reporter = Reporter::new("prep", &args.common);
     let source = source(&args)?;
     let options = options(&args, &source)?;
     let path = output(&args, &source, &options)?;
     if !args.force {
         shard::may_replace(&path, &source)?;
     }
-    source.passed_over().line().iter().for_each(|line| bar.say(line));
+    source.passed_over().line().iter().for_each(|line| reporter.info(line));
     if !args.force && shard::is_up_to_date(&path, &source, &options)? {
-        bar.say(&format!("{} is up to date (--force makes it again)", path.display()));
-        return answer(&path, &source, true);
+        reporter.info(&format!("{} is up to date (--force makes it again)", path.display()));
+        return summary(&path, &source, true);
     }
     let before = shard::describe(&path);
-    make(&path, &source, &options, &bar)?;
+    make(&path, &source, &options, &reporter)?;
     if let Some(before) = before {
-        bar.say(&format!("{}: replaced {before}", path.display()));
+        reporter.info(&format!("{}: replaced {before}", path.display()));
     }
-    answer(&path, &source, false)
+    summary(&path, &source, false)
 }
 
 /// Combinations that make no sense.
 fn check(args: &Args) -> Result<(), Usage> {
     let wrong = |line: &str| Err(Usage(line.to_string()));
     match args.demo {
-        None if args.inputs.is_empty() => wrong("name a folder, a zip, an IDX file or pictures, or --demo N"),
-        Some(_) if !args.inputs.is_empty() => wrong("--demo draws its pictures: leave out INPUT"),
+        None if args.inputs.is_empty() => wrong("name a folder, a zip, an IDX file or images, or --demo N"),
+        Some(_) if !args.inputs.is_empty() => wrong("--demo draws its images: leave out INPUT"),
         Some(_) if args.idx.is_some() => wrong("--idx is for IDX files, not for --demo"),
-        Some(_) if args.depth.is_some() => wrong("--depth is for 16-bit grey images, not for --demo"),
-        Some(_) if args.split.is_some() => wrong("--split is for CelebA's pictures, not for --demo"),
+        Some(_) if args.depth.is_some() => wrong("--depth is for 16-bit gray images, not for --demo"),
+        Some(_) if args.split.is_some() => wrong("--split is for CelebA's images, not for --demo"),
         None if args.seed.is_some() => wrong("--seed is for --demo; nothing else here is left to chance"),
         _ => Ok(()),
     }
@@ -129,7 +129,7 @@ fn check(args: &Args) -> Result<(), Usage> {
 fn source(args: &Args) -> Result<Source> {
     let mut source = match args.demo {
         Some(count) => Source::demo(count as usize, args.seed.unwrap_or(0)),
-        None => Source::open_idx(&args.inputs, Walk::Recursive, args.idx.as_deref())?,
+        None => Source::open_idx(&args.inputs, Recursion::Recursive, args.idx.as_deref())?,
     };
     if let Some(split) = args.split {
         source.keep_split(split)?;
@@ -137,35 +137,35 @@ fn source(args: &Args) -> Result<Source> {
     let listed = source.len();
     source.slice(args.skip, args.limit.map_or(usize::MAX, |n| n as usize));
     if source.is_empty() {
-        anyhow::bail!("--skip {}: leaves none of {listed} pictures", args.skip);
+        anyhow::bail!("--skip {}: leaves none of {listed} images", args.skip);
     }
     Ok(source)
 }
 
-fn options(args: &Args, source: &Source) -> Result<Options> {
+fn options(args: &Args, source: &Source) -> Result<ShardOptions> {
     let native = source.native().is_some();
     let size = args.size.map(usize::from).or((!native).then_some(SIZE));
     if size.is_none() && args.filter.is_some() {
         return Err(
-            Usage("--filter needs --size: IDX pictures and arrays keep their native size".into()).into()
+            Usage("--filter needs --size: IDX images and arrays keep their native size".into()).into()
         );
     }
-    let fit = Fit { crop: args.crop.map(usize::from), size, filter: args.filter.unwrap_or_default() };
-    let (grey, dtype, depth) = (args.gray || source.is_gray(), args.dtype, args.depth);
-    Ok(Options { fit, grey, dtype, depth, split: args.split, strict: args.strict })
+    let fit = Transform { crop: args.crop.map(usize::from), size, filter: args.filter.unwrap_or_default() };
+    let (gray, dtype, depth) = (args.gray || source.is_gray(), args.dtype, args.depth);
+    Ok(ShardOptions { fit, gray, dtype, depth, split: args.split, strict: args.strict })
 }
 
-fn output(args: &Args, source: &Source, options: &Options) -> Result<PathBuf> {
+fn output(args: &Args, source: &Source, options: &ShardOptions) -> Result<PathBuf> {
     match &args.output {
         Some(path) => Ok(path.clone()),
         None => Ok(format!("{}-{}.safetensors", source.title(), options.side(source)?).into()),
     }
 }
 
-fn make(path: &Path, source: &Source, options: &Options, bar: &Bar) -> Result<()> {
+fn make(path: &Path, source: &Source, options: &ShardOptions, reporter: &Reporter) -> Result<()> {
     let (stop, start) = (stop_flag()?, Instant::now());
-    let made = shard::make(path, source, options, bar, stop);
-    bar.finish();
+    let made = shard::make(path, source, options, reporter, stop);
+    reporter.finish();
     let made = made?;
     let (n, [h, w, c], rejected) = (made.meta.count, made.shape, made.meta.rejected);
     let skipped = if rejected > 0 { format!(", {rejected} skipped") } else { String::new() };
@@ -173,16 +173,16 @@ fn make(path: &Path, source: &Source, options: &Options, bar: &Bar) -> Result<()
         [] => String::new(),
         ref files => format!(" of {}", files.join(", ")),
     };
-    let pictures = if n == 1 { "picture" } else { "pictures" };
-    bar.say(&format!("{n} {pictures} of {h}×{w}×{c}{taken}{skipped}, {}", human(start.elapsed())));
+    let images = if n == 1 { "image" } else { "images" };
+    reporter.info(&format!("{n} {images} of {h}×{w}×{c}{taken}{skipped}, {}", human(start.elapsed())));
     Ok(())
 }
 
-fn answer(path: &Path, source: &Source, up_to_date: bool) -> Result<Answer> {
+fn summary(path: &Path, source: &Source, up_to_date: bool) -> Result<Output> {
     gantools::mapped("prep", path);
     let (_, mut info) = Shard::open(path)?.header_info();
     info["passed_over"] = source.passed_over().to_json();
     info["taken"] = json!(source.taken());
     info["up_to_date"] = json!(up_to_date);
-    Ok(Answer::path(path, info))
+    Ok(Output::path(path, info))
 }

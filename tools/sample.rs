@@ -7,18 +7,18 @@ use anyhow::Result;
 use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gan::Error;
-use gan::checkpoint::foreign::{Last, Layout, Told};
+use gan::checkpoint::foreign::{Last, Layout, LayoutHints};
 use gan::checkpoint::{self, Generator};
 use gan::data::shard::Shard;
 use gan::device::Device;
 use gan::precision::Precision;
-use gan::sample::{Expr, Form, Job, Latents, Near, Walk, pairs, sample, sheet};
-use gantools::{Answer, Bar, Common, Usage, operand, out_path, precision, stop_flag, whole};
+use gan::sample::{Expr, Interpolation, Job, Latents, Neighbor, OutputFormat, nearest_grid, sample, sheet};
+use gantools::{Common, Output, Reporter, Usage, operand, out_path, precision, stop_flag, whole};
 use serde_json::json;
 
-/// Make pictures with a trained generator, and print their folder (or file).
+/// Make images with a trained generator, and print their folder (or file).
 ///
-/// Picture i depends on the generator, the seed and i alone. The folder takes its place whole, at the end; one that
+/// Image i depends on the generator, the seed and i alone. The folder takes its place whole, at the end; one that
 /// `sample` made is replaced.
 #[derive(Parser)]
 #[command(name = "sample", version)]
@@ -27,40 +27,40 @@ struct Args {
     /// stdin, the path or a JSON object with `path`]
     #[arg(value_name = "G.safetensors")]
     generator: Option<PathBuf>,
-    /// How many pictures [default: 64, or all of --latents]
+    /// How many images [default: 64, or all of --latents]
     #[arg(short = 'n', long, value_name = "N", value_parser = whole::<u32>(1..=1_000_000), conflicts_with_all = ["interpolate", "expr"])]
     count: Option<u32>,
     /// The folder for 000000.png, 000001.png, …, or the one file of --interpolate (see there), --expr or --nearest (.png) [default: fakes/, expr.png or nearest.png]
     #[arg(short, long, value_name = "PATH", value_parser = out_path())]
     out: Option<PathBuf>,
-    /// Which pictures
+    /// Which images
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole::<u64>(0..=u64::MAX))]
     seed: u64,
-    /// Make the pictures between some: the numbers of two or more, on the arc from each to the next. -o names a folder, or a file by its form: .png, one row; .gif or .apng, an animation there and back (or round, where the last is the first)
+    /// Make the images between some: the numbers of two or more, on the arc from each to the next. -o names a folder, or a file by its form: .png, one row; .gif or .apng, an animation there and back (or round, where the last is the first)
     #[arg(long, value_name = "A,B,…", value_delimiter = ',', conflicts_with_all = ["expr", "nearest"])]
     interpolate: Option<Vec<u32>>,
-    /// How many pictures --interpolate makes, the first and the last included [default: 16]
+    /// How many images --interpolate makes, the first and the last included [default: 16]
     #[arg(long, value_name = "N", value_parser = whole::<u32>(2..=10_000), requires = "interpolate")]
     frames: Option<u32>,
-    /// Make what a sum of pictures comes to, beside its terms: "mean(3,7) - mean(1,4) + 0.5*2". Whole numbers are pictures, factors have a point; there are + - * / and parentheses
+    /// Make what a sum of images comes to, beside its terms: "mean(3,7) - mean(1,4) + 0.5*2". Whole numbers are images, factors have a point; there are + - * / and parentheses
     #[arg(long, value_name = "SUM", allow_hyphen_values = true, conflicts_with_all = ["nearest", "grid"])]
     expr: Option<Expr>,
-    /// Show each picture beside the nearest one of a shard, which tells whether the generator memorised it; up to 4096
+    /// Show each image beside the nearest one of a shard, which tells whether the generator memorized it; up to 4096
     #[arg(long, value_name = "SHARD", conflicts_with = "grid")]
     nearest: Option<PathBuf>,
-    /// Take the latents from a safetensors file (tensor `latents`, or its only one, [N, nz]): picture i is of row i
+    /// Take the latents from a safetensors file (tensor `latents`, or its only one, [N, nz]): image i is of row i
     #[arg(long, value_name = "FILE", conflicts_with = "seed")]
     latents: Option<PathBuf>,
-    /// Also write the latents of the pictures made, for --latents
+    /// Also write the latents of the images made, for --latents
     #[arg(long, value_name = "FILE")]
     save_latents: Option<PathBuf>,
-    /// Pictures that a thread makes before it writes them, in multiples of 64; changes no byte of them
+    /// Images that a thread makes before it writes them, in multiples of 64; changes no byte of them
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = whole::<u32>(1..=65_536))]
     batch: u32,
-    /// Also write one PNG of the first 64 pictures
+    /// Also write one PNG of the first 64 images
     #[arg(long, value_name = "FILE")]
     grid: Option<PathBuf>,
-    /// What to compute in: f32, or bf16: faster where the processor multiplies it; the pictures' bytes then differ by a few
+    /// What to compute in: f32, or bf16: faster where the processor multiplies it; the images' bytes then differ by a few
     #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = precision())]
     precision: Precision,
     /// Where to compute: cpu, cuda or cuda:N [default: the best that is built in and present]
@@ -109,9 +109,9 @@ struct Foreign {
 }
 
 impl Foreign {
-    fn told(self) -> Told {
+    fn told(self) -> LayoutHints {
         let Foreign { slope, last, eps, stride, padding, output_padding, upsample, layout } = self;
-        Told { slope, last, eps, stride, padding, output_padding, upsample, layout }
+        LayoutHints { slope, last, eps, stride, padding, output_padding, upsample, layout }
     }
 }
 
@@ -147,30 +147,30 @@ fn layout() -> impl TypedValueParser<Value = Layout> {
     })
 }
 
-/// The most pictures that --nearest shows.
+/// The most images that --nearest shows.
 const MAX_PAIRS: usize = 4096;
 
 fn main() -> ExitCode {
     gantools::main(|args: &Args| &args.common, run)
 }
 
-fn run(mut args: Args) -> Result<Answer> {
+fn run(mut args: Args) -> Result<Output> {
     let usage = "name a generator: sample G.safetensors (`train` makes one)";
     let foreign = std::mem::take(&mut args.foreign).told();
     if let Some(file) = args.info {
         let info = checkpoint::info(&operand(file.or(args.generator), usage)?, &foreign)?;
-        return Ok(Answer { text: info.text, json: info.json });
+        return Ok(Output { text: info.text, json: info.json });
     }
     let out = place(&args)?;
-    let bar = Bar::new("sample", &args.common);
-    let device = bar.device(args.device.as_deref())?;
+    let reporter = Reporter::new("sample", &args.common);
+    let device = reporter.device(args.device.as_deref())?;
     let path = operand(args.generator.clone(), usage)?;
     let mut generator = checkpoint::generator(&path, &foreign, &device)?;
     if let Some(outline) = generator.outline.as_ref().filter(|outline| !outline.taken.is_empty()) {
-        bar.say(&format!("{}: {}: {}", path.display(), outline.text(), outline.taken));
+        reporter.info(&format!("{}: {}: {}", path.display(), outline.text(), outline.taken));
     }
     generator.network = generator.network.with_precision(args.precision);
-    make(&args, &out, &generator, &device, &bar)
+    make(&args, &out, &generator, &device, &reporter)
 }
 
 /// Extensions of files that are not made; a folder may have any other point in its name.
@@ -179,7 +179,7 @@ const MEDIA: [&str; 22] = [
     "bmp", "tif", "tiff", "svg", "pdf", "npz", "npy", "zip",
 ];
 
-/// Where the pictures go; a file where they make one.
+/// Where the images go; a file where they make one.
 fn place(args: &Args) -> Result<PathBuf> {
     let default = match (&args.expr, &args.nearest) {
         (Some(_), _) => "expr.png",
@@ -187,15 +187,15 @@ fn place(args: &Args) -> Result<PathBuf> {
         _ => "fakes/",
     };
     let out = args.out.clone().unwrap_or(default.into());
-    let form = Form::of(&out);
+    let form = OutputFormat::of(&out);
     let refuse = |what: String| Err(Usage(what).into());
-    if (args.expr.is_some() || args.nearest.is_some()) && form != Some(Form::Row) {
-        return refuse(format!("-o {}: --expr and --nearest make one picture: name a .png", out.display()));
+    if (args.expr.is_some() || args.nearest.is_some()) && form != Some(OutputFormat::Row) {
+        return refuse(format!("-o {}: --expr and --nearest make one image: name a .png", out.display()));
     }
     let one = args.expr.is_some() || args.nearest.is_some() || args.interpolate.is_some();
     if form.is_some() && !one {
         return refuse(format!(
-            "-o {}: pictures go into a folder (one file is made by --interpolate, --expr, --nearest and --grid)",
+            "-o {}: images go into a folder (one file is made by --interpolate, --expr, --nearest and --grid)",
             out.display()
         ));
     }
@@ -219,18 +219,24 @@ fn place(args: &Args) -> Result<PathBuf> {
     Ok(out)
 }
 
-fn make(args: &Args, out: &Path, generator: &Generator, device: &Device, bar: &Bar) -> Result<Answer> {
+fn make(
+    args: &Args,
+    out: &Path,
+    generator: &Generator,
+    device: &Device,
+    reporter: &Reporter,
+) -> Result<Output> {
     let shard = args.nearest.as_deref().map(Shard::open).transpose()?;
     if let Some(shard) = &shard {
         gantools::mapped("sample", shard.path());
     }
-    let walk = match &args.interpolate {
-        Some(pictures) => Some(Walk::new(pictures, args.frames.unwrap_or(16) as usize)?),
+    let interpolation = match &args.interpolate {
+        Some(images) => Some(Interpolation::new(images, args.frames.unwrap_or(16) as usize)?),
         None => None,
     };
-    let latents = latents(args, walk.as_ref(), generator.latent_size)?;
+    let latents = latents(args, interpolation.as_ref(), generator.latent_size)?;
     let stop = stop_flag()?;
-    bar.advise(args.precision, device);
+    reporter.advise(args.precision, device);
     let job = Job {
         generator,
         device,
@@ -240,32 +246,34 @@ fn make(args: &Args, out: &Path, generator: &Generator, device: &Device, bar: &B
         save: args.save_latents.as_deref(),
         force: args.force,
     };
-    let mut answer = latents.about().clone();
-    let form = Form::of(out).filter(|_| walk.is_some());
-    let order = walk.map_or(Vec::new(), |walk| walk.order());
+    let mut output = latents.about().clone();
+    let form = OutputFormat::of(out).filter(|_| interpolation.is_some());
+    let order = interpolation.map_or(Vec::new(), |interpolation| interpolation.order());
     let done = match (&shard, &args.expr, form) {
-        (Some(shard), ..) => pairs(&job, shard, stop, bar).map(|near| answer["pairs"] = table(bar, &near)),
-        (_, Some(_), _) => sheet(&job, Form::Row, &[], stop, bar),
-        (.., Some(form)) => sheet(&job, form, &order, stop, bar),
-        (.., None) => sample(&job, args.grid.as_deref(), stop, bar),
+        (Some(shard), ..) => {
+            nearest_grid(&job, shard, stop, reporter).map(|near| output["pairs"] = table(reporter, &near))
+        }
+        (_, Some(_), _) => sheet(&job, OutputFormat::Row, &[], stop, reporter),
+        (.., Some(form)) => sheet(&job, form, &order, stop, reporter),
+        (.., None) => sample(&job, args.grid.as_deref(), stop, reporter),
     };
-    bar.finish();
+    reporter.finish();
     match done {
         Err(Error::Stopped) => anyhow::bail!("stopped; {} is as it was", out.display()),
         other => other?,
     }
-    answer["count"] = latents.count().into();
-    answer["generator"] = generator.hash.as_str().into();
+    output["count"] = latents.count().into();
+    output["generator"] = generator.hash.as_str().into();
     if let Some(outline) = &generator.outline {
-        answer["model"] = json!(outline);
+        output["model"] = json!(outline);
     }
-    answer["grid"] = json!(args.grid);
-    answer["saved_latents"] = json!(args.save_latents);
-    Ok(Answer::path(out, answer))
+    output["grid"] = json!(args.grid);
+    output["saved_latents"] = json!(args.save_latents);
+    Ok(Output::path(out, output))
 }
 
 /// The latents that the flags ask for.
-fn latents(args: &Args, walk: Option<&Walk>, nz: usize) -> Result<Latents> {
+fn latents(args: &Args, interpolation: Option<&Interpolation>, nz: usize) -> Result<Latents> {
     let source = match (&args.latents, args.count) {
         (Some(path), None) => Latents::read(path, nz)?,
         (Some(path), Some(n)) => Latents::read(path, nz)?.first(n as usize)?,
@@ -273,24 +281,24 @@ fn latents(args: &Args, walk: Option<&Walk>, nz: usize) -> Result<Latents> {
     };
     if args.nearest.is_some() && source.count() > MAX_PAIRS {
         anyhow::bail!(
-            "--nearest shows {MAX_PAIRS} pictures at most, not {}: name fewer with -n",
+            "--nearest shows {MAX_PAIRS} images at most, not {}: name fewer with -n",
             source.count()
         );
     }
-    Ok(match (walk, &args.expr) {
-        (Some(walk), _) => walk.latents(&source)?,
+    Ok(match (interpolation, &args.expr) {
+        (Some(interpolation), _) => interpolation.latents(&source)?,
         (_, Some(expr)) => expr.latents(&source)?,
         _ => source,
     })
 }
 
-/// Tells each picture's nearest one on stderr, and gives them for `--json`.
-fn table(bar: &Bar, near: &[Near]) -> serde_json::Value {
-    bar.finish();
-    bar.say("picture  nearest  root-mean-square distance, of 255");
+/// Tells each image's nearest one on stderr, and gives them for `--json`.
+fn table(reporter: &Reporter, near: &[Neighbor]) -> serde_json::Value {
+    reporter.finish();
+    reporter.info("image  nearest  root-mean-square distance, of 255");
     for (i, near) in near.iter().enumerate() {
-        bar.say(&format!("{i:7}  {:7}  {:6.2}", near.index, near.rms));
+        reporter.info(&format!("{i:7}  {:7}  {:6.2}", near.index, near.rms));
     }
-    let pair = |(i, near): (usize, &Near)| json!({ "index": i, "nearest": near.index, "rms": near.rms });
+    let pair = |(i, near): (usize, &Neighbor)| json!({ "index": i, "nearest": near.index, "rms": near.rms });
     near.iter().enumerate().map(pair).collect()
 }

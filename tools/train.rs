@@ -1,4 +1,4 @@
-//! `train`: a shard of pictures → a trained generator.
+//! `train`: a shard of images → a trained generator.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use gan::checkpoint::foreign::Told;
+use gan::checkpoint::foreign::LayoutHints;
 use gan::data::shard::Shard;
 use gan::nn::loss::GeneratorLoss;
 use gan::precision::Precision;
@@ -16,10 +16,12 @@ use gan::progress::Progress;
 use gan::recipe::{self, Length, Overrides, Recipe};
 use gan::train::{Run, SAVE_EVERY, folder};
 use gan::{Error, checkpoint, counted};
-use gantools::{Answer, Bar, Common, human, mapped, number, operand, out_path, precision, stop_flag, whole};
+use gantools::{
+    Common, Output, Reporter, human, mapped, number, operand, out_path, precision, stop_flag, whole,
+};
 use serde_json::json;
 
-/// Train a GAN on the pictures of a shard, and print the path of its generator.
+/// Train a GAN on the images of a shard, and print the path of its generator.
 ///
 /// Everything that a run leaves is in its folder: G.safetensors, D.safetensors, state.safetensors, report.html, loss.png,
 /// progress.gif, real.png, samples/, metrics.jsonl and recipe.toml. The link ./G.safetensors points at the newest run's generator. Ctrl-C
@@ -41,13 +43,13 @@ struct Args {
     /// The run folder; new or empty [default: runs/SHARD, then runs/SHARD-2, …]
     #[arg(short, long, value_name = "RUN", value_parser = out_path())]
     out: Option<PathBuf>,
-    /// Times through all pictures
+    /// Times through all images
     #[arg(long, value_name = "N", value_parser = whole::<u64>(recipe::EPOCHS))]
     epochs: Option<u64>,
     /// Steps, instead of whole epochs
     #[arg(long, value_name = "N", conflicts_with = "epochs", value_parser = whole::<u64>(recipe::STEPS))]
     steps: Option<u64>,
-    /// Pictures in a step
+    /// Images in a step
     #[arg(long, value_name = "N", value_parser = whole::<usize>(recipe::BATCHES))]
     batch: Option<usize>,
     /// The generator's learning rate
@@ -71,7 +73,7 @@ struct Args {
     /// The discriminator's width
     #[arg(long, value_name = "N", value_parser = whole::<usize>(recipe::WIDTHS))]
     ndf: Option<usize>,
-    /// What the generator minimises: non-saturating, −log D(G(z)), or minimax, log(1 − D(G(z)))
+    /// What the generator minimizes: non-saturating, −log D(G(z)), or minimax, log(1 − D(G(z)))
     #[arg(long, value_name = "LOSS", value_parser = PossibleValuesParser::new(GeneratorLoss::NAMES).try_map(|name| name.parse::<GeneratorLoss>()))]
     loss: Option<GeneratorLoss>,
     /// Also keep the generator of these epochs, as G_epoch-0010.safetensors
@@ -83,7 +85,7 @@ struct Args {
     /// Score the generator every N epochs by the embedded SqueezeNet, into scores.jsonl, and keep the best as G_best.safetensors
     #[arg(long, value_name = "N", value_parser = whole::<u64>(recipe::FID_EVERY))]
     fid_every: Option<u64>,
-    /// Decides the weights, the noise and the order of the pictures
+    /// Decides the weights, the noise and the order of the images
     #[arg(long, value_name = "N", value_parser = whole::<u64>(recipe::SEEDS))]
     seed: Option<u64>,
     /// What to compute in: f32, or bf16: faster where the processor multiplies it
@@ -101,7 +103,7 @@ struct Args {
     /// Print the resolved recipe, a TOML file, and train nothing; of a SHARD named here, also tell how long it would take
     #[arg(long)]
     dry_run: bool,
-    /// Train over the run that is in -o RUN; go on though the recipe, the pictures or the version are others
+    /// Train over the run that is in -o RUN; go on though the recipe, the images or the version are others
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -119,13 +121,13 @@ fn main() -> ExitCode {
     gantools::main(|args: &Args| &args.common, run)
 }
 
-fn run(args: Args) -> Result<Answer> {
+fn run(args: Args) -> Result<Output> {
     if args.list_recipes {
         return Ok(list_recipes());
     }
     if let Some(file) = &args.info {
-        let info = checkpoint::info(file, &Told::default())?;
-        return Ok(Answer { text: info.text, json: info.json });
+        let info = checkpoint::info(file, &LayoutHints::default())?;
+        return Ok(Output { text: info.text, json: info.json });
     }
     if let Some(folder) = &args.resume {
         return resume(&args, folder.clone());
@@ -134,27 +136,27 @@ fn run(args: Args) -> Result<Answer> {
     if args.dry_run {
         return dry_run(&args, &recipe);
     }
-    let bar = Bar::new("train", &args.common);
-    let device = bar.device(args.device.as_deref())?;
+    let reporter = Reporter::new("train", &args.common);
+    let device = reporter.device(args.device.as_deref())?;
     let path = operand(args.shard.clone(), "name a shard: train SHARD (`prep` makes one)")?;
     let shard = open(&path)?;
     let run = Run::new(&recipe, &shard, &device)?;
     let stop = stop_flag()?;
     let out = args.out.as_deref();
     folder::check(out, args.force)?;
-    bar.advise(recipe.schedule.precision, &device);
-    plan(&recipe, &shard, &run, "", &bar);
+    reporter.advise(recipe.schedule.precision, &device);
+    plan(&recipe, &shard, &run, "", &reporter);
     let folder = folder::create(out, shard.path(), args.force)?;
-    train(&args, run, &folder, stop, &bar)
+    train(&args, run, &folder, stop, &reporter)
 }
 
 /// Goes on with a run.
-fn resume(args: &Args, folder: Option<PathBuf>) -> Result<Answer> {
+fn resume(args: &Args, folder: Option<PathBuf>) -> Result<Output> {
     let folder = folder.map_or_else(folder::newest, Ok)?;
     let (state, damaged) = checkpoint::state(&folder)?;
-    let bar = Bar::new("train", &args.common);
+    let reporter = Reporter::new("train", &args.common);
     if let Some(damaged) = damaged {
-        bar.warn(&format!("{damaged}; going on from the one before"));
+        reporter.warn(&format!("{damaged}; going on from the one before"));
     }
     let meta = &state.meta;
     let base = args.recipe.as_deref().map_or(Ok(meta.recipe.clone()), Recipe::load)?;
@@ -169,22 +171,22 @@ fn resume(args: &Args, folder: Option<PathBuf>) -> Result<Answer> {
     let changed = [
         meta.recipe.changed_by(&recipe).map(|what| format!("the recipe has {what}")),
         (shard.meta().content_hash != meta.shard.hash)
-            .then(|| format!("{} is of other pictures than it began with", path.display())),
+            .then(|| format!("{} is of other images than it began with", path.display())),
         (meta.tool != env!("CARGO_PKG_VERSION")).then(|| format!("gantools {} began it", meta.tool)),
     ];
     if let Some(what) = changed.into_iter().flatten().next().filter(|_| !args.force) {
         anyhow::bail!("{}: {what}; --force goes on all the same", folder.display());
     }
-    let device = bar.device(args.device.as_deref())?;
+    let device = reporter.device(args.device.as_deref())?;
     let about = |e: Error| match e {
         Error::Invalid(what) => Error::file(&folder, what),
         other => other,
     };
     let run = Run::new(&recipe, &shard, &device)?.resumed(&state).map_err(about)?;
     let stop = stop_flag()?;
-    bar.advise(recipe.schedule.precision, &device);
-    plan(&recipe, &shard, &run, &format!(", from step {}", meta.step + 1), &bar);
-    train(args, run, &folder, stop, &bar)
+    reporter.advise(recipe.schedule.precision, &device);
+    plan(&recipe, &shard, &run, &format!(", from step {}", meta.step + 1), &reporter);
+    train(args, run, &folder, stop, &reporter)
 }
 
 fn overrides(args: &Args) -> Overrides {
@@ -216,58 +218,59 @@ fn open(path: &Path) -> Result<Shard> {
     Ok(Shard::open(path)?)
 }
 
-fn list_recipes() -> Answer {
+fn list_recipes() -> Output {
     let recipes = recipe::built_in();
     let line = |r: &Recipe| format!("{:<12} {}", r.name, r.about);
     let text = recipes.iter().map(line).collect::<Vec<_>>().join("\n");
-    Answer { text, json: json!({ "recipes": recipes }) }
+    Output { text, json: json!({ "recipes": recipes }) }
 }
 
-fn dry_run(args: &Args, recipe: &Recipe) -> Result<Answer> {
-    let mut answer = Answer { text: recipe.to_toml(), json: json!({ "recipe": recipe }) };
+fn dry_run(args: &Args, recipe: &Recipe) -> Result<Output> {
+    let mut output = Output { text: recipe.to_toml(), json: json!({ "recipe": recipe }) };
     if let Some(path) = &args.shard {
-        let bar = Bar::new("train", &args.common);
-        let (shard, device) = (open(path)?, bar.device(args.device.as_deref())?);
+        let reporter = Reporter::new("train", &args.common);
+        let (shard, device) = (open(path)?, reporter.device(args.device.as_deref())?);
         folder::check(args.out.as_deref(), args.force)?;
         let run = Run::new(recipe, &shard, &device)?;
         let estimate = run.estimate()?;
         let (time, speed) = (human(estimate.duration), estimate.images_per_second);
-        plan(recipe, &shard, &run, &format!(", about {time} at {speed:.0} img/s"), &bar);
-        answer.json["steps"] = estimate.steps.into();
-        answer.json["seconds"] = estimate.duration.as_secs_f64().into();
-        answer.json["images_per_second"] = estimate.images_per_second.into();
+        plan(recipe, &shard, &run, &format!(", about {time} at {speed:.0} img/s"), &reporter);
+        output.json["steps"] = estimate.steps.into();
+        output.json["seconds"] = estimate.duration.as_secs_f64().into();
+        output.json["images_per_second"] = estimate.images_per_second.into();
     }
-    Ok(answer)
+    Ok(output)
 }
 
-/// Says in one line what a run will do, and warns where the pictures do not fill a batch.
-fn plan(recipe: &Recipe, shard: &Shard, run: &Run, more: &str, bar: &Bar) {
+/// Says in one line what a run will do, and warns where the images do not fill a batch.
+fn plan(recipe: &Recipe, shard: &Shard, run: &Run, more: &str, reporter: &Reporter) {
     let (n, batch) = (shard.len(), recipe.schedule.batch);
     let steps = format!("{} of {}", Length::Steps(run.steps()), batch.min(n));
     let length = match recipe.schedule.length {
         epochs @ Length::Epochs(_) => format!("{epochs}: {steps}"),
         Length::Steps(_) => steps,
     };
-    let pictures = counted(n as u64, "picture");
-    bar.say(&format!("{} on {} ({pictures}), {length}{more}", recipe.name, shard.path().display()));
+    let images = counted(n as u64, "image");
+    reporter.info(&format!("{} on {} ({images}), {length}{more}", recipe.name, shard.path().display()));
     if n < batch {
         let are = if n == 1 { "is" } else { "are" };
-        bar.warn(&format!("{pictures} {are} fewer than a batch of {batch}: each step has {n}"));
+        reporter.warn(&format!("{images} {are} fewer than a batch of {batch}: each step has {n}"));
     }
 }
 
-fn train(args: &Args, run: Run, folder: &Path, stop: &AtomicBool, bar: &Bar) -> Result<Answer> {
+fn train(args: &Args, run: Run, folder: &Path, stop: &AtomicBool, reporter: &Reporter) -> Result<Output> {
     let every = args.save_every.map_or(SAVE_EVERY, |minutes| Duration::from_secs(60 * u64::from(minutes)));
-    let done = run.linked().save_every(every).train(folder, stop, bar);
-    bar.finish();
+    let done = run.linked().save_every(every).train(folder, stop, reporter);
+    reporter.finish();
     let done = match done {
         Err(Error::Stopped) => anyhow::bail!(STOPPED),
         other => other?,
     };
     let how = if done.stopped { "stopped; saved" } else { "done" };
     let (time, speed) = (human(done.duration), done.images_per_second);
-    bar.say(&format!("{how} at step {} (epoch {}) after {time}, {speed:.0} img/s", done.step, done.epoch));
-    Ok(Answer::path(
+    reporter
+        .info(&format!("{how} at step {} (epoch {}) after {time}, {speed:.0} img/s", done.step, done.epoch));
+    Ok(Output::path(
         &done.generator,
         json!({
             "run": folder,

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
-use gan::data::image::Picture;
+use gan::data::image::Image;
 use gan::metrics::features::Extractor;
 use gan::metrics::frechet;
 use gan::nn::adam::AdamConfig;
@@ -16,7 +16,7 @@ use rayon::ThreadPoolBuilder;
 
 use crate::flops;
 use crate::measure::{Figure, Load, Spread, Work};
-use crate::place::Place;
+use crate::workspace::Workspace;
 
 /// The recipe `celeba`: the PyTorch tutorial's.
 pub const TUTORIAL: DcganConfig = DcganConfig {
@@ -36,7 +36,7 @@ pub const CATS: DcganConfig = DcganConfig { nz: 30, ndf: 32, leaky_slope: 0.1, .
 /// Steps of the MLP GAN in a repetition.
 pub const MLP_STEPS: usize = 100;
 
-/// Pictures in a batch of `fid`.
+/// Images in a batch of `fid`.
 pub const FEATURES_BATCH: usize = 50;
 
 /// The seconds that `work` takes.
@@ -92,34 +92,34 @@ pub fn mlp_steps() -> Load<'static> {
     Load { work: Box::new(work), count: MLP_STEPS as f64, flops: Some(flops), precision: Precision::F32 }
 }
 
-/// Inception's 2,048 features of a batch of pictures of 64×64 in memory, resizing included.
-pub fn inception(place: &Place, precision: Precision) -> Load<'static> {
+/// Inception's 2,048 features of a batch of images of 64×64 in memory, resizing included.
+pub fn inception(workspace: &Workspace, precision: Precision) -> Load<'static> {
     let extractor =
-        Extractor::inception(place.weights(), 2048, precision, &Device::Cpu).expect("sound weights");
-    let picture = |i: usize| {
+        Extractor::inception(workspace.weights(), 2048, precision, &Device::Cpu).expect("sound weights");
+    let image = |i: usize| {
         let mut noise = vec![0.0; 64 * 64 * 3];
         normals(1, Stream::Noise, i as u64, &mut noise);
         let rgb = noise.iter().map(|v| (128.0 + 40.0 * v) as u8).collect();
-        Picture { width: 64, height: 64, rgb }
+        Image { width: 64, height: 64, rgb }
     };
-    let pictures: Vec<Picture> = (0..FEATURES_BATCH).map(picture).collect();
-    let work = move || timed(|| extractor.run(&pictures).expect("features"));
+    let images: Vec<Image> = (0..FEATURES_BATCH).map(image).collect();
+    let work = move || timed(|| extractor.run(&images).expect("features"));
     let count = FEATURES_BATCH as f64;
     Load { work: Box::new(work), count, flops: Some(flops::INCEPTION * count), precision }
 }
 
 /// The distance of two Gaussians of 2,048 dimensions and full rank, those of the goldens.
-pub fn frechet(place: &Place) -> Load<'_> {
-    let (a, b) = place.gaussians();
+pub fn frechet(workspace: &Workspace) -> Load<'_> {
+    let (a, b) = workspace.gaussians();
     let work = || timed(|| frechet::distance(a, b).expect("sound statistics"));
     Load { work: Box::new(work), count: 1.0, flops: None, precision: Precision::F32 }
 }
 
 /// How far that distance is from the golden value.
-pub fn frechet_error(place: &Place) -> String {
-    let (a, b) = place.gaussians();
+pub fn frechet_error(workspace: &Workspace) -> String {
+    let (a, b) = workspace.gaussians();
     let got = frechet::distance(a, b).expect("sound statistics");
-    format!("{:.0e} from the golden", (got / place.golden_distance() - 1.0).abs())
+    format!("{:.0e} from the golden", (got / workspace.golden_distance() - 1.0).abs())
 }
 
 /// The convolution in the middle of the DCGAN's discriminator, on a batch: one large matrix product.

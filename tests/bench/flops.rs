@@ -2,14 +2,14 @@
 
 use gan::nn::model::{DcganConfig, MlpConfig};
 
-/// Inception-v3 up to its 2,048 features, for one picture.
+/// Inception-v3 up to its 2,048 features, for one image.
 pub const INCEPTION: f64 = 11.422336192e9;
 
-/// A picture's part of a DCGAN's step: D forward and backward on real and on fake, G forward and backward, the pass through D in
+/// An image's part of a DCGAN's step: D forward and backward on real and on fake, G forward and backward, the pass through D in
 /// G's update without D's weight gradients. 2.275 GFLOP for 64×64, nz = 100, ngf = ndf = 64.
 pub fn dcgan_step(c: &DcganConfig) -> f64 {
     let halvings = (c.size / 4).ilog2();
-    // Weights times places where each is applied, from the smallest picture to the largest; D's layers are the mirror image.
+    // Weights times places where each is applied, from the smallest image to the largest; D's layers are the mirror image.
     let layers = |ends: [usize; 2], width: usize| -> Vec<usize> {
         let widths = (0..halvings).rev().map(|i| width << i);
         let channels: Vec<usize> = [ends[0]].into_iter().chain(widths).chain([ends[1]]).collect();
@@ -23,7 +23,7 @@ pub fn dcgan_step(c: &DcganConfig) -> f64 {
     step([g.iter().sum(), g[0]], [d.iter().sum(), d[halvings as usize]], 1)
 }
 
-/// A picture's part of an MLP GAN's step, where G's update draws its own noise.
+/// An image's part of an MLP GAN's step, where G's update draws its own noise.
 pub fn mlp_step(c: &MlpConfig) -> f64 {
     let pixels = c.size * c.size * c.channels;
     let layers = |first: usize, hidden: &[usize], last: usize| -> Vec<usize> {
@@ -36,7 +36,7 @@ pub fn mlp_step(c: &MlpConfig) -> f64 {
 
 /// From the multiply-adds of each network's forward pass and of its first layer alone. G: so many forwards, weight and input
 /// gradients (none for its latents). D: three forwards, two weight gradients, three input gradients of which two stop before the
-/// pictures.
+/// images.
 fn step([g, first_g]: [usize; 2], [d, first_d]: [usize; 2], forwards_of_g: usize) -> f64 {
     2.0 * ((forwards_of_g + 2) * g - first_g + 8 * d - 2 * first_d) as f64
 }

@@ -9,39 +9,43 @@ use serde_json::{Value, json};
 use crate::measure::Spread;
 use crate::peer::{self, Peer};
 use crate::peers::arguments;
-use crate::place::Place;
 use crate::process;
+use crate::workspace::Workspace;
 
 /// Where the figures go, in the folder of the repository.
 const OUT: &str = "gpu.json";
 /// Steps of a training, of which the first that many are not counted: they load kernels and fill the pools of memory.
 const STEPS: [usize; 2] = [300, 64];
-/// Pictures in a step.
+/// Images in a step.
 const BATCH: f64 = 128.0;
 
 /// Images per second.
-type Measure = fn(&Place) -> Result<f64, String>;
+type Measure = fn(&Workspace) -> Result<f64, String>;
 
 /// The pieces of work: name, ours, PyTorch's.
 const ROWS: [(&str, Measure, Measure); 5] = [
-    ("train, celeba 64×64, batch 128, f32", |place| train(place, "f32"), |_| torch_steps("f32")),
-    ("train, celeba 64×64, batch 128, bf16", |place| train(place, "bf16"), |_| torch_steps("bf16")),
-    ("sample, PNGs, whole process, f32", |place| sample(place, "f32"), |place| torch_samples(place, "f32")),
+    ("train, celeba 64×64, batch 128, f32", |workspace| train(workspace, "f32"), |_| torch_steps("f32")),
+    ("train, celeba 64×64, batch 128, bf16", |workspace| train(workspace, "bf16"), |_| torch_steps("bf16")),
+    (
+        "sample, PNGs, whole process, f32",
+        |workspace| sample(workspace, "f32"),
+        |workspace| torch_samples(workspace, "f32"),
+    ),
     (
         "sample, PNGs, whole process, bf16",
-        |place| sample(place, "bf16"),
-        |place| torch_samples(place, "bf16"),
+        |workspace| sample(workspace, "bf16"),
+        |workspace| torch_samples(workspace, "bf16"),
     ),
     ("fid against stats.npz, whole process, f32", fid, torch_fid),
 ];
 
 /// Measures the wanted rows, prints them and writes them to [`OUT`].
-pub fn run(place: &Place, wanted: impl Fn(&str) -> bool) {
+pub fn run(workspace: &Workspace, wanted: impl Fn(&str) -> bool) {
     let rows: Vec<Value> = ROWS
         .iter()
         .filter(|(work, ..)| wanted(work))
         .map(|(work, ours, theirs)| {
-            let (ours, theirs) = (ours(place), theirs(place));
+            let (ours, theirs) = (ours(workspace), theirs(workspace));
             let ratio = ours.as_ref().ok().zip(theirs.as_ref().ok()).map(|(ours, theirs)| ours / theirs);
             let value = |result: Result<f64, String>| result.map_or_else(Value::from, Value::from);
             let row = json!({ "work": work, "images_per_second": value(ours), "torch": value(theirs), "ratio": ratio });
@@ -57,22 +61,22 @@ pub fn run(place: &Place, wanted: impl Fn(&str) -> bool) {
         "gantools": env!("CARGO_PKG_VERSION"),
         "gpu": smi,
         "threads": rayon::current_num_threads(),
-        "pictures": place.fakes,
+        "images": workspace.fakes,
         "rows": rows,
     });
     fs::write(OUT, format!("{all:#}\n")).expect("room for the figures");
     println!("{OUT}");
 }
 
-/// The median speed of the steps, waiting for their pictures included.
-fn train(place: &Place, precision: &str) -> Result<f64, String> {
+/// The median speed of the steps, waiting for their images included.
+fn train(workspace: &Workspace, precision: &str) -> Result<f64, String> {
     let run = format!("gpu-{precision}");
     let flags =
         format!("--recipe celeba --steps {} --precision {precision} --device cuda -q -o {run}", STEPS[0]);
-    let mut command = process::tool(place, &format!("train {flags}"));
-    command.arg(place.shard());
+    let mut command = process::tool(workspace, &format!("train {flags}"));
+    command.arg(workspace.shard());
     process::attempt(command)?;
-    let text = fs::read_to_string(place.path(&format!("{run}/metrics.jsonl"))).expect("a run's metrics");
+    let text = fs::read_to_string(workspace.path(&format!("{run}/metrics.jsonl"))).expect("a run's metrics");
     let speed =
         |line: &str| serde_json::from_str::<Metrics>(line).expect("a line of metrics").images_per_second;
     Ok(Spread::of(text.lines().skip(STEPS[1]).map(speed).collect()).median)
@@ -84,27 +88,27 @@ fn torch_steps(precision: &str) -> Result<f64, String> {
     Ok(BATCH / Spread::of(seconds[STEPS[1]..].to_vec()).median)
 }
 
-fn sample(place: &Place, precision: &str) -> Result<f64, String> {
-    let flags = format!("-n {} --precision {precision} --device cuda -q -o gpu-fakes", place.fakes);
-    let mut command = process::tool(place, &format!("sample {flags}"));
-    command.arg(place.generator());
-    Ok(place.fakes as f64 / process::attempt(command)?)
+fn sample(workspace: &Workspace, precision: &str) -> Result<f64, String> {
+    let flags = format!("-n {} --precision {precision} --device cuda -q -o gpu-fakes", workspace.fakes);
+    let mut command = process::tool(workspace, &format!("sample {flags}"));
+    command.arg(workspace.generator());
+    Ok(workspace.fakes as f64 / process::attempt(command)?)
 }
 
-fn torch_samples(place: &Place, precision: &str) -> Result<f64, String> {
-    let words = format!("sample --mode {precision} --device cuda --count {}", place.fakes);
-    let done = peer::whole(&arguments(&words, &[place.generator(), &place.path("theirs")]))?;
-    Ok(place.fakes as f64 / done.seconds)
+fn torch_samples(workspace: &Workspace, precision: &str) -> Result<f64, String> {
+    let words = format!("sample --mode {precision} --device cuda --count {}", workspace.fakes);
+    let done = peer::whole(&arguments(&words, &[workspace.generator(), &workspace.path("theirs")]))?;
+    Ok(workspace.fakes as f64 / done.seconds)
 }
 
-fn fid(place: &Place) -> Result<f64, String> {
-    let ([stats, _], samples) = (place.stats(), place.samples());
-    let mut command = process::tool(place, "fid --device cuda --batch-size 50 -q");
-    command.args([&stats, samples]).env("FID_WEIGHTS", place.weights());
-    Ok(place.fakes as f64 / process::attempt(command)?)
+fn fid(workspace: &Workspace) -> Result<f64, String> {
+    let ([stats, _], samples) = (workspace.stats(), workspace.samples());
+    let mut command = process::tool(workspace, "fid --device cuda --batch-size 50 -q");
+    command.args([&stats, samples]).env("FID_WEIGHTS", workspace.weights());
+    Ok(workspace.fakes as f64 / process::attempt(command)?)
 }
 
-fn torch_fid(place: &Place) -> Result<f64, String> {
-    let paths = [place.weights(), &place.stats()[0], place.samples()];
-    Ok(place.fakes as f64 / peer::whole(&arguments("fid --device cuda", &paths))?.seconds)
+fn torch_fid(workspace: &Workspace) -> Result<f64, String> {
+    let paths = [workspace.weights(), &workspace.stats()[0], workspace.samples()];
+    Ok(workspace.fakes as f64 / peer::whole(&arguments("fid --device cuda", &paths))?.seconds)
 }

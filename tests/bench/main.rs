@@ -8,16 +8,16 @@ mod gpu;
 mod measure;
 mod peer;
 mod peers;
-mod place;
 mod process;
 mod rows;
 mod table;
+mod workspace;
 
 use std::path::PathBuf;
 
 use clap::Parser;
 use gan_kernels::{Isa, bf16};
-use place::Place;
+use workspace::Workspace;
 
 /// Measure speed and memory as shares of what this machine can do.
 #[derive(Parser)]
@@ -27,7 +27,7 @@ struct Args {
     /// JPEGs for `prep`, a folder or a zip, instead of drawn faces
     #[arg(long, value_name = "DIR_OR_ZIP")]
     data: Option<PathBuf>,
-    /// Pictures that the rows of `fid` compare [default: 500; 3,000 against peers and on a GPU]
+    /// Images that the rows of `fid` compare [default: 500; 3,000 against peers and on a GPU]
     #[arg(long, value_name = "N")]
     fakes: Option<usize>,
     /// Said by `cargo bench`
@@ -46,7 +46,7 @@ fn main() {
     // So that nobody needs an é to ask for Fréchet.
     let plain = |text: &str| text.to_lowercase().replace('é', "e");
     let wanted = |name: &str| words.is_empty() || words.iter().any(|word| plain(name).contains(&plain(word)));
-    let place = Place::new(data, fakes.unwrap_or(if mode.is_some() { 3000 } else { 500 }));
+    let workspace = Workspace::new(data, fakes.unwrap_or(if mode.is_some() { 3000 } else { 500 }));
     println!(
         "{} threads; f32 on {:?}, bf16 on {:?}\n",
         rayon::current_num_threads(),
@@ -54,8 +54,8 @@ fn main() {
         Isa::best::<bf16>()
     );
     match mode.as_deref() {
-        Some("peers") => peers::run(&place, wanted),
-        Some(_) => gpu::run(&place, wanted),
-        None => rows::run(&place, wanted),
+        Some("peers") => peers::run(&workspace, wanted),
+        Some(_) => gpu::run(&workspace, wanted),
+        None => rows::run(&workspace, wanted),
     }
 }

@@ -9,7 +9,7 @@ use gan_kernels::matmul::peak;
 /// One repetition of some work; returns the seconds that it took, what it prepared not counted.
 pub type Work<'a> = Box<dyn FnMut() -> f64 + Send + 'a>;
 
-/// Work on so many pictures (or steps) a repetition.
+/// Work on so many images (or steps) a repetition.
 pub struct Load<'a> {
     pub work: Work<'a>,
     pub count: f64,
@@ -82,7 +82,7 @@ fn repeat(load: &mut Load, repetitions: usize) -> (Spread, Option<Spread>) {
     (Spread::of(seconds), Some(Spread::of(shares)))
 }
 
-/// Pictures per second.
+/// Images per second.
 pub fn rate(mut load: Load, repetitions: usize) -> Figure {
     let (seconds, share) = repeat(&mut load, repetitions);
     Figure { share, ..Figure::new(load.count / seconds.median, "images/s") }

@@ -9,9 +9,9 @@ use gan::precision::Precision::{Bf16, F32};
 use crate::compute::{self, CATS, TUTORIAL};
 use crate::measure::{Load, Spread};
 use crate::peer::{self, Peer};
-use crate::place::Place;
 use crate::process;
 use crate::table::{Table, number};
+use crate::workspace::Workspace;
 
 const TABLE: Table = Table(&[
     ("work", 39),
@@ -27,11 +27,11 @@ const TABLE: Table = Table(&[
 struct Contest {
     work: &'static str,
     unit: Unit,
-    ours: fn(&Place) -> Load<'_>,
+    ours: fn(&Workspace) -> Load<'_>,
     /// The program, and how it goes about the work.
     against: &'static str,
     /// The script's arguments.
-    theirs: fn(&Place) -> Vec<String>,
+    theirs: fn(&Workspace) -> Vec<String>,
     /// Whether their process is new each time, as that of our tools is; else it has loaded and warmed up.
     whole: bool,
     pairs: usize,
@@ -73,65 +73,65 @@ fn contests() -> Vec<Contest> {
         resident("MLP GAN step, batch 100, f32", Milliseconds, 5, None,
             |_| compute::mlp_steps(), "torch", |_| arguments("mlp", &[])),
         whole("sample 3,000 PNGs, f32", ImagesPerSecond, 3, None,
-            |place| process::sample(place, F32), "torch, channels_last, whole process", |place| sample(place, "f32")),
+            |workspace| process::sample(workspace, F32), "torch, channels_last, whole process", |workspace| sample(workspace, "f32")),
         resident("sample 3,000 PNGs, f32", ImagesPerSecond, 3, None,
-            |place| process::sample(place, F32), "torch, channels_last, loaded before", |place| sample(place, "f32")),
+            |workspace| process::sample(workspace, F32), "torch, channels_last, loaded before", |workspace| sample(workspace, "f32")),
         whole("sample 3,000 PNGs, bf16", ImagesPerSecond, 3, None,
-            |place| process::sample(place, Bf16), "torch, channels_last, whole process", |place| sample(place, "bf16")),
+            |workspace| process::sample(workspace, Bf16), "torch, channels_last, whole process", |workspace| sample(workspace, "bf16")),
         resident("sample 3,000 PNGs, bf16", ImagesPerSecond, 3, None,
-            |place| process::sample(place, Bf16), "torch, channels_last, loaded before", |place| sample(place, "bf16")),
+            |workspace| process::sample(workspace, Bf16), "torch, channels_last, loaded before", |workspace| sample(workspace, "bf16")),
         resident("prep of JPEGs", ImagesPerSecond, 3, None,
-            process::prep, "torchvision's DataLoader, loaded before", |place| prep(place, "torchvision")),
+            process::prep, "torchvision's DataLoader, loaded before", |workspace| prep(workspace, "torchvision")),
         resident("prep of JPEGs", ImagesPerSecond, 3, None,
-            process::prep, "OpenCV, INTER_AREA, loaded before", |place| prep(place, "opencv")),
+            process::prep, "OpenCV, INTER_AREA, loaded before", |workspace| prep(workspace, "opencv")),
         resident("Inception features, batch 50, f32", ImagesPerSecond, 3, None,
-            |place| compute::inception(place, F32), "torch, channels_last, pytorch-fid's network", |place| inception(place, "torch --mode f32")),
+            |workspace| compute::inception(workspace, F32), "torch, channels_last, pytorch-fid's network", |workspace| inception(workspace, "torch --mode f32")),
         resident("Inception features, batch 50, f32", ImagesPerSecond, 3, None,
-            |place| compute::inception(place, F32), "onnxruntime, the same network", |place| inception(place, "onnxruntime --mode f32")),
+            |workspace| compute::inception(workspace, F32), "onnxruntime, the same network", |workspace| inception(workspace, "onnxruntime --mode f32")),
         resident("Inception features, batch 50, bf16", ImagesPerSecond, 3, None,
-            |place| compute::inception(place, Bf16), "torch, channels_last, pytorch-fid's network", |place| inception(place, "torch --mode bf16")),
+            |workspace| compute::inception(workspace, Bf16), "torch, channels_last, pytorch-fid's network", |workspace| inception(workspace, "torch --mode bf16")),
         resident("Inception features, batch 50, bf16", ImagesPerSecond, 3, None,
-            |place| compute::inception(place, Bf16), "OpenVINO, the same network", |place| inception(place, "openvino --mode bf16")),
+            |workspace| compute::inception(workspace, Bf16), "OpenVINO, the same network", |workspace| inception(workspace, "openvino --mode bf16")),
         resident("Fréchet distance, 2048 dims", Seconds, 5, None,
-            compute::frechet, "numpy, Cholesky and eigvalsh", |place| frechet(place, "cholesky")),
+            compute::frechet, "numpy, Cholesky and eigvalsh", |workspace| frechet(workspace, "cholesky")),
         resident("Fréchet distance, 2048 dims", Seconds, 1, None,
-            compute::frechet, "scipy, sqrtm, as pytorch-fid has it", |place| frechet(place, "sqrtm")),
+            compute::frechet, "scipy, sqrtm, as pytorch-fid has it", |workspace| frechet(workspace, "sqrtm")),
         whole("fid against stats.npz, f32", Seconds, 1, Some(2.5),
-            |place| process::fid(place, F32), "pytorch-fid, whole process", fid),
+            |workspace| process::fid(workspace, F32), "pytorch-fid, whole process", fid),
         whole("fid against stats.npz, bf16", Seconds, 1, Some(6.0),
-            |place| process::fid(place, Bf16), "pytorch-fid, whole process", fid),
+            |workspace| process::fid(workspace, Bf16), "pytorch-fid, whole process", fid),
     ]
 }
 
-fn sample(place: &Place, mode: &str) -> Vec<String> {
+fn sample(workspace: &Workspace, mode: &str) -> Vec<String> {
     let words = format!("sample --mode {mode} --count {}", process::SAMPLES);
-    arguments(&words, &[place.generator(), &place.path("theirs")])
+    arguments(&words, &[workspace.generator(), &workspace.path("theirs")])
 }
 
-fn prep(place: &Place, engine: &str) -> Vec<String> {
-    arguments(&format!("prep --engine {engine} --limit {}", process::LIMIT), &[place.jpegs()])
+fn prep(workspace: &Workspace, engine: &str) -> Vec<String> {
+    arguments(&format!("prep --engine {engine} --limit {}", process::LIMIT), &[workspace.jpegs()])
 }
 
-fn inception(place: &Place, engine: &str) -> Vec<String> {
+fn inception(workspace: &Workspace, engine: &str) -> Vec<String> {
     let words = format!("inception --batch {} --engine {engine}", compute::FEATURES_BATCH);
-    arguments(&words, &[place.weights(), place.folder()])
+    arguments(&words, &[workspace.weights(), workspace.folder()])
 }
 
-fn frechet(place: &Place, method: &str) -> Vec<String> {
-    let [a, b] = place.stats();
+fn frechet(workspace: &Workspace, method: &str) -> Vec<String> {
+    let [a, b] = workspace.stats();
     arguments(&format!("frechet --method {method}"), &[&a, &b])
 }
 
-fn fid(place: &Place) -> Vec<String> {
-    arguments("fid", &[place.weights(), &place.stats()[0], place.samples()])
+fn fid(workspace: &Workspace) -> Vec<String> {
+    arguments("fid", &[workspace.weights(), &workspace.stats()[0], workspace.samples()])
 }
 
 /// The seconds of both in each pair, and the version of what they use.
-fn measure(contest: &Contest, place: &Place) -> Result<(f64, Vec<[f64; 2]>, String), String> {
-    let theirs = (contest.theirs)(place);
+fn measure(contest: &Contest, workspace: &Workspace) -> Result<(f64, Vec<[f64; 2]>, String), String> {
+    let theirs = (contest.theirs)(workspace);
     let mut peer = if contest.whole { None } else { Some(Peer::start(&theirs)?) };
     let mut version = peer.as_ref().map(|p| p.version.clone()).unwrap_or_default();
-    let mut ours = (contest.ours)(place);
+    let mut ours = (contest.ours)(workspace);
     if !contest.whole {
         (ours.work)();
     }
@@ -156,11 +156,11 @@ fn measure(contest: &Contest, place: &Place) -> Result<(f64, Vec<[f64; 2]>, Stri
 }
 
 /// Holds the contests that are wanted and prints each when it is done.
-pub fn run(place: &Place, wanted: impl Fn(&str) -> bool) {
+pub fn run(workspace: &Workspace, wanted: impl Fn(&str) -> bool) {
     TABLE.head();
     for contest in contests().iter().filter(|c| wanted(&format!("{} {}", c.work, c.against))) {
         let bar = contest.bar.map_or("–".into(), |bar| bar.to_string());
-        let cells = match measure(contest, place) {
+        let cells = match measure(contest, workspace) {
             Ok((count, pairs, version)) => result(contest, count, &pairs, &version, bar),
             Err(reason) => {
                 let none = || "–".to_string();

@@ -12,16 +12,16 @@ use gan::train::report::Metrics;
 
 use crate::compute::timed;
 use crate::measure::{Figure, Load, Spread};
-use crate::place::Place;
+use crate::workspace::Workspace;
 
-/// Pictures of `--data` that `prep` takes at most.
+/// Images of `--data` that `prep` takes at most.
 pub const LIMIT: usize = 6000;
 
-/// Pictures that `sample` makes.
+/// Images that `sample` makes.
 pub const SAMPLES: usize = 3000;
 
 /// A tool with its arguments, split at spaces, run in the place on as many threads as this process.
-pub fn tool(place: &Place, line: &str) -> Command {
+pub fn tool(workspace: &Workspace, line: &str) -> Command {
     let mut words = line.split_whitespace();
     let mut command = Command::new(match words.next() {
         Some("prep") => env!("CARGO_BIN_EXE_prep"),
@@ -30,7 +30,7 @@ pub fn tool(place: &Place, line: &str) -> Command {
         _ => env!("CARGO_BIN_EXE_fid"),
     });
     command.args(words).args(["--threads", &rayon::current_num_threads().to_string()]);
-    command.current_dir(place.folder()).stdin(Stdio::null());
+    command.current_dir(workspace.folder()).stdin(Stdio::null());
     command
 }
 
@@ -51,58 +51,58 @@ fn run(command: Command) -> f64 {
 }
 
 /// Makes a shard called `name` anew; returns the seconds and its path.
-pub fn make_shard(place: &Place, name: &str) -> (f64, PathBuf) {
-    let path = place.path(name);
+pub fn make_shard(workspace: &Workspace, name: &str) -> (f64, PathBuf) {
+    let path = workspace.path(name);
     // One that is there already would not be made again.
     let _ = fs::remove_file(&path);
-    let mut command = tool(place, &format!("prep --limit {LIMIT} -q -o {name}"));
-    command.arg(place.jpegs());
+    let mut command = tool(workspace, &format!("prep --limit {LIMIT} -q -o {name}"));
+    command.arg(workspace.jpegs());
     (run(command), path)
 }
 
-/// Makes the folder `name` of `count` pictures; returns the seconds and its path.
-pub fn make_samples(place: &Place, name: &str, count: usize, precision: &str) -> (f64, PathBuf) {
-    let mut command = tool(place, &format!("sample -n {count} --precision {precision} -q -o {name}"));
-    command.arg(place.generator());
-    (run(command), place.path(name))
+/// Makes the folder `name` of `count` images; returns the seconds and its path.
+pub fn make_samples(workspace: &Workspace, name: &str, count: usize, precision: &str) -> (f64, PathBuf) {
+    let mut command = tool(workspace, &format!("sample -n {count} --precision {precision} -q -o {name}"));
+    command.arg(workspace.generator());
+    (run(command), workspace.path(name))
 }
 
 /// JPEGs to a shard.
-pub fn prep(place: &Place) -> Load<'_> {
-    let count = Shard::open(&make_shard(place, "prep.safetensors").1).expect("a shard").len();
-    let work = || make_shard(place, "prep.safetensors").0;
+pub fn prep(workspace: &Workspace) -> Load<'_> {
+    let count = Shard::open(&make_shard(workspace, "prep.safetensors").1).expect("a shard").len();
+    let work = || make_shard(workspace, "prep.safetensors").0;
     Load { work: Box::new(work), count: count as f64, flops: None, precision: Precision::F32 }
 }
 
 /// A generator to PNGs.
-pub fn sample(place: &Place, precision: Precision) -> Load<'_> {
-    let work = move || make_samples(place, "fakes", SAMPLES, &precision.to_string()).0;
+pub fn sample(workspace: &Workspace, precision: Precision) -> Load<'_> {
+    let work = move || make_samples(workspace, "fakes", SAMPLES, &precision.to_string()).0;
     Load { work: Box::new(work), count: SAMPLES as f64, flops: None, precision }
 }
 
 /// The distance of a folder from statistics.
-pub fn fid(place: &Place, precision: Precision) -> Load<'_> {
-    let ([stats, _], samples, weights) = (place.stats(), place.samples(), place.weights());
+pub fn fid(workspace: &Workspace, precision: Precision) -> Load<'_> {
+    let ([stats, _], samples, weights) = (workspace.stats(), workspace.samples(), workspace.weights());
     let work = move || {
-        let mut command = tool(place, &format!("fid --precision {precision} -q"));
+        let mut command = tool(workspace, &format!("fid --precision {precision} -q"));
         command.args([&stats, samples]).env("FID_WEIGHTS", weights);
         run(command)
     };
-    Load { work: Box::new(work), count: place.fakes as f64, flops: None, precision }
+    Load { work: Box::new(work), count: workspace.fakes as f64, flops: None, precision }
 }
 
 /// Starts a training of the recipe `celeba` for some steps in a run folder that is not there yet.
-fn train(place: &Place, steps: usize, folder: &str) -> Child {
-    let _ = fs::remove_dir_all(place.path(folder));
-    let mut command = tool(place, &format!("train --recipe celeba --steps {steps} -o {folder}"));
-    command.arg(place.shard()).stdout(Stdio::null()).stderr(Stdio::null());
+fn train(workspace: &Workspace, steps: usize, folder: &str) -> Child {
+    let _ = fs::remove_dir_all(workspace.path(folder));
+    let mut command = tool(workspace, &format!("train --recipe celeba --steps {steps} -o {folder}"));
+    command.arg(workspace.shard()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().expect("train starts")
 }
 
 /// The most private memory of a training, in MB (10⁶ bytes).
-pub fn training_memory(place: &Place) -> Result<Figure, String> {
-    place.shard();
-    let mut child = train(place, 8, "memory");
+pub fn training_memory(workspace: &Workspace) -> Result<Figure, String> {
+    workspace.shard();
+    let mut child = train(workspace, 8, "memory");
     let status = format!("/proc/{}/status", child.id());
     let mut most = None;
     while child.try_wait().expect("our child").is_none() {
@@ -123,12 +123,12 @@ fn private_kilobytes(status: &str) -> Option<u64> {
 
 /// From the start of `train` to the beginning of its first step: to the first line of metrics.jsonl less the time of the step
 /// that it tells of.
-pub fn training_start(place: &Place, repetitions: usize) -> Figure {
-    place.shard();
+pub fn training_start(workspace: &Workspace, repetitions: usize) -> Figure {
+    workspace.shard();
     let once = |_| {
-        let metrics = place.path("start/metrics.jsonl");
+        let metrics = workspace.path("start/metrics.jsonl");
         let start = Instant::now();
-        let mut child = train(place, 1, "start");
+        let mut child = train(workspace, 1, "start");
         let (line, seen) = loop {
             let text = fs::read_to_string(&metrics).unwrap_or_default();
             if let Some((line, _)) = text.split_once('\n') {

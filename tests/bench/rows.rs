@@ -6,9 +6,9 @@ use gan_kernels::{Isa, bf16};
 
 use crate::compute::{self, CATS, TUTORIAL};
 use crate::measure::{Figure, milliseconds, rate, seconds};
-use crate::place::Place;
 use crate::process;
 use crate::table::{Table, number};
+use crate::workspace::Workspace;
 
 /// What a row should reach.
 enum Bar {
@@ -30,14 +30,14 @@ struct Row {
 }
 
 /// An error says why this machine cannot show it.
-type Measure = fn(&Place) -> Result<Figure, String>;
+type Measure = fn(&Workspace) -> Result<Figure, String>;
 
 const TABLE: Table =
     Table(&[("work", 52), ("figure", 16), ("of the peak", 18), ("bar", 26), ("reached", 24)]);
 
-fn rows(place: &Place) -> Vec<Row> {
+fn rows(workspace: &Workspace) -> Vec<Row> {
     let row = |name: &str, precision, bar, measure| Row { name: name.into(), precision, bar, measure };
-    let fid = |precision| format!("fid {} against stats.npz, whole process, {precision}", place.fakes);
+    let fid = |precision| format!("fid {} against stats.npz, whole process, {precision}", workspace.fakes);
     vec![
         row("DCGAN step 64×64, batch 128, f32", F32, Bar::Share(60.0), |_| {
             Ok(rate(compute::dcgan_step(&TUTORIAL, 128, F32), 7))
@@ -54,29 +54,31 @@ fn rows(place: &Place) -> Vec<Row> {
         row("MLP GAN step, batch 100, f32", F32, Bar::AtMost(5.0), |_| {
             Ok(milliseconds(compute::mlp_steps(), 5))
         }),
-        row("sample 3,000 PNGs, whole process, f32", F32, Bar::AtLeast(650.0), |place| {
-            Ok(rate(process::sample(place, F32), 3))
+        row("sample 3,000 PNGs, whole process, f32", F32, Bar::AtLeast(650.0), |workspace| {
+            Ok(rate(process::sample(workspace, F32), 3))
         }),
-        row("sample 3,000 PNGs, whole process, bf16", Bf16, Bar::AtLeast(1300.0), |place| {
-            Ok(rate(process::sample(place, Bf16), 3))
+        row("sample 3,000 PNGs, whole process, bf16", Bf16, Bar::AtLeast(1300.0), |workspace| {
+            Ok(rate(process::sample(workspace, Bf16), 3))
         }),
-        row("prep of JPEGs, whole process", F32, Bar::AtLeast(4500.0), |place| {
-            let load = process::prep(place);
+        row("prep of JPEGs, whole process", F32, Bar::AtLeast(4500.0), |workspace| {
+            let load = process::prep(workspace);
             let note = format!("{} JPEGs", load.count);
             Ok(Figure { note, ..rate(load, 5) })
         }),
-        row("Inception features, batch 50, f32", F32, Bar::Share(73.0), |place| {
-            Ok(rate(compute::inception(place, F32), 5))
+        row("Inception features, batch 50, f32", F32, Bar::Share(73.0), |workspace| {
+            Ok(rate(compute::inception(workspace, F32), 5))
         }),
-        row("Inception features, batch 50, bf16", Bf16, Bar::AtLeast(50.0), |place| {
-            Ok(rate(compute::inception(place, Bf16), 5))
+        row("Inception features, batch 50, bf16", Bf16, Bar::AtLeast(50.0), |workspace| {
+            Ok(rate(compute::inception(workspace, Bf16), 5))
         }),
-        row("Fréchet distance, 2048 dims, full rank", F32, Bar::AtMost(1.0), |place| {
-            Ok(Figure { note: compute::frechet_error(place), ..seconds(compute::frechet(place), 5) })
+        row("Fréchet distance, 2048 dims, full rank", F32, Bar::AtMost(1.0), |workspace| {
+            Ok(Figure { note: compute::frechet_error(workspace), ..seconds(compute::frechet(workspace), 5) })
         }),
-        row(&fid(F32), F32, Bar::Times(2.5, "pytorch-fid"), |place| Ok(seconds(process::fid(place, F32), 1))),
-        row(&fid(Bf16), Bf16, Bar::Times(6.0, "pytorch-fid"), |place| {
-            Ok(seconds(process::fid(place, Bf16), 1))
+        row(&fid(F32), F32, Bar::Times(2.5, "pytorch-fid"), |workspace| {
+            Ok(seconds(process::fid(workspace, F32), 1))
+        }),
+        row(&fid(Bf16), Bf16, Bar::Times(6.0, "pytorch-fid"), |workspace| {
+            Ok(seconds(process::fid(workspace, Bf16), 1))
         }),
         row("private memory of training, batch 128, f32", F32, Bar::AtMost(700.0), process::training_memory),
         row("one thread to two, a convolution, f32", F32, Bar::AtLeast(1.6), |_| {
@@ -85,17 +87,17 @@ fn rows(place: &Place) -> Vec<Row> {
         row("one thread to two, DCGAN step, f32", F32, Bar::AtLeast(1.6), |_| {
             compute::scaling(compute::step, 3)
         }),
-        row("start to first training step", F32, Bar::AtMost(1.0), |place| {
-            Ok(process::training_start(place, 3))
+        row("start to first training step", F32, Bar::AtMost(1.0), |workspace| {
+            Ok(process::training_start(workspace, 3))
         }),
     ]
 }
 
 /// Measures the rows that are wanted and prints each when it is done.
-pub fn run(place: &Place, wanted: impl Fn(&str) -> bool) {
+pub fn run(workspace: &Workspace, wanted: impl Fn(&str) -> bool) {
     TABLE.head();
-    for row in rows(place).iter().filter(|row| wanted(&row.name)) {
-        let measured = (row.measure)(place);
+    for row in rows(workspace).iter().filter(|row| wanted(&row.name)) {
+        let measured = (row.measure)(workspace);
         TABLE.row(&cells(row, measured.as_ref()));
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use crate::common::{Done, Place};
+use crate::common::{Done, Sandbox};
 use crate::faults::{self, Act};
 
 /// Whether all of it is asked for.
@@ -47,7 +47,7 @@ const STAGES: [Stage; 4] = [
 /// The files of a folder by their paths, but for the page, whose times differ.
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
-fn files(place: &Place) -> Files {
+fn files(sandbox: &Sandbox) -> Files {
     fn walk(root: &Path, below: &Path, files: &mut Files) {
         for entry in fs::read_dir(root.join(below)).unwrap().map(|entry| entry.unwrap()) {
             let path = below.join(entry.file_name());
@@ -68,7 +68,7 @@ fn files(place: &Place) -> Files {
         }
     }
     let mut all = Files::new();
-    walk(&place.path(""), Path::new(""), &mut all);
+    walk(&sandbox.path(""), Path::new(""), &mut all);
     all
 }
 
@@ -86,15 +86,15 @@ fn timeless(path: &Path, bytes: Vec<u8>) -> Vec<u8> {
 }
 
 /// Puts a folder into the state that `files` were of.
-fn restore(place: &Place, files: &Files) {
-    for entry in fs::read_dir(place.path("")).unwrap().map(|entry| entry.unwrap()) {
+fn restore(sandbox: &Sandbox, files: &Files) {
+    for entry in fs::read_dir(sandbox.path("")).unwrap().map(|entry| entry.unwrap()) {
         match entry.file_type().unwrap().is_dir() {
             true => fs::remove_dir_all(entry.path()).unwrap(),
             false => fs::remove_file(entry.path()).unwrap(),
         }
     }
     for (path, bytes) in files {
-        let to = place.path(path);
+        let to = sandbox.path(path);
         fs::create_dir_all(to.parent().unwrap()).unwrap();
         match path == Path::new("G.safetensors") {
             true => std::os::unix::fs::symlink(String::from_utf8(bytes.clone()).unwrap(), to).unwrap(),
@@ -158,59 +158,59 @@ fn check_equal(what: &str, now: &Files, after: &Files) {
 }
 
 /// Goes on with a stage to its end: a run from its state, if it has one.
-fn go_on(place: &Place, stage: &Stage) -> Done {
+fn go_on(sandbox: &Sandbox, stage: &Stage) -> Done {
     let resumable =
-        ["state", "state.previous"].iter().any(|s| place.path(format!("run/{s}.safetensors")).exists());
+        ["state", "state.previous"].iter().any(|s| sandbox.path(format!("run/{s}.safetensors")).exists());
     match stage.again.filter(|_| resumable) {
         Some(again) => {
-            let done = place.run(again);
+            let done = sandbox.run(again);
             // It was killed after its last state; or before it took the place of the older one.
-            match ["is taken already", "is of other pictures"].iter().any(|what| done.stderr.contains(what)) {
-                true => place.run(stage.line),
+            match ["is taken already", "is of other images"].iter().any(|what| done.stderr.contains(what)) {
+                true => sandbox.run(stage.line),
                 false => done,
             }
         }
-        None => place.run(stage.line),
+        None => sandbox.run(stage.line),
     }
 }
 
 /// The stages before and after, in a place where older results lie: those that a stage replaces. Runs `each` on them.
-fn with_stages(each: impl Fn(&Place, &Stage, &Files, &Files)) {
-    let place = Place::new();
+fn with_stages(each: impl Fn(&Sandbox, &Stage, &Files, &Files)) {
+    let sandbox = Sandbox::new();
     let older = [
         "prep --demo 9 --seed 4 --size 32 -o faces.safetensors -q",
         "train faces.safetensors --recipe demo --steps 1 --batch 4 --ngf 2 --ndf 2 --nz 5 -o run -q",
         "sample run/G.safetensors -n 7 -o fakes --grid grid.png --save-latents z.safetensors -q",
         "fid --save-stats faces.safetensors stats.npz --features squeezenet -q",
     ];
-    older.iter().for_each(|line| assert!(!place.run(line).line().is_empty()));
+    older.iter().for_each(|line| assert!(!sandbox.run(line).line().is_empty()));
     for stage in &STAGES {
-        let before = files(&place);
-        place.run(stage.line).line();
-        let after = files(&place);
-        each(&place, stage, &before, &after);
-        restore(&place, &after);
+        let before = files(&sandbox);
+        sandbox.run(stage.line).line();
+        let after = files(&sandbox);
+        each(&sandbox, stage, &before, &after);
+        restore(&sandbox, &after);
     }
 }
 
 /// Killed before each of its calls that change the file system.
 #[test]
 fn killed_at_every_call() {
-    with_stages(|place, stage, before, after| {
+    with_stages(|sandbox, stage, before, after| {
         let (mut kills, step) = (0, if full() { 1 } else { 7 });
         for at in (0..).step_by(step) {
-            restore(place, before);
+            restore(sandbox, before);
             let decide = |number, _: &str| if number == at { Act::Kill } else { Act::Go };
-            let Some((output, calls)) = faults::run(place.command(stage.line), decide) else { return };
+            let Some((output, calls)) = faults::run(sandbox.command(stage.line), decide) else { return };
             if output.status.success() {
                 assert!(calls.len() <= at && kills > 0, "{}: not killed at {at}", stage.name);
                 break;
             }
             kills += 1;
             let what = format!("{} killed before call {at}, {}", stage.name, calls[at]);
-            check_whole(&what, &files(place), before, after);
-            go_on(place, stage).line();
-            check_equal(&what, &files(place), after);
+            check_whole(&what, &files(sandbox), before, after);
+            go_on(sandbox, stage).line();
+            check_equal(&what, &files(sandbox), after);
         }
         eprintln!("{}: killed at {kills} calls", stage.name);
     });
@@ -219,14 +219,14 @@ fn killed_at_every_call() {
 /// What is renamed is on the disk before, and its new name after: a power cut is no worse than a kill.
 #[test]
 fn what_takes_its_name_is_synced_before_and_after() {
-    with_stages(|place, stage, before, _| {
-        restore(place, before);
+    with_stages(|sandbox, stage, before, _| {
+        restore(sandbox, before);
         let mut calls = Vec::new();
         let decide = |_, name: &str| {
             calls.push(name.to_string());
             Act::Go
         };
-        let Some((output, _)) = faults::run(place.command(stage.line), decide) else { return };
+        let Some((output, _)) = faults::run(sandbox.command(stage.line), decide) else { return };
         assert!(output.status.success());
         // One thread writes the files that matter, so the calls are in its order.
         let renames: Vec<usize> = (0..calls.len()).filter(|&i| calls[i] == "rename").collect();
@@ -248,11 +248,11 @@ fn what_takes_its_name_is_synced_before_and_after() {
 /// Each of its calls fails once, and a full disk from each on: one line and exit 1, or all the same the right result.
 #[test]
 fn every_call_fails_once() {
-    with_stages(|place, stage, before, after| {
+    with_stages(|sandbox, stage, before, after| {
         let (mut failed, mut borne, step) = (0, 0, if full() { 1 } else { 9 });
         for (error, for_good) in [(libc::EIO, false), (libc::ENOSPC, true)] {
             for at in (0..).step_by(step) {
-                restore(place, before);
+                restore(sandbox, before);
                 let decide = |number: usize, name: &str| match name {
                     "openat" | "write" | "pwrite64" | "mkdir" | "link" | "symlink" | "ftruncate"
                         if for_good && number >= at =>
@@ -262,12 +262,12 @@ fn every_call_fails_once() {
                     _ if !for_good && number == at => Act::Fail(error),
                     _ => Act::Go,
                 };
-                let Some((output, calls)) = faults::run(place.command(stage.line), decide) else { return };
+                let Some((output, calls)) = faults::run(sandbox.command(stage.line), decide) else { return };
                 let reached = at < calls.len();
                 let name = calls.get(at).copied().unwrap_or("none");
                 let done = Done::from(output);
                 let what = format!("{}: {error} at call {at}, {name}: {}", stage.name, done.stderr);
-                let now = files(place);
+                let now = files(sandbox);
                 check_whole(&what, &now, before, after);
                 match done.code {
                     Some(0) => {
@@ -277,8 +277,8 @@ fn every_call_fails_once() {
                         seen.retain(|path, _| name != "unlink" || !is_hidden(path));
                         check_equal(&what, &seen, after);
                         if name == "unlink" {
-                            place.run(stage.line).line();
-                            check_equal(&what, &files(place), after);
+                            sandbox.run(stage.line).line();
+                            check_equal(&what, &files(sandbox), after);
                         }
                     }
                     _ => {
@@ -289,8 +289,8 @@ fn every_call_fails_once() {
                         // What it was making is gone, unless removing is what failed.
                         let left = now.keys().filter(|path| is_hidden(path)).count();
                         assert!(left == 0 || name == "unlink", "{what}");
-                        go_on(place, stage).line();
-                        check_equal(&what, &files(place), after);
+                        go_on(sandbox, stage).line();
+                        check_equal(&what, &files(sandbox), after);
                     }
                 }
                 if !reached {
@@ -305,29 +305,29 @@ fn every_call_fails_once() {
 /// Each read of a file fails once: one line and exit 1, or all the same the right result.
 #[test]
 fn every_read_fails_once() {
-    with_stages(|place, stage, before, after| {
+    with_stages(|sandbox, stage, before, after| {
         let (mut failed, mut borne, step) = (0, 0, if full() { 1 } else { 3 });
         for at in (0..).step_by(step) {
-            restore(place, before);
+            restore(sandbox, before);
             let decide = |number| if number == at { Act::Fail(libc::EIO) } else { Act::Go };
-            let folder = place.path("");
-            let Some((output, calls)) = faults::run_reading(place.command(stage.line), &folder, decide)
+            let folder = sandbox.path("");
+            let Some((output, calls)) = faults::run_reading(sandbox.command(stage.line), &folder, decide)
             else {
                 return;
             };
             let done = Done::from(output);
             let what = format!("{}: read {at} of {}: {}", stage.name, calls.len(), done.stderr);
-            check_whole(&what, &files(place), before, after);
+            check_whole(&what, &files(sandbox), before, after);
             match done.code {
                 Some(0) => borne += 1,
                 _ => {
                     failed += 1;
                     assert!(!done.failure(1).is_empty(), "{what}");
-                    assert!(!files(place).keys().any(|path| is_hidden(path)), "{what}");
-                    go_on(place, stage).line();
+                    assert!(!files(sandbox).keys().any(|path| is_hidden(path)), "{what}");
+                    go_on(sandbox, stage).line();
                 }
             }
-            check_equal(&what, &files(place), after);
+            check_equal(&what, &files(sandbox), after);
             if at >= calls.len() {
                 break;
             }
@@ -339,24 +339,24 @@ fn every_read_fails_once() {
 /// Killed at random moments, one tool after the other, until all four have done their work; then from the start again.
 #[test]
 fn killed_at_random_moments() {
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     let mut whole = vec![Files::new()];
     let mut took = Vec::new();
     for stage in &STAGES {
         let start = Instant::now();
-        place.run(stage.line).line();
+        sandbox.run(stage.line).line();
         took.push(start.elapsed());
-        whole.push(files(&place));
+        whole.push(files(&sandbox));
     }
     let mut random = 0x2545_F491_4F6C_DD1D_u64;
     let (mut kills, mut rounds, wanted) = ([0; 4], 0, if full() { 1000 } else { 40 });
     while kills.iter().sum::<u32>() < wanted {
-        restore(&place, &Files::new());
+        restore(&sandbox, &Files::new());
         for (i, stage) in STAGES.iter().enumerate() {
             // Three kills at most: a tool that begins anew each time would never end.
             for _ in 0..3 {
-                let resumable = stage.again.filter(|_| place.path("run/state.safetensors").exists());
-                let mut child = place.command(resumable.unwrap_or(stage.line)).spawn().unwrap();
+                let resumable = stage.again.filter(|_| sandbox.path("run/state.safetensors").exists());
+                let mut child = sandbox.command(resumable.unwrap_or(stage.line)).spawn().unwrap();
                 random ^= random << 13;
                 random ^= random >> 7;
                 random ^= random << 17;
@@ -368,10 +368,10 @@ fn killed_at_random_moments() {
                 let killed = child.wait().unwrap().code().is_none();
                 kills[i] += u32::from(killed);
                 let what = format!("{} killed in round {rounds}", stage.name);
-                check_whole(&what, &files(&place), &whole[i], &whole[i + 1]);
+                check_whole(&what, &files(&sandbox), &whole[i], &whole[i + 1]);
             }
-            go_on(&place, stage).line();
-            check_equal(&format!("{} in round {rounds}", stage.name), &files(&place), &whole[i + 1]);
+            go_on(&sandbox, stage).line();
+            check_equal(&format!("{} in round {rounds}", stage.name), &files(&sandbox), &whole[i + 1]);
         }
         rounds += 1;
     }
@@ -381,28 +381,28 @@ fn killed_at_random_moments() {
 /// SIGTERM ends a run with its state saved; with SIGINT besides it leaves at once, as it was last saved. It goes on either way.
 #[test]
 fn a_second_signal_leaves_at_once() {
-    let place = Place::with_faces();
+    let sandbox = Sandbox::with_faces();
     let line = "train faces-32.safetensors --recipe demo --batch 8 --ngf 2 --ndf 2 --nz 5 -q";
     for (run, signals, code) in
         [("one", &[libc::SIGTERM][..], 0), ("two", &[libc::SIGINT, libc::SIGTERM], 130)]
     {
-        let mut child = place.command(&format!("{line} --steps 100000 -o {run}")).spawn().unwrap();
+        let mut child = sandbox.command(&format!("{line} --steps 100000 -o {run}")).spawn().unwrap();
         let state = format!("{run}/state.safetensors");
-        wait_for(|| place.path(&state).exists());
+        wait_for(|| sandbox.path(&state).exists());
         // Stopped, it takes both signals at once.
         signal(&child, &[&[libc::SIGSTOP], signals, &[libc::SIGCONT]].concat());
         assert_eq!(child.wait().unwrap().code(), Some(code), "{run}");
-        let goal = place.run(&format!("train --info {state} --json")).json()["step"].as_u64().unwrap() + 3;
-        place.run(&format!("train --resume={run} --steps {goal} -q")).line();
-        place.run(&format!("{line} --steps {goal} -o {run}-whole")).line();
-        assert!(place.read(&state) == place.read(format!("{run}-whole/state.safetensors")), "{run}");
+        let goal = sandbox.run(&format!("train --info {state} --json")).json()["step"].as_u64().unwrap() + 3;
+        sandbox.run(&format!("train --resume={run} --steps {goal} -q")).line();
+        sandbox.run(&format!("{line} --steps {goal} -o {run}-whole")).line();
+        assert!(sandbox.read(&state) == sandbox.read(format!("{run}-whole/state.safetensors")), "{run}");
     }
     // A shard has no state to save: nothing is left.
-    let mut child = place.command("prep --demo 1000000 --size 32 -o many.safetensors -q").spawn().unwrap();
-    wait_for(|| place.names(".").iter().any(|name| name.starts_with(".many")));
+    let mut child = sandbox.command("prep --demo 1000000 --size 32 -o many.safetensors -q").spawn().unwrap();
+    wait_for(|| sandbox.names(".").iter().any(|name| name.starts_with(".many")));
     signal(&child, &[libc::SIGTERM]);
     assert_eq!(child.wait().unwrap().code(), Some(1));
-    assert!(!place.names(".").iter().any(|name| name.contains("many")), "{:?}", place.names("."));
+    assert!(!sandbox.names(".").iter().any(|name| name.contains("many")), "{:?}", sandbox.names("."));
 }
 
 fn signal(child: &Child, signals: &[i32]) {
@@ -424,44 +424,44 @@ fn wait_for(there: impl Fn() -> bool) {
 /// A shard that is cut short under a tool is one line, and costs a run nothing; one that is replaced is not even noticed.
 #[test]
 fn a_shard_is_cut_short_or_replaced_while_it_is_mapped() {
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     // Larger than what is read ahead of the place where it will end.
-    place.run("prep --demo 1500 --size 32 -o a.safetensors -q").line();
-    place.run("prep --demo 1500 --seed 1 --size 32 -o b.safetensors -q").line();
-    let whole = place.read("a.safetensors");
+    sandbox.run("prep --demo 1500 --size 32 -o a.safetensors -q").line();
+    sandbox.run("prep --demo 1500 --seed 1 --size 32 -o b.safetensors -q").line();
+    let whole = sandbox.read("a.safetensors");
     let train = "train a.safetensors --recipe demo --batch 50 --ngf 2 --ndf 2 --nz 5 -q";
-    place.run(&format!("{train} --epochs 4 -o whole")).line();
+    sandbox.run(&format!("{train} --epochs 4 -o whole")).line();
     let begin = |run: &str| {
-        let child = place.command(&format!("{train} --epochs 100000 -o {run}")).spawn().unwrap();
-        wait_for(|| place.path(format!("{run}/state.safetensors")).exists());
+        let child = sandbox.command(&format!("{train} --epochs 100000 -o {run}")).spawn().unwrap();
+        wait_for(|| sandbox.path(format!("{run}/state.safetensors")).exists());
         child
     };
     let cut = |length| {
-        File::options().write(true).open(place.path("a.safetensors")).unwrap().set_len(length).unwrap()
+        File::options().write(true).open(sandbox.path("a.safetensors")).unwrap().set_len(length).unwrap()
     };
     let mut lines = Vec::new();
     let child = begin("cut");
     cut(9000);
     lines.push(Done::from(child.wait_with_output().unwrap()));
-    place.write("a.safetensors", &whole);
-    place.run("train --resume=cut --epochs 4 -q").line();
+    sandbox.write("a.safetensors", &whole);
+    sandbox.run("train --resume=cut --epochs 4 -q").line();
 
     let mut child = begin("replaced");
-    fs::rename(place.path("b.safetensors"), place.path("a.safetensors")).unwrap();
-    let steps = || place.read("replaced/metrics.jsonl").iter().filter(|&&byte| byte == b'\n').count();
+    fs::rename(sandbox.path("b.safetensors"), sandbox.path("a.safetensors")).unwrap();
+    let steps = || sandbox.read("replaced/metrics.jsonl").iter().filter(|&&byte| byte == b'\n').count();
     let seen = steps();
     wait_for(|| steps() > seen + 30);
     signal(&child, &[libc::SIGINT]);
     assert_eq!(child.wait().unwrap().code(), Some(0));
-    let other = place.run("train a.safetensors --resume=replaced --epochs 4 -q");
-    assert!(other.failure(1).contains("is of other pictures than it began with"), "{}", other.stderr);
-    place.write("a.safetensors", &whole);
+    let other = sandbox.run("train a.safetensors --resume=replaced --epochs 4 -q");
+    assert!(other.failure(1).contains("is of other images than it began with"), "{}", other.stderr);
+    sandbox.write("a.safetensors", &whole);
     let epochs =
-        place.run("train --info replaced/state.safetensors --json").json()["epoch"].as_u64().unwrap();
-    place.run(&format!("{train} --epochs {} -o undisturbed", epochs + 1)).line();
-    place.run(&format!("train a.safetensors --resume=replaced --epochs {} -q", epochs + 1)).line();
+        sandbox.run("train --info replaced/state.safetensors --json").json()["epoch"].as_u64().unwrap();
+    sandbox.run(&format!("{train} --epochs {} -o undisturbed", epochs + 1)).line();
+    sandbox.run(&format!("train a.safetensors --resume=replaced --epochs {} -q", epochs + 1)).line();
     for (a, b) in [("cut", "whole"), ("replaced", "undisturbed")] {
-        let state = |run: &str| place.read(format!("{run}/state.safetensors"));
+        let state = |run: &str| sandbox.read(format!("{run}/state.safetensors"));
         assert!(state(a) == state(b), "{a} came to something else");
     }
     // The others that map one.
@@ -469,14 +469,14 @@ fn a_shard_is_cut_short_or_replaced_while_it_is_mapped() {
         "fid --save-stats a.safetensors s.npz --features squeezenet -q --batch-size 4 --threads 1",
         "sample cut/G.safetensors -n 4096 --nearest a.safetensors -q --threads 1",
     ] {
-        place.write("a.safetensors", &whole);
-        let child = place.command(line).spawn().unwrap();
+        sandbox.write("a.safetensors", &whole);
+        let child = sandbox.command(line).spawn().unwrap();
         let maps = format!("/proc/{}/maps", child.id());
         wait_for(|| fs::read_to_string(&maps).is_ok_and(|maps| maps.contains("a.safetensors")));
         cut(9000);
         lines.push(Done::from(child.wait_with_output().unwrap()));
     }
-    assert!(!place.path("s.npz").exists() && !place.path("nearest.png").exists());
+    assert!(!sandbox.path("s.npz").exists() && !sandbox.path("nearest.png").exists());
     for done in lines {
         assert!(
             done.failure(1).starts_with("a.safetensors: was cut short, or its disk failed"),
@@ -489,8 +489,8 @@ fn a_shard_is_cut_short_or_replaced_while_it_is_mapped() {
 /// A small disk that fills up, and one that may not be written: one line, and what was there is there.
 #[test]
 fn a_full_disk_and_one_that_may_not_be_written() {
-    let place = Place::new();
-    if !place.shell("unshare -rm true").stderr.is_empty() {
+    let sandbox = Sandbox::new();
+    if !sandbox.shell("unshare -rm true").stderr.is_empty() {
         return eprintln!("left out: this system lets nobody mount");
     }
     for stage in &STAGES {
@@ -502,9 +502,9 @@ fn a_full_disk_and_one_that_may_not_be_written() {
                 "Read-only file system",
             ),
         ] {
-            fs::create_dir_all(place.path("in")).unwrap();
-            fs::create_dir_all(place.path("disk")).unwrap();
-            let there = files(&place);
+            fs::create_dir_all(sandbox.path("in")).unwrap();
+            fs::create_dir_all(sandbox.path("disk")).unwrap();
+            let there = files(&sandbox);
             let there = there.iter().filter(|(path, _)| path.starts_with("in"));
             let used: usize = there.map(|(_, bytes)| bytes.len().next_multiple_of(4096) + 4096).sum();
             let mount = mount.replace("SIZE", &(used / 1024 + 24).to_string());
@@ -513,14 +513,14 @@ fn a_full_disk_and_one_that_may_not_be_written() {
                 "unshare -rm bash -c '{mount} && cd disk && {}; code=$?; {seen}; exit $code'",
                 stage.line
             );
-            let done = place.shell(&line);
+            let done = sandbox.shell(&line);
             assert!(done.failure(1).contains(what), "{line}: {}", done.stderr);
-            let same = place.shell("diff -r in seen");
+            let same = sandbox.shell("diff -r in seen");
             // A run that has begun says what it is, and how far it came.
             let begun = |line: &str| line.starts_with("Only in seen: run");
             assert!(same.stdout.lines().all(|line| stage.name == "train" && begun(line)), "{}", same.stdout);
         }
         let line = format!("cd in && {}", stage.line);
-        assert_eq!(place.shell(&line).code, Some(0));
+        assert_eq!(sandbox.shell(&line).code, Some(0));
     }
 }

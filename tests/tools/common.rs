@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
 /// A folder of its own to run the tools in.
-pub struct Place(TempDir);
+pub struct Sandbox(TempDir);
 
 /// What a tool did.
 pub struct Done {
@@ -61,18 +61,18 @@ impl Done {
     }
 }
 
-impl Place {
+impl Sandbox {
     /// An empty folder.
-    pub fn new() -> Place {
-        Place(tempfile::tempdir().expect("a temporary folder"))
+    pub fn new() -> Sandbox {
+        Sandbox(tempfile::tempdir().expect("a temporary folder"))
     }
 
     /// A folder with `faces-32.safetensors` in it: 40 demo faces of 32×32.
-    pub fn with_faces() -> Place {
-        let place = Place::new();
-        let made = place.run("prep --demo 40 --size 32 -o faces-32.safetensors -q");
+    pub fn with_faces() -> Sandbox {
+        let sandbox = Sandbox::new();
+        let made = sandbox.run("prep --demo 40 --size 32 -o faces-32.safetensors -q");
         assert_eq!(made.line(), "faces-32.safetensors");
-        place
+        sandbox
     }
 
     /// A path in it.

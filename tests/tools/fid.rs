@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::OnceLock;
 
-use crate::common::{Done, Place};
+use crate::common::{Done, Sandbox};
 
 #[path = "../../lib/gan/tests/golden/fid/hashed.rs"]
 mod hashed;
@@ -28,11 +28,11 @@ fn weights() -> &'static str {
     })
 }
 
-/// 40 demo faces of 32×32 as a shard, and some pictures as a folder.
-pub fn place() -> Place {
-    let place = Place::with_faces();
-    copy(&golden("a"), &place.path("real"), 0..30);
-    place
+/// 40 demo faces of 32×32 as a shard, and some images as a folder.
+pub fn sandbox() -> Sandbox {
+    let sandbox = Sandbox::with_faces();
+    copy(&golden("a"), &sandbox.path("real"), 0..30);
+    sandbox
 }
 
 fn copy(from: &Path, to: &Path, range: std::ops::Range<usize>) {
@@ -48,18 +48,18 @@ fn value(done: &Done) -> f64 {
 
 #[test]
 fn the_number_is_pytorch_fids() {
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     let (a, b) = (golden("a"), golden("stats_b_64.npz"));
     // What the statistics are of is told by their number of features.
     let line = format!("fid {} {} --weights {}", b.display(), a.display(), weights());
-    let done = place.run(&line);
+    let done = sandbox.run(&line);
     assert_eq!(done.line(), "1.019689");
     for row in
-        ["stats_b_64.npz", "120 pictures", "inception 64", "not the published file", "nothing in it proves"]
+        ["stats_b_64.npz", "120 images", "inception 64", "not the published file", "nothing in it proves"]
     {
         assert!(done.stderr.contains(row), "{}", done.stderr);
     }
-    let json = place.run(&format!("{line} --json -q --batch-size 7 --threads 1")).json();
+    let json = sandbox.run(&format!("{line} --json -q --batch-size 7 --threads 1")).json();
     assert!((json["fid"].as_f64().unwrap() / 1.0196893278 - 1.0).abs() < 1e-6, "{json}");
     assert_eq!((json["n"][1].as_u64(), json["dims"].as_u64()), (Some(120), Some(64)));
     assert_eq!((json["features"].as_str(), json["precision"].as_str()), (Some("inception"), Some("f32")));
@@ -68,14 +68,14 @@ fn the_number_is_pytorch_fids() {
 
 #[test]
 fn the_weights_are_also_those_of_the_environment() {
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     let line = format!("fid {} {} -q", golden("stats_b_64.npz").display(), golden("a").display());
-    let done: Done = place.command(&line).env("FID_WEIGHTS", weights()).output().unwrap().into();
+    let done: Done = sandbox.command(&line).env("FID_WEIGHTS", weights()).output().unwrap().into();
     assert_eq!(done.line(), "1.019689");
     let none = |variable: &str| -> Done {
-        let mut command = place.command(&format!("{line} --offline"));
+        let mut command = sandbox.command(&format!("{line} --offline"));
         command.env_remove("FID_WEIGHTS").env_remove("TORCH_HOME").env_remove("XDG_CACHE_HOME");
-        command.env("HOME", place.path("")).env(variable, place.path("")).output().unwrap().into()
+        command.env("HOME", sandbox.path("")).env(variable, sandbox.path("")).output().unwrap().into()
     };
     let failed = none("HOME");
     let line = failed.failure(1);
@@ -87,98 +87,98 @@ fn the_weights_are_also_those_of_the_environment() {
 }
 
 #[test]
-fn statistics_are_saved_once_and_give_what_the_pictures_give() {
-    let place = place();
+fn statistics_are_saved_once_and_give_what_the_images_give() {
+    let sandbox = sandbox();
     let save = "fid --save-stats real real.npz --features squeezenet";
-    assert_eq!(place.run(save).line(), "real.npz");
-    let first = place.read("real.npz");
-    let again = place.run(save);
+    assert_eq!(sandbox.run(save).line(), "real.npz");
+    let first = sandbox.read("real.npz");
+    let again = sandbox.run(save);
     assert_eq!(again.line(), "real.npz");
     assert!(again.stderr.contains("up to date"), "{}", again.stderr);
-    assert_eq!(place.run(&format!("{save} --force --threads 1")).line(), "real.npz");
-    assert!(place.read("real.npz") == first, "the same bytes");
+    assert_eq!(sandbox.run(&format!("{save} --force --threads 1")).line(), "real.npz");
+    assert!(sandbox.read("real.npz") == first, "the same bytes");
 
-    let direct = value(&place.run("fid real faces-32.safetensors --features squeezenet -q"));
+    let direct = value(&sandbox.run("fid real faces-32.safetensors --features squeezenet -q"));
     assert!(direct > 1.0);
-    assert_eq!(value(&place.run("fid real.npz faces-32.safetensors -q")), direct);
-    assert!(value(&place.run("fid real.npz real -q")) < 1e-6);
-    assert_eq!(value(&place.run("fid real.npz real.npz -q")), 0.0);
-    let json = place.run("fid real.npz faces-32.safetensors -q --json").json();
+    assert_eq!(value(&sandbox.run("fid real.npz faces-32.safetensors -q")), direct);
+    assert!(value(&sandbox.run("fid real.npz real -q")) < 1e-6);
+    assert_eq!(value(&sandbox.run("fid real.npz real.npz -q")), 0.0);
+    let json = sandbox.run("fid real.npz faces-32.safetensors -q --json").json();
     assert!((json["fd_squeezenet"].as_f64().unwrap() - direct).abs() < 1e-5 && json["fid"].is_null());
     assert_eq!((json["n"][0].as_u64(), json["n"][1].as_u64()), (Some(30), Some(40)));
 
-    // One picture more, and the statistics are of other pictures.
-    fs::copy(golden("a/0030.png"), place.path("real/0030.png")).unwrap();
-    assert!(place.run(save).failure(1).contains("real.npz: is there and is of other pictures"));
-    assert_eq!(place.run(&format!("{save} --force -q --json")).json()["n"], 31);
-    assert!(place.read("real.npz") != first);
-    assert_eq!(place.names("."), ["faces-32.safetensors", "real", "real.npz"]);
+    // One image more, and the statistics are of other images.
+    fs::copy(golden("a/0030.png"), sandbox.path("real/0030.png")).unwrap();
+    assert!(sandbox.run(save).failure(1).contains("real.npz: is there and is of other images"));
+    assert_eq!(sandbox.run(&format!("{save} --force -q --json")).json()["n"], 31);
+    assert!(sandbox.read("real.npz") != first);
+    assert_eq!(sandbox.names("."), ["faces-32.safetensors", "real", "real.npz"]);
 }
 
 /// Whatever container weights come in, as safetensors they are the same.
 #[test]
 fn weights_are_converted_once() {
-    let place = place();
+    let sandbox = sandbox();
     let convert = format!("fid --convert-weights {} inception.safetensors", weights());
-    assert_eq!(place.run(&convert).line(), "inception.safetensors");
+    assert_eq!(sandbox.run(&convert).line(), "inception.safetensors");
     let number = |weights: &str| {
         let line = format!("fid real faces-32.safetensors --dims 64 --weights {weights} --json -q");
-        let json = place.run(&line).json();
+        let json = sandbox.run(&line).json();
         (json["fid"].as_f64().unwrap(), json["weights"].clone())
     };
     assert_eq!(number(weights()), number("inception.safetensors"));
-    assert!(place.run(&convert).failure(1).starts_with("inception.safetensors: is there already"));
-    let refused = place.run("fid --convert-weights faces-32.safetensors other.safetensors");
+    assert!(sandbox.run(&convert).failure(1).starts_with("inception.safetensors: is there already"));
+    let refused = sandbox.run("fid --convert-weights faces-32.safetensors other.safetensors");
     assert!(refused.failure(1).starts_with("faces-32.safetensors: no tensor"), "{}", refused.stderr);
-    assert_eq!(place.run("fid --convert-weights a b.pth").code, Some(2));
-    assert!(!place.path("other.safetensors").exists());
+    assert_eq!(sandbox.run("fid --convert-weights a b.pth").code, Some(2));
+    assert!(!sandbox.path("other.safetensors").exists());
 }
 
 /// Parts made one by one, as on many machines, are the whole.
 #[test]
 fn statistics_in_parts_add_up() {
-    let place = place();
+    let sandbox = sandbox();
     let save = "fid --features squeezenet --save-stats real";
-    assert_eq!(place.run(&format!("{save} whole.npz -q")).line(), "whole.npz");
+    assert_eq!(sandbox.run(&format!("{save} whole.npz -q")).line(), "whole.npz");
     for part in 1..=3 {
-        place.run(&format!("{save} part{part}.npz --part {part}/3 -q")).line();
+        sandbox.run(&format!("{save} part{part}.npz --part {part}/3 -q")).line();
     }
-    let merged = place.run("fid --merge merged.npz part2.npz part1.npz part3.npz -q --json").json();
+    let merged = sandbox.run("fid --merge merged.npz part2.npz part1.npz part3.npz -q --json").json();
     assert_eq!((&merged["path"], &merged["n"]), (&"merged.npz".into(), &30.into()));
-    assert!(value(&place.run("fid whole.npz merged.npz -q")) < 1e-9);
-    let direct = value(&place.run("fid whole.npz faces-32.safetensors -q"));
-    assert!((value(&place.run("fid merged.npz faces-32.safetensors -q")) / direct - 1.0).abs() < 1e-9);
+    assert!(value(&sandbox.run("fid whole.npz merged.npz -q")) < 1e-9);
+    let direct = value(&sandbox.run("fid whole.npz faces-32.safetensors -q"));
+    assert!((value(&sandbox.run("fid merged.npz faces-32.safetensors -q")) / direct - 1.0).abs() < 1e-9);
     // It is the whole, which need not be made again.
-    let again = place.run(&format!("{save} merged.npz"));
+    let again = sandbox.run(&format!("{save} merged.npz"));
     assert!(again.stderr.contains("merged.npz is up to date"), "{}", again.stderr);
     for (line, code, wanted) in [
         ("fid --merge merged.npz part1.npz part2.npz", 1, "merged.npz: is there already"),
-        ("fid --merge two.npz part1.npz part1.npz", 1, "part1.npz: is of the same pictures as part1.npz"),
+        ("fid --merge two.npz part1.npz part1.npz", 1, "part1.npz: is of the same images as part1.npz"),
         ("fid --merge two.npz part1.npz real", 1, "real"),
         ("fid --merge two.txt part1.npz part2.npz", 2, "two.txt: statistics are .npz"),
         ("fid --merge two.npz part1.npz", 2, "--merge"),
         ("fid --save-stats real x.npz --part 4/3", 2, "name a part as K/N"),
-        ("fid --features squeezenet --save-stats real x.npz --part 1/99", 1, "30 pictures have no part 1/99"),
+        ("fid --features squeezenet --save-stats real x.npz --part 1/99", 1, "30 images have no part 1/99"),
         ("fid real part1.npz --part 1/3", 2, "--save-stats"),
     ] {
-        let done = place.run(line);
+        let done = sandbox.run(line);
         assert_eq!((done.code, &*done.stdout), (Some(code), ""), "{line}\n{}", done.stderr);
         assert!(done.stderr.contains(wanted), "{line}: {}", done.stderr);
     }
-    assert!(!place.path("two.npz").exists() && !place.path("x.npz").exists());
+    assert!(!sandbox.path("two.npz").exists() && !sandbox.path("x.npz").exists());
 }
 
-/// KID and neighbours beside the distance, in one pass and one line.
+/// KID and neighbors beside the distance, in one pass and one line.
 #[test]
 fn more_numbers_come_from_the_same_features() {
-    let place = place();
+    let sandbox = sandbox();
     let line = "fid real faces-32.safetensors --features squeezenet -q --kid-subset-size 30 --metrics";
-    let all = place.run(&format!("{line} fid,kid,prdc"));
+    let all = sandbox.run(&format!("{line} fid,kid,prdc"));
     let words: Vec<&str> = all.line().split(' ').collect();
     assert_eq!(words[0], "FD-SqueezeNet");
     let plain = "fid real faces-32.safetensors --features squeezenet -q";
-    assert_eq!(format!("FD-SqueezeNet {}", words[1]), place.run(plain).line());
-    let json = place.run(&format!("{line} prdc,kid --json")).json();
+    assert_eq!(format!("FD-SqueezeNet {}", words[1]), sandbox.run(plain).line());
+    let json = sandbox.run(&format!("{line} prdc,kid --json")).json();
     assert!(json["fd_squeezenet"].is_null() && json["kid"].is_null(), "a KID is of Inception's features");
     let kid = json["kd_squeezenet"]["mean"].as_f64().unwrap();
     assert_eq!(
@@ -191,25 +191,25 @@ fn more_numbers_come_from_the_same_features() {
     );
     assert_eq!(json["proved"], true);
     assert_eq!((json["prdc"][0]["k"].as_u64(), json["prdc"][1]["k"].as_u64()), (Some(3), Some(5)));
-    // Drawn faces are nowhere near photographs, and pictures are where they are themselves.
+    // Drawn faces are nowhere near photographs, and images are where they are themselves.
     assert!(kid > 1.0 && json["prdc"][1]["precision"].as_f64().unwrap() < 0.5, "{json}");
-    let same = place.run("fid real real --features squeezenet -q --metrics prdc --json").json();
+    let same = sandbox.run("fid real real --features squeezenet -q --metrics prdc --json").json();
     assert_eq!(same["prdc"][0]["coverage"], 1.0);
-    place.run("fid --features squeezenet --save-stats real real.npz -q").line();
+    sandbox.run("fid --features squeezenet --save-stats real real.npz -q").line();
     for line in ["real.npz faces-32.safetensors --metrics kid", "real real.npz --metrics prdc"] {
-        let refused = place.run(&format!("fid {line}"));
-        assert!(refused.failure(1).starts_with("real.npz: statistics have no single pictures in them"));
+        let refused = sandbox.run(&format!("fid {line}"));
+        assert!(refused.failure(1).starts_with("real.npz: statistics have no single images in them"));
     }
-    let twice = place.run(&format!("{line} kid,kid"));
+    let twice = sandbox.run(&format!("{line} kid,kid"));
     assert_eq!(twice.code, Some(2), "{}", twice.stderr);
 }
 
 #[test]
 fn threads_change_nothing_and_batches_only_noise() {
-    let place = place();
+    let sandbox = sandbox();
     let line = "fid real faces-32.safetensors --features squeezenet --json";
-    let one = place.run(&format!("{line} --threads 1 -q"));
-    let two = place.run(&format!("{line} --threads 2"));
+    let one = sandbox.run(&format!("{line} --threads 1 -q"));
+    let two = sandbox.run(&format!("{line} --threads 2"));
     // All but the time that it took.
     let result = |done: &Done| {
         let mut json = done.json();
@@ -222,48 +222,46 @@ fn threads_change_nothing_and_batches_only_noise() {
     // Photographs of 64×64 against drawn faces of 32×32.
     assert!(two.stderr.contains("warning: real is 64×64, faces-32.safetensors is 32×32"), "{}", two.stderr);
     assert_eq!(one.json()["sizes"], serde_json::json!([[[64, 64], [64, 64]], [[32, 32], [32, 32]]]));
-    let (one, odd) = (one.json(), place.run(&format!("{line} --batch-size 3")).json());
+    let (one, odd) = (one.json(), sandbox.run(&format!("{line} --batch-size 3")).json());
     let (one, odd) = (one["fd_squeezenet"].as_f64().unwrap(), odd["fd_squeezenet"].as_f64().unwrap());
     assert!((one / odd - 1.0).abs() < 1e-5, "{one} and {odd}");
 }
 
 #[test]
-fn sixteen_bit_grey_is_told_of() {
-    let place = place();
-    fs::create_dir(place.path("deep")).unwrap();
+fn sixteen_bit_gray_is_told_of() {
+    let sandbox = sandbox();
+    fs::create_dir(sandbox.path("deep")).unwrap();
     let deep = image::ImageBuffer::from_fn(32, 32, |x, y| image::Luma([(x * 2000 + y) as u16]));
     for name in ["a.png", "b.png"] {
-        deep.save(place.path("deep").join(name)).unwrap();
+        deep.save(sandbox.path("deep").join(name)).unwrap();
     }
-    let done = place.run("fid real deep --features squeezenet");
-    assert!(
-        done.code == Some(0) && done.stderr.contains("deep: 16-bit grey is clipped to 255 in 2 pictures")
-    );
-    assert!(!place.run("fid real real --features squeezenet").stderr.contains("16-bit"));
+    let done = sandbox.run("fid real deep --features squeezenet");
+    assert!(done.code == Some(0) && done.stderr.contains("deep: 16-bit gray is clipped to 255 in 2 images"));
+    assert!(!sandbox.run("fid real real --features squeezenet").stderr.contains("16-bit"));
 }
 
 #[test]
-fn a_zip_and_a_shard_are_their_pictures() {
-    let place = place();
+fn a_zip_and_a_shard_are_their_images() {
+    let sandbox = sandbox();
     let mut zip = b"".to_vec();
-    store(&mut zip, &place, "real");
-    place.write("real.zip", zip);
-    assert_eq!(value(&place.run("fid real real.zip --features squeezenet -q")), 0.0);
-    // The golden pictures are 64×64 already, so that a shard of them holds the same pixels.
-    assert_eq!(place.run("prep real -o real.safetensors -q").line(), "real.safetensors");
-    assert_eq!(value(&place.run("fid real real.safetensors --features squeezenet -q")), 0.0);
-    assert_eq!(place.run("prep real -o f32.safetensors --dtype f32 -q").line(), "f32.safetensors");
-    assert_eq!(value(&place.run("fid real f32.safetensors --features squeezenet -q")), 0.0);
-    assert_eq!(place.run("prep real -o grey.safetensors --gray -q").line(), "grey.safetensors");
-    assert!(value(&place.run("fid real grey.safetensors --features squeezenet -q")) > 1.0);
+    store(&mut zip, &sandbox, "real");
+    sandbox.write("real.zip", zip);
+    assert_eq!(value(&sandbox.run("fid real real.zip --features squeezenet -q")), 0.0);
+    // The golden images are 64×64 already, so that a shard of them holds the same pixels.
+    assert_eq!(sandbox.run("prep real -o real.safetensors -q").line(), "real.safetensors");
+    assert_eq!(value(&sandbox.run("fid real real.safetensors --features squeezenet -q")), 0.0);
+    assert_eq!(sandbox.run("prep real -o f32.safetensors --dtype f32 -q").line(), "f32.safetensors");
+    assert_eq!(value(&sandbox.run("fid real f32.safetensors --features squeezenet -q")), 0.0);
+    assert_eq!(sandbox.run("prep real -o gray.safetensors --gray -q").line(), "gray.safetensors");
+    assert!(value(&sandbox.run("fid real gray.safetensors --features squeezenet -q")) > 1.0);
 }
 
 /// Appends a zip of a folder's files, stored.
-fn store(zip: &mut Vec<u8>, place: &Place, folder: &str) {
+fn store(zip: &mut Vec<u8>, sandbox: &Sandbox, folder: &str) {
     let mut directory = Vec::new();
-    let names = place.names(folder);
+    let names = sandbox.names(folder);
     for name in &names {
-        let data = place.read(format!("{folder}/{name}"));
+        let data = sandbox.read(format!("{folder}/{name}"));
         let size = (data.len() as u32).to_le_bytes();
         let mut common = vec![20, 0, 0, 0, 0, 0, 0, 0, 0x21, 0];
         common.extend(crc32(&data).to_le_bytes());
@@ -297,38 +295,38 @@ fn crc32(data: &[u8]) -> u32 {
 
 #[test]
 fn the_other_side_may_come_from_a_pipe() {
-    let place = place();
-    place.run("fid --save-stats real real.npz --features squeezenet -q").line();
-    let want = place.run("fid real.npz faces-32.safetensors -q").line().to_string();
-    assert_eq!(place.run_with("fid real.npz -q", "faces-32.safetensors\n").line(), want);
-    assert_eq!(place.run_with("fid real.npz -q", "{\"path\":\"faces-32.safetensors\"}\n").line(), want);
+    let sandbox = sandbox();
+    sandbox.run("fid --save-stats real real.npz --features squeezenet -q").line();
+    let want = sandbox.run("fid real.npz faces-32.safetensors -q").line().to_string();
+    assert_eq!(sandbox.run_with("fid real.npz -q", "faces-32.safetensors\n").line(), want);
+    assert_eq!(sandbox.run_with("fid real.npz -q", "{\"path\":\"faces-32.safetensors\"}\n").line(), want);
     assert_eq!(
-        place.shell("prep --demo 40 --size 32 -o faces-32.safetensors -q | fid real.npz -q").line(),
+        sandbox.shell("prep --demo 40 --size 32 -o faces-32.safetensors -q | fid real.npz -q").line(),
         want
     );
-    assert!(place.run("fid real.npz -q").failure(1).contains("stdin is empty"));
+    assert!(sandbox.run("fid real.npz -q").failure(1).contains("stdin is empty"));
     #[cfg(target_os = "linux")]
-    assert!(place.run_on_terminal("fid real.npz").failure(2).contains("fid A B"));
+    assert!(sandbox.run_on_terminal("fid real.npz").failure(2).contains("fid A B"));
 }
 
 #[test]
 fn a_dry_run_measures_and_makes_nothing() {
-    let place = place();
-    let done = place.run("fid real faces-32.safetensors --features squeezenet --dry-run");
-    assert!(done.line().starts_with("70 pictures to measure, about "), "{}", done.line());
-    let json = place.run("fid --save-stats real r.npz --features squeezenet --dry-run --json").json();
-    assert_eq!(json["pictures"], 30);
+    let sandbox = sandbox();
+    let done = sandbox.run("fid real faces-32.safetensors --features squeezenet --dry-run");
+    assert!(done.line().starts_with("70 images to measure, about "), "{}", done.line());
+    let json = sandbox.run("fid --save-stats real r.npz --features squeezenet --dry-run --json").json();
+    assert_eq!(json["images"], 30);
     assert!(json["seconds"].as_f64().unwrap() > 0.0);
-    assert_eq!(place.names("."), ["faces-32.safetensors", "real"]);
+    assert_eq!(sandbox.names("."), ["faces-32.safetensors", "real"]);
 }
 
 #[test]
 fn sides_that_do_not_match_are_one_line() {
-    let place = place();
-    place.run("fid --save-stats real s.npz --features squeezenet -q").line();
-    fs::copy(golden("stats_b_64.npz"), place.path("i.npz")).unwrap();
+    let sandbox = sandbox();
+    sandbox.run("fid --save-stats real s.npz --features squeezenet -q").line();
+    fs::copy(golden("stats_b_64.npz"), sandbox.path("i.npz")).unwrap();
     let fails = |line: &str, what: &str| {
-        let done = place.run(line);
+        let done = sandbox.run(line);
         assert!(done.failure(1).contains(what), "{line}: {}", done.stderr);
     };
     fails(
@@ -362,43 +360,45 @@ fn sides_that_do_not_match_are_one_line() {
         "fid --save-stats real no/t.npz --features squeezenet",
         "no: no such folder: make it first (mkdir -p no)",
     );
-    place.write("empty.npz", "");
+    sandbox.write("empty.npz", "");
     fails("fid empty.npz real", "empty.npz: not an .npz file");
-    fs::create_dir(place.path("none")).unwrap();
+    fs::create_dir(sandbox.path("none")).unwrap();
     fails("fid s.npz none", "none: ");
-    place.write("real/broken.png", "\u{89}PNG");
+    sandbox.write("real/broken.png", "\u{89}PNG");
     fails("fid s.npz real", "broken.png: ");
-    copy(&golden("a"), &place.path("one"), 0..1);
-    fails("fid s.npz one", "one: a covariance needs at least two pictures");
+    copy(&golden("a"), &sandbox.path("one"), 0..1);
+    fails("fid s.npz one", "one: a covariance needs at least two images");
     if cfg!(not(feature = "cuda")) {
         fails("fid s.npz real --device cuda", "--device cuda: this build has no CUDA");
     }
     assert_eq!(
-        place.names("."),
+        sandbox.names("."),
         ["empty.npz", "faces-32.safetensors", "i.npz", "none", "one", "real", "s.npz"]
     );
 }
 
 #[test]
 fn other_weights_do_not_compare() {
-    let place = place();
+    let sandbox = sandbox();
     let save = format!("fid --save-stats real i.npz --dims 64 -q --weights {}", weights());
-    assert_eq!(place.run(&save).line(), "i.npz");
+    assert_eq!(sandbox.run(&save).line(), "i.npz");
     // The same weights but for one value.
     let mut other = fs::read(weights()).unwrap();
     let header = 8 + u64::from_le_bytes(other[..8].try_into().unwrap()) as usize;
     other[header + 1] ^= 1;
-    place.write("other.safetensors", other);
-    let done = place.run("fid i.npz real --weights other.safetensors");
+    sandbox.write("other.safetensors", other);
+    let done = sandbox.run("fid i.npz real --weights other.safetensors");
     assert!(done.failure(1).contains("i.npz: of other weights"), "{}", done.stderr);
-    place.run("fid --save-stats real j.npz --dims 64 -q --weights other.safetensors").line();
-    assert!(place.run("fid i.npz j.npz").failure(1).contains("j.npz: of other inception weights than i.npz"));
-    assert_eq!(place.run("fid i.npz j.npz --force -q").code, Some(0));
+    sandbox.run("fid --save-stats real j.npz --dims 64 -q --weights other.safetensors").line();
+    assert!(
+        sandbox.run("fid i.npz j.npz").failure(1).contains("j.npz: of other inception weights than i.npz")
+    );
+    assert_eq!(sandbox.run("fid i.npz j.npz --force -q").code, Some(0));
 }
 
 #[test]
 fn wrong_usage_is_exit_2() {
-    let place = place();
+    let sandbox = sandbox();
     for line in [
         "fid",
         "fid --save-stats real",
@@ -408,11 +408,11 @@ fn wrong_usage_is_exit_2() {
         "fid real real --batch-size 0",
         "fid a b c",
     ] {
-        let done = place.run(line);
+        let done = sandbox.run(line);
         assert_eq!((done.code, done.stdout.as_str()), (Some(2), ""), "{line}: {}", done.stderr);
     }
-    assert!(place.run("fid").failure(2).contains("fid A B"));
-    let help = place.run("fid --help");
+    assert!(sandbox.run("fid").failure(2).contains("fid A B"));
+    let help = sandbox.run("fid --help");
     assert_eq!(help.code, Some(0));
     for flag in [
         "--save-stats",
@@ -430,9 +430,9 @@ fn wrong_usage_is_exit_2() {
 
 #[test]
 fn a_closed_pipe_ends_it_quietly() {
-    let place = place();
+    let sandbox = sandbox();
     let mut child =
-        place.command("fid real real --features squeezenet -q").stdout(Stdio::piped()).spawn().unwrap();
+        sandbox.command("fid real real --features squeezenet -q").stdout(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     let done = child.wait_with_output().unwrap();
     assert_eq!((done.status.code(), done.stderr.as_slice()), (Some(0), &b""[..]));
@@ -440,29 +440,29 @@ fn a_closed_pipe_ends_it_quietly() {
 
 #[test]
 fn bf16_goes_through_the_chain_and_says_so() {
-    let place = Place::with_faces();
+    let sandbox = Sandbox::with_faces();
     let small = "--recipe demo --batch 16 --nz 6 --ngf 8 --ndf 8 --steps 3 --precision bf16 -q";
     for (out, threads) in [("one", 1), ("two", 2)] {
-        place.run(&format!("train faces-32.safetensors {small} --threads {threads} -o {out}")).line();
+        sandbox.run(&format!("train faces-32.safetensors {small} --threads {threads} -o {out}")).line();
     }
-    assert!(place.read("one/state.safetensors") == place.read("two/state.safetensors"));
-    assert!(String::from_utf8(place.read("one/recipe.toml")).unwrap().contains("precision = \"bf16\""));
+    assert!(sandbox.read("one/state.safetensors") == sandbox.read("two/state.safetensors"));
+    assert!(String::from_utf8(sandbox.read("one/recipe.toml")).unwrap().contains("precision = \"bf16\""));
 
     let sample = "sample one/G.safetensors -n 40 -q";
-    place.run(&format!("{sample} -o full")).line();
-    place.run(&format!("{sample} -o half --precision bf16")).line();
+    sandbox.run(&format!("{sample} -o full")).line();
+    sandbox.run(&format!("{sample} -o half --precision bf16")).line();
     let line = "fid full half --features squeezenet -q";
-    let full = place.run(line).line().to_string();
-    let half = place.run(&format!("{line} --precision bf16")).line().to_string();
+    let full = sandbox.run(line).line().to_string();
+    let half = sandbox.run(&format!("{line} --precision bf16")).line().to_string();
     let number = |line: &str, name: &str| line.strip_prefix(name).unwrap().trim().parse::<f64>().unwrap();
     let (full, half) = (number(&full, "FD-SqueezeNet "), number(&half, "FD-SqueezeNet-bf16 "));
-    // The same latents through the same weights: far closer than two sets of pictures are.
-    let apart = place.run("fid full faces-32.safetensors --features squeezenet -q").line().to_string();
+    // The same latents through the same weights: far closer than two sets of images are.
+    let apart = sandbox.run("fid full faces-32.safetensors --features squeezenet -q").line().to_string();
     let apart = number(&apart, "FD-SqueezeNet ");
     assert!(full > 0.0 && full < 0.05 * apart && half < 0.05 * apart, "{full} {half} {apart}");
 
-    place.run("fid --save-stats full full.npz --features squeezenet --precision bf16 -q").line();
-    let mixed = place.run("fid full.npz half --features squeezenet");
+    sandbox.run("fid --save-stats full full.npz --features squeezenet --precision bf16 -q").line();
+    let mixed = sandbox.run("fid full.npz half --features squeezenet");
     assert!(mixed.stderr.contains("in bf16"), "{}", mixed.stderr);
     assert!(mixed.line().starts_with("FD-SqueezeNet-bf16 "));
 }

@@ -2,16 +2,16 @@
 
 use std::fs;
 
-use crate::common::{Done, Place};
-use crate::fid::place;
+use crate::common::{Done, Sandbox};
+use crate::fid::sandbox;
 
 /// Where a result goes is looked at before there is any.
 #[test]
 fn a_place_that_cannot_be_written_to_is_said_first() {
-    let place = place();
-    place.write("file", "x");
-    fs::create_dir(place.path("folder.npz")).unwrap();
-    // No pictures and no weights are looked at before.
+    let sandbox = sandbox();
+    sandbox.write("file", "x");
+    fs::create_dir(sandbox.path("folder.npz")).unwrap();
+    // No images and no weights are looked at before.
     for (line, wanted) in [
         ("--save-stats nowhere no/s.npz", "no: no such folder: make it first (mkdir -p no)"),
         ("--save-stats nowhere no/such/s.npz", "no/such: no such folder: make it first (mkdir -p no/such)"),
@@ -25,7 +25,7 @@ fn a_place_that_cannot_be_written_to_is_said_first() {
         ("file/in real", "file/in: file is not a folder"),
         ("real real --weights folder.npz", "folder.npz"),
     ] {
-        let done = place.run(&format!("fid {line}"));
+        let done = sandbox.run(&format!("fid {line}"));
         let line = done.failure(1);
         assert!(line.starts_with(wanted) && !line.contains("os error") && !line.contains(".part"), "{line}");
     }
@@ -34,7 +34,7 @@ fn a_place_that_cannot_be_written_to_is_said_first() {
 /// Each says its flag and the range.
 #[test]
 fn numbers_out_of_range_name_their_flag() {
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     for (flag, value, wanted) in [
         ("--batch-size", "0", "--batch-size 0: not a whole number from 1 to 4096"),
         ("--batch-size", "-1", "--batch-size -1: not a whole number from 1 to 4096"),
@@ -46,14 +46,14 @@ fn numbers_out_of_range_name_their_flag() {
         ("--threads", "", "--threads \"\": not a whole number from 1 to 1024"),
         ("--part", "0/3", "--part 0/3: name a part as K/N, such as 3/16, K being 1 to N"),
     ] {
-        let done: Done = place.command("fid a b").args([flag, value]).output().unwrap().into();
+        let done: Done = sandbox.command("fid a b").args([flag, value]).output().unwrap().into();
         assert_eq!(done.failure(2), wanted);
     }
 }
 
 #[test]
 fn numbers_of_a_recipe_name_their_flag() {
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     for (flag, wanted) in [
         ("--seed -1", "--seed -1: not a whole number from 0 to 9223372036854775807"),
         (
@@ -77,7 +77,7 @@ fn numbers_of_a_recipe_name_their_flag() {
         ("--lr-d -1e-3x", "--lr-d -1e-3x: not a number above 0 and at most 1"),
         ("--beta1 half", "--beta1 half: not a number of at least 0 and below 1"),
     ] {
-        assert_eq!(place.run(&format!("train faces-32.safetensors {flag}")).failure(2), wanted);
+        assert_eq!(sandbox.run(&format!("train faces-32.safetensors {flag}")).failure(2), wanted);
     }
     for (flag, wanted) in [
         ("--lr-g -1", "--lr-g: -1 is not above 0 and at most 1"),
@@ -87,6 +87,6 @@ fn numbers_of_a_recipe_name_their_flag() {
         ("--beta1 -0.5", "--beta1: -0.5 is not at least 0 and below 1"),
         ("--beta2 1", "--beta2: 1 is not at least 0 and below 1"),
     ] {
-        assert_eq!(place.run(&format!("train faces-32.safetensors {flag}")).failure(1), wanted);
+        assert_eq!(sandbox.run(&format!("train faces-32.safetensors {flag}")).failure(1), wanted);
     }
 }

@@ -1,4 +1,4 @@
-//! Pictures, names and archives that nobody means well with, and more of them than anybody has.
+//! Images, names and archives that nobody means well with, and more of them than anybody has.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use crate::common::{Done, Place, binary};
+use crate::common::{Done, Sandbox, binary};
 
 /// Writes demo faces as `names` into a folder, which is made.
-fn faces(place: &Place, folder: &OsStr, names: &[&[u8]]) {
-    let folder = place.path(folder);
+fn faces(sandbox: &Sandbox, folder: &OsStr, names: &[&[u8]]) {
+    let folder = sandbox.path(folder);
     fs::create_dir_all(&folder).unwrap();
     for (i, name) in names.iter().enumerate() {
         let face =
@@ -22,37 +22,37 @@ fn faces(place: &Place, folder: &OsStr, names: &[&[u8]]) {
 }
 
 /// A command of a tool with words as they are.
-fn tool(place: &Place, words: &[&OsStr]) -> Done {
+fn tool(sandbox: &Sandbox, words: &[&OsStr]) -> Done {
     let mut command = Command::new(binary(words[0].to_str().unwrap()));
-    command.args(&words[1..]).current_dir(place.path("")).stdin(std::process::Stdio::null());
+    command.args(&words[1..]).current_dir(sandbox.path("")).stdin(std::process::Stdio::null());
     command.output().expect("it starts").into()
 }
 
 #[test]
 fn names_with_newlines_escapes_and_bytes_that_are_no_text() {
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     let folder = OsStr::from_bytes(b"we\nird\xff");
-    faces(&place, folder, &[b"a\nb.png", b"\x1b[31mred.png", b"\xff\xfe.png", b" .png", b"-n.png"]);
-    let broken = place.path(folder).join(OsStr::from_bytes(b"bro\nken\x07.png"));
-    fs::write(broken, "no picture").unwrap();
+    faces(&sandbox, folder, &[b"a\nb.png", b"\x1b[31mred.png", b"\xff\xfe.png", b" .png", b"-n.png"]);
+    let broken = sandbox.path(folder).join(OsStr::from_bytes(b"bro\nken\x07.png"));
+    fs::write(broken, "no image").unwrap();
     let done = tool(
-        &place,
+        &sandbox,
         &["prep", "--size", "32"].map(OsStr::new).iter().copied().chain([folder]).collect::<Vec<_>>(),
     );
     assert_eq!(done.line(), "we_ird_-32.safetensors");
     let lines: Vec<&str> = done.stderr.lines().collect();
     assert_eq!(lines.len(), 2, "{}", done.stderr);
-    assert!(lines[0].contains(r"bro\nken\u{7}.png: not a picture"), "{}", done.stderr);
-    assert!(lines[1].starts_with("prep: 5 pictures"), "{}", done.stderr);
+    assert!(lines[0].contains(r"bro\nken\u{7}.png: not an image"), "{}", done.stderr);
+    assert!(lines[1].starts_with("prep: 5 images"), "{}", done.stderr);
     // It goes through the pipe, and a run of it has a name that does.
     let shard = PathBuf::from("we_ird_-32.safetensors");
-    fs::rename(place.path(&shard), place.path(OsStr::from_bytes(b"x\ny\xff.safetensors"))).unwrap();
+    fs::rename(sandbox.path(&shard), sandbox.path(OsStr::from_bytes(b"x\ny\xff.safetensors"))).unwrap();
     let small = ["train", "--steps", "1", "--batch", "4", "--ngf", "2", "--ndf", "2", "-q"].map(OsStr::new);
     let shard = OsStr::from_bytes(b"x\ny\xff.safetensors");
-    let done = tool(&place, &[&small[..], &[shard]].concat());
+    let done = tool(&sandbox, &[&small[..], &[shard]].concat());
     assert_eq!(done.line(), "runs/x_y_/G.safetensors");
     let done = tool(
-        &place,
+        &sandbox,
         &["fid", "-q", "--features", "squeezenet"]
             .map(OsStr::new)
             .iter()
@@ -65,35 +65,35 @@ fn names_with_newlines_escapes_and_bytes_that_are_no_text() {
     let missing = OsStr::from_bytes(b"no\nsuch\x1b[2J");
     for words in [&["prep", "-q"][..], &["train", "-q"], &["sample", "-q"], &["fid", "-q", "x.npz"]] {
         let words: Vec<&OsStr> = words.iter().map(OsStr::new).chain([missing]).collect();
-        let done = tool(&place, &words);
+        let done = tool(&sandbox, &words);
         assert!(!done.failure(1).contains('\x1b'), "{}", done.stderr);
     }
     for line in
         ["prep --demo 2 -o", "train x.safetensors -o", "sample G.safetensors -o", "fid --save-stats x"]
     {
         let words: Vec<&OsStr> = line.split(' ').map(OsStr::new).chain([OsStr::new("a\nb.npz")]).collect();
-        let done = tool(&place, &words);
+        let done = tool(&sandbox, &words);
         assert_eq!((done.code, &*done.stdout), (Some(2), ""), "{line}: {}", done.stderr);
         assert!(done.stderr.contains("a name of UTF-8 without control characters"), "{}", done.stderr);
     }
-    let long = place.shell("head -c 3000000 /dev/zero | tr '\\0' x | train -q");
+    let long = sandbox.shell("head -c 3000000 /dev/zero | tr '\\0' x | train -q");
     assert!(long.failure(1).starts_with("xxx") && long.stderr.len() < 11_000, "{}", long.stderr.len());
 }
 
 #[test]
 fn loops_pipes_and_links_to_nowhere() {
-    let place = Place::new();
-    faces(&place, OsStr::new("in/deep"), &[b"a.png", b"b.png"]);
-    let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, place.path(name)).unwrap();
+    let sandbox = Sandbox::new();
+    faces(&sandbox, OsStr::new("in/deep"), &[b"a.png", b"b.png"]);
+    let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, sandbox.path(name)).unwrap();
     link("..", "in/deep/up");
     link("round", "in/round");
     link("there", "in/here");
     link("here", "in/there");
     link("nowhere", "in/nowhere.png");
-    assert_eq!(place.shell("mkfifo in/pipe.png pipe").code, Some(0));
-    let done = place.shell("timeout 60 prep in --size 32 -o a.safetensors");
+    assert_eq!(sandbox.shell("mkfifo in/pipe.png pipe").code, Some(0));
+    let done = sandbox.shell("timeout 60 prep in --size 32 -o a.safetensors");
     assert_eq!(done.code, Some(0), "{}", done.stderr);
-    assert!(done.stderr.contains("2 pictures of 32×32×3, 1 skipped"), "{}", done.stderr);
+    assert!(done.stderr.contains("2 images of 32×32×3, 1 skipped"), "{}", done.stderr);
     assert!(done.stderr.contains("in/nowhere.png: No such file"), "{}", done.stderr);
     for line in [
         "prep pipe -q",
@@ -102,14 +102,14 @@ fn loops_pipes_and_links_to_nowhere() {
         "train /dev/zero -q",
         "sample /dev/zero -q",
     ] {
-        let done = place.shell(&format!("timeout 60 {line}"));
+        let done = sandbox.shell(&format!("timeout 60 {line}"));
         assert!(done.failure(1).contains(line.split(' ').nth(1).unwrap()), "{line}: {}", done.stderr);
     }
 }
 
 /// A zip of entries, each a name and its content.
-fn zip(place: &Place, name: &str, entries: &[(&str, &[u8])]) {
-    let mut zip = zip::ZipWriter::new(File::create(place.path(name)).unwrap());
+fn zip(sandbox: &Sandbox, name: &str, entries: &[(&str, &[u8])]) {
+    let mut zip = zip::ZipWriter::new(File::create(sandbox.path(name)).unwrap());
     for (name, content) in entries {
         zip.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
         zip.write_all(content).unwrap();
@@ -119,33 +119,33 @@ fn zip(place: &Place, name: &str, entries: &[(&str, &[u8])]) {
 
 #[test]
 fn zips_that_climb_out_or_burst() {
-    let place = Place::new();
-    faces(&place, OsStr::new("in"), &[b"a.png"]);
-    let png = place.read("in/a.png");
+    let sandbox = Sandbox::new();
+    faces(&sandbox, OsStr::new("in"), &[b"a.png"]);
+    let png = sandbox.read("in/a.png");
     // Nothing is unpacked to a disk. What climbs is passed over like what is hidden; the others are names.
     let names = ["../../up.png", "/tmp/gantools-absolute.png", "a/../../b.png", "c\\..\\d.png", "x\ny.png"];
-    zip(&place, "climb.zip", &names.map(|name| (name, &png[..])));
-    let before = place.names(".");
-    assert_eq!(place.run("prep climb.zip --size 32 -q").line(), "climb-32.safetensors");
-    assert_eq!(place.names(".").len(), before.len() + 1);
+    zip(&sandbox, "climb.zip", &names.map(|name| (name, &png[..])));
+    let before = sandbox.names(".");
+    assert_eq!(sandbox.run("prep climb.zip --size 32 -q").line(), "climb-32.safetensors");
+    assert_eq!(sandbox.names(".").len(), before.len() + 1);
     assert!(!PathBuf::from("/tmp/gantools-absolute.png").exists());
-    let info = place.run("train --info climb-32.safetensors --json").json();
+    let info = sandbox.run("train --info climb-32.safetensors --json").json();
     assert_eq!(info["count"], 2);
-    // 300 MB of nothing in 300 kB, and a picture.
+    // 300 MB of nothing in 300 kB, and an image.
     let nothing = vec![0; 300 << 20];
-    zip(&place, "bomb.zip", &[("1.png", &nothing), ("2.png", &png), ("3.jpg", &nothing)]);
+    zip(&sandbox, "bomb.zip", &[("1.png", &nothing), ("2.png", &png), ("3.jpg", &nothing)]);
     drop(nothing);
-    assert!(place.read("bomb.zip").len() < 1 << 20);
-    let done = place.shell("ulimit -v 6000000; prep bomb.zip --size 32");
+    assert!(sandbox.read("bomb.zip").len() < 1 << 20);
+    let done = sandbox.shell("ulimit -v 6000000; prep bomb.zip --size 32");
     assert_eq!(done.code, Some(0), "{}", done.stderr);
     assert_eq!(done.stderr.matches("unpacked it is larger than 256 MiB").count(), 2, "{}", done.stderr);
 }
 
 /// Headers of 60,000×60,000 pixels, with little behind them.
 #[test]
-fn pictures_that_say_they_are_huge() {
-    let place = Place::new();
-    faces(&place, OsStr::new("in"), &[b"whole.png"]);
+fn images_that_say_they_are_huge() {
+    let sandbox = Sandbox::new();
+    faces(&sandbox, OsStr::new("in"), &[b"whole.png"]);
     let side = 60_000u32;
     let png = {
         let mut bytes = Vec::new();
@@ -196,8 +196,8 @@ fn pictures_that_say_they_are_huge() {
         ("6.ppm", b"P6 60000 60000 255\nabc"),
         ("7.pbm", b"P4 60000 60000\nabc"),
     ];
-    files.iter().for_each(|(name, bytes)| place.write(&format!("in/{name}"), bytes));
-    let done = place.shell("ulimit -v 4000000; timeout 60 prep in --size 32");
+    files.iter().for_each(|(name, bytes)| sandbox.write(&format!("in/{name}"), bytes));
+    let done = sandbox.shell("ulimit -v 4000000; timeout 60 prep in --size 32");
     assert_eq!(done.code, Some(0), "{}", done.stderr);
     for (name, _) in files {
         assert_eq!(
@@ -207,7 +207,7 @@ fn pictures_that_say_they_are_huge() {
             done.stderr
         );
     }
-    assert!(done.stderr.contains("1 picture of 32×32×3, 7 skipped"), "{}", done.stderr);
+    assert!(done.stderr.contains("1 image of 32×32×3, 7 skipped"), "{}", done.stderr);
 }
 
 /// Waits for the end, and tells the most memory of its own that a process had, in MiB: not that of files it maps.
@@ -223,34 +223,34 @@ fn peak(mut child: Child) -> (Done, u64) {
     (child.wait_with_output().unwrap().into(), most)
 }
 
-/// A folder of a million pictures, and a shard of 10 GB: `just chaos` alone, for they take minutes.
+/// A folder of a million images, and a shard of 10 GB: `just chaos` alone, for they take minutes.
 #[test]
-fn a_million_pictures_and_a_shard_of_ten_gigabytes() {
+fn a_million_images_and_a_shard_of_ten_gigabytes() {
     if std::env::var_os("GANTOOLS_CHAOS").is_none() {
         return;
     }
-    let place = Place::new();
-    faces(&place, OsStr::new("one"), &[b"0.png"]);
-    let bytes = place.read("one/0.png");
+    let sandbox = Sandbox::new();
+    faces(&sandbox, OsStr::new("one"), &[b"0.png"]);
+    let bytes = sandbox.read("one/0.png");
     for i in 0..1_000_000 {
         // A file has 65,000 names at most.
         let (file, name) = (format!("one/{}.png", i / 50_000), format!("many/{:03}/{i:07}.png", i / 5000));
         if i % 50_000 == 0 {
-            place.write(&file, &bytes);
+            sandbox.write(&file, &bytes);
         }
         if i % 5000 == 0 {
-            fs::create_dir_all(place.path(format!("many/{:03}", i / 5000))).unwrap();
+            fs::create_dir_all(sandbox.path(format!("many/{:03}", i / 5000))).unwrap();
         }
-        fs::hard_link(place.path(file), place.path(name)).unwrap();
+        fs::hard_link(sandbox.path(file), sandbox.path(name)).unwrap();
     }
-    let (done, most) = peak(place.command("prep many --size 8 -q").spawn().unwrap());
+    let (done, most) = peak(sandbox.command("prep many --size 8 -q").spawn().unwrap());
     assert_eq!(done.line(), "many-8.safetensors");
-    eprintln!("a million pictures: {most} MiB");
+    eprintln!("a million images: {most} MiB");
     assert!(most < 1024, "{most} MiB");
-    assert_eq!(place.run("train --info many-8.safetensors --json").json()["count"], 1_000_000);
+    assert_eq!(sandbox.run("train --info many-8.safetensors --json").json()["count"], 1_000_000);
 
-    place.run("prep --demo 1 -o one.safetensors -q").line();
-    let small = place.read("one.safetensors");
+    sandbox.run("prep --demo 1 -o one.safetensors -q").line();
+    let small = sandbox.read("one.safetensors");
     let start = 8 + u64::from_le_bytes(small[..8].try_into().unwrap()) as usize;
     let mut header: serde_json::Value = serde_json::from_slice(&small[8..start]).unwrap();
     let count = 10_000_000_000 / (64 * 64 * 3) as u64;
@@ -261,7 +261,7 @@ fn a_million_pictures_and_a_shard_of_ten_gigabytes() {
     header["images"]["shape"][0] = count.into();
     header["images"]["data_offsets"][1] = (count * 64 * 64 * 3).into();
     let text = header.to_string();
-    let mut file = File::create(place.path("big.safetensors")).unwrap();
+    let mut file = File::create(sandbox.path("big.safetensors")).unwrap();
     let padded = (8 + text.len()).next_multiple_of(64) - 8;
     file.write_all(&(padded as u64).to_le_bytes()).unwrap();
     write!(file, "{text:padded$}").unwrap();
@@ -273,7 +273,7 @@ fn a_million_pictures_and_a_shard_of_ten_gigabytes() {
     let train = "train big.safetensors --recipe demo --steps 3 -o run -q";
     let sample = "sample run/G.safetensors -n 2 --nearest big.safetensors -q";
     for (line, made) in [(train, "run/G.safetensors"), (sample, "nearest.png")] {
-        let (done, most) = peak(place.command(line).spawn().unwrap());
+        let (done, most) = peak(sandbox.command(line).spawn().unwrap());
         assert_eq!(done.line(), made);
         eprintln!("10 GB: {most} MiB of its own for {line}");
         assert!(most < 1024, "{most} MiB");

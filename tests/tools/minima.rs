@@ -1,39 +1,39 @@
-//! Fewer pictures than a number, or a batch, is made of.
+//! Fewer images than a number, or a batch, is made of.
 
 use std::fs;
 
-use crate::common::Place;
+use crate::common::Sandbox;
 use crate::train::SMALL;
 
-/// Refused before a picture is looked at: these would not be read.
+/// Refused before an image is looked at: these would not be read.
 #[test]
-fn fewer_pictures_than_a_metric_needs_are_refused_before_the_work() {
-    let place = Place::new();
+fn fewer_images_than_a_metric_needs_are_refused_before_the_work() {
+    let sandbox = Sandbox::new();
     for (name, n) in [("none", 0), ("one", 1), ("five", 5), ("six", 6), ("many", 1000)] {
-        fs::create_dir(place.path(name)).unwrap();
-        (0..n).for_each(|i| place.write(&format!("{name}/{i:04}.png"), "no picture"));
+        fs::create_dir(sandbox.path(name)).unwrap();
+        (0..n).for_each(|i| sandbox.write(&format!("{name}/{i:04}.png"), "no image"));
     }
     let line = |line: &str| {
-        let done = place.run(&format!("fid --features squeezenet {line}"));
+        let done = sandbox.run(&format!("fid --features squeezenet {line}"));
         done.failure(1).to_string()
     };
     for (args, wanted) in [
-        ("none many", "none: no pictures in it"),
-        ("many one", "one: a covariance needs at least two pictures"),
-        ("one many --metrics kid", "one: a covariance needs at least two pictures"),
-        ("--save-stats one s.npz", "one: a covariance needs at least two pictures"),
-        ("--save-stats five s.npz --part 1/5", "five: a covariance needs at least two pictures"),
-        ("many five --metrics prdc", "five: 5 pictures have no 5 neighbours each"),
-        ("five many --metrics fid,prdc", "five: 5 pictures have no 5 neighbours each"),
+        ("none many", "none: no images in it"),
+        ("many one", "one: a covariance needs at least two images"),
+        ("one many --metrics kid", "one: a covariance needs at least two images"),
+        ("--save-stats one s.npz", "one: a covariance needs at least two images"),
+        ("--save-stats five s.npz --part 1/5", "five: a covariance needs at least two images"),
+        ("many five --metrics prdc", "five: 5 images have no 5 neighbors each"),
+        ("five many --metrics fid,prdc", "five: 5 images have no 5 neighbors each"),
         (
             "many six --metrics kid",
-            "six: 6 pictures are fewer than a subset of KID has, 1000: take more, or name --kid-subset-size 2 to 6",
+            "six: 6 images are fewer than a subset of KID has, 1000: take more, or name --kid-subset-size 2 to 6",
         ),
         (
             "six five --metrics kid --kid-subset-size 6",
-            "five: 5 pictures are fewer than a subset of KID has, 6",
+            "five: 5 images are fewer than a subset of KID has, 6",
         ),
-        ("five six --metrics kid --dry-run", "five: 5 pictures are fewer"),
+        ("five six --metrics kid --dry-run", "five: 5 images are fewer"),
     ] {
         assert!(line(args).starts_with(wanted), "{args}: {}", line(args));
     }
@@ -41,44 +41,44 @@ fn fewer_pictures_than_a_metric_needs_are_refused_before_the_work() {
     for args in
         ["six six --metrics prdc", "many many --metrics kid", "five six --metrics kid --kid-subset-size 5"]
     {
-        assert!(line(args).contains("0000.png: not a picture"), "{args}: {}", line(args));
+        assert!(line(args).contains("0000.png: not an image"), "{args}: {}", line(args));
     }
     for usage in
         ["--kid-subset-size 6", "--metrics kid --kid-subset-size 1", "--metrics prdc --kid-subset-size 6"]
     {
-        let done = place.run(&format!("fid six six {usage}"));
+        let done = sandbox.run(&format!("fid six six {usage}"));
         assert!(done.failure(2).starts_with("--kid-subset-size"), "{}", done.stderr);
     }
 }
 
-/// A batch has no more pictures than there are: what is said is what is done.
+/// A batch has no more images than there are: what is said is what is done.
 #[test]
-fn fewer_pictures_than_a_batch_are_told_of() {
-    let place = Place::new();
-    for (n, pictures, warned) in [
-        (1, "1 picture", "1 picture is fewer than a batch of 16: each step has 1"),
-        (9, "9 pictures", "9 pictures are fewer than a batch of 16: each step has 9"),
+fn fewer_images_than_a_batch_are_told_of() {
+    let sandbox = Sandbox::new();
+    for (n, images, warned) in [
+        (1, "1 image", "1 image is fewer than a batch of 16: each step has 1"),
+        (9, "9 images", "9 images are fewer than a batch of 16: each step has 9"),
     ] {
-        place.run(&format!("prep --demo {n} --size 32 -o few.safetensors --force -q")).line();
-        let done = place.run(&format!("train few.safetensors {SMALL} --steps 2 -o run{n}"));
+        sandbox.run(&format!("prep --demo {n} --size 32 -o few.safetensors --force -q")).line();
+        let done = sandbox.run(&format!("train few.safetensors {SMALL} --steps 2 -o run{n}"));
         assert_eq!(done.line(), format!("run{n}/G.safetensors"));
         let lines: Vec<&str> = done.stderr.lines().collect();
-        assert_eq!(lines[0], format!("train: demo on few.safetensors ({pictures}), 2 steps of {n}"));
+        assert_eq!(lines[0], format!("train: demo on few.safetensors ({images}), 2 steps of {n}"));
         assert_eq!(lines[1], format!("train: warning: {warned}"));
-        let dry = place.run(&format!("train few.safetensors {SMALL} --steps 2 --dry-run"));
+        let dry = sandbox.run(&format!("train few.safetensors {SMALL} --steps 2 --dry-run"));
         assert!(dry.stderr.contains(&format!("2 steps of {n}, about")) && dry.stderr.contains(warned));
     }
     // As many as a batch has are enough.
-    place.run("prep --demo 16 --size 32 -o few.safetensors --force -q").line();
-    let done = place.run(&format!("train few.safetensors {SMALL} --steps 1 -o run16"));
+    sandbox.run("prep --demo 16 --size 32 -o few.safetensors --force -q").line();
+    let done = sandbox.run(&format!("train few.safetensors {SMALL} --steps 1 -o run16"));
     assert!(
-        done.stderr.contains("(16 pictures), 1 step of 16") && !done.stderr.contains("warning"),
+        done.stderr.contains("(16 images), 1 step of 16") && !done.stderr.contains("warning"),
         "{}",
         done.stderr
     );
-    // A score is a distance, which one picture has not.
-    place.run("prep --demo 1 --size 32 -o few.safetensors --force -q").line();
-    let refused = place.run(&format!("train few.safetensors {SMALL} --steps 1 --fid-every 1 -o scored"));
+    // A score is a distance, which one image has not.
+    sandbox.run("prep --demo 1 --size 32 -o few.safetensors --force -q").line();
+    let refused = sandbox.run(&format!("train few.safetensors {SMALL} --steps 1 --fid-every 1 -o scored"));
     assert!(refused.failure(1).starts_with("--fid-every: "), "{}", refused.stderr);
-    assert!(!place.path("scored").exists());
+    assert!(!sandbox.path("scored").exists());
 }

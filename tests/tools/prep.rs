@@ -47,11 +47,11 @@ fn shape(path: &Path) -> Vec<usize> {
     SafeTensors::deserialize(&bytes).unwrap().tensor("images").unwrap().shape().to_vec()
 }
 
-fn picture(i: u32, width: u32, height: u32) -> RgbImage {
+fn image(i: u32, width: u32, height: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| Rgb([(x * 5 + i * 40) as u8, (y * 7) as u8, (x * y + i) as u8]))
 }
 
-/// A folder `pets` of 6 pictures of several formats and sizes.
+/// A folder `pets` of 6 images of several formats and sizes.
 fn pets() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("pets");
@@ -69,11 +69,11 @@ fn pets() -> TempDir {
     {
         let path = root.join(name);
         if name.ends_with(".tif") {
-            fs::copy("lib/gan/tests/golden/picture/decode/lzw.tif", path).unwrap();
+            fs::copy("lib/gan/tests/golden/image/decode/lzw.tif", path).unwrap();
             continue;
         }
         let format = ImageFormat::from_path(&path).unwrap();
-        picture(i as u32, w, h).save_with_format(path, format).unwrap();
+        image(i as u32, w, h).save_with_format(path, format).unwrap();
     }
     dir
 }
@@ -83,7 +83,7 @@ fn a_folder_becomes_a_shard_and_is_left_alone_the_second_time() {
     let dir = pets();
     let (path, err) = done(dir.path(), &["pets/"]);
     assert_eq!(path, "pets-64.safetensors");
-    assert!(err.contains("6 pictures of 64×64×3"), "{err}");
+    assert!(err.contains("6 images of 64×64×3"), "{err}");
     let shard = dir.path().join(&path);
     assert_eq!(shape(&shard), [6, 64, 64, 3]);
     let before = fs::read(&shard).unwrap();
@@ -130,14 +130,14 @@ fn a_cut_short_shard_is_made_again_and_another_file_is_not_touched() {
 }
 
 #[test]
-fn broken_pictures_are_skipped_or_with_strict_an_error() {
+fn broken_images_are_skipped_or_with_strict_an_error() {
     let dir = pets();
     let jpeg = fs::read(dir.path().join("pets/b.JPG")).unwrap();
     fs::write(dir.path().join("pets/b.JPG"), &jpeg[..jpeg.len() / 2]).unwrap();
-    fs::write(dir.path().join("pets/z.png"), "no picture").unwrap();
+    fs::write(dir.path().join("pets/z.png"), "no image").unwrap();
     let (line, err) = done(dir.path(), &["pets", "--json"]);
     assert!(
-        err.contains("skipped pets/b.JPG: cut short") && err.contains("skipped pets/z.png: not a picture"),
+        err.contains("skipped pets/b.JPG: cut short") && err.contains("skipped pets/z.png: not an image"),
         "{err}"
     );
     assert!(err.contains("2 skipped"), "{err}");
@@ -153,7 +153,7 @@ fn broken_pictures_are_skipped_or_with_strict_an_error() {
     fs::write(dir.path().join("pets/a.png"), "").unwrap();
     fs::write(dir.path().join("pets/c.bmp"), "BM").unwrap();
     let err = fails(dir.path(), &["pets", "-q", "-o", "none.safetensors"], 1);
-    assert!(err.contains("none of 4 pictures"), "{err}");
+    assert!(err.contains("none of 4 images"), "{err}");
     assert!(!dir.path().join("none.safetensors").exists());
     let names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(names.len(), 2, "no temporary file is left: {names:?}");
@@ -175,7 +175,7 @@ fn sizes_crops_types_and_ranges_do_what_they_say() {
     assert_eq!(shape_of(&["--size", "16"]), [6, 16, 16, 3]);
     assert_eq!(shape_of(&["--gray"]), [6, 64, 64, 1]);
     assert_eq!(shape_of(&["--skip", "1", "--limit", "3"]), [3, 64, 64, 3]);
-    assert!(made(&["--crop", "18"]) != made(&[]), "a crop is another picture");
+    assert!(made(&["--crop", "18"]) != made(&[]), "a crop is another image");
     let bytes = made(&["--size", "8"]);
     let floats = made(&["--size", "8", "--dtype", "f32"]);
     let (bytes, floats) =
@@ -197,7 +197,7 @@ fn sizes_crops_types_and_ranges_do_what_they_say() {
 }
 
 #[test]
-fn idx_keeps_its_size_and_is_grey() {
+fn idx_keeps_its_size_and_is_gray() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("digits")).unwrap();
     let mut idx = vec![0, 0, 8, 3, 0, 0, 0, 3, 0, 0, 0, 28, 0, 0, 0, 28];
@@ -290,7 +290,7 @@ fn demo_faces_come_from_their_seed() {
     let dir = tempfile::tempdir().unwrap();
     let (path, err) = done(dir.path(), &["--demo", "8"]);
     assert_eq!(path, "demo-64.safetensors");
-    assert!(err.contains("8 pictures"), "{err}");
+    assert!(err.contains("8 images"), "{err}");
     assert_eq!(shape(&dir.path().join(&path)), [8, 64, 64, 3]);
     assert!(done(dir.path(), &["--demo", "8"]).1.contains("up to date"));
     let read = || fs::read(dir.path().join(&path)).unwrap();
@@ -326,7 +326,7 @@ fn wrong_usage_is_one_line_and_exit_2() {
         let err = fails(dir.path(), args, 2);
         assert!(err.contains(what), "{args:?}: {err}");
     }
-    for args in [&["pets", "--size", "0"][..], &["pets", "--filter", "cubist"], &["pets", "--colour"]] {
+    for args in [&["pets", "--size", "0"][..], &["pets", "--filter", "cubist"], &["pets", "--color"]] {
         assert_eq!(prep(dir.path(), args).status.code(), Some(2), "{args:?}");
     }
     let err = fails(dir.path(), &["nowhere"], 1);
@@ -394,19 +394,19 @@ fn an_interrupt_leaves_nothing_behind() {
 }
 
 #[test]
-fn pictures_may_be_named_one_by_one() {
+fn images_may_be_named_one_by_one() {
     let dir = pets();
     let (path, _) = done(dir.path(), &["pets/c.bmp", "pets/a.png"]);
     assert_eq!((path.as_str(), shape(&dir.path().join(&path))), ("pets-64.safetensors", vec![2, 64, 64, 3]));
     let mut file = fs::File::create(dir.path().join("notes.txt")).unwrap();
-    file.write_all(b"not a picture").unwrap();
+    file.write_all(b"not an image").unwrap();
     let err = fails(dir.path(), &["notes.txt"], 1);
-    assert!(err.contains("not a folder, a zip, an IDX file or a picture"), "{err}");
+    assert!(err.contains("not a folder, a zip, an IDX file or an image"), "{err}");
 }
 
 /// 12 bits in 16, as a CT has them: told of once, and kept rightly with `--depth`.
 #[test]
-fn grey_of_few_bits_is_told_of_and_kept_by_depth() {
+fn gray_of_few_bits_is_told_of_and_kept_by_depth() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("ct")).unwrap();
     let value = |x: u32, y: u32| (x + y) as u16 * 65;
@@ -414,7 +414,7 @@ fn grey_of_few_bits_is_told_of_and_kept_by_depth() {
     for name in ["ct/0.png", "ct/1.png"] {
         deep.save(dir.path().join(name)).unwrap();
     }
-    picture(1, 32, 32).save(dir.path().join("ct/2.png")).unwrap();
+    image(1, 32, 32).save(dir.path().join("ct/2.png")).unwrap();
     let pixels = || {
         let shard = fs::read(dir.path().join("ct-32.safetensors")).unwrap();
         SafeTensors::deserialize(&shard).unwrap().tensor("images").unwrap().data()[..32 * 32].to_vec()
@@ -453,7 +453,7 @@ fn orientations_are_as_in_pillow() {
         [&[0xff, 0xe1, 0, tiff.len() as u8 + 2][..], &tiff].concat()
     };
     let mut jpeg = std::io::Cursor::new(Vec::new());
-    picture(1, 40, 30).write_to(&mut jpeg, ImageFormat::Jpeg).unwrap();
+    image(1, 40, 30).write_to(&mut jpeg, ImageFormat::Jpeg).unwrap();
     for (name, turn) in [("a.jpg", 6), ("b.jpg", 3), ("c.jpg", 1)] {
         let jpeg = jpeg.get_ref();
         fs::write(dir.path().join("in").join(name), [&jpeg[..2], &exif(turn), &jpeg[2..]].concat()).unwrap();

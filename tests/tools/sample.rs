@@ -3,17 +3,17 @@
 use std::fs;
 use std::io::Cursor;
 
-use crate::common::Place;
+use crate::common::Sandbox;
 
 /// A folder with a generator of 32×32 in it, `G.safetensors`.
-fn place() -> Place {
-    let place = Place::with_faces();
+fn sandbox() -> Sandbox {
+    let sandbox = Sandbox::with_faces();
     let small = "--recipe demo --batch 16 --nz 6 --ngf 4 --ndf 3 --steps 3 -q";
     assert_eq!(
-        place.run(&format!("train faces-32.safetensors {small}")).line(),
+        sandbox.run(&format!("train faces-32.safetensors {small}")).line(),
         "runs/faces-32/G.safetensors"
     );
-    place
+    sandbox
 }
 
 /// A PNG's `gantools` text.
@@ -24,11 +24,11 @@ fn text(png: &[u8]) -> serde_json::Value {
 }
 
 #[test]
-fn pictures_depend_on_the_seed_and_their_index_alone() {
-    let place = place();
-    let done = place.run("sample G.safetensors -n 70");
+fn images_depend_on_the_seed_and_their_index_alone() {
+    let sandbox = sandbox();
+    let done = sandbox.run("sample G.safetensors -n 70");
     assert_eq!(done.line(), "fakes/");
-    let names = place.names("fakes");
+    let names = sandbox.names("fakes");
     assert_eq!(names.len(), 71);
     assert_eq!((&*names[0], &*names[1], &*names[70]), (".gantools.json", "000000.png", "000069.png"));
     for (flags, count) in [
@@ -37,93 +37,93 @@ fn pictures_depend_on_the_seed_and_their_index_alone() {
         ("-n 5 --threads 2", 5),
         ("-n 33 --batch 7", 33),
     ] {
-        assert_eq!(place.run(&format!("sample G.safetensors {flags} -o other -q")).line(), "other");
-        assert_eq!(place.names("other").len(), count + 1, "of this run alone");
-        for name in place.names("other").iter().filter(|n| n.ends_with(".png")) {
+        assert_eq!(sandbox.run(&format!("sample G.safetensors {flags} -o other -q")).line(), "other");
+        assert_eq!(sandbox.names("other").len(), count + 1, "of this run alone");
+        for name in sandbox.names("other").iter().filter(|n| n.ends_with(".png")) {
             assert!(
-                place.read(format!("other/{name}")) == place.read(format!("fakes/{name}")),
+                sandbox.read(format!("other/{name}")) == sandbox.read(format!("fakes/{name}")),
                 "{name}: {flags}"
             );
         }
     }
-    place.run("sample G.safetensors -n 2 --seed 1 -o other -q").line();
-    assert!(place.read("other/000000.png") != place.read("fakes/000000.png"));
-    assert!(place.read("fakes/000000.png") != place.read("fakes/000001.png"));
-    assert_eq!(place.names("."), ["G.safetensors", "faces-32.safetensors", "fakes", "other", "runs"]);
+    sandbox.run("sample G.safetensors -n 2 --seed 1 -o other -q").line();
+    assert!(sandbox.read("other/000000.png") != sandbox.read("fakes/000000.png"));
+    assert!(sandbox.read("fakes/000000.png") != sandbox.read("fakes/000001.png"));
+    assert_eq!(sandbox.names("."), ["G.safetensors", "faces-32.safetensors", "fakes", "other", "runs"]);
 }
 
 #[test]
-fn a_picture_says_where_it_is_from() {
-    let place = place();
-    let json = place.run("sample G.safetensors -n 3 --seed 8 --json -q").json();
+fn a_image_says_where_it_is_from() {
+    let sandbox = sandbox();
+    let json = sandbox.run("sample G.safetensors -n 3 --seed 8 --json -q").json();
     assert_eq!((&json["path"], &json["count"], &json["seed"]), (&"fakes/".into(), &3.into(), &8.into()));
-    let png = place.read("fakes/000002.png");
+    let png = sandbox.read("fakes/000002.png");
     let about = text(&png);
     assert_eq!((&about["seed"], &about["index"]), (&8.into(), &2.into()));
     assert_eq!(about["generator"], json["generator"]);
     assert_eq!(about["generator"].as_str().unwrap().len(), 64);
-    let picture = image::ImageReader::new(Cursor::new(png)).with_guessed_format().unwrap().decode().unwrap();
-    assert_eq!((picture.width(), picture.height(), picture.color()), (32, 32, image::ColorType::Rgb8));
+    let image = image::ImageReader::new(Cursor::new(png)).with_guessed_format().unwrap().decode().unwrap();
+    assert_eq!((image.width(), image.height(), image.color()), (32, 32, image::ColorType::Rgb8));
 }
 
 #[test]
 fn a_grid_is_the_first_64() {
-    let place = place();
-    place.run("sample G.safetensors -n 100 --batch 32 --grid grid.png -q").line();
-    let grid = image::open(place.path("grid.png")).unwrap().to_rgb8();
+    let sandbox = sandbox();
+    sandbox.run("sample G.safetensors -n 100 --batch 32 --grid grid.png -q").line();
+    let grid = image::open(sandbox.path("grid.png")).unwrap().to_rgb8();
     assert_eq!(grid.dimensions(), (8 * 34 + 2, 8 * 34 + 2));
-    let last = image::open(place.path("fakes/000063.png")).unwrap().to_rgb8();
+    let last = image::open(sandbox.path("fakes/000063.png")).unwrap().to_rgb8();
     let corner = image::imageops::crop_imm(&grid, 7 * 34 + 2, 7 * 34 + 2, 32, 32).to_image();
     assert_eq!(corner, last);
-    let done = place.run("sample G.safetensors --grid fakes/grid.png -q");
+    let done = sandbox.run("sample G.safetensors --grid fakes/grid.png -q");
     assert!(done.failure(1).starts_with("fakes/grid.png: --grid may not be inside fakes/"));
 }
 
 #[test]
 fn a_folder_is_replaced_only_if_sample_made_all_of_it() {
-    let place = place();
-    place.run("sample G.safetensors -n 4 -q").line();
-    place.run("sample G.safetensors -n 2 -q").line();
-    assert_eq!(place.names("fakes"), [".gantools.json", "000000.png", "000001.png"]);
-    place.write("fakes/face.png", "mine");
-    let done = place.run("sample G.safetensors -n 2 -q");
+    let sandbox = sandbox();
+    sandbox.run("sample G.safetensors -n 4 -q").line();
+    sandbox.run("sample G.safetensors -n 2 -q").line();
+    assert_eq!(sandbox.names("fakes"), [".gantools.json", "000000.png", "000001.png"]);
+    sandbox.write("fakes/face.png", "mine");
+    let done = sandbox.run("sample G.safetensors -n 2 -q");
     assert!(
         done.failure(1)
             .starts_with("fakes/: holds face.png, which `sample` did not put there; it is not replaced")
     );
-    assert_eq!(place.read("fakes/face.png"), b"mine");
-    fs::create_dir(place.path("photos")).unwrap();
-    place.write("photos/000000.png", "mine");
-    let done = place.run("sample G.safetensors -n 2 -o photos -q");
+    assert_eq!(sandbox.read("fakes/face.png"), b"mine");
+    fs::create_dir(sandbox.path("photos")).unwrap();
+    sandbox.write("photos/000000.png", "mine");
+    let done = sandbox.run("sample G.safetensors -n 2 -o photos -q");
     assert!(done.failure(1).starts_with("photos: holds what `sample` did not make"));
-    assert_eq!(place.read("photos/000000.png"), b"mine");
-    place.run("sample G.safetensors -n 2 -o photos -q --force").line();
-    assert_eq!(place.names("photos"), [".gantools.json", "000000.png", "000001.png"]);
-    assert!(!place.names(".").iter().any(|n| n.starts_with('.')), "no temporary folder is left");
+    assert_eq!(sandbox.read("photos/000000.png"), b"mine");
+    sandbox.run("sample G.safetensors -n 2 -o photos -q --force").line();
+    assert_eq!(sandbox.names("photos"), [".gantools.json", "000000.png", "000001.png"]);
+    assert!(!sandbox.names(".").iter().any(|n| n.starts_with('.')), "no temporary folder is left");
 }
 
 #[test]
 fn the_generator_comes_through_the_pipe() {
-    let place = place();
-    assert_eq!(place.run_with("sample -n 2 -q", "runs/faces-32/G.safetensors\n").line(), "fakes/");
-    assert_eq!(place.run_with("sample -n 2 -q", "{\"path\":\"G.safetensors\"}\n").line(), "fakes/");
-    let chain = place.shell(
+    let sandbox = sandbox();
+    assert_eq!(sandbox.run_with("sample -n 2 -q", "runs/faces-32/G.safetensors\n").line(), "fakes/");
+    assert_eq!(sandbox.run_with("sample -n 2 -q", "{\"path\":\"G.safetensors\"}\n").line(), "fakes/");
+    let chain = sandbox.shell(
         "train faces-32.safetensors --recipe demo --ngf 4 --ndf 4 --steps 1 -q --json | sample -n 3 -q -o a",
     );
     assert_eq!(chain.line(), "a");
     // What came before failed: so does the chain, and the folder is as it was.
-    let before = place.read("a/000000.png");
-    let chain = place.shell("train none.safetensors -q | sample -n 3 -q -o a");
+    let before = sandbox.read("a/000000.png");
+    let chain = sandbox.shell("train none.safetensors -q | sample -n 3 -q -o a");
     assert_eq!(chain.code, Some(1));
     assert!(
         chain.stderr.contains("sample: stdin is empty: what came before in the pipe failed"),
         "{}",
         chain.stderr
     );
-    assert_eq!(place.read("a/000000.png"), before);
-    let help = place.shell("sample --help | head -1");
+    assert_eq!(sandbox.read("a/000000.png"), before);
+    let help = sandbox.shell("sample --help | head -1");
     assert_eq!((help.line().is_empty(), &*help.stderr), (false, ""));
-    let closed = place.shell("sample G.safetensors -n 1 -q | true; echo \"${PIPESTATUS[0]}\"");
+    let closed = sandbox.shell("sample G.safetensors -n 1 -q | true; echo \"${PIPESTATUS[0]}\"");
     assert_eq!((closed.line(), &*closed.stderr), ("0", ""));
 }
 
@@ -131,21 +131,21 @@ fn the_generator_comes_through_the_pipe() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_terminal_is_not_read() {
-    let done = Place::new().run_on_terminal("sample");
+    let done = Sandbox::new().run_on_terminal("sample");
     assert!(done.failure(2).starts_with("name a generator: sample G.safetensors"), "{}", done.stderr);
 }
 
-/// A `state_dict` of the PyTorch tutorial's generator, saved by PyTorch as safetensors, with the pictures that PyTorch
+/// A `state_dict` of the PyTorch tutorial's generator, saved by PyTorch as safetensors, with the images that PyTorch
 /// makes: tested in the library. Here: the binary takes it, and says what it is.
 #[test]
 fn pytorchs_generator_is_understood() {
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/lib/gan/tests/golden/pytorch_generator.safetensors");
-    fs::copy(golden, place.path("theirs.safetensors")).unwrap();
-    assert_eq!(place.run("sample theirs.safetensors -n 2 -q").line(), "fakes/");
-    assert_eq!(image::image_dimensions(place.path("fakes/000001.png")).unwrap(), (64, 64));
+    fs::copy(golden, sandbox.path("theirs.safetensors")).unwrap();
+    assert_eq!(sandbox.run("sample theirs.safetensors -n 2 -q").line(), "fakes/");
+    assert_eq!(image::image_dimensions(sandbox.path("fakes/000001.png")).unwrap(), (64, 64));
     for line in ["sample --info theirs.safetensors", "sample theirs.safetensors --info"] {
-        let info = place.run(line);
+        let info = sandbox.run(line);
         assert_eq!(info.code, Some(0), "{}", info.stderr);
         assert!(info.stdout.contains("DCGAN 64×64×3, nz 6, hidden [32, 16, 8, 4]"), "{}", info.stdout);
     }
@@ -153,11 +153,11 @@ fn pytorchs_generator_is_understood() {
 
 #[test]
 fn errors_are_one_line_that_names_the_file_or_flag() {
-    let place = place();
-    let whole = place.read("G.safetensors");
-    place.write("cut.safetensors", &whole[..whole.len() - 7]);
-    place.write("foreign.safetensors", "PK\x03\x04 not at all weights");
-    place.write("file", "a file");
+    let sandbox = sandbox();
+    let whole = sandbox.read("G.safetensors");
+    sandbox.write("cut.safetensors", &whole[..whole.len() - 7]);
+    sandbox.write("foreign.safetensors", "PK\x03\x04 not at all weights");
+    sandbox.write("file", "a file");
     for (flags, wanted) in [
         ("none.safetensors", "none.safetensors: No such file"),
         ("cut.safetensors", "cut.safetensors: is cut short"),
@@ -168,7 +168,7 @@ fn errors_are_one_line_that_names_the_file_or_flag() {
             "G.safetensors: --slope: is for other programs' generators; this one is ours",
         ),
         ("runs", "runs: is a folder"),
-        ("faces-32.safetensors", "faces-32.safetensors: is a shard of pictures, not weights"),
+        ("faces-32.safetensors", "faces-32.safetensors: is a shard of images, not weights"),
         ("runs/faces-32/D.safetensors", "D.safetensors: is a discriminator, not a generator"),
         ("runs/faces-32/state.safetensors", "state.safetensors: is a run's state, not a generator"),
         ("G.safetensors -o file", "file: is a file; name a folder"),
@@ -179,7 +179,7 @@ fn errors_are_one_line_that_names_the_file_or_flag() {
         ("nothing.safetensors --save-latents none/z", "none: no such folder: make it first"),
         ("", "stdin is empty"),
     ] {
-        let done = place.run(&format!("sample {flags} -n 2"));
+        let done = sandbox.run(&format!("sample {flags} -n 2"));
         assert!(done.failure(1).contains(wanted), "{flags}: {}", done.stderr);
     }
     for (usage, wanted) in [
@@ -196,7 +196,7 @@ fn errors_are_one_line_that_names_the_file_or_flag() {
         ("a b", "unexpected argument"),
         (
             "G.safetensors -n 2 -o x.png",
-            "-o x.png: pictures go into a folder (one file is made by --interpolate",
+            "-o x.png: images go into a folder (one file is made by --interpolate",
         ),
         ("G.safetensors -o x.MP4", "-o x.MP4: no .mp4 is made: a folder of .png files"),
         (
@@ -206,129 +206,133 @@ fn errors_are_one_line_that_names_the_file_or_flag() {
         ("G.safetensors --interpolate 1,2 -o x.webp", "no .webp is made"),
         ("G.safetensors --interpolate 1,2 -o x.jpg", "no .jpg is made"),
     ] {
-        let done = place.run(&format!("sample {usage}"));
+        let done = sandbox.run(&format!("sample {usage}"));
         assert_eq!((done.code, &*done.stdout), (Some(2), ""), "{usage}: {}", done.stderr);
         assert!(done.stderr.contains(wanted), "{usage}: {}", done.stderr);
     }
     // Any other point is a folder's.
-    assert_eq!(place.run("sample G.safetensors -n 1 -o run.v2 -q").line(), "run.v2");
-    fs::remove_dir_all(place.path("run.v2")).unwrap();
-    assert!(!place.path("fakes").exists());
-    assert!(!place.names(".").iter().any(|n| n.starts_with('.')), "no temporary folder is left");
+    assert_eq!(sandbox.run("sample G.safetensors -n 1 -o run.v2 -q").line(), "run.v2");
+    fs::remove_dir_all(sandbox.path("run.v2")).unwrap();
+    assert!(!sandbox.path("fakes").exists());
+    assert!(!sandbox.names(".").iter().any(|n| n.starts_with('.')), "no temporary folder is left");
 }
 
-fn rgb(place: &Place, name: &str) -> image::RgbImage {
-    image::open(place.path(name)).unwrap_or_else(|e| panic!("{name}: {e}")).to_rgb8()
+fn rgb(sandbox: &Sandbox, name: &str) -> image::RgbImage {
+    image::open(sandbox.path(name)).unwrap_or_else(|e| panic!("{name}: {e}")).to_rgb8()
 }
 
-/// Cell `i` of a row of pictures of 32×32.
+/// Cell `i` of a row of images of 32×32.
 fn cell(row: &image::RgbImage, i: u32) -> image::RgbImage {
     image::imageops::crop_imm(row, i * 34 + 2, 2, 32, 32).to_image()
 }
 
 #[test]
-fn a_walk_goes_from_picture_to_picture() {
-    let place = place();
-    place.run("sample G.safetensors --seed 4 -q").line();
-    let done = place.run("sample G.safetensors --seed 4 --interpolate 7,63,2 --frames 9 -o walk --json -q");
+fn a_walk_goes_from_image_to_image() {
+    let sandbox = sandbox();
+    sandbox.run("sample G.safetensors --seed 4 -q").line();
+    let done = sandbox.run("sample G.safetensors --seed 4 --interpolate 7,63,2 --frames 9 -o walk --json -q");
     let json = done.json();
     assert_eq!((&json["path"], &json["count"], &json["seed"]), (&"walk".into(), &9.into(), &4.into()));
-    assert_eq!(place.names("walk").len(), 10);
-    for (frame, picture) in [(0, 7), (4, 63), (8, 2)] {
-        let (frame, picture) = (format!("walk/{frame:06}.png"), format!("fakes/{picture:06}.png"));
-        assert_eq!(rgb(&place, &frame), rgb(&place, &picture), "{frame}");
+    assert_eq!(sandbox.names("walk").len(), 10);
+    for (frame, image) in [(0, 7), (4, 63), (8, 2)] {
+        let (frame, image) = (format!("walk/{frame:06}.png"), format!("fakes/{image:06}.png"));
+        assert_eq!(rgb(&sandbox, &frame), rgb(&sandbox, &image), "{frame}");
     }
-    let about = text(&place.read("walk/000003.png"));
+    let about = text(&sandbox.read("walk/000003.png"));
     assert_eq!(about["interpolate"], serde_json::json!([7, 63, 2]));
     assert_eq!((&about["index"], &about["frames"]), (&3.into(), &9.into()));
 
     let row = "sample G.safetensors --seed 4 --interpolate 7,63,2 --frames 9 -o row.png -q";
-    assert_eq!(place.run(row).line(), "row.png");
-    let row = rgb(&place, "row.png");
+    assert_eq!(sandbox.run(row).line(), "row.png");
+    let row = rgb(&sandbox, "row.png");
     assert_eq!(row.dimensions(), (9 * 34 + 2, 36));
-    (0..9).for_each(|i| assert_eq!(cell(&row, i), rgb(&place, &format!("walk/{i:06}.png"))));
+    (0..9).for_each(|i| assert_eq!(cell(&row, i), rgb(&sandbox, &format!("walk/{i:06}.png"))));
     // 16 frames unless told otherwise; there and back, or round.
     for (flags, out, frames) in [
         ("--interpolate 1,2", "walk.gif", 30),
         ("--interpolate 1,2,1 --frames 5", "round.gif", 4),
         ("--interpolate 1,2", "walk.apng", 30),
     ] {
-        assert_eq!(place.run(&format!("sample G.safetensors {flags} -o {out} -q")).line(), out);
-        let file = place.read(out);
+        assert_eq!(sandbox.run(&format!("sample G.safetensors {flags} -o {out} -q")).line(), out);
+        let file = sandbox.read(out);
         let found = match out.ends_with("gif") {
             true => file.windows(3).filter(|w| w == b"\x21\xf9\x04").count(),
             false => file.windows(4).filter(|w| w == b"fcTL").count(),
         };
         assert_eq!(found, frames, "{out}");
-        let again = place.run(&format!("sample G.safetensors {flags} -o again.{out} -q --threads 1"));
-        assert!(place.read(again.line()) == file, "{out}: the same bytes");
+        let again = sandbox.run(&format!("sample G.safetensors {flags} -o again.{out} -q --threads 1"));
+        assert!(sandbox.read(again.line()) == file, "{out}: the same bytes");
     }
     // In a pipe a walk is a folder like any other; a grid shows its first 64.
-    place.run("sample G.safetensors --interpolate 1,2 --grid grid.png -q").line();
+    sandbox.run("sample G.safetensors --interpolate 1,2 --grid grid.png -q").line();
     assert_eq!(
-        (place.names("fakes").len(), rgb(&place, "grid.png").dimensions()),
+        (sandbox.names("fakes").len(), rgb(&sandbox, "grid.png").dimensions()),
         (17, (8 * 34 + 2, 2 * 34 + 2))
     );
 }
 
 #[test]
-fn a_sum_of_pictures_is_shown_beside_its_terms() {
-    let place = place();
-    place.run("sample G.safetensors -n 10 -q").line();
+fn a_sum_of_images_is_shown_beside_its_terms() {
+    let sandbox = sandbox();
+    sandbox.run("sample G.safetensors -n 10 -q").line();
     let flags = ["--expr", "mean(3, 7) - 9 + 0.5*2", "--json", "-q", "--save-latents", "z.safetensors"];
-    let mut command = place.command("sample G.safetensors");
+    let mut command = sandbox.command("sample G.safetensors");
     let json = crate::common::Done::from(command.args(flags).output().unwrap()).json();
     assert_eq!((&json["path"], &json["count"]), (&"expr.png".into(), &4.into()));
     assert_eq!(json["expr"], "mean(3, 7) - 9 + 0.5*2");
-    let about = text(&place.read("expr.png"));
+    let about = text(&sandbox.read("expr.png"));
     assert_eq!((&about["expr"], &about["generator"]), (&json["expr"], &json["generator"]));
-    let row = rgb(&place, "expr.png");
+    let row = rgb(&sandbox, "expr.png");
     assert_eq!(row.dimensions(), (4 * 34 + 2, 36));
-    assert_eq!(cell(&row, 1), rgb(&place, "fakes/000009.png"));
-    assert_eq!(cell(&row, 2), rgb(&place, "fakes/000002.png"));
+    assert_eq!(cell(&row, 1), rgb(&sandbox, "fakes/000009.png"));
+    assert_eq!(cell(&row, 2), rgb(&sandbox, "fakes/000002.png"));
     // The result is what its latent makes, and -1 is a sum, too.
-    place.run("sample G.safetensors --latents z.safetensors -o sum -q").line();
-    assert_eq!(cell(&row, 3), rgb(&place, "sum/000003.png"));
-    place.run("sample G.safetensors --expr -1*-1.0 -o one.png -q").line();
-    assert_eq!(cell(&rgb(&place, "one.png"), 1), rgb(&place, "fakes/000001.png"));
+    sandbox.run("sample G.safetensors --latents z.safetensors -o sum -q").line();
+    assert_eq!(cell(&row, 3), rgb(&sandbox, "sum/000003.png"));
+    sandbox.run("sample G.safetensors --expr -1*-1.0 -o one.png -q").line();
+    assert_eq!(cell(&rgb(&sandbox, "one.png"), 1), rgb(&sandbox, "fakes/000001.png"));
 }
 
 #[test]
-fn saved_latents_make_the_same_pictures() {
-    let place = place();
-    place.run("sample G.safetensors -n 70 --seed 9 --save-latents z.safetensors -q").line();
-    let json = place.run("sample G.safetensors --latents z.safetensors -o again --json -q").json();
+fn saved_latents_make_the_same_images() {
+    let sandbox = sandbox();
+    sandbox.run("sample G.safetensors -n 70 --seed 9 --save-latents z.safetensors -q").line();
+    let json = sandbox.run("sample G.safetensors --latents z.safetensors -o again --json -q").json();
     assert_eq!((&json["count"], &json["seed"]), (&70.into(), &serde_json::Value::Null));
     assert_eq!(json["latents"].as_str().unwrap().len(), 64, "the file's hash");
     for i in 0..70 {
         let name = format!("{i:06}.png");
-        assert_eq!(rgb(&place, &format!("again/{name}")), rgb(&place, &format!("fakes/{name}")), "{name}");
+        assert_eq!(
+            rgb(&sandbox, &format!("again/{name}")),
+            rgb(&sandbox, &format!("fakes/{name}")),
+            "{name}"
+        );
     }
-    assert_eq!(text(&place.read("again/000000.png"))["latents"], json["latents"]);
-    let bytes = place.read("z.safetensors");
+    assert_eq!(text(&sandbox.read("again/000000.png"))["latents"], json["latents"]);
+    let bytes = sandbox.read("z.safetensors");
     let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     let latents = tensors.tensor("latents").unwrap();
     assert_eq!((latents.dtype(), latents.shape()), (safetensors::Dtype::F32, &[70, 6][..]));
     // A part of them; walks and sums of them; the same file again.
-    place.run("sample G.safetensors --latents z.safetensors -n 3 -o some -q").line();
-    assert_eq!(place.names("some").len(), 4);
-    place.run("sample G.safetensors --latents z.safetensors --interpolate 69,0 -o walk.png -q").line();
-    assert_eq!(cell(&rgb(&place, "walk.png"), 0), rgb(&place, "fakes/000069.png"));
-    place.run("sample G.safetensors -n 70 --seed 9 --save-latents z.safetensors --threads 1 -q").line();
-    assert!(place.read("z.safetensors") == bytes, "the same bytes");
+    sandbox.run("sample G.safetensors --latents z.safetensors -n 3 -o some -q").line();
+    assert_eq!(sandbox.names("some").len(), 4);
+    sandbox.run("sample G.safetensors --latents z.safetensors --interpolate 69,0 -o walk.png -q").line();
+    assert_eq!(cell(&rgb(&sandbox, "walk.png"), 0), rgb(&sandbox, "fakes/000069.png"));
+    sandbox.run("sample G.safetensors -n 70 --seed 9 --save-latents z.safetensors --threads 1 -q").line();
+    assert!(sandbox.read("z.safetensors") == bytes, "the same bytes");
 }
 
 #[test]
-fn pictures_are_shown_beside_their_nearest() {
-    let place = place();
-    place.run("sample G.safetensors -n 10 -q").line();
-    let done = place.run("sample G.safetensors --nearest faces-32.safetensors -n 10 --json");
+fn images_are_shown_beside_their_nearest() {
+    let sandbox = sandbox();
+    sandbox.run("sample G.safetensors -n 10 -q").line();
+    let done = sandbox.run("sample G.safetensors --nearest faces-32.safetensors -n 10 --json");
     let json = done.json();
     assert_eq!((&json["path"], &json["count"]), (&"nearest.png".into(), &10.into()));
     assert_eq!(done.stderr.lines().count(), 11, "a table: {}", done.stderr);
-    let grid = rgb(&place, "nearest.png");
+    let grid = rgb(&sandbox, "nearest.png");
     assert_eq!(grid.dimensions(), (8 * 66 + 2, 2 * 34 + 2));
-    let shard = place.read("faces-32.safetensors");
+    let shard = sandbox.read("faces-32.safetensors");
     let shard = safetensors::SafeTensors::deserialize(&shard).unwrap();
     let faces: Vec<&[u8]> = shard.tensor("images").unwrap().data().chunks_exact(32 * 32 * 3).collect();
     let rms = |a: &[u8], b: &[u8]| {
@@ -339,42 +343,44 @@ fn pictures_are_shown_beside_their_nearest() {
         let (x, y) = (i as u32 % 8 * 66 + 2, i as u32 / 8 * 34 + 2);
         let half = |x| image::imageops::crop_imm(&grid, x, y, 32, 32).to_image();
         let (left, right) = (half(x), half(x + 32));
-        assert_eq!(left, rgb(&place, &format!("fakes/{i:06}.png")));
+        assert_eq!(left, rgb(&sandbox, &format!("fakes/{i:06}.png")));
         let nearest = pair["nearest"].as_u64().unwrap() as usize;
         assert_eq!(right.as_raw(), faces[nearest]);
         let best = faces.iter().map(|face| rms(&left, face)).fold(f64::INFINITY, f64::min);
         assert!((pair["rms"].as_f64().unwrap() - best).abs() < 1e-9, "{pair}, but {best}");
-        assert_eq!(text(&place.read("nearest.png"))["nearest"][i], pair["nearest"]);
+        assert_eq!(text(&sandbox.read("nearest.png"))["nearest"][i], pair["nearest"]);
     }
     let other = "sample G.safetensors --nearest faces-32.safetensors -n 10 --threads 1 -q -o other.png";
-    let other = place.run(other);
+    let other = sandbox.run(other);
     assert_eq!((other.line(), &*other.stderr), ("other.png", ""));
-    assert!(place.read("other.png") == place.read("nearest.png"));
+    assert!(sandbox.read("other.png") == sandbox.read("nearest.png"));
 }
 
 #[test]
 fn modes_that_do_not_go_together_are_refused() {
-    let place = place();
-    place.run("prep --demo 9 --size 64 -o faces-64.safetensors -q").line();
-    place.run("prep --demo 9 --size 32 --gray -o gray.safetensors -q").line();
-    let whole = place.read("faces-32.safetensors");
-    place.write("cut.safetensors", &whole[..whole.len() - 7]);
-    place.write("foreign", "PK\x03\x04 not at all latents");
-    place.run("sample G.safetensors -n 3 --save-latents z.safetensors -q").line();
+    let sandbox = sandbox();
+    sandbox.run("prep --demo 9 --size 64 -o faces-64.safetensors -q").line();
+    sandbox.run("prep --demo 9 --size 32 --gray -o gray.safetensors -q").line();
+    let whole = sandbox.read("faces-32.safetensors");
+    sandbox.write("cut.safetensors", &whole[..whole.len() - 7]);
+    sandbox.write("foreign", "PK\x03\x04 not at all latents");
+    sandbox.run("sample G.safetensors -n 3 --save-latents z.safetensors -q").line();
     let nan = f32::NAN.to_le_bytes();
-    let mut latents = place.read("z.safetensors");
+    let mut latents = sandbox.read("z.safetensors");
     let at = latents.len() - 4;
     latents[at..].copy_from_slice(&nan);
-    place.write("nan.safetensors", &latents);
-    place.run("train faces-32.safetensors --recipe demo --nz 5 --ngf 4 --ndf 3 --steps 1 -o five -q").line();
+    sandbox.write("nan.safetensors", &latents);
+    sandbox
+        .run("train faces-32.safetensors --recipe demo --nz 5 --ngf 4 --ndf 3 --steps 1 -o five -q")
+        .line();
     // G.safetensors is a link to the newest now.
     let generator = "runs/faces-32/G.safetensors";
-    let before = place.names(".");
+    let before = sandbox.names(".");
     for (flags, wanted) in [
-        ("--interpolate 3", "--interpolate: name two pictures or more"),
-        ("--interpolate 3,4,5 --frames 2", "--frames 2: fewer than the 3 pictures of --interpolate"),
-        ("--interpolate 0,3 --latents z.safetensors", "--interpolate: there is no picture 3 among 3 latents"),
-        ("--expr 3 --latents z.safetensors", "--expr: there is no picture 3 among 3 latents"),
+        ("--interpolate 3", "--interpolate: name two images or more"),
+        ("--interpolate 3,4,5 --frames 2", "--frames 2: fewer than the 3 images of --interpolate"),
+        ("--interpolate 0,3 --latents z.safetensors", "--interpolate: there is no image 3 among 3 latents"),
+        ("--expr 3 --latents z.safetensors", "--expr: there is no image 3 among 3 latents"),
         ("-n 4 --latents z.safetensors", "-n 4: there are 3 latents"),
         ("--latents none", "none: No such file"),
         ("--latents foreign", "foreign: is not a safetensors file"),
@@ -388,24 +394,24 @@ fn modes_that_do_not_go_together_are_refused() {
         ("--nearest none", "none: No such file"),
         ("--nearest cut.safetensors", "cut.safetensors: cut short"),
         ("--nearest G.safetensors", "G.safetensors: no tensor `images` in it, so not a shard"),
-        ("--nearest faces-64.safetensors", "has pictures of 64×64×3, but the generator makes 32×32×3"),
-        ("--nearest gray.safetensors", "has pictures of 32×32×1, but the generator makes 32×32×3"),
-        ("--nearest faces-32.safetensors -n 4097", "--nearest shows 4096 pictures at most, not 4097"),
+        ("--nearest faces-64.safetensors", "has images of 64×64×3, but the generator makes 32×32×3"),
+        ("--nearest gray.safetensors", "has images of 32×32×1, but the generator makes 32×32×3"),
+        ("--nearest faces-32.safetensors -n 4097", "--nearest shows 4096 images at most, not 4097"),
         ("--interpolate 1,2 -o none/x.gif", "none: no such folder: make it first"),
     ] {
-        let done = place.run(&format!("sample {generator} -q {flags}"));
+        let done = sandbox.run(&format!("sample {generator} -q {flags}"));
         assert!(done.failure(1).contains(wanted), "{flags}: {}", done.stderr);
     }
-    let done = place.run("sample five/G.safetensors --latents z.safetensors -q");
+    let done = sandbox.run("sample five/G.safetensors --latents z.safetensors -q");
     assert_eq!(
         done.failure(1),
         "z.safetensors: `latents` has shape [3, 6]; the generator takes latents [N, 5]"
     );
-    let done = place.run("sample z.safetensors -q");
+    let done = sandbox.run("sample z.safetensors -q");
     assert!(done.failure(1).starts_with("z.safetensors: holds latents, not weights"), "{}", done.stderr);
     for (flags, wanted) in [
-        ("--expr 1 -o fakes", "-o fakes: --expr and --nearest make one picture: name a .png"),
-        ("--nearest faces-32.safetensors -o x.gif", "-o x.gif: --expr and --nearest make one picture"),
+        ("--expr 1 -o fakes", "-o fakes: --expr and --nearest make one image: name a .png"),
+        ("--nearest faces-32.safetensors -o x.gif", "-o x.gif: --expr and --nearest make one image"),
         ("--interpolate 1,2 -o x.gif --grid g.png", "--grid is for folders, and x.gif is one file"),
         ("--interpolate 1,2 --expr 1", "cannot be used with"),
         ("--interpolate 1,2 --nearest faces-32.safetensors", "cannot be used with"),
@@ -420,9 +426,9 @@ fn modes_that_do_not_go_together_are_refused() {
         ("--expr mean(1,2", "column 9: the end where `,` or `)` should be"),
         ("--expr 2*3", "column 2: a latent takes a factor here"),
     ] {
-        let done = place.run(&format!("sample {generator} {flags}"));
+        let done = sandbox.run(&format!("sample {generator} {flags}"));
         assert_eq!((done.code, &*done.stdout), (Some(2), ""), "{flags}: {}", done.stderr);
         assert!(done.stderr.contains(wanted), "{flags}: {}", done.stderr);
     }
-    assert_eq!(place.names("."), before, "nothing is left behind");
+    assert_eq!(sandbox.names("."), before, "nothing is left behind");
 }

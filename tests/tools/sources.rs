@@ -4,11 +4,11 @@
 use std::fs;
 use std::path::Path;
 
-use crate::common::{Done, Place};
+use crate::common::{Done, Sandbox};
 
 /// Writes an image of `side`×`side` pixels that `seed` tells from others; its format is by the extension.
-fn image(place: &Place, name: &str, side: u32, seed: u32) {
-    let path = place.path(name);
+fn image(sandbox: &Sandbox, name: &str, side: u32, seed: u32) {
+    let path = sandbox.path(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let pixel = |x, y| image::Rgb([(x * seed) as u8, (y * 3 + seed) as u8, (x * y) as u8]);
     let format = image::ImageFormat::from_path(&path).unwrap_or(image::ImageFormat::Png);
@@ -22,42 +22,42 @@ fn said(done: &Done) -> Vec<&str> {
 }
 
 /// Whether files here keep extended attributes.
-fn has_attributes(place: &Place) -> bool {
-    place.write("probe", "");
-    xattr::set(place.path("probe"), "user.probe", b"1").is_ok()
+fn has_attributes(sandbox: &Sandbox) -> bool {
+    sandbox.write("probe", "");
+    xattr::set(sandbox.path("probe"), "user.probe", b"1").is_ok()
 }
 
 #[test]
 fn prep_says_what_it_passed_over_and_the_shard_keeps_it() {
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     for i in 0..4 {
-        image(&place, &format!("in/{i}.png"), 40, i);
+        image(&sandbox, &format!("in/{i}.png"), 40, i);
     }
-    let plain = place.run("prep in -o plain.safetensors");
-    assert_eq!(said(&plain), ["4 pictures of 64×64×3, 0 s"]);
+    let plain = sandbox.run("prep in -o plain.safetensors");
+    assert_eq!(said(&plain), ["4 images of 64×64×3, 0 s"]);
     for i in 0..6 {
-        place.write(&format!("in/phone{i}.avif"), b"\0\0\0 ftypavif");
+        sandbox.write(&format!("in/phone{i}.avif"), b"\0\0\0 ftypavif");
     }
-    place.write("in/notes.txt", "");
+    sandbox.write("in/notes.txt", "");
     let line = "7 files passed over: 6 .avif (AVIF is not read), 1 .txt";
     // What lies beside the images makes no other shard of them.
-    let done = place.run("prep in -o plain.safetensors --json");
+    let done = sandbox.run("prep in -o plain.safetensors --json");
     assert_eq!(said(&done), [line, "plain.safetensors is up to date (--force makes it again)"]);
     assert_eq!(done.json()["passed_over"][".txt"]["count"], 1);
-    let done = place.run("prep in -o all.safetensors");
-    assert_eq!(said(&done), [line, "4 pictures of 64×64×3, 0 s"]);
-    let info = place.run("train --info all.safetensors");
+    let done = sandbox.run("prep in -o all.safetensors");
+    assert_eq!(said(&done), [line, "4 images of 64×64×3, 0 s"]);
+    let info = sandbox.run("train --info all.safetensors");
     assert!(info.stdout.contains(&format!("inputs    {line}")), "{}", info.stdout);
-    let json = place.run("train --info all.safetensors --json").json();
+    let json = sandbox.run("train --info all.safetensors --json").json();
     assert_eq!(json["passed_over"][".avif (AVIF is not read)"]["count"], 6);
     assert_eq!(json["passed_over"][".avif (AVIF is not read)"]["first"][5], "phone5.avif");
     // The images are the same bytes, and a shard of an ordinary folder has nothing new in it.
     let data = |name: &str| {
-        let bytes = place.read(name);
+        let bytes = sandbox.read(name);
         safetensors::SafeTensors::deserialize(&bytes).unwrap().tensor("images").unwrap().data().to_vec()
     };
     assert!(data("plain.safetensors") == data("all.safetensors"));
-    let header = String::from_utf8_lossy(&place.read("plain.safetensors")[8..1000]).into_owned();
+    let header = String::from_utf8_lossy(&sandbox.read("plain.safetensors")[8..1000]).into_owned();
     for key in ["passed_over", "broken", "idx", "smaller"] {
         assert!(!header.contains(key), "{header}");
     }
@@ -65,16 +65,16 @@ fn prep_says_what_it_passed_over_and_the_shard_keeps_it() {
 
 #[test]
 fn broken_images_are_named_up_to_ten_then_counted() {
-    let place = Place::new();
-    image(&place, "in/good.png", 40, 3);
-    let whole = place.read("in/good.png");
+    let sandbox = Sandbox::new();
+    image(&sandbox, "in/good.png", 40, 3);
+    let whole = sandbox.read("in/good.png");
     for i in 0..14 {
-        place.write(&format!("in/cut{i:02}.png"), &whole[..whole.len() / 2]);
+        sandbox.write(&format!("in/cut{i:02}.png"), &whole[..whole.len() / 2]);
     }
     for i in 0..3 {
-        place.write(&format!("in/none{i}.jpg"), "no image");
+        sandbox.write(&format!("in/none{i}.jpg"), "no image");
     }
-    let done = place.run("prep in --json");
+    let done = sandbox.run("prep in --json");
     let lines = said(&done);
     assert_eq!(lines.len(), 12, "{lines:#?}");
     assert!(
@@ -82,58 +82,60 @@ fn broken_images_are_named_up_to_ten_then_counted() {
         "{lines:#?}"
     );
     let all = "warning: 17 broken images were skipped, the first 10 by name: 14 ";
-    assert!(lines[10].starts_with(all) && lines[10].contains(", 3 not a picture"), "{lines:#?}");
+    assert!(lines[10].starts_with(all) && lines[10].contains(", 3 not an image"), "{lines:#?}");
     let json = done.json();
     assert_eq!((&json["rejected"], &json["count"]), (&17.into(), &1.into()));
     assert_eq!(
-        json["broken"]["not a picture"]["first"],
+        json["broken"]["not an image"]["first"],
         serde_json::json!(["none0.jpg", "none1.jpg", "none2.jpg"])
     );
-    let info = place.run("train --info in-64.safetensors");
+    let info = sandbox.run("train --info in-64.safetensors");
     assert!(
-        info.stdout.contains("rejected  17 (14 ") && info.stdout.contains("3 not a picture)"),
+        info.stdout.contains("rejected  17 (14 ") && info.stdout.contains("3 not an image)"),
         "{}",
         info.stdout
     );
     // The rows are where the header says, though it has grown.
-    let bytes = place.read("in-64.safetensors");
+    let bytes = sandbox.read("in-64.safetensors");
     let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-    place.run("prep in/good.png -o good.safetensors").line();
-    let good = place.read("good.safetensors");
+    sandbox.run("prep in/good.png -o good.safetensors").line();
+    let good = sandbox.read("good.safetensors");
     let good = safetensors::SafeTensors::deserialize(&good).unwrap();
     assert!(tensors.tensor("images").unwrap().data() == good.tensor("images").unwrap().data());
     assert_eq!((bytes.len() - 64 * 64 * 3) % 64, 0);
-    assert_eq!(place.run("prep in -q --threads 1 -o again.safetensors").line(), "again.safetensors");
-    assert!(place.read("again.safetensors") == bytes);
+    assert_eq!(sandbox.run("prep in -q --threads 1 -o again.safetensors").line(), "again.safetensors");
+    assert!(sandbox.read("again.safetensors") == bytes);
 }
 
 #[test]
 fn images_smaller_than_the_crop_are_counted() {
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     for (i, side) in [30, 18, 17, 9].into_iter().enumerate() {
-        image(&place, &format!("in/{i}.png"), side, 5);
+        image(&sandbox, &format!("in/{i}.png"), side, 5);
     }
-    let done = place.run("prep in --crop 18 --json");
+    let done = sandbox.run("prep in --crop 18 --json");
     let line =
-        "warning: 2 of 4 images are smaller than --crop 18: of these the largest centred square was cut";
-    assert_eq!(said(&done), [line, "4 pictures of 64×64×3, 0 s"]);
+        "warning: 2 of 4 images are smaller than --crop 18: of these the largest centered square was cut";
+    assert_eq!(said(&done), [line, "4 images of 64×64×3, 0 s"]);
     assert_eq!(done.json()["smaller_than_crop"], 2);
-    assert!(place.run("train --info in-64.safetensors").stdout.contains("smaller   2 images than the crop"));
-    assert!(place.run("prep in --crop 9 --json --force").json()["smaller_than_crop"].is_null());
+    assert!(
+        sandbox.run("train --info in-64.safetensors").stdout.contains("smaller   2 images than the crop")
+    );
+    assert!(sandbox.run("prep in --crop 9 --json --force").json()["smaller_than_crop"].is_null());
 }
 
 #[test]
 fn a_shard_of_other_images_is_not_replaced() {
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     // Of the same names and sizes: nothing but their place tells them apart.
     for i in 0..3 {
-        image(&place, &format!("cats/train/{i}.bmp"), 20, i);
-        image(&place, &format!("dogs/train/{i}.bmp"), 20, i + 50);
+        image(&sandbox, &format!("cats/train/{i}.bmp"), 20, i);
+        image(&sandbox, &format!("dogs/train/{i}.bmp"), 20, i + 50);
     }
-    if !has_attributes(&place) {
+    if !has_attributes(&sandbox) {
         return; // There is nothing to know it by.
     }
-    let cats = fs::canonicalize(place.path("cats/train")).unwrap();
+    let cats = fs::canonicalize(sandbox.path("cats/train")).unwrap();
     let of_others = |name: &str| {
         format!(
             "{name}: is there and is of other images ({}): name another file{}, or --force",
@@ -141,65 +143,65 @@ fn a_shard_of_other_images_is_not_replaced() {
             if name.ends_with(".npz") { "" } else { " with -o" }
         )
     };
-    place.run("prep cats/train").line();
-    let before = place.read("train-64.safetensors");
+    sandbox.run("prep cats/train").line();
+    let before = sandbox.read("train-64.safetensors");
     for line in [
         "prep dogs/train",
         "prep cats/train dogs/train -o train-64.safetensors",
         "prep --demo 3 -o train-64.safetensors",
     ] {
-        assert_eq!(place.run(line).failure(1), of_others("train-64.safetensors"), "{line}");
+        assert_eq!(sandbox.run(line).failure(1), of_others("train-64.safetensors"), "{line}");
     }
-    assert!(place.read("train-64.safetensors") == before);
+    assert!(sandbox.read("train-64.safetensors") == before);
     // The same folder under another name, other options, other content.
-    fs::create_dir(place.path("below")).unwrap();
-    assert!(said(&place.run("prep below/../cats/train"))[0].contains("is up to date"));
+    fs::create_dir(sandbox.path("below")).unwrap();
+    assert!(said(&sandbox.run("prep below/../cats/train"))[0].contains("is up to date"));
     let replaced = |n: usize| format!("train-64.safetensors: replaced the shard of {n} images of train");
-    let done = place.run("prep cats/train --limit 2");
+    let done = sandbox.run("prep cats/train --limit 2");
     assert_eq!(said(&done)[1], replaced(3));
-    image(&place, "cats/train/new.png", 20, 7);
-    assert_eq!(said(&place.run("prep cats/train"))[1], replaced(2));
-    let done = place.run("prep dogs/train --force");
+    image(&sandbox, "cats/train/new.png", 20, 7);
+    assert_eq!(said(&sandbox.run("prep cats/train"))[1], replaced(2));
+    let done = sandbox.run("prep dogs/train --force");
     assert_eq!(said(&done)[1], replaced(4));
-    assert!(said(&place.run("prep dogs/train"))[0].contains("is up to date"));
+    assert!(said(&sandbox.run("prep dogs/train"))[0].contains("is up to date"));
     // Where the other images are gone, they may have been moved.
-    fs::rename(place.path("dogs"), place.path("wolves")).unwrap();
-    assert!(said(&place.run("prep wolves/train"))[0].contains("is up to date"));
+    fs::rename(sandbox.path("dogs"), sandbox.path("wolves")).unwrap();
+    assert!(said(&sandbox.run("prep wolves/train"))[0].contains("is up to date"));
 
     let save = "fid --features squeezenet -q --save-stats";
-    place.run(&format!("{save} cats/train s.npz")).line();
-    let before = place.read("s.npz");
-    assert_eq!(place.run(&format!("{save} wolves/train s.npz")).failure(1), of_others("s.npz"));
-    assert!(place.read("s.npz") == before);
-    place.run(&format!("{save} wolves/train s.npz --force")).line();
-    place.run(&format!("{save} wolves/train s.npz")).line();
+    sandbox.run(&format!("{save} cats/train s.npz")).line();
+    let before = sandbox.read("s.npz");
+    assert_eq!(sandbox.run(&format!("{save} wolves/train s.npz")).failure(1), of_others("s.npz"));
+    assert!(sandbox.read("s.npz") == before);
+    sandbox.run(&format!("{save} wolves/train s.npz --force")).line();
+    sandbox.run(&format!("{save} wolves/train s.npz")).line();
 }
 
 #[test]
 fn fid_says_what_pytorch_fid_would_pass_over() {
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     for i in 0..4 {
-        image(&place, &format!("a/{i}.png"), 40, i);
+        image(&sandbox, &format!("a/{i}.png"), 40, i);
     }
     for (i, name) in ["b.png", "c.png", "D.JPG", "E.PNG", "f.gif", "more/g.png"].into_iter().enumerate() {
-        image(&place, &format!("b/{name}"), 40, i as u32);
+        image(&sandbox, &format!("b/{name}"), 40, i as u32);
     }
-    place.write("b/list.csv", "");
-    let done = place.run("fid a b --features squeezenet --json");
+    sandbox.write("b/list.csv", "");
+    let done = sandbox.run("fid a b --features squeezenet --json");
     let line = "b: 5 files passed over: 2 with capital extensions (pytorch-fid reads lower case), 1 .csv, \
                 1 .gif (pytorch-fid does not read it), 1 in subfolders (pytorch-fid reads one level)";
     assert_eq!(said(&done)[0], line, "{}", done.stderr);
-    assert!(done.stderr.contains("b         2 pictures"), "{}", done.stderr);
+    assert!(done.stderr.contains("b         2 images"), "{}", done.stderr);
     let json = done.json();
     assert_eq!(json["passed_over"][0], serde_json::json!({}));
     assert_eq!(json["passed_over"][1][".csv"]["first"], serde_json::json!(["list.csv"]));
-    let saved = place.run("fid --save-stats b b.npz --features squeezenet");
+    let saved = sandbox.run("fid --save-stats b b.npz --features squeezenet");
     assert_eq!(said(&saved)[0], line);
     for folder in ["cats", "dogs"] {
-        image(&place, &format!("classes/{folder}/0.png"), 40, 1);
+        image(&sandbox, &format!("classes/{folder}/0.png"), 40, 1);
     }
     let line = "classes: its 2 images lie in 2 subfolders (cats, dogs); pytorch-fid reads one level: name one, or a zip of all";
-    assert_eq!(place.run("fid a classes --features squeezenet").failure(1), line);
+    assert_eq!(sandbox.run("fid a classes --features squeezenet").failure(1), line);
 }
 
 /// An IDX file of `count` images of 28×28 pixels of one value.
@@ -211,33 +213,33 @@ fn idx(count: u32, value: u8) -> Vec<u8> {
 
 #[test]
 fn prep_says_which_idx_file_it_took_and_idx_chooses() {
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     let write = |path: &Path, bytes: &[u8]| {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();
     };
-    write(&place.path("emnist/emnist-letters-train-images-idx3-ubyte"), &idx(8, 100));
-    write(&place.path("emnist/emnist-letters-test-images-idx3-ubyte"), &idx(2, 200));
-    let done = place.run("prep emnist --json");
-    assert_eq!(said(&done), ["8 pictures of 28×28×1 of emnist-letters-train-images-idx3-ubyte, 0 s"]);
+    write(&sandbox.path("emnist/emnist-letters-train-images-idx3-ubyte"), &idx(8, 100));
+    write(&sandbox.path("emnist/emnist-letters-test-images-idx3-ubyte"), &idx(2, 200));
+    let done = sandbox.run("prep emnist --json");
+    assert_eq!(said(&done), ["8 images of 28×28×1 of emnist-letters-train-images-idx3-ubyte, 0 s"]);
     assert_eq!(done.json()["taken"], serde_json::json!(["emnist-letters-train-images-idx3-ubyte"]));
-    assert_eq!(place.read("emnist-28.safetensors").last(), Some(&100));
-    let done = place.run("prep emnist --idx test");
+    assert_eq!(sandbox.read("emnist-28.safetensors").last(), Some(&100));
+    let done = sandbox.run("prep emnist --idx test");
     let lines = [
-        "2 pictures of 28×28×1 of emnist-letters-test-images-idx3-ubyte, 0 s",
+        "2 images of 28×28×1 of emnist-letters-test-images-idx3-ubyte, 0 s",
         "emnist-28.safetensors: replaced the shard of 8 images of emnist",
     ];
     assert_eq!(said(&done), lines);
-    assert_eq!(place.read("emnist-28.safetensors").last(), Some(&200));
-    let info = place.run("train --info emnist-28.safetensors").stdout;
+    assert_eq!(sandbox.read("emnist-28.safetensors").last(), Some(&200));
+    let info = sandbox.run("train --info emnist-28.safetensors").stdout;
     assert!(info.contains("idx       emnist-letters-test-images-idx3-ubyte"), "{info}");
     // Another set of the same shape is another shard.
-    write(&place.path("emnist/emnist-digits-test-images-idx3-ubyte"), &idx(2, 77));
-    assert!(place.run("prep emnist --idx test").failure(1).contains("2 sets of IDX images in it"));
-    place.run("prep emnist --idx digits").line();
-    assert_eq!(place.read("emnist-28.safetensors").last(), Some(&77));
-    assert_eq!(place.run("prep --demo 3 --idx test").code, Some(2));
+    write(&sandbox.path("emnist/emnist-digits-test-images-idx3-ubyte"), &idx(2, 77));
+    assert!(sandbox.run("prep emnist --idx test").failure(1).contains("2 sets of IDX images in it"));
+    sandbox.run("prep emnist --idx digits").line();
+    assert_eq!(sandbox.read("emnist-28.safetensors").last(), Some(&77));
+    assert_eq!(sandbox.run("prep --demo 3 --idx test").code, Some(2));
     assert!(
-        place.run("prep emnist --idx fashion").failure(1).contains("--idx fashion: no such IDX file in it")
+        sandbox.run("prep emnist --idx fashion").failure(1).contains("--idx fashion: no such IDX file in it")
     );
 }

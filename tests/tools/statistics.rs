@@ -2,8 +2,8 @@
 
 use std::io::{Cursor, Write};
 
-use crate::common::Place;
-use crate::fid::place;
+use crate::common::Sandbox;
+use crate::fid::sandbox;
 
 /// An `.npz` as numpy's `savez` makes it, of arrays of f64: name, shape, values.
 fn npz(arrays: &[(&str, &str, &[f64])]) -> Vec<u8> {
@@ -30,7 +30,7 @@ fn independent(names: [&str; 2], d: usize, mean: f64, variance: impl Fn(usize) -
 /// Of independent features the distance is Σ (μ1−μ2)² + (σ1−σ2)², whatever made them.
 #[test]
 fn statistics_of_other_programs_are_compared_and_called_what_they_are() {
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     for (d, label) in [
         (1, "FD-1 "),
         (3, "FD-3 "),
@@ -40,12 +40,12 @@ fn statistics_of_other_programs_are_compared_and_called_what_they_are() {
         (1000, "FD-1000 "),
         (2048, ""),
     ] {
-        place.write("a.npz", independent(["mu", "sigma"], d, 0.25, |i| (i % 4) as f64));
+        sandbox.write("a.npz", independent(["mu", "sigma"], d, 0.25, |i| (i % 4) as f64));
         // Under other names, and no `.npz` by its own.
-        place.write("b", independent(["mean", "cov"], d, -0.25, |i| if i % 4 == 3 { 12.0 } else { 4.0 }));
+        sandbox.write("b", independent(["mean", "cov"], d, -0.25, |i| if i % 4 == 3 { 12.0 } else { 4.0 }));
         let deviation = |i: usize| ((i % 4) as f64).sqrt() - if i % 4 == 3 { 12f64.sqrt() } else { 2.0 };
         let wanted = d as f64 * 0.25 + (0..d).map(|i| deviation(i).powi(2)).sum::<f64>();
-        let done = place.run("fid a.npz b");
+        let done = sandbox.run("fid a.npz b");
         let number: f64 = done.line().strip_prefix(label).expect(label).parse().unwrap();
         assert!((number / wanted - 1.0).abs() < 1e-6, "{d}: {number} {wanted}");
         let warned = format!(
@@ -53,13 +53,13 @@ fn statistics_of_other_programs_are_compared_and_called_what_they_are() {
         );
         assert_eq!(done.stderr.matches(&warned).count(), 1, "{}", done.stderr);
         assert_eq!(done.stderr.contains("only if they are pytorch-fid's"), d == 2048, "{}", done.stderr);
-        let json = place.run("fid a.npz b --json -q").json();
+        let json = sandbox.run("fid a.npz b --json -q").json();
         let key = if d == 2048 { "fid" } else { "fd" };
         assert!((json[key].as_f64().unwrap() / wanted - 1.0).abs() < 1e-12, "{json}");
         assert_eq!((&json["proved"], &json["dims"]), (&false.into(), &d.into()));
         assert_eq!(json["features"], if d == 2048 { "inception".into() } else { serde_json::Value::Null });
-        assert!(place.run(&format!("fid a.npz b -q --dims {d}")).line().starts_with(label));
-        let refused = place.run(&format!("fid a.npz b --dims {}", d + 1));
+        assert!(sandbox.run(&format!("fid a.npz b -q --dims {d}")).line().starts_with(label));
+        let refused = sandbox.run(&format!("fid a.npz b --dims {}", d + 1));
         assert!(refused.failure(1).contains("but --dims asks for"), "{}", refused.stderr);
     }
 }
@@ -67,10 +67,10 @@ fn statistics_of_other_programs_are_compared_and_called_what_they_are() {
 /// No features but those of our own files are SqueezeNet's.
 #[test]
 fn statistics_of_another_network_are_not_taken_for_squeezenets() {
-    let place = place();
-    place.write("clip.npz", independent(["mu", "sigma"], 512, 0.0, |_| 1.0));
-    place.write("vit.npz", independent(["mu", "sigma"], 1024, 0.0, |_| 1.0));
-    place.run("fid --save-stats real ours.npz --features squeezenet -q").line();
+    let sandbox = sandbox();
+    sandbox.write("clip.npz", independent(["mu", "sigma"], 512, 0.0, |_| 1.0));
+    sandbox.write("vit.npz", independent(["mu", "sigma"], 1024, 0.0, |_| 1.0));
+    sandbox.run("fid --save-stats real ours.npz --features squeezenet -q").line();
     for (line, wanted) in [
         ("clip.npz real", "clip.npz: of another program's network: its 512 features are not SqueezeNet's"),
         ("real clip.npz --force", "clip.npz: of another program's network"),
@@ -88,19 +88,19 @@ fn statistics_of_another_network_are_not_taken_for_squeezenets() {
             "clip.npz: statistics of 512 features of an unknown network, but vit.npz is of 1024",
         ),
     ] {
-        let done = place.run(&format!("fid {line}"));
+        let done = sandbox.run(&format!("fid {line}"));
         assert!(done.failure(1).contains(wanted), "{line}: {}", done.stderr);
     }
-    let forced = place.run("fid ours.npz clip.npz --force");
+    let forced = sandbox.run("fid ours.npz clip.npz --force");
     assert!(
         forced.line().starts_with("FD-512 ")
             && forced.stderr.contains("warning: clip.npz: nothing in it proves")
     );
-    assert_eq!(place.run("fid ours.npz clip.npz --force -q --json").json()["proved"], false);
-    let own = place.run("fid ours.npz real");
+    assert_eq!(sandbox.run("fid ours.npz clip.npz --force -q --json").json()["proved"], false);
+    let own = sandbox.run("fid ours.npz real");
     assert!(own.line().starts_with("FD-SqueezeNet ") && !own.stderr.contains("proves"), "{}", own.stderr);
-    place.write("s.pkl", b"\x80\x04}(mu sigma");
-    let pickle = place.run("fid s.pkl real");
+    sandbox.write("s.pkl", b"\x80\x04}(mu sigma");
+    let pickle = sandbox.run("fid s.pkl real");
     assert!(
         pickle.failure(1).starts_with("s.pkl: statistics in a pickle, which is not read"),
         "{}",

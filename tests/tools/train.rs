@@ -5,25 +5,25 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::common::Place;
+use crate::common::Sandbox;
 use safetensors::SafeTensors;
 
-/// A model and a run so small that the tests are quick; 40 pictures in batches of 16 are 3 steps an epoch.
+/// A model and a run so small that the tests are quick; 40 images in batches of 16 are 3 steps an epoch.
 pub const SMALL: &str = "--recipe demo --batch 16 --nz 6 --ngf 4 --ndf 3 --device cpu";
 
 #[test]
 fn a_run_prints_its_generator_and_links_the_newest() {
-    let place = Place::with_faces();
-    let first = place.run(&format!("train faces-32.safetensors {SMALL} --epochs 2"));
+    let sandbox = Sandbox::with_faces();
+    let first = sandbox.run(&format!("train faces-32.safetensors {SMALL} --epochs 2"));
     assert_eq!(first.line(), "runs/faces-32/G.safetensors");
     let lines: Vec<&str> = first.stderr.lines().collect();
     assert!(
-        lines[0] == "train: demo on faces-32.safetensors (40 pictures), 2 epochs: 6 steps of 16",
+        lines[0] == "train: demo on faces-32.safetensors (40 images), 2 epochs: 6 steps of 16",
         "before the first step: {lines:?}"
     );
     assert!(lines.last().unwrap().starts_with("train: done at step 6 (epoch 2) after "), "{lines:?}");
     assert_eq!(
-        place.names("runs/faces-32"),
+        sandbox.names("runs/faces-32"),
         [
             "D.safetensors",
             "G.safetensors",
@@ -38,39 +38,39 @@ fn a_run_prints_its_generator_and_links_the_newest() {
             "state.safetensors"
         ]
     );
-    assert_eq!(place.names("runs/faces-32/samples"), ["epoch-0001.png", "epoch-0002.png"]);
-    let link = || fs::read_link(place.path("G.safetensors")).unwrap().display().to_string();
+    assert_eq!(sandbox.names("runs/faces-32/samples"), ["epoch-0001.png", "epoch-0002.png"]);
+    let link = || fs::read_link(sandbox.path("G.safetensors")).unwrap().display().to_string();
     assert_eq!(link(), "runs/faces-32/G.safetensors");
 
-    let second = place.run(&format!("train faces-32.safetensors {SMALL} --steps 1 -q"));
+    let second = sandbox.run(&format!("train faces-32.safetensors {SMALL} --steps 1 -q"));
     assert_eq!((second.line(), &*second.stderr), ("runs/faces-32-2/G.safetensors", ""));
     assert_eq!(
-        place.run(&format!("train faces-32.safetensors {SMALL} --steps 1 -q")).line(),
+        sandbox.run(&format!("train faces-32.safetensors {SMALL} --steps 1 -q")).line(),
         "runs/faces-32-3/G.safetensors"
     );
     assert_eq!(link(), "runs/faces-32-3/G.safetensors");
-    assert_eq!(place.names("."), ["G.safetensors", "faces-32.safetensors", "runs"]);
+    assert_eq!(sandbox.names("."), ["G.safetensors", "faces-32.safetensors", "runs"]);
 }
 
 #[test]
 fn a_file_of_the_users_is_not_taken_for_the_link() {
-    let place = Place::with_faces();
-    place.write("G.safetensors", "mine");
-    let done = place.run(&format!("train faces-32.safetensors {SMALL} --steps 1 -o here"));
+    let sandbox = Sandbox::with_faces();
+    sandbox.write("G.safetensors", "mine");
+    let done = sandbox.run(&format!("train faces-32.safetensors {SMALL} --steps 1 -o here"));
     assert_eq!(done.line(), "here/G.safetensors");
     assert!(
         done.stderr.contains("warning: ./G.safetensors is no link and was left as it is"),
         "{}",
         done.stderr
     );
-    assert_eq!(place.read("G.safetensors"), b"mine");
+    assert_eq!(sandbox.read("G.safetensors"), b"mine");
 }
 
 #[test]
-fn metrics_pictures_and_the_plot_are_whole() {
-    let place = Place::with_faces();
-    place.run(&format!("train faces-32.safetensors {SMALL} --epochs 2 -o run -q")).line();
-    let text = String::from_utf8(place.read("run/metrics.jsonl")).unwrap();
+fn metrics_images_and_the_plot_are_whole() {
+    let sandbox = Sandbox::with_faces();
+    sandbox.run(&format!("train faces-32.safetensors {SMALL} --epochs 2 -o run -q")).line();
+    let text = String::from_utf8(sandbox.read("run/metrics.jsonl")).unwrap();
     let keys = [
         "step",
         "epoch",
@@ -94,14 +94,14 @@ fn metrics_pictures_and_the_plot_are_whole() {
         );
     }
     assert_eq!(text.lines().count(), 6);
-    let size = |name: &str| image::image_dimensions(place.path(name)).unwrap();
-    // 8 × 8 pictures of 32, with 2 pixels around each; of the 40 real ones, 5 rows.
+    let size = |name: &str| image::image_dimensions(sandbox.path(name)).unwrap();
+    // 8 × 8 images of 32, with 2 pixels around each; of the 40 real ones, 5 rows.
     assert_eq!(size("run/samples/epoch-0002.png"), (8 * 34 + 2, 8 * 34 + 2));
     assert_eq!(size("run/real.png"), (8 * 34 + 2, 5 * 34 + 2));
     assert_eq!(size("run/loss.png"), (960, 3 * 360));
     assert_eq!(size("run/progress.gif"), (8 * 34 + 2, 8 * 34 + 2));
-    let page = String::from_utf8(place.read("run/report.html")).unwrap();
-    assert_eq!(page.matches("[1, \"data:image/jpeg;base64,").count(), 1, "the pictures of epoch 1");
+    let page = String::from_utf8(sandbox.read("run/report.html")).unwrap();
+    assert_eq!(page.matches("[1, \"data:image/jpeg;base64,").count(), 1, "the images of epoch 1");
     assert_eq!(page.matches("<svg").count(), 3);
     assert!(page.contains("<dd>6 of 6</dd>") && page.contains("batch = 16"), "steps and recipe");
     // One file that needs no network.
@@ -110,34 +110,34 @@ fn metrics_pictures_and_the_plot_are_whole() {
 
 /// What the flags of output ask for, and only that; and training goes its way whatever is shown of it.
 #[test]
-fn pictures_generators_and_scores_are_kept_where_asked_for() {
-    let place = Place::with_faces();
-    place.run(&format!("train faces-32.safetensors {SMALL} --epochs 4 -o plain -q")).line();
+fn images_generators_and_scores_are_kept_where_asked_for() {
+    let sandbox = Sandbox::with_faces();
+    sandbox.run(&format!("train faces-32.safetensors {SMALL} --epochs 4 -o plain -q")).line();
     let flags = "--keep-at 1,3 --sample-every 5 --fid-every 2";
-    place.run(&format!("train faces-32.safetensors {SMALL} --epochs 4 -o run -q {flags}")).line();
+    sandbox.run(&format!("train faces-32.safetensors {SMALL} --epochs 4 -o run -q {flags}")).line();
     assert!(
-        place.read("run/D.safetensors") != place.read("plain/D.safetensors"),
+        sandbox.read("run/D.safetensors") != sandbox.read("plain/D.safetensors"),
         "the recipe is in the file"
     );
     let weights = |name: &str| {
-        let bytes = place.read(name);
+        let bytes = sandbox.read(name);
         let file = SafeTensors::deserialize(&bytes).unwrap();
         let tensors = file.tensors().into_iter().map(|(name, t)| (name, t.data().to_vec()));
         tensors.collect::<std::collections::BTreeMap<_, _>>()
     };
     assert!(weights("run/state.safetensors") == weights("plain/state.safetensors"));
     let more: Vec<String> =
-        place.names("run").into_iter().filter(|name| !place.names("plain").contains(name)).collect();
+        sandbox.names("run").into_iter().filter(|name| !sandbox.names("plain").contains(name)).collect();
     assert_eq!(
         more,
         ["G_best.safetensors", "G_epoch-0001.safetensors", "G_epoch-0003.safetensors", "scores.jsonl"]
     );
     // 12 steps: after 5, 10 and the last.
     let steps: Vec<String> =
-        place.names("run/samples").into_iter().filter(|name| name.starts_with("step")).collect();
+        sandbox.names("run/samples").into_iter().filter(|name| name.starts_with("step")).collect();
     assert_eq!(steps, ["step-000005.png", "step-000010.png", "step-000012.png"]);
-    assert!(place.read("run/samples/step-000012.png") == place.read("run/samples/epoch-0004.png"));
-    let scores: Vec<serde_json::Value> = String::from_utf8(place.read("run/scores.jsonl"))
+    assert!(sandbox.read("run/samples/step-000012.png") == sandbox.read("run/samples/epoch-0004.png"));
+    let scores: Vec<serde_json::Value> = String::from_utf8(sandbox.read("run/scores.jsonl"))
         .unwrap()
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
@@ -147,59 +147,61 @@ fn pictures_generators_and_scores_are_kept_where_asked_for() {
     assert_eq!(scores[0]["best"], true);
     // The best generator is that of the best epoch.
     let best = scores.iter().rfind(|s| s["best"] == true).unwrap()["epoch"].as_u64().unwrap();
-    let info = place.run("train --json --info run/G_best.safetensors").json();
+    let info = sandbox.run("train --json --info run/G_best.safetensors").json();
     assert_eq!((info["epoch"].as_u64(), &info["kind"]), (Some(best), &"generator".into()));
-    assert!(String::from_utf8(place.read("run/report.html")).unwrap().contains("FD-SqueezeNet"));
+    assert!(String::from_utf8(sandbox.read("run/report.html")).unwrap().contains("FD-SqueezeNet"));
     // What a run left goes when another takes its folder.
-    place.run(&format!("train faces-32.safetensors {SMALL} --steps 1 -o run -q --force")).line();
+    sandbox.run(&format!("train faces-32.safetensors {SMALL} --steps 1 -o run -q --force")).line();
     let left: Vec<String> =
-        place.names("plain").into_iter().filter(|name| name != "state.previous.safetensors").collect();
-    assert_eq!(place.names("run"), left, "one step has no state before it");
-    assert_eq!(place.names("run/samples"), ["epoch-0001.png"]);
+        sandbox.names("plain").into_iter().filter(|name| name != "state.previous.safetensors").collect();
+    assert_eq!(sandbox.names("run"), left, "one step has no state before it");
+    assert_eq!(sandbox.names("run/samples"), ["epoch-0001.png"]);
 }
 
 /// The saturating loss is the game's own value on fakes: at the same weights it has the other sign of D's loss there.
 #[test]
 fn the_minimax_loss_is_another_game() {
-    let place = Place::with_faces();
+    let sandbox = Sandbox::with_faces();
     for loss in ["minimax", "non-saturating"] {
-        place.run(&format!("train faces-32.safetensors {SMALL} --steps 3 --loss {loss} -o {loss} -q")).line();
+        sandbox
+            .run(&format!("train faces-32.safetensors {SMALL} --steps 3 --loss {loss} -o {loss} -q"))
+            .line();
     }
     let losses = |run: &str| -> Vec<f64> {
-        let text = String::from_utf8(place.read(format!("{run}/metrics.jsonl"))).unwrap();
+        let text = String::from_utf8(sandbox.read(format!("{run}/metrics.jsonl"))).unwrap();
         let lines = text.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap());
         lines.map(|m| m["loss_g"].as_f64().unwrap()).collect()
     };
     let (minimax, other) = (losses("minimax"), losses("non-saturating"));
     assert!(minimax.iter().all(|&l| l < 0.0) && other.iter().all(|&l| l > 0.0), "{minimax:?} {other:?}");
-    // e^(log(1 − D)) + e^(−(−log D)) would be 1 for a single picture; for a batch's means Jensen makes it at most that.
+    // e^(log(1 − D)) + e^(−(−log D)) would be 1 for a single image; for a batch's means Jensen makes it at most that.
     let sum = minimax[0].exp() + (-other[0]).exp();
     assert!(sum <= 1.0 + 1e-6 && sum > 0.9, "{sum}");
-    assert!(place.read("minimax/G.safetensors") != place.read("non-saturating/G.safetensors"));
-    let line = place.run("train faces-32.safetensors --loss hinge");
+    assert!(sandbox.read("minimax/G.safetensors") != sandbox.read("non-saturating/G.safetensors"));
+    let line = sandbox.run("train faces-32.safetensors --loss hinge");
     assert_eq!(line.code, Some(2), "{}", line.stderr);
 }
 
-/// Colour jitter and blur on the cats' recipe: the same pictures, otherwise trained on.
+/// Color jitter and blur on the cats' recipe: the same images, otherwise trained on.
 #[test]
-fn the_cats_recipe_changes_pictures_as_it_draws_them() {
-    let place = Place::with_faces();
+fn the_cats_recipe_changes_images_as_it_draws_them() {
+    let sandbox = Sandbox::with_faces();
     let small = "--batch 16 --nz 6 --ngf 4 --ndf 3 --steps 4 -q";
     for threads in [1, 2] {
-        place
+        sandbox
             .run(&format!(
                 "train faces-32.safetensors --recipe cats {small} --threads {threads} -o run{threads}"
             ))
             .line();
     }
-    assert!(place.read("run1/state.safetensors") == place.read("run2/state.safetensors"));
-    let recipe = String::from_utf8(place.read("run1/recipe.toml")).unwrap();
+    assert!(sandbox.read("run1/state.safetensors") == sandbox.read("run2/state.safetensors"));
+    let recipe = String::from_utf8(sandbox.read("run1/recipe.toml")).unwrap();
     let (plain, augment) = recipe.split_once("[augment]").unwrap();
     assert!(augment.contains("blur = [5, 9]"), "{augment}");
-    place.write("plain.toml", plain);
-    place.run("train faces-32.safetensors --recipe plain.toml -o plain -q").line();
+    sandbox.write("plain.toml", plain);
+    sandbox.run("train faces-32.safetensors --recipe plain.toml -o plain -q").line();
     let first = |run: &str| {
-        let text = String::from_utf8(place.read(format!("{run}/metrics.jsonl"))).unwrap();
+        let text = String::from_utf8(sandbox.read(format!("{run}/metrics.jsonl"))).unwrap();
         let line: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
         (line["loss_d_real"].clone(), line["loss_d_fake"].clone())
     };
@@ -210,12 +212,12 @@ fn the_cats_recipe_changes_pictures_as_it_draws_them() {
 
 #[test]
 fn the_same_bytes_at_one_thread_and_at_two_and_another_seed_differs() {
-    let place = Place::with_faces();
+    let sandbox = Sandbox::with_faces();
     for (out, flags) in [("one", "--threads 1"), ("two", "--threads 2"), ("other", "--seed 4")] {
-        place.run(&format!("train faces-32.safetensors {SMALL} --epochs 1 -o {out} -q {flags}")).line();
+        sandbox.run(&format!("train faces-32.safetensors {SMALL} --epochs 1 -o {out} -q {flags}")).line();
     }
     for name in ["G.safetensors", "D.safetensors", "state.safetensors", "samples/epoch-0001.png"] {
-        let [one, two, other] = ["one", "two", "other"].map(|run| place.read(format!("{run}/{name}")));
+        let [one, two, other] = ["one", "two", "other"].map(|run| sandbox.read(format!("{run}/{name}")));
         assert!(one == two, "{name}");
         assert!(one != other, "{name}");
     }
@@ -224,43 +226,43 @@ fn the_same_bytes_at_one_thread_and_at_two_and_another_seed_differs() {
 /// Stopped wherever, with any number of threads, a run that goes on comes to the very bytes of one that was never stopped.
 #[test]
 fn a_resumed_run_is_the_same_run() {
-    let place = Place::with_faces();
+    let sandbox = Sandbox::with_faces();
     let recipe =
-        String::from_utf8(place.run(&format!("train --dry-run {SMALL} --epochs 4")).stdout.into()).unwrap();
-    // With changes of pictures, whose random numbers go on, too. 40 pictures in batches of 16: 12 steps.
+        String::from_utf8(sandbox.run(&format!("train --dry-run {SMALL} --epochs 4")).stdout.into()).unwrap();
+    // With changes of images, whose random numbers go on, too. 40 images in batches of 16: 12 steps.
     let augment = "\n[augment]\nflip = 0.5\nbrightness = 0.2\ncontrast = 0.1\nsaturation = 0.2\nblur = [3, 5]\nblur_sigma = [0.1, 1.2]\n";
-    place.write("my.toml", recipe + augment);
-    place.run("train faces-32.safetensors --recipe my.toml -o whole -q").line();
-    let whole: Vec<String> = place.names("whole");
-    // As if killed: the state is of the end of a shorter run, mid-epoch, and metrics and pictures are of later steps.
+    sandbox.write("my.toml", recipe + augment);
+    sandbox.run("train faces-32.safetensors --recipe my.toml -o whole -q").line();
+    let whole: Vec<String> = sandbox.names("whole");
+    // As if killed: the state is of the end of a shorter run, mid-epoch, and metrics and images are of later steps.
     for (i, stops) in [&[7][..], &[1, 3, 4, 11]].iter().enumerate() {
         let run = format!("run{i}");
-        place
+        sandbox
             .run(&format!("train faces-32.safetensors --recipe my.toml -o {run} -q --steps {}", stops[0]))
             .line();
         for stop in &stops[1..] {
-            place.run(&format!("train --resume={run} --steps {stop} -q --threads {}", 1 + stop % 2)).line();
+            sandbox.run(&format!("train --resume={run} --steps {stop} -q --threads {}", 1 + stop % 2)).line();
         }
-        let mut metrics = String::from_utf8(place.read(format!("{run}/metrics.jsonl"))).unwrap();
+        let mut metrics = String::from_utf8(sandbox.read(format!("{run}/metrics.jsonl"))).unwrap();
         let later = metrics.lines().last().unwrap().replace("\"step\":", "\"step\":9");
         metrics += &format!("{later}\n{}", &later[..20]);
         let parts = [".state.safetensors", ".G.safetensors", "samples/.epoch-0004.png"]
             .map(|name| format!("{run}/{name}.a1B2c3.part"));
-        parts.iter().for_each(|part| place.write(part, "half of a file"));
-        place.write(&format!("{run}/metrics.jsonl"), metrics);
-        let done = place.run(&format!("train --resume={run} --epochs 4"));
+        parts.iter().for_each(|part| sandbox.write(part, "half of a file"));
+        sandbox.write(&format!("{run}/metrics.jsonl"), metrics);
+        let done = sandbox.run(&format!("train --resume={run} --epochs 4"));
         assert_eq!(done.line(), format!("{run}/G.safetensors"));
         let from = format!("12 steps of 16, from step {}", stops.last().unwrap() + 1);
         assert!(done.stderr.contains(&from), "{}", done.stderr);
         for name in whole.iter().filter(|name| name.ends_with("safetensors") && !name.contains("previous")) {
             assert!(
-                place.read(format!("whole/{name}")) == place.read(format!("{run}/{name}")),
+                sandbox.read(format!("whole/{name}")) == sandbox.read(format!("{run}/{name}")),
                 "{run}/{name}"
             );
         }
-        assert!(parts.iter().all(|part| !place.path(part).exists()), "what a killed run left is gone");
+        assert!(parts.iter().all(|part| !sandbox.path(part).exists()), "what a killed run left is gone");
         let steps = |run: &str| -> Vec<serde_json::Value> {
-            let text = String::from_utf8(place.read(format!("{run}/metrics.jsonl"))).unwrap();
+            let text = String::from_utf8(sandbox.read(format!("{run}/metrics.jsonl"))).unwrap();
             let mut lines: Vec<serde_json::Value> =
                 text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
             lines.iter_mut().for_each(|line| drop(line["images_per_second"].take()));
@@ -268,22 +270,23 @@ fn a_resumed_run_is_the_same_run() {
         };
         assert_eq!(steps(&run), steps("whole"), "no step twice and none left out");
         assert!(
-            place.read("whole/samples/epoch-0004.png") == place.read(format!("{run}/samples/epoch-0004.png"))
+            sandbox.read("whole/samples/epoch-0004.png")
+                == sandbox.read(format!("{run}/samples/epoch-0004.png"))
         );
     }
     // A damaged last state is passed over, and told of.
-    let mut state = place.read("run0/state.safetensors");
+    let mut state = sandbox.read("run0/state.safetensors");
     let end = state.len();
     state[end - 5] ^= 1;
-    place.write("run0/state.safetensors", state);
-    let done = place.run("train --resume=run0 --epochs 4");
+    sandbox.write("run0/state.safetensors", state);
+    let done = sandbox.run("train --resume=run0 --epochs 4");
     assert!(done.stderr.contains("run0/state.safetensors: is damaged"), "{}", done.stderr);
-    assert!(place.read("run0/state.safetensors") == place.read("whole/state.safetensors"));
+    assert!(sandbox.read("run0/state.safetensors") == sandbox.read("whole/state.safetensors"));
     // The newest is that of the link; its shard is here.
-    let done = place.run("train --resume --epochs 5");
+    let done = sandbox.run("train --resume --epochs 5");
     assert_eq!(done.line(), "run0/G.safetensors");
 
-    place.run("prep --demo 41 --size 32 -o other-32.safetensors -q").line();
+    sandbox.run("prep --demo 41 --size 32 -o other-32.safetensors -q").line();
     for (line, wanted) in [
         ("--resume=whole", "whole: step 12 of 12 is taken already: --epochs (or --steps) lets it go on"),
         (
@@ -293,39 +296,39 @@ fn a_resumed_run_is_the_same_run() {
         ("--resume=whole --epochs 5 --recipe demo", "whole: the recipe has "),
         (
             "other-32.safetensors --resume=whole --epochs 5",
-            "other-32.safetensors is of other pictures than it began with",
+            "other-32.safetensors is of other images than it began with",
         ),
         ("--resume=none", "none/state.safetensors: No such file"),
     ] {
-        let done = place.run(&format!("train {line}"));
+        let done = sandbox.run(&format!("train {line}"));
         assert!(done.failure(1).contains(wanted), "{line}: {}", done.stderr);
     }
-    assert_eq!(place.run("train --resume=whole -o there").code, Some(2));
-    fs::rename(place.path("faces-32.safetensors"), place.path("gone.safetensors")).unwrap();
-    let gone = place.run("train --resume=whole --epochs 5");
+    assert_eq!(sandbox.run("train --resume=whole -o there").code, Some(2));
+    fs::rename(sandbox.path("faces-32.safetensors"), sandbox.path("gone.safetensors")).unwrap();
+    let gone = sandbox.run("train --resume=whole --epochs 5");
     assert!(gone.failure(1).contains("faces-32.safetensors: is not here; name it"), "{}", gone.stderr);
-    place.run("train gone.safetensors --resume=whole --epochs 5 -q").line();
+    sandbox.run("train gone.safetensors --resume=whole --epochs 5 -q").line();
 }
 
 #[test]
 fn two_runs_do_not_share_a_folder() {
-    let place = Place::with_faces();
-    place.run(&format!("train faces-32.safetensors {SMALL} --steps 2 -o run -q")).line();
+    let sandbox = Sandbox::with_faces();
+    sandbox.run(&format!("train faces-32.safetensors {SMALL} --steps 2 -o run -q")).line();
     let mut child =
-        place.command("train --resume=run --steps 1000000").stderr(Stdio::piped()).spawn().unwrap();
+        sandbox.command("train --resume=run --steps 1000000").stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(|line| line.unwrap());
     assert!(lines.any(|line| line.contains("from step 3")));
     let start = Instant::now();
-    let at_work = || place.read("run/metrics.jsonl").iter().filter(|&&byte| byte == b'\n').count() > 2;
+    let at_work = || sandbox.read("run/metrics.jsonl").iter().filter(|&&byte| byte == b'\n').count() > 2;
     while !at_work() {
         assert!(start.elapsed() < Duration::from_secs(60), "it takes no step");
         std::thread::sleep(Duration::from_millis(5));
     }
-    let refused = place.run("train --resume=run --steps 3000000 -q");
+    let refused = sandbox.run("train --resume=run --steps 3000000 -q");
     assert!(refused.failure(1).starts_with("run: another run is at work in it"), "{}", refused.stderr);
-    let refused = place.run(&format!("train faces-32.safetensors {SMALL} --steps 2 -o run --force -q"));
+    let refused = sandbox.run(&format!("train faces-32.safetensors {SMALL} --steps 2 -o run --force -q"));
     assert!(refused.failure(1).starts_with("run: another run is at work in it"), "{}", refused.stderr);
-    assert!(place.path("run/state.safetensors").exists() && at_work());
+    assert!(sandbox.path("run/state.safetensors").exists() && at_work());
     // SAFETY: kill has no memory to be unsound with; the process is ours and not yet waited for.
     unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
     assert_eq!(child.wait().unwrap().code(), Some(0));
@@ -334,10 +337,10 @@ fn two_runs_do_not_share_a_folder() {
 /// Keys and shapes are those of the PyTorch tutorial's networks at 32×32.
 #[test]
 fn weights_have_pytorchs_names_and_layouts() {
-    let place = Place::with_faces();
-    place.run(&format!("train faces-32.safetensors {SMALL} --steps 2 -o run -q")).line();
+    let sandbox = Sandbox::with_faces();
+    sandbox.run(&format!("train faces-32.safetensors {SMALL} --steps 2 -o run -q")).line();
     let shapes = |name: &str| -> Vec<(String, Vec<usize>)> {
-        let bytes = place.read(name);
+        let bytes = sandbox.read(name);
         let file = SafeTensors::deserialize(&bytes).unwrap();
         let mut all: Vec<_> = file.tensors().into_iter().map(|(n, t)| (n, t.shape().to_vec())).collect();
         all.sort();
@@ -364,7 +367,7 @@ fn weights_have_pytorchs_names_and_layouts() {
     assert_eq!(shapes("run/G.safetensors"), sorted(g.to_vec()));
     let d = [conv(0, 3, 3), conv(2, 6, 3), norm(3, 6), conv(5, 12, 6), norm(6, 12), conv(8, 1, 12)];
     assert_eq!(shapes("run/D.safetensors"), sorted(d.to_vec()));
-    let bytes = place.read("run/D.safetensors");
+    let bytes = sandbox.read("run/D.safetensors");
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let counted = file.tensor("main.3.num_batches_tracked").unwrap();
     assert_eq!(counted.data(), 6i64.to_le_bytes(), "three batches a step");
@@ -378,34 +381,34 @@ fn weights_have_pytorchs_names_and_layouts() {
 
 #[test]
 fn flags_override_the_recipe_and_the_resolved_one_is_saved() {
-    let place = Place::with_faces();
+    let sandbox = Sandbox::with_faces();
     let flags = "--epochs 1 --lr-g 1e-3 --lr-d 0.0005 --beta1 0.4 --beta2 0.99 --seed 3";
-    let dry = place.run(&format!("train --dry-run {SMALL} {flags}"));
+    let dry = sandbox.run(&format!("train --dry-run {SMALL} {flags}"));
     assert_eq!((dry.code, &*dry.stderr), (Some(0), ""));
     for line in
         ["batch = 16", "epochs = 1", "lr_g = 0.001", "lr_d = 0.0005", "beta1 = 0.4", "beta2 = 0.99", "nz = 6"]
     {
         assert!(dry.stdout.lines().any(|l| l == line), "{line} in {}", dry.stdout);
     }
-    place.run(&format!("train faces-32.safetensors {SMALL} {flags} -o run -q")).line();
-    assert_eq!(String::from_utf8(place.read("run/recipe.toml")).unwrap(), dry.stdout);
+    sandbox.run(&format!("train faces-32.safetensors {SMALL} {flags} -o run -q")).line();
+    assert_eq!(String::from_utf8(sandbox.read("run/recipe.toml")).unwrap(), dry.stdout);
     // The saved recipe makes the same run again.
-    place.run("train faces-32.safetensors --recipe run/recipe.toml -o again -q").line();
-    assert!(place.read("run/G.safetensors") == place.read("again/G.safetensors"));
+    sandbox.run("train faces-32.safetensors --recipe run/recipe.toml -o again -q").line();
+    assert!(sandbox.read("run/G.safetensors") == sandbox.read("again/G.safetensors"));
     // With a shard, the time is told too; nothing is made.
-    let dry = place.run(&format!("train faces-32.safetensors --dry-run {SMALL} --steps 7"));
+    let dry = sandbox.run(&format!("train faces-32.safetensors --dry-run {SMALL} --steps 7"));
     assert!(
         dry.stderr.contains(" 7 steps of 16, about ") && dry.stdout.contains("steps = 7"),
         "{}",
         dry.stderr
     );
-    assert_eq!(place.names("."), ["G.safetensors", "again", "faces-32.safetensors", "run"]);
+    assert_eq!(sandbox.names("."), ["G.safetensors", "again", "faces-32.safetensors", "run"]);
 }
 
 #[test]
 fn modes_that_need_no_shard_never_touch_stdin() {
-    let place = Place::with_faces();
-    place.run(&format!("train faces-32.safetensors {SMALL} --steps 1 -o run -q")).line();
+    let sandbox = Sandbox::with_faces();
+    sandbox.run(&format!("train faces-32.safetensors {SMALL} --steps 1 -o run -q")).line();
     for mode in [
         "--list-recipes",
         "--dry-run",
@@ -415,7 +418,7 @@ fn modes_that_need_no_shard_never_touch_stdin() {
         "--help",
     ] {
         // A pipe that never ends: whoever reads it waits for ever.
-        let mut child = place.command(&format!("train {mode}")).stdin(Stdio::piped()).spawn().unwrap();
+        let mut child = sandbox.command(&format!("train {mode}")).stdin(Stdio::piped()).spawn().unwrap();
         let keep = child.stdin.take();
         let start = Instant::now();
         let status = loop {
@@ -431,16 +434,16 @@ fn modes_that_need_no_shard_never_touch_stdin() {
         assert!(status.success(), "{mode}");
         drop(keep);
     }
-    let list = place.run("train --list-recipes").stdout;
+    let list = sandbox.run("train --list-recipes").stdout;
     assert!(
         ["celeba ", "cats ", "mnist ", "fashion ", "mnist-fixed ", "demo "]
             .iter()
             .all(|name| list.contains(name)),
         "{list}"
     );
-    let json = place.run("train --list-recipes --json -q").json();
-    assert_eq!(json["recipes"][0]["optimiser"]["lr_g"], 2e-4);
-    let info = |file: &str| place.run(&format!("train --json --info {file}")).json()["kind"].clone();
+    let json = sandbox.run("train --list-recipes --json -q").json();
+    assert_eq!(json["recipes"][0]["optimizer"]["lr_g"], 2e-4);
+    let info = |file: &str| sandbox.run(&format!("train --json --info {file}")).json()["kind"].clone();
     assert_eq!(info("run/G.safetensors"), "generator");
     assert_eq!(info("run/D.safetensors"), "discriminator");
     assert_eq!(info("run/state.safetensors"), "state");
@@ -449,8 +452,8 @@ fn modes_that_need_no_shard_never_touch_stdin() {
 
 #[test]
 fn the_shard_comes_through_the_pipe_as_a_path_or_as_json() {
-    let place = Place::with_faces();
-    let json = place
+    let sandbox = Sandbox::with_faces();
+    let json = sandbox
         .run_with(
             &format!("train {SMALL} --steps 2 --json -q"),
             "{\"path\": \"faces-32.safetensors\", \"n\": 1}\n",
@@ -459,37 +462,37 @@ fn the_shard_comes_through_the_pipe_as_a_path_or_as_json() {
     assert_eq!(json["path"], "runs/faces-32/G.safetensors");
     assert_eq!((&json["step"], &json["epoch"], &json["stopped"]), (&2.into(), &1.into(), &false.into()));
     assert_eq!(json["run"], "runs/faces-32");
-    let plain = place.run_with(&format!("train {SMALL} --steps 2 -q"), "faces-32.safetensors\n");
+    let plain = sandbox.run_with(&format!("train {SMALL} --steps 2 -q"), "faces-32.safetensors\n");
     assert_eq!(plain.line(), "runs/faces-32-2/G.safetensors");
-    let chain = place.shell(&format!("prep --demo 20 --size 32 -q | train {SMALL} --steps 1 -q"));
+    let chain = sandbox.shell(&format!("prep --demo 20 --size 32 -q | train {SMALL} --steps 1 -q"));
     assert!(chain.line().ends_with("/G.safetensors"));
-    let closed = place.shell(&format!(
+    let closed = sandbox.shell(&format!(
         "train faces-32.safetensors {SMALL} --steps 1 -q | true; echo \"${{PIPESTATUS[0]}}\""
     ));
     assert_eq!((closed.line(), &*closed.stderr), ("0", ""));
-    let help = place.shell("train --help | head -1");
+    let help = sandbox.shell("train --help | head -1");
     assert_eq!((help.line().is_empty(), &*help.stderr), (false, ""));
 }
 
 #[test]
 fn errors_are_one_line_that_names_the_file_or_flag() {
-    let place = Place::with_faces();
-    let shard = place.read("faces-32.safetensors");
-    place.write("cut.safetensors", &shard[..shard.len() - 7]);
-    place.write("foreign.safetensors", "PK\x03\x04 not at all a shard");
-    place.run("prep --demo 3 --size 48 -o odd-48.safetensors -q").line();
-    place.run(&format!("train faces-32.safetensors {SMALL} --steps 1 -o run -q")).line();
-    let recipe = String::from_utf8(place.read("run/recipe.toml")).unwrap();
-    place.write("typo.toml", recipe.replace("lr_g", "lr_gg"));
+    let sandbox = Sandbox::with_faces();
+    let shard = sandbox.read("faces-32.safetensors");
+    sandbox.write("cut.safetensors", &shard[..shard.len() - 7]);
+    sandbox.write("foreign.safetensors", "PK\x03\x04 not at all a shard");
+    sandbox.run("prep --demo 3 --size 48 -o odd-48.safetensors -q").line();
+    sandbox.run(&format!("train faces-32.safetensors {SMALL} --steps 1 -o run -q")).line();
+    let recipe = String::from_utf8(sandbox.read("run/recipe.toml")).unwrap();
+    sandbox.write("typo.toml", recipe.replace("lr_g", "lr_gg"));
     let run =
-        |flags: &str| place.run(&format!("train {flags} {SMALL} --steps 1").replace(" --recipe demo", ""));
+        |flags: &str| sandbox.run(&format!("train {flags} {SMALL} --steps 1").replace(" --recipe demo", ""));
     for (flags, wanted) in [
         ("none.safetensors", "none.safetensors: No such file"),
         ("cut.safetensors", "cut.safetensors: cut short"),
         ("foreign.safetensors", "foreign.safetensors: not a shard"),
         ("run", "run: a folder, not a shard"),
         ("run/G.safetensors", "run/G.safetensors: no tensor `images` in it"),
-        ("odd-48.safetensors", "odd-48.safetensors: picture size 48: DCGAN takes 32, 64 or 128"),
+        ("odd-48.safetensors", "odd-48.safetensors: image size 48: DCGAN takes 32, 64 or 128"),
         ("faces-32.safetensors -o run", "run: is not empty; name another folder, or --force"),
         ("faces-32.safetensors -o typo.toml", "typo.toml: is a file: name a folder"),
         ("faces-32.safetensors -o typo.toml/run", "typo.toml/run: typo.toml is not a folder"),
@@ -501,7 +504,7 @@ fn errors_are_one_line_that_names_the_file_or_flag() {
         ("faces-32.safetensors --recipe none.toml", "none.toml: No such file"),
         (
             "faces-32.safetensors --recipe typo.toml",
-            "unknown key `lr_gg` in [optimiser]; did you mean `lr_g`?",
+            "unknown key `lr_gg` in [optimizer]; did you mean `lr_g`?",
         ),
         ("faces-32.safetensors --lr-g 7", "--lr-g: 7 is not above 0 and at most 1"),
         ("faces-32.safetensors --keep-at 3,2", "--keep-at: 2 after 3: name each epoch once, rising"),
@@ -517,40 +520,40 @@ fn errors_are_one_line_that_names_the_file_or_flag() {
         assert!(line.contains(wanted), "{flags}: {line}");
     }
     if !cfg!(feature = "cuda") {
-        let line = place.run("train faces-32.safetensors --device cuda:0");
+        let line = sandbox.run("train faces-32.safetensors --device cuda:0");
         assert!(line.failure(1).starts_with("--device cuda:0: this build has no CUDA"));
     }
     for usage in ["--epochs 1 --steps 1", "--no-such-flag", "a b"] {
-        let done = place.run(&format!("train {usage}"));
+        let done = sandbox.run(&format!("train {usage}"));
         assert_eq!((done.code, &*done.stdout), (Some(2), ""), "{usage}");
         assert!(!done.stderr.is_empty());
     }
-    assert!(!place.path("runs").exists(), "an error leaves no run folder");
-    let forced = place.run(&format!("train faces-32.safetensors {SMALL} --steps 2 -o run -q --force"));
+    assert!(!sandbox.path("runs").exists(), "an error leaves no run folder");
+    let forced = sandbox.run(&format!("train faces-32.safetensors {SMALL} --steps 2 -o run -q --force"));
     assert_eq!(forced.line(), "run/G.safetensors");
 }
 
-/// The other architecture, on pictures as MNIST has them: from IDX files to samples.
+/// The other architecture, on images as MNIST has them: from IDX files to samples.
 #[test]
 fn the_mnist_recipe_goes_from_idx_files_to_samples() {
-    let place = Place::new();
-    fs::create_dir(place.path("digits")).unwrap();
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.path("digits")).unwrap();
     let mut idx = vec![0, 0, 8, 3, 0, 0, 1, 4, 0, 0, 0, 28, 0, 0, 0, 28];
-    // 260 pictures of a bar somewhere else each: 2 batches of 100 and one of 60.
+    // 260 images of a bar somewhere else each: 2 batches of 100 and one of 60.
     let bar = |i: usize| (0..784).map(move |p| if p % 28 / 4 == i % 7 { 255 } else { (i % 5) as u8 });
     idx.extend((0..260).flat_map(bar));
-    place.write("digits/train-images-idx3-ubyte", &idx);
-    let shard = place.run("prep digits -o digits.safetensors -q");
+    sandbox.write("digits/train-images-idx3-ubyte", &idx);
+    let shard = sandbox.run("prep digits -o digits.safetensors -q");
     assert_eq!(shard.line(), "digits.safetensors");
     for (out, threads) in [("run", 2), ("again", 1)] {
         let flags = format!("--recipe mnist --steps 40 --threads {threads} -o {out} -q");
-        place.run(&format!("train digits.safetensors {flags}")).line();
+        sandbox.run(&format!("train digits.safetensors {flags}")).line();
     }
-    assert!(place.read("run/state.safetensors") == place.read("again/state.safetensors"));
+    assert!(sandbox.read("run/state.safetensors") == sandbox.read("again/state.safetensors"));
     // So many latents that drawing them might be shared out, where no second thread is there to take a share.
     let alone = "train digits.safetensors --recipe mnist --batch 260 --steps 3 --threads 1 -o alone -q";
-    assert_eq!(place.shell(&format!("timeout -s KILL 120 {alone}")).line(), "alone/G.safetensors");
-    let losses: Vec<[f64; 2]> = String::from_utf8(place.read("run/metrics.jsonl"))
+    assert_eq!(sandbox.shell(&format!("timeout -s KILL 120 {alone}")).line(), "alone/G.safetensors");
+    let losses: Vec<[f64; 2]> = String::from_utf8(sandbox.read("run/metrics.jsonl"))
         .unwrap()
         .lines()
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
@@ -560,7 +563,7 @@ fn the_mnist_recipe_goes_from_idx_files_to_samples() {
     assert!(losses[0].iter().all(|p| (p - 0.5).abs() < 0.1), "a fresh D knows nothing: {:?}", losses[0]);
     assert!(losses[10][0] - losses[10][1] > 0.2, "it learns to tell them apart: {:?}", losses[10]);
 
-    let bytes = place.read("run/G.safetensors");
+    let bytes = sandbox.read("run/G.safetensors");
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let mut shapes: Vec<_> = file.tensors().into_iter().map(|(n, t)| (n, t.shape().to_vec())).collect();
     shapes.sort();
@@ -573,41 +576,41 @@ fn the_mnist_recipe_goes_from_idx_files_to_samples() {
         ("4.weight", vec![784, 256]),
     ];
     assert_eq!(shapes, expected.map(|(name, shape)| (name.to_string(), shape)));
-    let info = place.run("train --info run/G.safetensors").stdout;
+    let info = sandbox.run("train --info run/G.safetensors").stdout;
     assert!(info.contains("MLP 28×28×1, nz 64, hidden G [256, 256], D [256, 256]"), "{info}");
 
-    // The weights alone, as another program would save them, make the same pictures: G's activations are ReLU.
+    // The weights alone, as another program would save them, make the same images: G's activations are ReLU.
     let tensors: Vec<_> = file.tensors();
     let bare = safetensors::serialize(tensors, None).unwrap();
-    place.write("bare.safetensors", &bare);
+    sandbox.write("bare.safetensors", &bare);
     for (generator, out) in [("run/G.safetensors", "fakes"), ("bare.safetensors", "bare")] {
-        place.run(&format!("sample {generator} -n 5 -o {out} -q")).line();
+        sandbox.run(&format!("sample {generator} -n 5 -o {out} -q")).line();
     }
-    let pixels = |name: &str| image::open(place.path(name)).unwrap();
-    let picture = pixels("fakes/000004.png");
-    assert_eq!((picture.width(), picture.height(), picture.color()), (28, 28, image::ColorType::L8));
-    assert_eq!(picture, pixels("bare/000004.png"));
-    assert_ne!(picture, pixels("fakes/000003.png"));
+    let pixels = |name: &str| image::open(sandbox.path(name)).unwrap();
+    let image = pixels("fakes/000004.png");
+    assert_eq!((image.width(), image.height(), image.color()), (28, 28, image::ColorType::L8));
+    assert_eq!(image, pixels("bare/000004.png"));
+    assert_ne!(image, pixels("fakes/000003.png"));
 
-    let refused = place.run("train digits.safetensors --recipe mnist --ngf 32");
+    let refused = sandbox.run("train digits.safetensors --recipe mnist --ngf 32");
     assert!(refused.failure(1).starts_with("--ngf: an MLP has no such width"), "{}", refused.stderr);
-    let refused = place.run("train digits.safetensors --recipe demo");
-    assert!(refused.failure(1).contains("picture size 28: DCGAN takes 32, 64 or 128"), "{}", refused.stderr);
+    let refused = sandbox.run("train digits.safetensors --recipe demo");
+    assert!(refused.failure(1).contains("image size 28: DCGAN takes 32, 64 or 128"), "{}", refused.stderr);
 }
 
 /// Without a shard and with a terminal for stdin, `train` says what it wants and does not wait.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_terminal_is_not_read() {
-    let done = Place::new().run_on_terminal("train");
+    let done = Sandbox::new().run_on_terminal("train");
     assert!(done.failure(2).starts_with("name a shard: train SHARD"), "{}", done.stderr);
 }
 
 #[test]
 fn ctrl_c_finishes_the_step_saves_and_says_so() {
-    let place = Place::with_faces();
+    let sandbox = Sandbox::with_faces();
     let mut child =
-        place.command(&format!("train faces-32.safetensors {SMALL} --epochs 1000000")).spawn().unwrap();
+        sandbox.command(&format!("train faces-32.safetensors {SMALL} --epochs 1000000")).spawn().unwrap();
     // Soon it tells how long it will take.
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(|line| line.unwrap());
     assert!(lines.any(|line| line.contains("epoch ") && line.ends_with(" left")), "it ended before that");
@@ -618,8 +621,8 @@ fn ctrl_c_finishes_the_step_saves_and_says_so() {
     let err: Vec<String> = lines.collect();
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert_eq!(out, "runs/faces-32/G.safetensors\n");
-    let steps = fs::read_to_string(place.path("runs/faces-32/metrics.jsonl")).unwrap().lines().count();
+    let steps = fs::read_to_string(sandbox.path("runs/faces-32/metrics.jsonl")).unwrap().lines().count();
     assert!(err.last().unwrap().starts_with(&format!("train: stopped; saved at step {steps} ")), "{err:?}");
-    let info = place.run("train --json --info G.safetensors").json();
+    let info = sandbox.run("train --json --info G.safetensors").json();
     assert_eq!(info["step"], steps);
 }

@@ -52,7 +52,7 @@ pub fn printable(line: &str) -> Cow<'_, str> {
     }
 }
 
-/// A number of things, in words: `1 picture`, `2 pictures`.
+/// A number of things, in words: `1 image`, `2 images`.
 pub fn counted(n: u64, thing: &str) -> String {
     format!("{n} {thing}{}", if n == 1 { "" } else { "s" })
 }

@@ -5,7 +5,7 @@ pub trait Progress: Sync {
     /// Work begins with `done` units that were done before, so that they count for no speed.
     fn begins(&self, _done: u64) {}
     /// `done` of `total` units are done; `note` is a short text to put beside it (may be empty).
-    fn at(&self, done: u64, total: u64, note: &str);
+    fn update(&self, done: u64, total: u64, note: &str);
     /// A warning, one line.
     fn warn(&self, line: &str);
 }
@@ -14,6 +14,6 @@ pub trait Progress: Sync {
 pub struct Silent;
 
 impl Progress for Silent {
-    fn at(&self, _: u64, _: u64, _: &str) {}
+    fn update(&self, _: u64, _: u64, _: &str) {}
     fn warn(&self, _: &str) {}
 }

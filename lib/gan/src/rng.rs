@@ -1,7 +1,7 @@
 //! Counter-based random streams: every number is a function of (seed, stream, index) and nothing else.
 //!
-//! There is no hidden state, so a run can stop and go on anywhere, and picture 7 is the same picture whether or not
-//! pictures 0 to 6 were drawn. The generator is ChaCha with 8 rounds; the stream and the index choose its nonce.
+//! There is no hidden state, so a run can stop and go on anywhere, and image 7 is the same image whether or not
+//! images 0 to 6 were drawn. The generator is ChaCha with 8 rounds; the stream and the index choose its nonce.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
@@ -17,21 +17,21 @@ pub enum Stream {
     Generator = 1,
     /// The discriminator's initial weights; index = the layer.
     Discriminator = 2,
-    /// The order of the training pictures; index = the epoch.
+    /// The order of the training images; index = the epoch.
     Shuffle = 3,
     /// The latents of a training step, those of D's update; index = the step.
     Noise = 4,
-    /// The latents of the pictures that show a run's progress; index = the picture.
+    /// The latents of the images that show a run's progress; index = the image.
     FixedNoise = 5,
-    /// The latents of `sample`; index = the picture.
+    /// The latents of `sample`; index = the image.
     Sample = 6,
     /// The demo faces; index = the face.
     Demo = 7,
     /// The latents of G's update where it draws its own; index = the step.
     FreshNoise = 8,
-    /// The changes of training pictures; index = step · 2^16 + place in the batch.
+    /// The changes of training images; index = step · 2^16 + place in the batch.
     Augment = 9,
-    /// The latents of a generator's score in training, and which real pictures it is compared with; index = the picture.
+    /// The latents of a generator's score in training, and which real images it is compared with; index = the image.
     Score = 10,
     /// The subsets of KID; index = 2 · subset, + 1 for the second side.
     Subset = 11,

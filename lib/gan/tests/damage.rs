@@ -12,8 +12,8 @@ use std::time::SystemTime;
 use candle_core::Device;
 use gan::Error;
 use gan::checkpoint;
-use gan::checkpoint::foreign::Told;
-use gan::data::image::{Filter, Fit, encode_png};
+use gan::checkpoint::foreign::LayoutHints;
+use gan::data::image::{Filter, Transform, encode_png};
 use gan::data::shard::{self, Dtype, Shard};
 use gan::data::source::{Source, Walk};
 use gan::io::weights::Tensors;
@@ -28,8 +28,8 @@ use tempfile::TempDir;
 /// The largest piece of memory that reading may ask for: every file here has less than 32 kB, and the buffers through which we
 /// write have 1 MiB.
 const MOST: usize = 4 << 20;
-/// The same for pictures, whose pixels take what their header says before they are read: the most that README.md allows.
-const MOST_PICTURE: usize = 512 << 20;
+/// The same for images, whose pixels take what their header says before they are read: the most that README.md allows.
+const MOST_IMAGE: usize = 512 << 20;
 
 thread_local! {
     /// The largest piece of memory that this thread asked for.
@@ -126,8 +126,8 @@ fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
-/// A folder with four pictures of 4×4 in it.
-fn pictures() -> TempDir {
+/// A folder with four images of 4×4 in it.
+fn images() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for i in 0..4u8 {
         let pixels: Vec<u8> = (0..48).map(|k| k * 5 + i).collect();
@@ -138,8 +138,8 @@ fn pictures() -> TempDir {
 
 fn make_shard(folder: &TempDir, dtype: Dtype) -> PathBuf {
     let path = folder.path().join("small-4.safetensors");
-    let fit = Fit { crop: None, size: Some(4), filter: Filter::Bilinear };
-    let options = shard::Options { fit, grey: false, dtype, strict: true, ..shard::Options::default() };
+    let fit = Transform { crop: None, size: Some(4), filter: Filter::Bilinear };
+    let options = shard::Options { fit, gray: false, dtype, strict: true, ..shard::Options::default() };
     let source = Source::open(&[folder.path().to_path_buf()], Walk::Recursive).unwrap();
     shard::make(&path, &source, &options, &Silent, &AtomicBool::new(false)).unwrap();
     path
@@ -165,7 +165,7 @@ fn make_run(folder: &TempDir) -> PathBuf {
     run
 }
 
-/// Reads all pictures of a source.
+/// Reads all images of a source.
 fn read_source(path: &Path) -> Result<(), Error> {
     let source = Source::open(&[path.to_path_buf()], Walk::Recursive)?;
     source.fingerprint()?;
@@ -178,7 +178,7 @@ fn read_source(path: &Path) -> Result<(), Error> {
 #[test]
 fn shards() {
     for dtype in [Dtype::U8, Dtype::F32] {
-        let folder = pictures();
+        let folder = images();
         let whole = fs::read(make_shard(&folder, dtype)).unwrap();
         let path = folder.path().join("damaged.safetensors");
         let read = |path: &Path| {
@@ -189,13 +189,13 @@ fn shards() {
             Ok(())
         };
         damage(&path, &whole, whole.len(), &read);
-        damage(&path, &whole, 0, &|path| checkpoint::info(path, &Told::default()).map(drop));
+        damage(&path, &whole, 0, &|path| checkpoint::info(path, &LayoutHints::default()).map(drop));
     }
 }
 
 #[test]
 fn checkpoints() {
-    let folder = pictures();
+    let folder = images();
     let run = make_run(&folder);
     let damaged = folder.path().join("damaged");
     fs::create_dir(&damaged).unwrap();
@@ -205,7 +205,7 @@ fn checkpoints() {
     let passed = damage(&damaged.join("state.safetensors"), &state, state.len(), &read);
     assert!(passed.is_empty(), "{passed:?}");
     let generator = fs::read(run.join("G.safetensors")).unwrap();
-    let read = |path: &Path| checkpoint::generator(path, &Told::default(), &Device::Cpu).map(drop);
+    let read = |path: &Path| checkpoint::generator(path, &LayoutHints::default(), &Device::Cpu).map(drop);
     let passed = damage(&damaged.join("G.safetensors"), &generator, generator.len(), &read);
     // Without our key in its metadata it is another program's, which has no hash.
     let key = generator.windows(8).position(|window| window == b"gantools").unwrap();
@@ -213,7 +213,7 @@ fn checkpoints() {
     // Its header alone is read.
     let header = generator.iter().rposition(|&byte| byte == b'}').unwrap() + 1;
     damage(&damaged.join("G.safetensors"), &generator, header, &|path| {
-        checkpoint::info(path, &Told::default()).map(drop)
+        checkpoint::info(path, &LayoutHints::default()).map(drop)
     });
 }
 
@@ -224,7 +224,7 @@ fn foreign_weights() {
     let whole = fs::read(golden("pth/small.safetensors")).unwrap();
     let read = |path: &Path| Tensors::read(path)?.get("layer.weight", &[3, 4]).map(drop);
     damage(&folder.path().join("weights.safetensors"), &whole, whole.len(), &read);
-    let read = |path: &Path| match checkpoint::generator(path, &Told::default(), &Device::Cpu) {
+    let read = |path: &Path| match checkpoint::generator(path, &LayoutHints::default(), &Device::Cpu) {
         Err(e) if e.to_string().contains("not a generator that is known") => Ok(()),
         other => other.map(drop),
     };
@@ -240,7 +240,7 @@ fn foreign_weights() {
 #[test]
 fn foreign_generators() {
     let folder = tempfile::tempdir().unwrap();
-    let read = |path: &Path| checkpoint::generator(path, &Told::default(), &Device::Cpu).map(drop);
+    let read = |path: &Path| checkpoint::generator(path, &LayoutHints::default(), &Device::Cpu).map(drop);
     for file in ["legacy.pt", "mlp_leaky.pth", "spectral_parametrized.safetensors"] {
         let whole = fs::read(golden("foreign").join(file)).unwrap();
         damage(&folder.path().join(file), &whole, whole.len(), &read);
@@ -321,7 +321,7 @@ fn zips() {
 const MOST_PACKED: usize = 256 << 20;
 
 /// Archives, arrays and batches, of every packing and type. Most have no checksum: what is changed unseen in
-/// them is told by the pictures, or by nobody.
+/// them is told by the images, or by nobody.
 #[test]
 fn containers_of_every_kind() {
     let folder = tempfile::tempdir().unwrap();
@@ -356,13 +356,13 @@ fn containers_of_every_kind() {
 }
 
 #[test]
-fn pictures_of_every_kind() {
+fn images_of_every_kind() {
     let folder = tempfile::tempdir().unwrap();
-    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/seeds/picture");
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/seeds/image");
     let entries =
         |folder: &Path, step| fs::read_dir(folder).unwrap().map(move |entry| (entry.unwrap().path(), step));
     // The fuzzer's are of more kinds; a fifth of their bytes will do.
-    let all = entries(&golden("picture/decode"), 1).chain(entries(&seeds, 5));
+    let all = entries(&golden("image/decode"), 1).chain(entries(&seeds, 5));
     for (golden, step) in all {
         let whole = fs::read(&golden).unwrap();
         let Ok(_) = gan::data::image::decode(&whole) else { continue };
@@ -373,12 +373,12 @@ fn pictures_of_every_kind() {
                 let mut bytes = whole.to_vec();
                 bytes[at] ^= mask;
                 let case = format!("byte {at} ^ {mask:#04x}");
-                let _ = try_within(MOST_PICTURE, &path, &bytes, &read_source, case);
+                let _ = try_within(MOST_IMAGE, &path, &bytes, &read_source, case);
                 tried += 1;
             }
             // Some formats have an end that is not missed.
             let case = format!("cut to {at}");
-            let _ = try_within(MOST_PICTURE, &path, &whole[..at], &read_source, case);
+            let _ = try_within(MOST_IMAGE, &path, &whole[..at], &read_source, case);
             tried += 1;
         }
         eprintln!("{}: {tried} tries", path.file_name().unwrap().to_string_lossy());
@@ -411,7 +411,8 @@ fn recipes() {
 fn the_fuzzers_seeds() {
     let folder = tempfile::tempdir().unwrap();
     let weights = |path: &Path| Tensors::read(path)?.get("layer.weight", &[3, 4]).map(drop);
-    let generator = |path: &Path| checkpoint::generator(path, &Told::default(), &Device::Cpu).map(drop);
+    let generator =
+        |path: &Path| checkpoint::generator(path, &LayoutHints::default(), &Device::Cpu).map(drop);
     let readers: [(&str, &str, Reader); 9] = [
         ("shard", "x-4.safetensors", &|path| Shard::open(path).map(drop)),
         ("npz", "stats.npz", &|path| Stats::read(path).map(drop)),

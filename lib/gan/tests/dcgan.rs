@@ -3,7 +3,7 @@
 mod common;
 
 use candle_core::{Device, Tensor};
-use gan::checkpoint::foreign::Told;
+use gan::checkpoint::foreign::LayoutHints;
 use gan::nn::adam::AdamConfig;
 use gan::nn::layer::Network;
 use gan::nn::model::{DcganConfig, ModelConfig};
@@ -11,7 +11,7 @@ use gan::nn::ops::Backend;
 use gan::precision::Precision;
 use gan::train::Trainer;
 
-use common::{Place, Tensors, cpu, gradients_match, largest_difference, part, weights_match};
+use common::{Target, Tensors, cpu, gradients_match, largest_difference, part, weights_match};
 
 fn golden(name: &str) -> Tensors {
     common::golden(&format!("dcgan/{name}"))
@@ -22,7 +22,7 @@ fn channels_last(x: &Tensor) -> Tensor {
     x.permute((0, 2, 3, 1)).unwrap().contiguous().unwrap()
 }
 
-fn trainer(&Place { backend, ref device, .. }: &Place) -> Trainer {
+fn trainer(&Target { backend, ref device, .. }: &Target) -> Trainer {
     let config = DcganConfig {
         size: 64,
         channels: 3,
@@ -48,11 +48,11 @@ fn noise(data: &Tensors, step: usize) -> Tensor {
 }
 
 /// Losses and weights of ten steps as PyTorch's, whose own f32 and f64 differ by up to 5e-7 here.
-fn ten_steps(place: Place) {
-    let (device, tolerance) = (&place.device, place.tolerance);
+fn ten_steps(target: Target) {
+    let (device, tolerance) = (&target.device, target.tolerance);
     let (data, steps, last) =
         (golden("data.safetensors"), golden("steps.safetensors"), golden("final.safetensors"));
-    let mut trainer = trainer(&place);
+    let mut trainer = trainer(&target);
     let real = channels_last(&data["real"]).to_device(device).unwrap();
     let series = |name: &str| steps[name].to_vec1::<f32>().unwrap();
     let names = ["errD_real", "errD_fake", "errG", "D_x", "D_G_z1", "D_G_z2"];
@@ -70,9 +70,9 @@ fn ten_steps(place: Place) {
         weights_match(network.tensors().unwrap(), &part(&last, prefix), prefix, tolerance);
     }
     let z = data["fixed_noise"].narrow(0, 0, 4).unwrap().flatten_from(1).unwrap();
-    let pictures = trainer.generator.forward(&z.to_device(device).unwrap()).unwrap();
-    let d = largest_difference(&pictures, &channels_last(&steps["sample_eval"]));
-    assert!(d < 1e-4, "pictures in evaluation mode differ by {d}");
+    let images = trainer.generator.forward(&z.to_device(device).unwrap()).unwrap();
+    let d = largest_difference(&images, &channels_last(&steps["sample_eval"]));
+    assert!(d < 1e-4, "images in evaluation mode differ by {d}");
 }
 
 #[test]
@@ -92,21 +92,21 @@ fn ten_steps_match_pytorch_on_the_gpu() {
 }
 
 /// What bf16 does to the losses of ten steps; both backends round at the same places, in other orders of summation.
-fn ten_steps_in_bf16(place: Place) {
+fn ten_steps_in_bf16(target: Target) {
     let (data, steps) = (golden("data.safetensors"), golden("steps.safetensors"));
-    let mut trainer = trainer(&place);
+    let mut trainer = trainer(&target);
     trainer.generator = trainer.generator.with_precision(Precision::Bf16);
     trainer.discriminator = trainer.discriminator.with_precision(Precision::Bf16);
-    let real = channels_last(&data["real"]).to_device(&place.device).unwrap();
+    let real = channels_last(&data["real"]).to_device(&target.device).unwrap();
     let [d_real, d_fake, g] =
         ["errD_real", "errD_fake", "errG"].map(|name| steps[name].to_vec1::<f32>().unwrap());
     for step in 0..10 {
-        let z = noise(&data, step).to_device(&place.device).unwrap();
+        let z = noise(&data, step).to_device(&target.device).unwrap();
         let r = trainer.step(&real, &z, None).unwrap();
         for (ours, theirs) in
             [(r.loss_d_real, d_real[step]), (r.loss_d_fake, d_fake[step]), (r.loss_g, g[step])]
         {
-            assert!((ours - f64::from(theirs)).abs() < place.tolerance, "step {step}: {ours} {theirs}");
+            assert!((ours - f64::from(theirs)).abs() < target.tolerance, "step {step}: {ours} {theirs}");
         }
     }
 }
@@ -114,25 +114,25 @@ fn ten_steps_in_bf16(place: Place) {
 #[test]
 fn ten_steps_in_bf16_stay_near_pytorchs_on_both_backends() {
     for backend in [Backend::Cpu, Backend::Portable] {
-        ten_steps_in_bf16(Place { tolerance: 0.05, ..cpu(backend) });
+        ten_steps_in_bf16(Target { tolerance: 0.05, ..cpu(backend) });
     }
 }
 
 #[cfg(feature = "cuda")]
 #[test]
 fn ten_steps_in_bf16_stay_near_pytorchs_on_the_gpu() {
-    ten_steps_in_bf16(Place { tolerance: 0.05, ..common::gpu() });
+    ten_steps_in_bf16(Target { tolerance: 0.05, ..common::gpu() });
 }
 
 /// Every gradient of the first step, relative to the largest of its tensor.
-fn first_gradients(place: Place) {
+fn first_gradients(target: Target) {
     let (data, steps) = (golden("data.safetensors"), golden("steps.safetensors"));
-    let mut trainer = trainer(&place);
+    let mut trainer = trainer(&target);
     let [real, z] =
-        [channels_last(&data["real"]), noise(&data, 0)].map(|t| t.to_device(&place.device).unwrap());
+        [channels_last(&data["real"]), noise(&data, 0)].map(|t| t.to_device(&target.device).unwrap());
     let (of_d, of_g) = trainer.gradients(&real, &z, None).unwrap();
     for (grads, prefix) in [(of_d, "step0.gradD."), (of_g, "step0.gradG.")] {
-        gradients_match(grads, &part(&steps, prefix), prefix, place.tolerance);
+        gradients_match(grads, &part(&steps, prefix), prefix, target.tolerance);
     }
 }
 
@@ -192,12 +192,12 @@ fn a_generator_is_understood_from_its_shapes() {
             norm_init_std: 0.02,
         };
         let generator = ModelConfig::Dcgan(config).generator(3, &Device::Cpu).unwrap();
-        let (outline, again) = common::understood(&generator, &Told::default());
+        let (outline, again) = common::understood(&generator, &LayoutHints::default());
         assert_eq!((outline.arch, outline.size, outline.channels, outline.nz), ("dcgan", size, channels, 7));
         let z = Tensor::ones((2, 7), candle_core::DType::F32, &Device::Cpu).unwrap();
-        let pictures = |network: &Network| network.forward(&z).unwrap();
-        assert_eq!(pictures(&again).dims(), [2, size, size, channels]);
+        let images = |network: &Network| network.forward(&z).unwrap();
+        assert_eq!(images(&again).dims(), [2, size, size, channels]);
         let numbers = |x: Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        assert_eq!(numbers(pictures(&again)), numbers(pictures(&generator)));
+        assert_eq!(numbers(images(&again)), numbers(images(&generator)));
     }
 }

@@ -10,7 +10,7 @@ use gan::nn::adam::AdamConfig;
 use gan::nn::model::{DcganConfig, ModelConfig};
 use gan::nn::ops::{Activation, Backend, Geometry, Norm, Weight};
 use gan::precision::Precision;
-use gan::train::{StepNumbers, Trainer};
+use gan::train::{PendingStep, Trainer};
 
 const BATCH: usize = 128;
 /// Bandwidth in bytes, and products in FLOP of f32 (without TF32) and of bf16, all per second, as the maker gives them: of an H100
@@ -66,7 +66,7 @@ fn line(what: &str, times: usize, c: Counts) {
     );
 }
 
-/// One layer of D or G: (name, transposed?, geometry, large picture's side, its channels, the small one's channels, batch-norm?,
+/// One layer of D or G: (name, transposed?, geometry, large image's side, its channels, the small one's channels, batch-norm?,
 /// activation).
 type Spec = (&'static str, bool, Geometry, usize, usize, usize, bool, Activation);
 
@@ -125,7 +125,7 @@ fn layer(device: &Device, &(name, transposed, geometry, side, c, s, norm, activa
             }
         }
     });
-    // D sees reals and fakes, and once more for G; G's pictures are made once. The third time back through D is for its input alone.
+    // D sees reals and fakes, and once more for G; G's images are made once. The third time back through D is for its input alone.
     let d = usize::from(!transposed);
     line(&format!("{name}, forward"), 1 + 2 * d, forward);
     line(&format!("{name}, backward"), 1 + d, backward);
@@ -180,7 +180,7 @@ fn launches_of_a_step_on_the_gpu() {
         (real, Tensor::from_slice(&noise, (BATCH, 100), &device).unwrap())
     });
     line("its batch", 1, batch);
-    let read = count(&device, || StepNumbers::read(&numbers).unwrap());
+    let read = count(&device, || PendingStep::read(&numbers).unwrap());
     line("the numbers of two steps", 1, read);
     computes(1);
 

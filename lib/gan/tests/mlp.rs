@@ -3,13 +3,13 @@
 mod common;
 
 use candle_core::{DType, Device, Tensor};
-use gan::checkpoint::foreign::{Layout, Told};
+use gan::checkpoint::foreign::{Layout, LayoutHints};
 use gan::nn::adam::AdamConfig;
 use gan::nn::model::{MlpConfig, ModelConfig};
 use gan::nn::ops::Backend;
 use gan::train::Trainer;
 
-use common::{Place, Tensors, cpu, golden, gradients_match, largest_difference, part, weights_match};
+use common::{Target, Tensors, cpu, golden, gradients_match, largest_difference, part, weights_match};
 
 fn config() -> MlpConfig {
     MlpConfig {
@@ -23,7 +23,7 @@ fn config() -> MlpConfig {
     }
 }
 
-fn trainer(&Place { backend, ref device, .. }: &Place) -> Trainer {
+fn trainer(&Target { backend, ref device, .. }: &Target) -> Trainer {
     let model = ModelConfig::Mlp(config());
     let mut generator = model.generator(0, device).unwrap().with_backend(backend);
     let mut discriminator = model.discriminator(0, device).unwrap().with_backend(backend);
@@ -34,21 +34,21 @@ fn trainer(&Place { backend, ref device, .. }: &Place) -> Trainer {
     Trainer::new(generator, discriminator, &adam, &adam).unwrap()
 }
 
-/// Real pictures and both noises of a step.
+/// Real images and both noises of a step.
 fn inputs(data: &Tensors, step: usize) -> (Tensor, Tensor, Tensor) {
     let at = |name: &str| data[name].get(step).unwrap();
     (at("real").unsqueeze(3).unwrap(), at("noise"), at("fresh"))
 }
 
 /// Losses and weights of six steps as PyTorch's.
-fn six_steps(place: Place) {
-    let (device, tolerance) = (&place.device, place.tolerance);
+fn six_steps(target: Target) {
+    let (device, tolerance) = (&target.device, target.tolerance);
     let inputs = |data: &Tensors, step| {
         let (real, z, fresh) = inputs(data, step);
         [real, z, fresh].map(|t| t.to_device(device).unwrap())
     };
     let (data, steps) = (golden("mlp/data.safetensors"), golden("mlp/steps.safetensors"));
-    let mut trainer = trainer(&place);
+    let mut trainer = trainer(&target);
     let names = ["errD_real", "errD_fake", "errG", "D_x", "D_G_z1", "D_G_z2"];
     for step in 0..6 {
         let [real, z, fresh] = inputs(&data, step);
@@ -63,9 +63,9 @@ fn six_steps(place: Place) {
     for (network, prefix) in [(&trainer.generator, "G."), (&trainer.discriminator, "D.")] {
         weights_match(network.tensors().unwrap(), &part(&last, prefix), prefix, tolerance);
     }
-    let pictures = trainer.generator.forward(&inputs(&data, 0)[1]).unwrap();
-    let d = largest_difference(&pictures.squeeze(3).unwrap(), &steps["sample"]);
-    assert!(d < tolerance, "pictures differ by {d}");
+    let images = trainer.generator.forward(&inputs(&data, 0)[1]).unwrap();
+    let d = largest_difference(&images.squeeze(3).unwrap(), &steps["sample"]);
+    assert!(d < tolerance, "images differ by {d}");
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn first_gradients_match_pytorch_on_both_backends() {
     }
 }
 
-/// What `tensors` gives and `load` takes shares no numbers with the run: the optimiser changes them in place.
+/// What `tensors` gives and `load` takes shares no numbers with the run: the optimizer changes them in place.
 #[test]
 fn a_copy_and_a_saved_state_stay_as_they_were() {
     let data = golden("mlp/data.safetensors");
@@ -148,14 +148,15 @@ fn a_generator_is_understood_from_its_shapes() {
         let generator = model.generator(3, &Device::Cpu).unwrap();
         // Ours have colors pixel by pixel.
         let layout = (channels == 3).then_some(Layout::ChannelsLast);
-        let (outline, again) = common::understood(&generator, &Told { layout, ..Told::default() });
+        let (outline, again) =
+            common::understood(&generator, &LayoutHints { layout, ..LayoutHints::default() });
         assert_eq!((outline.arch, outline.size, outline.channels, outline.nz), ("mlp", size, channels, 7));
         let z = Tensor::ones((2, 7), DType::F32, &Device::Cpu).unwrap();
-        let pictures = generator.forward(&z).unwrap();
-        assert_eq!(pictures.dims(), [2, size, size, channels]);
+        let images = generator.forward(&z).unwrap();
+        assert_eq!(images.dims(), [2, size, size, channels]);
         let numbers = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        assert_eq!(numbers(&pictures), numbers(&again.forward(&z).unwrap()));
-        let logits = model.discriminator(3, &Device::Cpu).unwrap().forward(&pictures).unwrap();
+        assert_eq!(numbers(&images), numbers(&again.forward(&z).unwrap()));
+        let logits = model.discriminator(3, &Device::Cpu).unwrap().forward(&images).unwrap();
         assert_eq!(logits.dims(), [2, 1, 1, 1]);
     }
 }

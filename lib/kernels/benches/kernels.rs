@@ -68,7 +68,7 @@ impl ValueFormatter for OfPeak {
     }
 }
 
-/// A convolution: its shape, height (= width) and channels of the large picture, channels of the small one.
+/// A convolution: its shape, height (= width) and channels of the large image, channels of the small one.
 struct Layer {
     conv: Conv,
     side: usize,
@@ -86,7 +86,7 @@ impl Layer {
         (batch, self.side, self.side, self.c)
     }
 
-    /// Pixels of the small picture.
+    /// Pixels of the small image.
     fn pixels(&self) -> usize {
         let (h, w) = self.conv.output(self.side, self.side);
         h * w
@@ -96,7 +96,7 @@ impl Layer {
         self.conv.kernel.0 * self.conv.kernel.1 * self.c * self.s
     }
 
-    /// The operations of any of the three products for a picture.
+    /// The operations of any of the three products for an image.
     fn operations(&self) -> usize {
         2 * self.pixels() * self.weights()
     }
@@ -140,7 +140,7 @@ fn inception() -> Vec<Layer> {
     };
     let layers: Vec<Layer> = INCEPTION.iter().map(layer).collect();
     let all: usize = INCEPTION.iter().zip(&layers).map(|(row, layer)| row[0] * layer.operations()).sum();
-    assert_eq!(all, 11_422_336_192, "the table is Inception's 11.42 GFLOP per picture");
+    assert_eq!(all, 11_422_336_192, "the table is Inception's 11.42 GFLOP per image");
     layers
 }
 

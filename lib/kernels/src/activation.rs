@@ -19,7 +19,7 @@ impl Activation {
     /// ReLU.
     pub const RELU: Activation = Activation::LeakyRelu(0.0);
 
-    /// The activation of one number; a loop over it vectorises where the match is outside of the loop.
+    /// The activation of one number; a loop over it vectorizes where the match is outside of the loop.
     #[inline(always)]
     pub fn of(self, x: f32) -> f32 {
         match self {

@@ -61,7 +61,7 @@ impl Element for bf16 {
         f32::from_bits((self.to_bits() as u32) << 16)
     }
 
-    // As `half` rounds, without branches, so that loops vectorise.
+    // As `half` rounds, without branches, so that loops vectorize.
     #[inline(always)]
     fn from_f32(x: f32) -> bf16 {
         let bits = x.to_bits();
@@ -69,7 +69,7 @@ impl Element for bf16 {
         bf16::from_bits(if x.is_nan() { (bits >> 16 | 0x40) as u16 } else { rounded as u16 })
     }
 
-    // In portions of a fixed length, which become shuffles of whole registers.
+    // In chunks of a fixed length, which become shuffles of whole registers.
     #[inline(always)]
     fn words(even: &[bf16], odd: &[bf16], out: &mut [bf16]) {
         let (pairs, tail) = out.as_chunks_mut::<32>();
@@ -85,7 +85,7 @@ impl Element for bf16 {
     }
 }
 
-/// A vector of `n` elements. Memory that is written anyhow is not filled with zeros before: for large pictures that would
+/// A vector of `n` elements. Memory that is written anyhow is not filled with zeros before: for large images that would
 /// be one more sweep over them, by one thread.
 ///
 /// # Safety

@@ -1,4 +1,4 @@
-//! Batch normalisation over the rows of a `[R, C]` matrix, with the activation that follows it in the same sweep; and
+//! Batch normalization over the rows of a `[R, C]` matrix, with the activation that follows it in the same sweep; and
 //! the sums of such a matrix's columns.
 //!
 //! Ioffe and Szegedy 2015; the backward formulas are those of their section 3.
@@ -13,7 +13,7 @@ use crate::{Activation, Element, ROWS};
 
 /// A batch's statistics per channel.
 #[derive(Clone, Debug)]
-pub struct Moments {
+pub struct ChannelStats {
     /// The mean, `[C]`.
     pub mean: Vec<f32>,
     /// The biased variance (divided by R), `[C]`.
@@ -44,7 +44,7 @@ fn sums(
 }
 
 /// Mean and biased variance of each channel of `x` `[R, C]`, R ≥ 1.
-pub fn moments<T: Element>(x: &[T], c: usize) -> Moments {
+pub fn moments<T: Element>(x: &[T], c: usize) -> ChannelStats {
     let rows = x.len() / c;
     assert!(rows > 0 && x.len() == rows * c, "batch-norm: not a matrix of {c} columns");
     // Sums of x − x₀ rather than x: the variance then loses nothing to a large mean.
@@ -66,7 +66,7 @@ pub fn moments<T: Element>(x: &[T], c: usize) -> Moments {
     let n = rows as f64;
     let mean = sum.iter().zip(&shift).map(|(s, &x0)| (s / n + x0 as f64) as f32).collect();
     let var = sum.iter().zip(&square).map(|(s, q)| ((q / n - (s / n) * (s / n)).max(0.0)) as f32).collect();
-    Moments { mean, var }
+    ChannelStats { mean, var }
 }
 
 /// The sum of each column of `x` `[R, C]`, R ≥ 1.
@@ -200,10 +200,10 @@ fn backward_with<T: Element>(
                     let (sum, product, mean) = (&mut sum[..c], &mut product[..c], &mean[..c]);
                     let (scale, beta, x, dy) = (&scale[..c], &beta[..c], &x[..c], &dy[..c]);
                     for i in 0..c {
-                        let centred = x[i].to_f32() - mean[i];
-                        let dz = dy[i].to_f32() * slope(centred * scale[i] + beta[i]);
+                        let centered = x[i].to_f32() - mean[i];
+                        let dz = dy[i].to_f32() * slope(centered * scale[i] + beta[i]);
                         sum[i] += dz;
-                        product[i] += dz * centred;
+                        product[i] += dz * centered;
                     }
                 }
             },
@@ -223,9 +223,9 @@ fn backward_with<T: Element>(
                     let (x, dy, mean) = (&x[..c], &mut dy[..c], &mean[..c]);
                     let (scale, beta, b, d) = (&scale[..c], &beta[..c], &b[..c], &d[..c]);
                     for i in 0..c {
-                        let centred = x[i].to_f32() - mean[i];
-                        let dz = dy[i].to_f32() * slope(centred * scale[i] + beta[i]);
-                        dy[i] = T::from_f32(scale[i] * dz + b[i] * centred + d[i]);
+                        let centered = x[i].to_f32() - mean[i];
+                        let dz = dy[i].to_f32() * slope(centered * scale[i] + beta[i]);
+                        dy[i] = T::from_f32(scale[i] * dz + b[i] * centered + d[i]);
                     }
                 }
             },

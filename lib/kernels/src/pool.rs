@@ -1,4 +1,4 @@
-//! What stands between the convolutions of a network that only looks: 3×3 pools, and channels put side by side. Pictures are
+//! What stands between the convolutions of a network that only looks: 3×3 pools, and channels put side by side. Images are
 //! `[B, H, W, C]`.
 
 use std::mem::MaybeUninit;
@@ -13,7 +13,7 @@ use crate::element::{Element, filled};
 pub const WINDOW: usize = 3;
 
 /// The maximum of each window, `[B, OH, OW, C]`: windows are `stride` apart, the first one begins `padding` above and left of the
-/// picture, and what lies outside is never the maximum. Every window must reach into the picture.
+/// image, and what lies outside is never the maximum. Every window must reach into the image.
 pub fn max_pool<T: Element>(
     x: &[T],
     shape: Shape,
@@ -29,7 +29,7 @@ pub fn max_pool<T: Element>(
     pool(x, shape, out, window, f32::NEG_INFINITY, larger, |most, _| most)
 }
 
-/// The mean over the part of each window that lies inside of the picture; windows have a stride and a padding of 1.
+/// The mean over the part of each window that lies inside of the image; windows have a stride and a padding of 1.
 pub fn avg_pool<T: Element>(x: &[T], shape: Shape) -> Vec<T> {
     let window = |o: usize, n: usize| o.saturating_sub(1)..(o + 2).min(n);
     pool(x, shape, (shape.1, shape.2), window, 0.0, |sum, v| sum + v, |sum, n| sum / n)
@@ -48,7 +48,7 @@ fn pool<T: Element>(
 ) -> Vec<T> {
     assert_eq!(x.len(), b * h * w * c, "pool: the input is not {:?}", (b, h, w, c));
     let line = |(row, y): (usize, &mut [MaybeUninit<T>])| {
-        let (picture, rows) = (row / oh, window(row % oh, h));
+        let (image, rows) = (row / oh, window(row % oh, h));
         let mut all = vec![0.0; c];
         crate::simd::simd(
             #[inline(always)]
@@ -58,7 +58,7 @@ fn pool<T: Element>(
                     all.fill(start);
                     for iy in rows.clone() {
                         for ix in columns.clone() {
-                            let x = &x[((picture * h + iy) * w + ix) * c..][..c];
+                            let x = &x[((image * h + iy) * w + ix) * c..][..c];
                             all.iter_mut().zip(x).for_each(|(all, v)| *all = add(*all, v.to_f32()));
                         }
                     }

@@ -6,7 +6,7 @@ use pulp::{Arch, Simd, WithSimd};
 /// Numbers in a row and a column of what is transposed at once.
 pub const SQUARE: usize = 16;
 
-/// Runs `work` compiled for the best instruction set that the processor has, as far as the compiler vectorises it.
+/// Runs `work` compiled for the best instruction set that the processor has, as far as the compiler vectorizes it.
 /// `work` must be a closure marked `#[inline(always)]`, as must be the functions that it calls.
 ///
 /// To give a closure straight to `Arch::dispatch` does not do that: one that only borrows is then called through a

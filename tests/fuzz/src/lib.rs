@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gan::data::source::{Source, Walk};
+use gan::data::source::{Source, Recursion};
 
 /// Has `read` read `bytes` from a file of this name; it is in memory where the system has such a place. An error names the file, in
 /// one line.
@@ -23,7 +23,7 @@ pub fn read_as(name: &str, bytes: &[u8], read: impl FnOnce(&Path) -> Result<(), 
 /// Has a source of images read `bytes` from a file of this name, and the first of its images.
 pub fn read_images_as(name: &str, bytes: &[u8]) {
     read_as(name, bytes, |path| {
-        let source = Source::open(&[path.to_path_buf()], Walk::Recursive)?;
+        let source = Source::open(&[path.to_path_buf()], Recursion::Recursive)?;
         source.fingerprint()?;
         for i in 0..source.len().min(16) {
             let _ = source.read(i)?.decode();

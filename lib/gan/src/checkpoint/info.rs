@@ -4,9 +4,9 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Kind, Meta, Opened, open};
+use super::{CheckpointKind, CheckpointMeta, Opened, open};
 use crate::Result;
-use crate::checkpoint::foreign::{self, Outline, Told};
+use crate::checkpoint::foreign::{self, LayoutHints, Outline};
 use crate::data::shard::Shard;
 use crate::nn::model::ModelConfig;
 
@@ -23,7 +23,7 @@ pub struct Info {
 ///
 /// # Errors
 /// One line for each way in which it is none of them.
-pub fn info(path: &Path, told: &Told) -> Result<Info> {
+pub fn info(path: &Path, hints: &LayoutHints) -> Result<Info> {
     let (mut info, numbers) = match open(path)? {
         Opened::Shard => {
             let (text, mut json) = Shard::open(path)?.header_info();
@@ -32,7 +32,7 @@ pub fn info(path: &Path, told: &Told) -> Result<Info> {
         }
         Opened::Ours(weights, meta) => (ours(path, &meta, weights.numbers()), weights.numbers()),
         Opened::Foreign(weights) => {
-            let found = foreign::find(weights.dicts(), told).map_err(|e| weights.explain(e, path))?;
+            let found = foreign::find(weights.dicts(), hints).map_err(|e| weights.explain(e, path))?;
             let numbers = weights.numbers();
             (others(path, &found.outline, numbers), numbers)
         }
@@ -47,11 +47,11 @@ fn table(rows: &[(&str, String)]) -> String {
     rows.iter().map(|(name, value)| format!("{name:<13} {value}")).collect::<Vec<_>>().join("\n")
 }
 
-fn ours(path: &Path, meta: &Meta, numbers: usize) -> Info {
+fn ours(path: &Path, meta: &CheckpointMeta, numbers: usize) -> Info {
     let name = match meta.kind {
-        Kind::Generator => "generator",
-        Kind::Discriminator => "discriminator",
-        Kind::State => "state",
+        CheckpointKind::Generator => "generator",
+        CheckpointKind::Discriminator => "discriminator",
+        CheckpointKind::State => "state",
     };
     let text = table(&[
         (name, path.display().to_string()),
@@ -60,7 +60,7 @@ fn ours(path: &Path, meta: &Meta, numbers: usize) -> Info {
         ("trained", format!("{} steps, to epoch {}", meta.step, meta.epoch)),
         ("recipe", format!("{} ({})", meta.recipe.name, meta.recipe.schedule.length)),
         ("seed", meta.recipe.seed.to_string()),
-        ("shard", format!("{}, {} pictures", meta.shard.name, meta.shard.pictures)),
+        ("shard", format!("{}, {} images", meta.shard.name, meta.shard.images)),
         ("shard sha256", meta.shard.hash.clone()),
         ("made by", format!("train {}", meta.tool)),
     ]);
@@ -80,7 +80,7 @@ fn others(path: &Path, outline: &Outline, numbers: usize) -> Info {
     if !outline.taken.is_empty() {
         rows.push(("not told", outline.taken.clone()));
     }
-    Info { text: table(&rows), json: json!({ "kind": Kind::Generator, "model": outline }) }
+    Info { text: table(&rows), json: json!({ "kind": CheckpointKind::Generator, "model": outline }) }
 }
 
 /// One line about a model.

@@ -1,7 +1,7 @@
 //! `G.safetensors`, `D.safetensors` and `state.safetensors`: atomic, self-describing, the same bytes every
 //! time.
 //!
-//! Weights have PyTorch's names and layouts. The one metadata key, `gantools`, holds a [`Meta`] as JSON.
+//! Weights have PyTorch's names and layouts. The one metadata key, `gantools`, holds a [`CheckpointMeta`] as JSON.
 
 pub mod foreign;
 mod info;
@@ -22,7 +22,7 @@ use crate::nn::layer::Network;
 use crate::nn::model::ModelConfig;
 use crate::recipe::Recipe;
 use crate::{Error, Result};
-use foreign::{Dict, Outline, Told};
+use foreign::{Dict, LayoutHints, Outline};
 pub use info::{Info, info};
 
 /// The state before the last one, in a run folder.
@@ -33,36 +33,36 @@ const SHA256: &str = "sha256";
 /// What a file of weights is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum CheckpointKind {
     /// A generator's weights.
     Generator,
     /// A discriminator's weights.
     Discriminator,
-    /// Both, with the optimisers' moments: all that a run is.
+    /// Both, with the optimizers' moments: all that a run is.
     State,
 }
 
-impl Kind {
+impl CheckpointKind {
     /// Its file's name in a run folder.
     pub fn file_name(self) -> &'static str {
         match self {
-            Kind::Generator => "G.safetensors",
-            Kind::Discriminator => "D.safetensors",
-            Kind::State => "state.safetensors",
+            CheckpointKind::Generator => "G.safetensors",
+            CheckpointKind::Discriminator => "D.safetensors",
+            CheckpointKind::State => "state.safetensors",
         }
     }
 }
 
 /// What a file of ours says about itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Meta {
+pub struct CheckpointMeta {
     /// What it is.
-    pub kind: Kind,
+    pub kind: CheckpointKind,
     /// The networks' architecture and sizes.
     pub model: ModelConfig,
     /// What it was trained with, the seed included.
     pub recipe: Recipe,
-    /// The pictures that it was trained on.
+    /// The images that it was trained on.
     pub shard: ShardId,
     /// Steps that were taken.
     pub step: u64,
@@ -72,15 +72,15 @@ pub struct Meta {
     pub tool: String,
 }
 
-/// Which pictures: enough to know them again.
+/// Which images: enough to know them again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ShardId {
     /// The shard's file name.
     pub name: String,
-    /// The hash of its pictures, as its header has it.
+    /// The hash of its images, as its header has it.
     pub hash: String,
-    /// How many pictures.
-    pub pictures: usize,
+    /// How many images.
+    pub images: usize,
 }
 
 /// Writes `tensors` (f32 or i64) with `meta` and a hash of it all to `path`, whole or not at all; the same
@@ -88,7 +88,7 @@ pub struct ShardId {
 ///
 /// # Errors
 /// What the operating system refuses.
-pub fn write(path: &Path, meta: &Meta, tensors: &[(String, Tensor)]) -> Result<()> {
+pub fn write(path: &Path, meta: &CheckpointMeta, tensors: &[(String, Tensor)]) -> Result<()> {
     let mut json = serde_json::to_value(meta).expect("a recipe's numbers are finite");
     json[SHA256] = safetensors::SEAL.into();
     // A `Value`'s keys are sorted.
@@ -98,7 +98,7 @@ pub fn write(path: &Path, meta: &Meta, tensors: &[(String, Tensor)]) -> Result<(
 /// A run's state: all that it needs to go on.
 pub struct State {
     /// What it is of.
-    pub meta: Meta,
+    pub meta: CheckpointMeta,
     /// The tensors of [`crate::train::Trainer::tensors`].
     pub tensors: HashMap<String, Tensor>,
 }
@@ -107,7 +107,7 @@ pub struct State {
 ///
 /// # Errors
 /// What the operating system refuses; then what was there is there still.
-pub fn write_state(path: &Path, meta: &Meta, tensors: &[(String, Tensor)]) -> Result<()> {
+pub fn write_state(path: &Path, meta: &CheckpointMeta, tensors: &[(String, Tensor)]) -> Result<()> {
     if path.exists() {
         let previous = path.with_file_name(PREVIOUS);
         // At no moment is there no state: the old one gets a second name before the new one takes its first.
@@ -130,7 +130,7 @@ pub fn write_state(path: &Path, meta: &Meta, tensors: &[(String, Tensor)]) -> Re
 /// # Errors
 /// Neither is there and whole: what is wrong with the last.
 pub fn state(folder: &Path) -> Result<(State, Option<Error>)> {
-    let last = read_state(&folder.join(Kind::State.file_name()));
+    let last = read_state(&folder.join(CheckpointKind::State.file_name()));
     match last {
         Ok(state) => Ok((state, None)),
         Err(e) => match read_state(&folder.join(PREVIOUS)) {
@@ -142,7 +142,7 @@ pub fn state(folder: &Path) -> Result<(State, Option<Error>)> {
 
 fn read_state(path: &Path) -> Result<State> {
     let weights = Weights::open(path)?;
-    let Some(meta) = meta(path, &weights)?.filter(|meta| meta.kind == Kind::State) else {
+    let Some(meta) = meta(path, &weights)?.filter(|meta| meta.kind == CheckpointKind::State) else {
         return Err(Error::file(path, "is not a run's state"));
     };
     let (tensors, _) = read_sealed(path, weights)?;
@@ -178,7 +178,7 @@ pub struct Generator {
     /// Height, width and channels of an image.
     pub image_shape: (usize, usize, usize),
     /// What the file says about itself; `None` for a file that is not ours.
-    pub meta: Option<Meta>,
+    pub meta: Option<CheckpointMeta>,
     /// What a file that is not ours was understood as.
     pub outline: Option<Outline>,
     /// SHA-256 of the file, hexadecimal.
@@ -187,7 +187,12 @@ pub struct Generator {
 
 impl Generator {
     /// One of our model.
-    pub fn new(model: &ModelConfig, network: Network, meta: Option<Meta>, hash: String) -> Generator {
+    pub fn new(
+        model: &ModelConfig,
+        network: Network,
+        meta: Option<CheckpointMeta>,
+        hash: String,
+    ) -> Generator {
         let (latent_size, image_shape) = (model.latent_size(), model.image_shape());
         Generator { network, latent_size, image_shape, meta, outline: None, hash }
     }
@@ -199,7 +204,7 @@ impl Generator {
 /// # Errors
 /// One line for each way in which the file is no such generator; `told` says something of one of ours, which
 /// tells all itself.
-pub fn generator(path: &Path, told: &Told, device: &Device) -> Result<Generator> {
+pub fn generator(path: &Path, hints: &LayoutHints, device: &Device) -> Result<Generator> {
     let about = |e: Error| match e {
         Error::Invalid(what) => Error::file(path, what),
         other => other,
@@ -207,7 +212,7 @@ pub fn generator(path: &Path, told: &Told, device: &Device) -> Result<Generator>
     let weights = match open(path)? {
         Opened::Shard => return Err(is_shard(path)),
         Opened::Ours(weights, meta) => {
-            if let Some(flag) = told.first() {
+            if let Some(flag) = hints.first() {
                 let what = format!(
                     "{flag}: is for other programs' generators; this one is ours, and tells all itself"
                 );
@@ -217,7 +222,7 @@ pub fn generator(path: &Path, told: &Told, device: &Device) -> Result<Generator>
         }
         Opened::Foreign(weights) => weights,
     };
-    let found = foreign::find(weights.dicts(), told).map_err(|e| weights.explain(e, path))?;
+    let found = foreign::find(weights.dicts(), hints).map_err(|e| weights.explain(e, path))?;
     let outline = found.outline.clone();
     let (network, hash) = match &weights {
         Foreign::Torch { tensors, .. } => {
@@ -235,14 +240,15 @@ pub fn generator(path: &Path, told: &Told, device: &Device) -> Result<Generator>
 }
 
 /// Reads one of ours.
-fn ours(path: &Path, weights: Weights, meta: Meta, device: &Device) -> Result<Generator> {
+fn ours(path: &Path, weights: Weights, meta: CheckpointMeta, device: &Device) -> Result<Generator> {
     let about = |e: Error| match e {
         Error::Invalid(what) => Error::file(path, what),
         other => other,
     };
-    if meta.kind != Kind::Generator {
-        let is = if meta.kind == Kind::State { "a run's state" } else { "a discriminator" };
-        let what = format!("is {is}, not a generator; that is {} beside it", Kind::Generator.file_name());
+    if meta.kind != CheckpointKind::Generator {
+        let is = if meta.kind == CheckpointKind::State { "a run's state" } else { "a discriminator" };
+        let what =
+            format!("is {is}, not a generator; that is {} beside it", CheckpointKind::Generator.file_name());
         return Err(Error::file(path, what));
     }
     meta.model.check().map_err(about)?;
@@ -259,7 +265,7 @@ fn ours(path: &Path, weights: Weights, meta: Meta, device: &Device) -> Result<Ge
 /// A file of weights, whose numbers are not read yet.
 enum Opened {
     Shard,
-    Ours(Weights, Box<Meta>),
+    Ours(Weights, Box<CheckpointMeta>),
     Foreign(Foreign),
 }
 
@@ -277,7 +283,7 @@ impl Foreign {
         }
     }
 
-    /// Numbers in all tensors.
+    /// LossValue in all tensors.
     fn numbers(&self) -> usize {
         let items = self.dicts().iter().flat_map(|dict| &dict.items);
         items.map(|item| item.shape.iter().product::<usize>()).sum()
@@ -354,11 +360,11 @@ fn open(path: &Path) -> Result<Opened> {
 const START: u64 = 64;
 
 fn is_shard(path: &Path) -> Error {
-    Error::file(path, "is a shard of pictures, not weights (`train` makes weights from it)")
+    Error::file(path, "is a shard of images, not weights (`train` makes weights from it)")
 }
 
 /// What `weights` say about themselves; an error if that is not understood or if they are a shard or latents.
-fn meta(path: &Path, weights: &Weights) -> Result<Option<Meta>> {
+fn meta(path: &Path, weights: &Weights) -> Result<Option<CheckpointMeta>> {
     let shapes = weights.shapes();
     if shapes.contains_key("images") {
         return Err(is_shard(path));
@@ -366,7 +372,7 @@ fn meta(path: &Path, weights: &Weights) -> Result<Option<Meta>> {
     if shapes.contains_key("latents") {
         return Err(Error::file(
             path,
-            "holds latents, not weights (`sample --latents` makes pictures of them)",
+            "holds latents, not weights (`sample --latents` makes images of them)",
         ));
     }
     let parse = |json| {

@@ -26,12 +26,12 @@ fn model() -> ModelConfig {
     })
 }
 
-fn meta(kind: Kind) -> Meta {
-    Meta {
+fn meta(kind: CheckpointKind) -> CheckpointMeta {
+    CheckpointMeta {
         kind,
         model: model(),
         recipe: Recipe::load("demo").unwrap(),
-        shard: ShardId { name: "faces-32.safetensors".into(), hash: "ab".into(), pictures: 40 },
+        shard: ShardId { name: "faces-32.safetensors".into(), hash: "ab".into(), images: 40 },
         step: 12,
         epoch: 3,
         tool: "0.0.0".into(),
@@ -45,22 +45,23 @@ fn noise(shape: &[usize], index: u64) -> Tensor {
 }
 
 fn trainer() -> Trainer {
-    let optimiser = Recipe::load("demo").unwrap().optimiser;
+    let optimizer = Recipe::load("demo").unwrap().optimizer;
     let (g, d) = (model().generator(1, &CPU).unwrap(), model().discriminator(1, &CPU).unwrap());
-    Trainer::new(g, d, &optimiser.generator(), &optimiser.discriminator()).unwrap()
+    Trainer::new(g, d, &optimizer.generator(), &optimizer.discriminator()).unwrap()
 }
 
 /// A folder with a generator of ours in it.
 fn written() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("G.safetensors");
-    write(&path, &meta(Kind::Generator), &model().generator(1, &CPU).unwrap().tensors().unwrap()).unwrap();
+    write(&path, &meta(CheckpointKind::Generator), &model().generator(1, &CPU).unwrap().tensors().unwrap())
+        .unwrap();
     (folder, path)
 }
 
 /// The one line of error that reading `path` as a generator gives, without the path.
 fn refusal(path: &Path) -> String {
-    let line = generator(path, &Told::default(), &CPU).err().expect("an error").to_string();
+    let line = generator(path, &LayoutHints::default(), &CPU).err().expect("an error").to_string();
     assert!(!line.contains('\n'), "{line}");
     line.strip_prefix(&format!("{}: ", path.display())).expect("the path first").to_string()
 }
@@ -72,18 +73,18 @@ fn golden(name: &str) -> PathBuf {
 #[test]
 fn a_generator_comes_back_as_it_was() {
     let (_folder, path) = written();
-    let back = generator(&path, &Told::default(), &CPU).unwrap();
+    let back = generator(&path, &LayoutHints::default(), &CPU).unwrap();
     let z = noise(&[2, 5], 0);
-    let pictures = |n: &Network| n.forward(&z).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    assert_eq!(pictures(&back.network), pictures(&model().generator(1, &CPU).unwrap()));
+    let images = |n: &Network| n.forward(&z).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    assert_eq!(images(&back.network), images(&model().generator(1, &CPU).unwrap()));
     assert_eq!((back.latent_size, back.image_shape), (5, (32, 32, 3)));
-    assert_eq!(back.meta, Some(meta(Kind::Generator)));
+    assert_eq!(back.meta, Some(meta(CheckpointKind::Generator)));
 
     let bytes = fs::read(&path).unwrap();
     let hash = back.hash.clone();
-    write(&path, &meta(Kind::Generator), &back.network.tensors().unwrap()).unwrap();
+    write(&path, &meta(CheckpointKind::Generator), &back.network.tensors().unwrap()).unwrap();
     assert_eq!(fs::read(&path).unwrap(), bytes, "the same content, the same bytes");
-    assert_eq!(generator(&path, &Told::default(), &CPU).unwrap().hash, hash);
+    assert_eq!(generator(&path, &LayoutHints::default(), &CPU).unwrap().hash, hash);
     // Other people's reader takes it, and finds one key of metadata and aligned data.
     let (header, layout) = SafeTensors::read_metadata(&bytes).unwrap();
     assert_eq!((8 + header) % 64, 0);
@@ -105,7 +106,7 @@ fn a_state_goes_on_where_it_was() {
     (0..3).for_each(|i| {
         step(&mut through, i);
     });
-    write(&path, &meta(Kind::State), &through.tensors().unwrap()).unwrap();
+    write(&path, &meta(CheckpointKind::State), &through.tensors().unwrap()).unwrap();
     let expected = step(&mut through, 3);
 
     let mut resumed = trainer();
@@ -119,16 +120,16 @@ fn a_state_goes_on_where_it_was() {
 }
 
 #[test]
-fn pytorchs_generator_makes_pytorchs_pictures() {
-    let ours = generator(&golden("pytorch_generator.safetensors"), &Told::default(), &CPU).unwrap();
+fn pytorchs_generator_makes_pytorchs_images() {
+    let ours = generator(&golden("pytorch_generator.safetensors"), &LayoutHints::default(), &CPU).unwrap();
     assert!(ours.meta.is_none());
     assert_eq!(ours.image_shape, (64, 64, 3));
     let expected = candle_core::safetensors::load(golden("pytorch_pictures.safetensors"), &CPU).unwrap();
-    let pictures = crate::sample::pictures(&ours.network, &expected["z"]).unwrap();
+    let images = crate::sample::images(&ours.network, &expected["z"]).unwrap();
     let theirs = expected["pictures"].flatten_all().unwrap().to_vec1::<u8>().unwrap();
-    assert_eq!(pictures.len(), theirs.len());
-    assert!(pictures.iter().zip(&theirs).all(|(a, b)| a.abs_diff(*b) <= 1));
-    // They are pictures, not one grey.
+    assert_eq!(images.len(), theirs.len());
+    assert!(images.iter().zip(&theirs).all(|(a, b)| a.abs_diff(*b) <= 1));
+    // They are images, not one gray.
     assert!(theirs.iter().min().unwrap() + 100 < *theirs.iter().max().unwrap());
 }
 
@@ -167,29 +168,29 @@ fn other_files_of_ours_are_told_apart() {
     let (folder, path) = written();
     let tensors = model().generator(1, &CPU).unwrap().tensors().unwrap();
     let other = folder.path().join("other");
-    write(&other, &meta(Kind::State), &tensors).unwrap();
+    write(&other, &meta(CheckpointKind::State), &tensors).unwrap();
     assert!(refusal(&other).starts_with("is a run's state, not a generator"));
-    write(&other, &meta(Kind::Discriminator), &tensors).unwrap();
+    write(&other, &meta(CheckpointKind::Discriminator), &tensors).unwrap();
     assert!(refusal(&other).starts_with("is a discriminator, not a generator"));
     let (norm, others): (Vec<_>, Vec<_>) =
         tensors.iter().cloned().partition(|(name, _)| name == "main.1.weight");
-    write(&other, &meta(Kind::Generator), &others).unwrap();
+    write(&other, &meta(CheckpointKind::Generator), &others).unwrap();
     assert_eq!(refusal(&other), "main.1.weight: is missing");
-    write(&other, &meta(Kind::Generator), &norm).unwrap();
+    write(&other, &meta(CheckpointKind::Generator), &norm).unwrap();
     assert_eq!(refusal(&other), "has fewer numbers than the generator that it says it is");
     let diverged: Vec<_> = tensors.iter().map(|(n, t)| (n.clone(), (t / 0.0).unwrap())).collect();
-    write(&other, &meta(Kind::Generator), &diverged).unwrap();
+    write(&other, &meta(CheckpointKind::Generator), &diverged).unwrap();
     assert!(refusal(&other).ends_with(": holds a NaN or an infinity; its training diverged"));
     crate::io::safetensors::write(&other, "{\"kind\":\"generator\",\"later\":1}", &tensors).unwrap();
     assert!(refusal(&other).starts_with("its metadata is not understood (missing field"));
     let images = Tensor::zeros((1, 2, 2, 3), DType::F32, &CPU).unwrap();
     crate::io::safetensors::write(&other, "{}", &[("images".into(), images)]).unwrap();
-    assert!(refusal(&other).starts_with("is a shard of pictures"));
+    assert!(refusal(&other).starts_with("is a shard of images"));
 
-    let info = super::info(&path, &Told::default()).unwrap();
+    let info = super::info(&path, &LayoutHints::default()).unwrap();
     assert!(info.text.contains("DCGAN 32×32×3, nz 5, ngf 3, ndf 2"), "{}", info.text);
     assert_eq!(info.json["kind"], "generator");
     assert_eq!(info.json["step"], 12);
-    let foreign = super::info(&golden("pytorch_generator.safetensors"), &Told::default()).unwrap();
+    let foreign = super::info(&golden("pytorch_generator.safetensors"), &LayoutHints::default()).unwrap();
     assert_eq!(foreign.json["model"]["nz"], json!(6));
 }

@@ -1,6 +1,6 @@
-//! Random changes of a training picture, new ones each time that it is drawn: flip, colour jitter and blur.
+//! Random changes of a training image, new ones each time that it is drawn: flip, color jitter and blur.
 //!
-//! On bytes, after crop and resize, and as torchvision does them on Pillow's pictures (`transforms.RandomHorizontalFlip`,
+//! On bytes, after crop and resize, and as torchvision does them on Pillow's images (`transforms.RandomHorizontalFlip`,
 //! `ColorJitter`, `GaussianBlur`), which the tests compare with.
 
 use rand_chacha::rand_core::RngCore;
@@ -14,7 +14,7 @@ use crate::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Augment {
-    /// The probability that a picture is mirrored, 0 to 1.
+    /// The probability that an image is mirrored, 0 to 1.
     pub flip: f64,
     /// The brightness factor is within so much of 1; 0 to 1.
     pub brightness: f64,
@@ -28,8 +28,8 @@ pub struct Augment {
     pub blur_sigma: [f64; 2],
 }
 
-/// A change of colours by a factor, as Pillow's ImageEnhance makes it: the picture is mixed with one that lacks something
-/// altogether, and the factor is the picture's own share. 1 changes nothing, above 1 exaggerates.
+/// A change of colors by a factor, as Pillow's ImageEnhance makes it: the image is mixed with one that lacks something
+/// altogether, and the factor is the image's own share. 1 changes nothing, above 1 exaggerates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Enhance {
     /// Mixed with black.
@@ -63,7 +63,7 @@ impl Augment {
         Ok(())
     }
 
-    /// Checks that pictures are large enough: the blur mirrors them at their edges.
+    /// Checks that images are large enough: the blur mirrors them at their edges.
     ///
     /// # Errors
     /// They are not.
@@ -71,16 +71,16 @@ impl Augment {
         let [w, h] = self.blur;
         if w / 2 >= width || h / 2 >= height {
             return Err(Error::Invalid(format!(
-                "pictures of {width}×{height} are too small for a blur of {w}×{h} (recipe, [augment])"
+                "images of {width}×{height} are too small for a blur of {w}×{h} (recipe, [augment])"
             )));
         }
         Ok(())
     }
 
-    /// Changes the picture `pixels` `[height, width, channels]`, the `place`-th of the batch of `step`, from 0.
+    /// Changes the image `pixels` `[height, width, channels]`, the `place`-th of the batch of `step`, from 0.
     ///
     /// # Panics
-    /// If the picture's size is not what [`Augment::check_size`] allows, or `place` is not below 2^16.
+    /// If the image's size is not what [`Augment::check_size`] allows, or `place` is not below 2^16.
     pub fn apply(
         &self,
         seed: u64,
@@ -116,7 +116,7 @@ impl Augment {
     }
 }
 
-/// Mirrors a picture left to right.
+/// Mirrors an image left to right.
 pub fn flip(width: usize, channels: usize, pixels: &mut [u8]) {
     for row in pixels.chunks_exact_mut(width * channels) {
         row.reverse();
@@ -124,38 +124,38 @@ pub fn flip(width: usize, channels: usize, pixels: &mut [u8]) {
     }
 }
 
-/// Changes the colours of a picture of 1 or 3 channels. A grey one has no saturation to change.
+/// Changes the colors of an image of 1 or 3 channels. A gray one has no saturation to change.
 pub fn enhance(what: Enhance, factor: f32, channels: usize, pixels: &mut [u8]) {
     // As Pillow's `Image.blend`: the fraction is cut off.
     let mix = |low: u8, x: u8| (f32::from(low) + factor * (f32::from(x) - f32::from(low))) as u8;
     match (what, channels) {
         (Enhance::Brightness, _) => pixels.iter_mut().for_each(|x| *x = mix(0, *x)),
         (Enhance::Contrast, _) => {
-            let grey = |pixel: &[u8]| if channels == 3 { luma(pixel) } else { pixel[0] };
-            let sum: u64 = pixels.chunks_exact(channels).map(|pixel| u64::from(grey(pixel))).sum();
+            let gray = |pixel: &[u8]| if channels == 3 { luma(pixel) } else { pixel[0] };
+            let sum: u64 = pixels.chunks_exact(channels).map(|pixel| u64::from(gray(pixel))).sum();
             let mean = (sum as f64 / (pixels.len() / channels) as f64 + 0.5) as u8;
             pixels.iter_mut().for_each(|x| *x = mix(mean, *x));
         }
         (Enhance::Saturation, 3) => pixels.chunks_exact_mut(3).for_each(|pixel| {
-            let grey = luma(pixel);
-            pixel.iter_mut().for_each(|x| *x = mix(grey, *x));
+            let gray = luma(pixel);
+            pixel.iter_mut().for_each(|x| *x = mix(gray, *x));
         }),
         (Enhance::Saturation, _) => {}
     }
 }
 
-/// Blurs a picture `[height, width, channels]` with a Gaussian of standard deviation `sigma`, cut off at `side` (width,
-/// height; odd) and scaled to a sum of 1. Beyond an edge the picture is mirrored, the edge itself not repeated.
+/// Blurs an image `[height, width, channels]` with a Gaussian of standard deviation `sigma`, cut off at `side` (width,
+/// height; odd) and scaled to a sum of 1. Beyond an edge the image is mirrored, the edge itself not repeated.
 ///
 /// # Panics
-/// If half of `side` is not less than the picture's.
+/// If half of `side` is not less than the image's.
 pub fn gaussian_blur(
     side: [usize; 2],
     sigma: f64,
     (height, width, channels): (usize, usize, usize),
     pixels: &mut [u8],
 ) {
-    assert!(side[0] / 2 < width && side[1] / 2 < height, "a blur of less than twice the picture");
+    assert!(side[0] / 2 < width && side[1] / 2 < height, "a blur of less than twice the image");
     let [across, down] = side.map(|n| kernel(n, sigma));
     let row = width * channels;
     let (left, above) = (side[0] / 2, side[1] / 2);

@@ -48,7 +48,7 @@ forward! {
         cublasSetStream_v2;
     CURAND:
         curandCreateGenerator curandDestroyGenerator curandSetPseudoRandomGeneratorSeed curandSetStream;
-    // Of candle's quantised kernels, which are not used here: they stay absent.
+    // Of candle's quantized kernels, which are not used here: they stay absent.
     RUNTIME:
         __cudaGetKernel __cudaLaunchKernel_ptsz __cudaPopCallConfiguration __cudaPushCallConfiguration
         __cudaRegisterFatBinary __cudaRegisterFatBinaryEnd __cudaRegisterFunction __cudaRegisterVar

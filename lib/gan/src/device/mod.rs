@@ -110,7 +110,7 @@ fn gpu(number: usize) -> Result<Device, String> {
 }
 
 /// Has GPU `number` keep the memory that tensors give back, where it would return it whenever a number is read: the buffers of a
-/// step, or of a portion of pictures, are the same from one to the next. A GPU that has no such pool keeps nothing.
+/// step, or of a portion of images, are the same from one to the next. A GPU that has no such pool keeps nothing.
 #[cfg(feature = "cuda")]
 fn keep_memory(number: usize) {
     use candle_core::cuda_backend::cudarc::driver::sys::{self, CUmemPool_attribute, CUresult::CUDA_SUCCESS};

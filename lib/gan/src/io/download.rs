@@ -148,7 +148,7 @@ fn attempt(agent: &Agent, file: Published, part: &Path, progress: &dyn Progress)
         let n = n.min((file.size - at) as usize);
         out.write_all(&buffer[..n]).map_err(disk)?;
         at += n as u64;
-        progress.at(at, file.size, "bytes of weights");
+        progress.update(at, file.size, "bytes of weights");
     }
     Ok(())
 }

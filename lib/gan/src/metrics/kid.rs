@@ -36,7 +36,7 @@ pub struct Kid {
 pub fn kid(a: &[f32], b: &[f32], dims: usize, subset: usize) -> Result<Kid> {
     let (n, m) = (a.len() / dims, b.len() / dims);
     if subset < 2 || n.min(m) < subset {
-        return Err(Error::Invalid(format!("KID of {n} and {m} pictures has no subsets of {subset}")));
+        return Err(Error::Invalid(format!("KID of {n} and {m} images has no subsets of {subset}")));
     }
     let subsets = if subset == n && subset == m { 1 } else { SUBSETS };
     let estimates: Vec<f64> = (0..subsets as u64)
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_against_itself_is_at_most_nothing_and_too_few_pictures_are_refused() {
+    fn a_set_against_itself_is_at_most_nothing_and_too_few_images_are_refused() {
         let [a, _] = hashed_samples(300, 300, 8);
         let same = kid(&a, &a, 8, 300).unwrap().mean;
         assert!(same < 0.0 && same > -0.1, "the diagonal counts across and not within: {same}");

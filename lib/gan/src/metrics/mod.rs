@@ -1,18 +1,18 @@
 //! Distances between sets of images: features, statistics, and the metrics computed from them.
 
+mod dataset_info;
 pub mod features;
 pub mod frechet;
+mod image_set;
+mod input;
 pub mod kid;
-mod look;
-mod metric;
 mod pass;
-mod pictures;
 pub mod prdc;
-mod side;
+mod registry;
 pub mod stats;
 
-pub use look::{Look, advice, few};
-pub use metric::{Metric, check, results};
-pub use pass::{Measured, measure, seconds_per_picture};
-pub use pictures::Pictures;
-pub use side::{Choice, Compared, Side, choose, compared, unproved};
+pub use dataset_info::{DatasetInfo, comparability_warnings, few};
+pub use image_set::ImageSet;
+pub use input::{FeatureSpec, FeatureStats, FidInput, compute_stats, resolve, unproved};
+pub use pass::{Measured, measure, seconds_per_image};
+pub use registry::{Metric, check, results};

@@ -1,8 +1,8 @@
-//! Precision, recall, density and coverage of two sets of features by their nearest neighbours.
+//! Precision, recall, density and coverage of two sets of features by their nearest neighbors.
 //!
 //! Precision and recall: Kynkäänniemi et al. 2019, "Improved Precision and Recall Metric for Assessing Generative Models";
 //! density and coverage: Naeem et al. 2020, "Reliable Fidelity and Diversity Metrics for Generative Models". As the latter's
-//! package `prdc` computes them: a sample's ball reaches to its k-th nearest neighbour on its own side, its edge not included.
+//! package `prdc` computes them: a sample's ball reaches to its k-th nearest neighbor on its own side, its edge not included.
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par};
@@ -11,17 +11,17 @@ use serde::Serialize;
 
 use crate::{Error, Result};
 
-/// The usual numbers of neighbours.
-pub const NEIGHBOURS: [usize; 2] = [3, 5];
+/// The usual numbers of neighbors.
+pub const NEIGHBORS: [usize; 2] = [3, 5];
 /// The larger of them: each side needs more samples than that.
-pub const MOST: usize = NEIGHBOURS[1];
+pub const MOST: usize = NEIGHBORS[1];
 /// Samples of either side whose distances are computed in one product.
 const BLOCK: usize = 512;
 
 /// The four numbers for one k.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Prdc {
-    /// The number of neighbours.
+    /// The number of neighbors.
     pub k: usize,
     /// The share of fakes within some real one's ball.
     pub precision: f64,
@@ -33,15 +33,15 @@ pub struct Prdc {
     pub coverage: f64,
 }
 
-/// The numbers of `fake` `[m, dims]` against `real` `[n, dims]` for each k of [`NEIGHBOURS`]. Time grows with (n + m)², memory
+/// The numbers of `fake` `[m, dims]` against `real` `[n, dims]` for each k of [`NEIGHBORS`]. Time grows with (n + m)², memory
 /// with n + m.
 ///
 /// # Errors
-/// No more samples on a side than neighbours.
+/// No more samples on a side than neighbors.
 pub fn prdc(real: &[f32], fake: &[f32], dims: usize) -> Result<[Prdc; 2]> {
     let (real, fake) = (Samples::new(real, dims), Samples::new(fake, dims));
     if let Some(few) = [real.len(), fake.len()].into_iter().find(|&n| n <= MOST) {
-        return Err(Error::Invalid(format!("{few} pictures have no {MOST} neighbours each")));
+        return Err(Error::Invalid(format!("{few} images have no {MOST} neighbors each")));
     }
     let (real_radii, fake_radii) = (radii(&real), radii(&fake));
     let of_block = |i: usize| {
@@ -66,10 +66,10 @@ pub fn prdc(real: &[f32], fake: &[f32], dims: usize) -> Result<[Prdc; 2]> {
     let Tally { precise, within, found } = blocks.reduce(|| Tally::nothing(real.len()), Tally::with);
     let (n, m) = (real.len() as f64, fake.len() as f64);
     Ok([0, 1].map(|i| Prdc {
-        k: NEIGHBOURS[i],
+        k: NEIGHBORS[i],
         precision: precise[i] as f64 / m,
         recall: found.iter().filter(|f| f.inside[i]).count() as f64 / n,
-        density: within[i] as f64 / (NEIGHBOURS[i] as f64 * m),
+        density: within[i] as f64 / (NEIGHBORS[i] as f64 * m),
         coverage: found.iter().zip(&real_radii).filter(|(f, r)| f.nearest < r[i]).count() as f64 / n,
     }))
 }
@@ -163,7 +163,7 @@ fn products(a: MatRef<f64>, b: MatRef<f64>) -> Mat<f64> {
     products
 }
 
-/// The squared distance of each sample to its k-th nearest neighbour, itself not counted, for each k.
+/// The squared distance of each sample to its k-th nearest neighbor, itself not counted, for each k.
 fn radii(samples: &Samples) -> Vec<[f64; 2]> {
     let of_block = |i: usize| {
         let block = samples.block(i);
@@ -177,7 +177,7 @@ fn radii(samples: &Samples) -> Vec<[f64; 2]> {
                 nearest[place] = distance;
             }
         });
-        nearest.into_iter().map(|nearest| NEIGHBOURS.map(|k| nearest[k - 1])).collect::<Vec<_>>()
+        nearest.into_iter().map(|nearest| NEIGHBORS.map(|k| nearest[k - 1])).collect::<Vec<_>>()
     };
     let blocks: Vec<_> = (0..samples.len().div_ceil(BLOCK)).into_par_iter().map(of_block).collect();
     blocks.concat()

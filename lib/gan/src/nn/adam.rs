@@ -40,7 +40,7 @@ impl AdamConfig {
     }
 }
 
-/// An optimiser for one network: settings, moments and the number of steps taken.
+/// An optimizer for one network: settings, moments and the number of steps taken.
 #[derive(Debug)]
 pub struct Adam {
     config: AdamConfig,
@@ -51,7 +51,7 @@ pub struct Adam {
 }
 
 impl Adam {
-    /// Moments of zero for the parameters of `network`.
+    /// BatchStats of zero for the parameters of `network`.
     pub fn new(config: &AdamConfig, network: &Network) -> Result<Adam> {
         config.check()?;
         let zeros = || -> Result<_> {
@@ -61,7 +61,7 @@ impl Adam {
         Ok(Adam { config: config.clone(), t: 0, m: zeros()?, v: zeros()? })
     }
 
-    /// An optimiser in the same state that shares nothing with this one.
+    /// An optimizer in the same state that shares nothing with this one.
     pub fn copy(&self) -> Result<Adam> {
         let copy = |moments: &[Tensor]| moments.iter().map(Tensor::copy).collect::<Result<Vec<_>, _>>();
         Ok(Adam { config: self.config.clone(), t: self.t, m: copy(&self.m)?, v: copy(&self.v)? })

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use candle_core::{DType, Device, Tensor};
 
-use crate::nn::ops::{Activation, Backend, Geometry, Moments, Norm, Weight};
+use crate::nn::ops::{Activation, Backend, BatchStats, Geometry, Norm, Weight};
 use crate::precision::Precision;
 use crate::{Error, Result};
 
@@ -52,11 +52,11 @@ pub enum Layer {
         /// Shift, `[C]`.
         beta: Tensor,
         /// Running mean and (unbiased) variance, `[C]`, for evaluation mode.
-        running: Moments,
+        running: BatchStats,
         /// Applied to its output.
         activation: Activation,
     },
-    /// Pictures of another shape with the same numbers, row by row.
+    /// Images of another shape with the same numbers, row by row.
     Reshape([usize; 3]),
 }
 
@@ -66,7 +66,7 @@ struct Saved {
     x: Tensor,
     y: Tensor,
     /// Of the batch; batch-norm only.
-    moments: Option<Moments>,
+    moments: Option<BatchStats>,
 }
 
 /// What the backward pass needs of the forward pass of a whole network.
@@ -75,23 +75,23 @@ pub struct Tape(Vec<Saved>);
 
 /// What the batch-norms of a network saw of a batch: its moments and how many numbers a channel had. One per layer.
 #[derive(Debug)]
-pub struct Seen(Vec<Option<(Moments, f64)>>);
+pub struct BatchNormStats(Vec<Option<(BatchStats, f64)>>);
 
 impl Tape {
-    /// For [`Network::observe`].
-    pub fn seen(&self) -> Seen {
+    /// For [`Network::update_running_stats`].
+    pub fn seen(&self) -> BatchNormStats {
         let of = |saved: &Saved| {
             let moments = saved.moments.clone()?;
             let n = saved.x.elem_count() as f64 / moments.mean.elem_count() as f64;
             Some((moments, n))
         };
-        Seen(self.0.iter().map(of).collect())
+        BatchNormStats(self.0.iter().map(of).collect())
     }
 }
 
 /// Which gradients a backward pass computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum GradTarget {
     /// Those of the parameters, to train this network.
     Parameters,
     /// That of the input, to train what made it.
@@ -122,7 +122,7 @@ impl Layer {
     }
 
     /// Takes a batch's moments, of `n` numbers each, into the running statistics.
-    fn observe(&mut self, moments: &Moments, n: f64) -> Result<()> {
+    fn update_running_stats(&mut self, moments: &BatchStats, n: f64) -> Result<()> {
         if let Layer::BatchNorm { running, .. } = self {
             // The running variance is the unbiased one; a single row has none, and counts as it is.
             let unbiased = n / (n - 1.0).max(1.0);
@@ -248,7 +248,7 @@ impl Layer {
 }
 
 /// A weight `[kh, kw, C, S]` in PyTorch's layout: `[S, C, kh, kw]`, a linear layer's `[S, C]`; other tensors as they are.
-/// On the CPU, with numbers of its own: the optimiser changes those of the parameters.
+/// On the CPU, with numbers of its own: the optimizer changes those of the parameters.
 fn to_pytorch(tensor: &Tensor) -> Result<Tensor> {
     let tensor = match *tensor.dims() {
         [1, 1, c, s] => tensor.reshape((c, s))?.t()?,
@@ -281,7 +281,7 @@ fn from_pytorch(name: &str, tensor: &Tensor, like: &Tensor) -> Result<Tensor> {
     Ok(tensor.to_dtype(DType::F32)?.force_contiguous()?.to_device(like.device())?)
 }
 
-/// A stack of layers. It is not `Clone`: on the CPU the optimiser changes its tensors' own numbers, which the clones of a
+/// A stack of layers. It is not `Clone`: on the CPU the optimizer changes its tensors' own numbers, which the clones of a
 /// tensor share.
 #[derive(Debug)]
 pub struct Network {
@@ -336,7 +336,7 @@ impl Network {
         self.backend
     }
 
-    /// Evaluation mode, f32 out. A generator takes latents `[B, nz]` and gives pictures `[B, H, W, C]` in [−1, 1].
+    /// Evaluation mode, f32 out. A generator takes latents `[B, nz]` and gives images `[B, H, W, C]` in [−1, 1].
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let count = x.dim(0)?;
         if count > self.together {
@@ -354,13 +354,13 @@ impl Network {
 
     /// Training mode: the output, f32, and what [`Network::backward`] needs. Updates batch-norm's running statistics.
     pub fn forward_train(&mut self, x: &Tensor) -> Result<(Tensor, Tape)> {
-        let (y, tape) = self.trace(x)?;
-        self.observe(&tape.seen())?;
+        let (y, tape) = self.forward_with_tape(x)?;
+        self.update_running_stats(&tape.seen())?;
         Ok((y, tape))
     }
 
-    /// [`Network::forward_train`] that leaves the running statistics to [`Network::observe`].
-    pub fn trace(&self, x: &Tensor) -> Result<(Tensor, Tape)> {
+    /// [`Network::forward_train`] that leaves the running statistics to [`Network::update_running_stats`].
+    pub fn forward_with_tape(&self, x: &Tensor) -> Result<(Tensor, Tape)> {
         let mut x = self.input(x)?;
         let mut tape = Vec::with_capacity(self.layers.len());
         for (i, layer) in self.layers.iter().enumerate() {
@@ -373,15 +373,15 @@ impl Network {
     }
 
     /// Updates batch-norm's running statistics.
-    pub fn observe(&mut self, Seen(seen): &Seen) -> Result<()> {
+    pub fn update_running_stats(&mut self, BatchNormStats(seen): &BatchNormStats) -> Result<()> {
         let each = self.layers.iter_mut().zip(seen);
         each.filter_map(|(layer, seen)| Some((layer, seen.as_ref()?)))
-            .try_for_each(|(layer, (moments, n))| layer.observe(moments, *n))
+            .try_for_each(|(layer, (moments, n))| layer.update_running_stats(moments, *n))
     }
 
-    /// What the first layer takes: latents are pictures of one pixel.
+    /// What the first layer takes: latents are images of one pixel.
     fn input(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(as_pictures(x)?.to_dtype(self.precision.dtype())?)
+        Ok(as_images(x)?.to_dtype(self.precision.dtype())?)
     }
 
     /// The type of layer `i`'s output: what leaves the network is f32.
@@ -392,25 +392,25 @@ impl Network {
     }
 
     /// The wanted gradients from `dy`, the gradient at the output. What is not wanted is not computed.
-    pub fn backward(&self, tape: Tape, dy: Tensor, wanted: Wanted) -> Result<Grads> {
-        let parameters = wanted == Wanted::Parameters;
+    pub fn backward(&self, tape: Tape, dy: Tensor, wanted: GradTarget) -> Result<Grads> {
+        let parameters = wanted == GradTarget::Parameters;
         // Where the parameters' gradients alone are wanted, that is the last layer to go back through.
         let last = match parameters {
             true => self.layers.iter().position(|l| !l.parameters().is_empty()).unwrap_or(self.layers.len()),
             false => 0,
         };
-        // Numbers of its own: on the CPU the layers change them in place.
+        // LossValue of its own: on the CPU the layers change them in place.
         let mut dy = Some(dy.to_dtype(self.precision.dtype())?.copy()?);
         let mut grads = Vec::new();
         for (i, (layer, saved)) in self.layers.iter().zip(tape.0).enumerate().skip(last).rev() {
-            let input = i > last || wanted == Wanted::Input;
+            let input = i > last || wanted == GradTarget::Input;
             let above = dy.take().expect("every layer but the last one gives its input's gradient");
             let own;
             (own, dy) = layer.backward(self.backend, &saved, above, parameters, input)?;
             grads.push(own);
         }
         Ok(match dy {
-            Some(dx) if wanted == Wanted::Input => Grads::Input(dx),
+            Some(dx) if wanted == GradTarget::Input => Grads::Input(dx),
             _ => Grads::Parameters(grads.into_iter().rev().flatten().collect()),
         })
     }
@@ -470,8 +470,8 @@ fn find<'a>(get: &impl Fn(&str) -> Option<&'a Tensor>, name: &str) -> Result<&'a
     get(name).ok_or_else(|| Error::Invalid(format!("{name}: is missing")))
 }
 
-/// Latents `[B, nz]` as pictures of one pixel, `[B, 1, 1, nz]`; pictures as they are.
-fn as_pictures(x: &Tensor) -> Result<Tensor> {
+/// Latents `[B, nz]` as images of one pixel, `[B, 1, 1, nz]`; images as they are.
+fn as_images(x: &Tensor) -> Result<Tensor> {
     Ok(match x.rank() {
         2 => x.unsqueeze(1)?.unsqueeze(1)?,
         _ => x.clone(),

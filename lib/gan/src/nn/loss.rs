@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Result;
 
-/// What the generator minimises (Goodfellow et al. 2014, section 3). Both have the same fixed point.
+/// What the generator minimizes (Goodfellow et al. 2014, section 3). Both have the same fixed point.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GeneratorLoss {
@@ -20,7 +20,7 @@ impl GeneratorLoss {
     /// What [`str::parse`] takes.
     pub const NAMES: [&'static str; 2] = ["non-saturating", "minimax"];
 
-    /// The loss over D's `logits` of G's pictures.
+    /// The loss over D's `logits` of G's images.
     pub fn of(self, logits: &Tensor) -> Result<Loss> {
         let label = match self {
             GeneratorLoss::NonSaturating => 1.0,
@@ -29,9 +29,9 @@ impl GeneratorLoss {
         let loss = binary_cross_entropy(logits, label)?;
         Ok(match self {
             GeneratorLoss::NonSaturating => loss,
-            // log(1 − σ(x)) is what D minimises on fakes, with the other sign.
+            // log(1 − σ(x)) is what D minimizes on fakes, with the other sign.
             GeneratorLoss::Minimax => {
-                Loss { grad: loss.grad.neg()?, numbers: Numbers { negated: true, ..loss.numbers } }
+                Loss { grad: loss.grad.neg()?, numbers: LossValue { negated: true, ..loss.numbers } }
             }
         })
     }
@@ -58,28 +58,28 @@ pub struct Loss {
     /// The gradient of the mean loss at the logits, the logits' shape.
     pub grad: Tensor,
     /// What there is to tell of it.
-    pub numbers: Numbers,
+    pub numbers: LossValue,
 }
 
 /// What a loss comes to, as far as it can be told without asking the device for anything.
 #[derive(Clone, Debug)]
-pub struct Numbers {
+pub struct LossValue {
     logits: Tensor,
     label: f64,
     negated: bool,
 }
 
-impl Numbers {
+impl LossValue {
     /// The mean loss and the mean probability σ(logit) of each of several losses: one question to the device, which first
     /// finishes all that it was given to do.
     ///
     /// # Errors
     /// The device failed.
-    pub fn read(all: &[&Numbers]) -> Result<Vec<[f64; 2]>> {
+    pub fn read(all: &[&LossValue]) -> Result<Vec<[f64; 2]>> {
         let flat = all.iter().map(|one| one.logits.flatten_all()).collect::<candle_core::Result<Vec<_>>>()?;
         let flat = Tensor::cat(&flat, 0)?.to_device(&Device::Cpu)?;
         let mut start = 0;
-        let each = |one: &&Numbers| {
+        let each = |one: &&LossValue| {
             let n = one.logits.elem_count();
             start += n;
             let [value, probability] = means(&flat.narrow(0, start - n, n)?, one.label)?;
@@ -95,7 +95,7 @@ impl Numbers {
 /// does not: the loss is softplus(x) − label·x and its gradient (σ(x) − label)/B.
 pub fn binary_cross_entropy(logits: &Tensor, label: f64) -> Result<Loss> {
     let grad = ((sigma(logits)? - label)? / logits.elem_count() as f64)?;
-    Ok(Loss { grad, numbers: Numbers { logits: logits.clone(), label, negated: false } })
+    Ok(Loss { grad, numbers: LossValue { logits: logits.clone(), label, negated: false } })
 }
 
 /// σ(x) = (1 + tanh(x/2))/2, which overflows nowhere.
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     fn value(loss: &Loss) -> f64 {
-        Numbers::read(&[&loss.numbers]).unwrap()[0][0]
+        LossValue::read(&[&loss.numbers]).unwrap()[0][0]
     }
 
     #[test]
@@ -179,8 +179,8 @@ mod tests {
             binary_cross_entropy(&logits[1], 0.0).unwrap(),
             GeneratorLoss::Minimax.of(&logits[2]).unwrap(),
         ];
-        let together = Numbers::read(&losses.each_ref().map(|loss| &loss.numbers)).unwrap();
-        let alone = losses.each_ref().map(|loss| Numbers::read(&[&loss.numbers]).unwrap()[0]);
+        let together = LossValue::read(&losses.each_ref().map(|loss| &loss.numbers)).unwrap();
+        let alone = losses.each_ref().map(|loss| LossValue::read(&[&loss.numbers]).unwrap()[0]);
         assert_eq!(together, alone);
         assert!(together[2][0] < 0.0 && together[1][1] > 0.95, "{together:?}");
     }

@@ -1,7 +1,7 @@
-//! Recipes: what a training run needs besides the pictures, as TOML turned into checked parts.
+//! Recipes: what a training run needs besides the images, as TOML turned into checked parts.
 //!
 //! The recipes in `pipelines/` are built in; a recipe may also be a file. Every key must be there and no other may be:
-//! a typo is an error that names the nearest key. The picture's size and channels come from the shard.
+//! a typo is an error that names the nearest key. The image's size and channels come from the shard.
 
 use std::fmt;
 use std::fs::File;
@@ -26,7 +26,7 @@ mod tests;
 const MAX_TOML: u64 = 1 << 20;
 /// The range of `seed`: TOML's integers, from 0.
 pub const SEEDS: RangeInclusive<u64> = 0..=i64::MAX as u64;
-/// The range of `batch`, pictures in a step.
+/// The range of `batch`, images in a step.
 pub const BATCHES: RangeInclusive<u64> = 1..=65_536;
 /// The range of a run in epochs.
 pub const EPOCHS: RangeInclusive<u64> = 1..=1_000_000;
@@ -63,13 +63,13 @@ pub struct Recipe {
     /// The networks.
     pub model: ModelPart,
     /// How they are updated.
-    pub optimiser: Optimiser,
+    pub optimizer: Optimizer,
     /// How long, in what portions.
     pub schedule: Schedule,
-    /// What a run leaves besides its state, the networks and a picture at the end of every epoch.
+    /// What a run leaves besides its state, the networks and an image at the end of every epoch.
     #[serde(default)]
     pub output: Output,
-    /// How a training picture is changed each time that it is drawn, if it is.
+    /// How a training image is changed each time that it is drawn, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub augment: Option<Augment>,
 }
@@ -95,7 +95,7 @@ pub enum ModelPart {
         #[serde(default = "init_std")]
         norm_init_std: f64,
     },
-    /// Multilayer perceptrons on the flattened pictures.
+    /// Multilayer perceptrons on the flattened images.
     Mlp {
         /// Length of a latent vector, 1 to 4,096.
         nz: usize,
@@ -117,7 +117,7 @@ fn init_std() -> f64 {
 
 /// Adam's settings for the two networks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Optimiser {
+pub struct Optimizer {
     /// The generator's learning rate, in (0, 1].
     pub lr_g: f64,
     /// The discriminator's learning rate, in (0, 1].
@@ -133,13 +133,13 @@ pub struct Optimiser {
 /// How long a run takes, in what portions and what a step of it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
-    /// Pictures in a step, 1 to 65,536; the last step of an epoch has what is left.
+    /// Images in a step, 1 to 65,536; the last step of an epoch has what is left.
     pub batch: usize,
     /// Whether G's update draws latents of its own; else it learns from the fakes that D has just seen. (Weights that an
     /// earlier version saved do not say: it knew the latter alone.)
     #[serde(default)]
     pub fresh_noise: bool,
-    /// What G minimises.
+    /// What G minimizes.
     #[serde(default)]
     pub loss: GeneratorLoss,
     /// What the networks are computed in.
@@ -150,13 +150,13 @@ pub struct Schedule {
     pub length: Length,
 }
 
-/// What a run leaves besides its state, the networks and a picture at the end of every epoch.
+/// What a run leaves besides its state, the networks and an image at the end of every epoch.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Output {
     /// The epochs after which the generator is kept in a file of its own, rising from 1.
     pub keep_at: Vec<u64>,
-    /// Steps between two pictures within an epoch; 0: at the ends of epochs alone.
+    /// Steps between two images within an epoch; 0: at the ends of epochs alone.
     pub sample_every: u64,
     /// Epochs between two scores of the generator; 0: none.
     pub fid_every: u64,
@@ -166,7 +166,7 @@ pub struct Output {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Length {
-    /// So many times through all pictures.
+    /// So many times through all images.
     Epochs(u64),
     /// So many steps, however many epochs that is.
     Steps(u64),
@@ -255,10 +255,10 @@ impl Recipe {
                 }
             }
         }
-        put(&mut self.optimiser.lr_g, flags.lr_g);
-        put(&mut self.optimiser.lr_d, flags.lr_d);
-        put(&mut self.optimiser.beta1, flags.beta1);
-        put(&mut self.optimiser.beta2, flags.beta2);
+        put(&mut self.optimizer.lr_g, flags.lr_g);
+        put(&mut self.optimizer.lr_d, flags.lr_d);
+        put(&mut self.optimizer.beta1, flags.beta1);
+        put(&mut self.optimizer.beta2, flags.beta2);
         put(&mut self.schedule.batch, flags.batch);
         put(&mut self.schedule.length, flags.length);
         put(&mut self.schedule.loss, flags.loss);
@@ -286,7 +286,7 @@ impl Recipe {
         };
         let batch = ("batch", self.schedule.batch as u64, BATCHES);
         in_range(&[("seed", self.seed, SEEDS), batch, length])?;
-        let o = &self.optimiser;
+        let o = &self.optimizer;
         for (key, value) in [("lr_g", o.lr_g), ("lr_d", o.lr_d), ("eps", o.eps)] {
             if !(value > 0.0 && value <= 1.0) {
                 return Err((key, format!("{value} is not above 0 and at most 1")));
@@ -369,14 +369,14 @@ impl ModelPart {
         }
     }
 
-    /// The networks for pictures of `height` × `width` × `channels`.
+    /// The networks for images of `height` × `width` × `channels`.
     ///
     /// # Errors
-    /// Pictures that are not square, or of a size or channel count that the architecture does not have.
+    /// Images that are not square, or of a size or channel count that the architecture does not have.
     pub fn config(&self, height: usize, width: usize, channels: usize) -> Result<ModelConfig> {
         if height != width {
             return Err(Error::Invalid(format!(
-                "the pictures are {width}×{height}: the models take square ones (`prep --size 64`)"
+                "the images are {width}×{height}: the models take square ones (`prep --size 64`)"
             )));
         }
         let config = match self.clone() {
@@ -403,7 +403,7 @@ impl ModelPart {
     }
 }
 
-impl Optimiser {
+impl Optimizer {
     /// Adam for the generator.
     pub fn generator(&self) -> AdamConfig {
         AdamConfig { lr: self.lr_g, beta1: self.beta1, beta2: self.beta2, eps: self.eps }
@@ -438,15 +438,15 @@ impl Output {
 }
 
 impl Schedule {
-    /// Steps in an epoch of `pictures`: ⌈pictures / batch⌉.
-    pub fn epoch_steps(&self, pictures: usize) -> u64 {
-        pictures.div_ceil(self.batch) as u64
+    /// Steps in an epoch of `images`: ⌈images / batch⌉.
+    pub fn epoch_steps(&self, images: usize) -> u64 {
+        images.div_ceil(self.batch) as u64
     }
 
-    /// Steps in the whole run over `pictures`.
-    pub fn steps(&self, pictures: usize) -> u64 {
+    /// Steps in the whole run over `images`.
+    pub fn steps(&self, images: usize) -> u64 {
         match self.length {
-            Length::Epochs(n) => n * self.epoch_steps(pictures),
+            Length::Epochs(n) => n * self.epoch_steps(images),
             Length::Steps(n) => n,
         }
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use super::{Length, ModelPart, Optimiser, Output, Recipe, Schedule};
+use super::{Length, ModelPart, Optimizer, Output, Recipe, Schedule};
 use crate::data::augment::Augment;
 use crate::nn::loss::GeneratorLoss;
 use crate::precision::Precision;
@@ -21,9 +21,9 @@ const AUGMENT: &[&str] = &["flip", "brightness", "contrast", "saturation", "blur
 /// Every key that a recipe of an architecture has. Of `epochs` and `steps` there is exactly one.
 const fn keys(model: &'static [&'static str]) -> Keys {
     [
-        ("", &["name", "about", "seed", "model", "optimiser", "schedule", "output", "augment"]),
+        ("", &["name", "about", "seed", "model", "optimizer", "schedule", "output", "augment"]),
         ("model", model),
-        ("optimiser", &["lr_g", "lr_d", "beta1", "beta2", "eps"]),
+        ("optimizer", &["lr_g", "lr_d", "beta1", "beta2", "eps"]),
         ("schedule", &["batch", "fresh_noise", "loss", "precision", "epochs", "steps"]),
         ("output", &["keep_at", "sample_every", "fid_every"]),
         ("augment", AUGMENT),
@@ -50,7 +50,7 @@ pub fn recipe(text: &str, file: &Path) -> Result<Recipe> {
         about: reader.text("about")?,
         seed: reader.whole("seed")?,
         model: model(&reader)?,
-        optimiser: Optimiser {
+        optimizer: Optimizer {
             lr_g: reader.real("lr_g")?,
             lr_d: reader.real("lr_d")?,
             beta1: reader.real("beta1")?,

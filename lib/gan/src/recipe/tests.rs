@@ -32,8 +32,8 @@ fn celeba_is_the_tutorial() {
     let [init_std, norm_init_std] = [0.02; 2];
     let model = ModelPart::Dcgan { nz: 100, ngf: 64, ndf: 64, leaky_slope: 0.2, init_std, norm_init_std };
     assert_eq!(r.model, model);
-    assert_eq!(r.optimiser.generator(), AdamConfig { lr: 2e-4, beta1: 0.5, beta2: 0.999, eps: 1e-8 });
-    assert_eq!(r.optimiser.discriminator(), r.optimiser.generator());
+    assert_eq!(r.optimizer.generator(), AdamConfig { lr: 2e-4, beta1: 0.5, beta2: 0.999, eps: 1e-8 });
+    assert_eq!(r.optimizer.discriminator(), r.optimizer.generator());
     assert_eq!(
         r.schedule,
         Schedule {
@@ -46,7 +46,7 @@ fn celeba_is_the_tutorial() {
     );
     assert_eq!((r.output, r.augment), (Output::default(), None));
     assert_eq!(r.seed, 999);
-    // 5,999 pictures: 46 batches of 128 and one of 111.
+    // 5,999 images: 46 batches of 128 and one of 111.
     assert_eq!((r.schedule.epoch_steps(5999), r.schedule.steps(5999)), (47, 235));
 }
 
@@ -56,8 +56,8 @@ fn mnist_is_yunjeys_tutorial() {
     let hidden = || vec![256, 256];
     let (hidden_g, hidden_d) = (hidden(), hidden());
     assert_eq!(r.model, ModelPart::Mlp { nz: 64, hidden_g, hidden_d, slope_g: 0.0, slope_d: 0.2 });
-    assert_eq!(r.optimiser.generator(), AdamConfig { lr: 2e-4, beta1: 0.9, beta2: 0.999, eps: 1e-8 });
-    assert_eq!(r.optimiser.discriminator(), r.optimiser.generator());
+    assert_eq!(r.optimizer.generator(), AdamConfig { lr: 2e-4, beta1: 0.9, beta2: 0.999, eps: 1e-8 });
+    assert_eq!(r.optimizer.discriminator(), r.optimizer.generator());
     assert_eq!(
         r.schedule,
         Schedule {
@@ -78,9 +78,9 @@ fn cats_are_the_write_ups() {
     let (init_std, norm_init_std) = (0.02, 0.0);
     let model = ModelPart::Dcgan { nz: 30, ngf: 64, ndf: 32, leaky_slope: 0.1, init_std, norm_init_std };
     assert_eq!(r.model, model);
-    assert_eq!(r.optimiser, Optimiser { lr_g: 3e-4, lr_d: 2e-4, beta1: 0.5, beta2: 0.999, eps: 1e-8 });
+    assert_eq!(r.optimizer, Optimizer { lr_g: 3e-4, lr_d: 2e-4, beta1: 0.5, beta2: 0.999, eps: 1e-8 });
     assert_eq!((r.seed, r.output.sample_every), (84, 55));
-    // 527 pictures: 16 batches of 32 and one of 15, 54 times.
+    // 527 images: 16 batches of 32 and one of 15, 54 times.
     assert_eq!((r.schedule.batch, r.schedule.epoch_steps(527), r.schedule.steps(527)), (32, 17, 918));
     assert_eq!(
         r.augment.unwrap(),
@@ -101,7 +101,7 @@ fn fashion_and_mnist_fixed_are_the_write_ups() {
     let two = || vec![256, 256];
     let (hidden_g, hidden_d) = (two(), two());
     assert_eq!(r.model, ModelPart::Mlp { nz: 64, hidden_g, hidden_d, slope_g: 0.2, slope_d: 0.2 });
-    assert_eq!((r.optimiser.lr_g, r.optimiser.lr_d), (1e-4, 1e-4));
+    assert_eq!((r.optimizer.lr_g, r.optimizer.lr_d), (1e-4, 1e-4));
     assert_eq!((r.schedule.batch, r.schedule.length), (100, Length::Epochs(200)));
 
     let r = Recipe::load("mnist-fixed").unwrap();
@@ -207,8 +207,8 @@ fn unknown_keys_name_the_nearest() {
         "my.toml: line 27: unknown key `bacth` in [schedule]; did you mean `batch`?"
     );
     assert!(
-        error_after("[optimiser]", "[optimizer]")
-            .contains("`optimizer` at the top; did you mean `optimiser`?")
+        error_after("[optimizer]", "[optimizer]")
+            .contains("`optimizer` at the top; did you mean `optimizer`?")
     );
     assert!(error_after("[model]", "nz = 3\n[model]").contains("`nz` at the top: it belongs in [model]"));
     let e = Recipe::load("celba").unwrap_err().to_string();
@@ -246,7 +246,7 @@ fn a_flag_out_of_range_is_named() {
 }
 
 #[test]
-fn pictures_decide_size_and_channels() {
+fn images_decide_size_and_channels() {
     let part = Recipe::load("demo").unwrap().model;
     assert_eq!(part.config(32, 32, 1).unwrap().image_shape(), (32, 32, 1));
     assert!(part.config(64, 48, 3).unwrap_err().to_string().contains("48×64"));

@@ -5,22 +5,22 @@
 //! ```text
 //! sum     = product { ("+" | "-") product }
 //! product = unary { ("*" | "/") unary }
-//! unary   = "-" unary | picture | factor | "mean" "(" picture { "," picture } ")" | "(" sum ")"
-//! picture = digits                  the latent of the picture of that number
+//! unary   = "-" unary | image | factor | "mean" "(" image { "," image } ")" | "(" sum ")"
+//! image = digits                  the latent of the image of that number
 //! factor  = digits "." digits
 //! ```
 //!
 //! A latent is added to latents, and multiplied and divided by factors; the whole is a latent. So it is a weighted sum of
-//! its *terms*, the means and single pictures in the order in which they are written.
+//! its *terms*, the means and single images in the order in which they are written.
 
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Latents, PORTION};
+use super::{CHUNK, Latents};
 use crate::{Error, Result};
 
-/// The most terms: with the result they fill a portion.
-const MAX_TERMS: usize = PORTION - 1;
+/// The most terms: with the result they fill a chunk.
+const MAX_TERMS: usize = CHUNK - 1;
 /// How deep parentheses and signs may lie in one another.
 const MAX_DEPTH: usize = 64;
 
@@ -31,10 +31,10 @@ pub struct Expr {
     terms: Vec<Term>,
 }
 
-/// A weighted mean of pictures' latents.
+/// A weighted mean of images' latents.
 #[derive(Debug, Clone, PartialEq)]
 struct Term {
-    pictures: Vec<u32>,
+    images: Vec<u32>,
     weight: f64,
 }
 
@@ -50,7 +50,7 @@ impl FromStr for Expr {
         let value = parser.sum()?;
         match (value, parser.peek()) {
             (_, Some(_)) => Err(parser.wanted("an operator")),
-            (Value::Factor(_), None) => Err(at(0, "a factor alone is no picture; name one, as in 0.5*3")),
+            (Value::Factor(_), None) => Err(at(0, "a factor alone is no image; name one, as in 0.5*3")),
             (Value::Latent(_), None) => Ok(Expr { text: text.into(), terms: parser.terms }),
         }
     }
@@ -63,7 +63,7 @@ impl fmt::Display for Expr {
 }
 
 impl Expr {
-    /// The latents of its terms, without their weights, in order, and its own last; pictures are numbers of latents in
+    /// The latents of its terms, without their weights, in order, and its own last; images are numbers of latents in
     /// `source`. Sums are taken in f64.
     ///
     /// # Errors
@@ -73,11 +73,11 @@ impl Expr {
         let (mut rows, mut result) = (Vec::new(), vec![0.0; nz]);
         for term in &self.terms {
             let mut mean = vec![0.0; nz];
-            for &picture in &term.pictures {
-                let latent = source.latent(picture, "--expr")?;
+            for &image in &term.images {
+                let latent = source.latent(image, "--expr")?;
                 mean.iter_mut().zip(latent).for_each(|(m, v)| *m += f64::from(v));
             }
-            mean.iter_mut().for_each(|m| *m /= term.pictures.len() as f64);
+            mean.iter_mut().for_each(|m| *m /= term.images.len() as f64);
             result.iter_mut().zip(&mean).for_each(|(r, m)| *r += term.weight * m);
             rows.extend(mean.iter().map(|&m| m as f32));
         }
@@ -118,7 +118,7 @@ impl Parser {
                     Value::Latent(from)
                 }
                 (Value::Factor(a), Value::Factor(b)) => Value::Factor(a + sign * b),
-                _ => return Err(at(column, "a latent and a factor do not add up; a picture has no point")),
+                _ => return Err(at(column, "a latent and a factor do not add up; an image has no point")),
             };
         }
         Ok(left)
@@ -135,7 +135,7 @@ impl Parser {
                 (Value::Latent(from), '*', Value::Factor(b)) => self.scale(from, b),
                 (Value::Factor(a), '*', Value::Latent(from)) => self.scale(from, a),
                 _ => {
-                    let what = "a latent takes a factor here, and a factor has a point: 2.0 (2 is picture 2)";
+                    let what = "a latent takes a factor here, and a factor has a point: 2.0 (2 is image 2)";
                     return Err(at(column, what));
                 }
             };
@@ -164,19 +164,19 @@ impl Parser {
             }
             Some(c) if c.is_ascii_digit() => self.number()?,
             Some(c) if c.is_alphabetic() => self.mean()?,
-            _ => return Err(self.wanted("a picture's number, mean(…), a factor or a parenthesis")),
+            _ => return Err(self.wanted("an image's number, mean(…), a factor or a parenthesis")),
         };
         self.depth -= 1;
         Ok(value)
     }
 
-    /// A picture, or with a point a factor.
+    /// An image, or with a point a factor.
     fn number(&mut self) -> Result<Value, String> {
         let start = self.at;
         let whole = self.digits();
         if self.chars.get(self.at) != Some(&'.') {
-            let picture = picture(&whole, start)?;
-            return self.term(vec![picture], start);
+            let image = image(&whole, start)?;
+            return self.term(vec![image], start);
         }
         self.at += 1;
         let fraction = self.digits();
@@ -195,15 +195,15 @@ impl Parser {
         }
         self.at += letters.len();
         self.expect('(')?;
-        let mut pictures = Vec::new();
+        let mut images = Vec::new();
         loop {
             self.peek();
             let start = self.at;
             let digits = self.digits();
             if digits.is_empty() {
-                return Err(self.wanted("a picture's number"));
+                return Err(self.wanted("an image's number"));
             }
-            pictures.push(picture(&digits, start)?);
+            images.push(image(&digits, start)?);
             match self.peek() {
                 Some(',') => self.at += 1,
                 Some(')') => break,
@@ -211,14 +211,14 @@ impl Parser {
             }
         }
         self.at += 1;
-        self.term(pictures, start)
+        self.term(images, start)
     }
 
-    fn term(&mut self, pictures: Vec<u32>, column: usize) -> Result<Value, String> {
+    fn term(&mut self, images: Vec<u32>, column: usize) -> Result<Value, String> {
         if self.terms.len() == MAX_TERMS {
             return Err(at(column, &format!("more than {MAX_TERMS} terms")));
         }
-        self.terms.push(Term { pictures, weight: 1.0 });
+        self.terms.push(Term { images, weight: 1.0 });
         Ok(Value::Latent(self.terms.len() - 1))
     }
 
@@ -262,8 +262,8 @@ impl Parser {
     }
 }
 
-fn picture(digits: &str, column: usize) -> Result<u32, String> {
-    digits.parse().map_err(|_| at(column, &format!("picture {digits}: numbers go up to {}", u32::MAX)))
+fn image(digits: &str, column: usize) -> Result<u32, String> {
+    digits.parse().map_err(|_| at(column, &format!("image {digits}: numbers go up to {}", u32::MAX)))
 }
 
 /// An error at a place in the expression.
@@ -275,10 +275,10 @@ fn at(index: usize, what: &str) -> String {
 mod tests {
     use super::*;
 
-    /// The terms as (pictures, weight).
+    /// The terms as (images, weight).
     fn terms(text: &str) -> Vec<(Vec<u32>, f64)> {
         let expr: Expr = text.parse().unwrap_or_else(|e| panic!("{text}: {e}"));
-        expr.terms.into_iter().map(|term| (term.pictures, term.weight)).collect()
+        expr.terms.into_iter().map(|term| (term.images, term.weight)).collect()
     }
 
     fn weights(text: &str) -> Vec<f64> {
@@ -316,26 +316,26 @@ mod tests {
         let signs = format!("{}1", "-".repeat(100_000));
         let many = ["1"; 64].join("+");
         for (text, expected) in [
-            ("", "column 1: the end where a picture's number, mean(…), a factor or a parenthesis should be"),
-            ("1 +", "column 4: the end where a picture's number, mean(…), a factor or a parenthesis"),
+            ("", "column 1: the end where an image's number, mean(…), a factor or a parenthesis should be"),
+            ("1 +", "column 4: the end where an image's number, mean(…), a factor or a parenthesis"),
             ("1 2", "column 3: `2` where an operator should be"),
             ("(1+2", "column 5: the end where `)` should be"),
             ("1+2)", "column 4: `)` where an operator should be"),
             ("mean 3", "column 6: `3` where `(` should be"),
-            ("mean()", "column 6: `)` where a picture's number should be"),
-            ("mean(1,)", "column 8: `)` where a picture's number should be"),
+            ("mean()", "column 6: `)` where an image's number should be"),
+            ("mean(1,)", "column 8: `)` where an image's number should be"),
             ("mean(1;2)", "column 7: `;` where `,` or `)` should be"),
             ("mean(1.5)", "column 7: `.` where `,` or `)` should be"),
             ("1 + median(2)", "column 5: `median` means nothing; there is mean(3,7)"),
             ("2*mean(1,2)", "column 2: a latent takes a factor here, and a factor has a point: 2.0"),
             ("0.5/1", "column 4: a latent takes a factor here"),
             ("1 + 0.5", "column 3: a latent and a factor do not add up"),
-            ("0.5", "column 1: a factor alone is no picture"),
+            ("0.5", "column 1: a factor alone is no image"),
             ("1*2.", "column 5: a factor has digits after its point"),
-            (".5*1", "column 1: `.` where a picture's number"),
+            (".5*1", "column 1: `.` where an image's number"),
             ("1/0.0", "column 2: a division by 0"),
             ("− 3", "column 1: `−` where"),
-            ("7+4294967296", "column 3: picture 4294967296: numbers go up to 4294967295"),
+            ("7+4294967296", "column 3: image 4294967296: numbers go up to 4294967295"),
             (&deep, "column 65: too many parentheses or signs in one another"),
             (&signs, "column 65: too many parentheses or signs in one another"),
             (&many, "column 127: more than 63 terms"),
@@ -356,7 +356,7 @@ mod tests {
         assert_eq!((latents.count(), &latents.about()["expr"]), (3, &"mean(0,1) - 0.5*2".into()));
 
         let line = |text: &str| text.parse::<Expr>().unwrap().latents(&source).unwrap_err().to_string();
-        assert_eq!(line("1+3"), "--expr: there is no picture 3 among 3 latents");
+        assert_eq!(line("1+3"), "--expr: there is no image 3 among 3 latents");
         let huge = format!("1*{}.0", "9".repeat(60));
         assert!(line(&huge).ends_with("its numbers are too large"), "{}", line(&huge));
         let zero = format!("0/{}1", "0.".to_string() + &"0".repeat(400));

@@ -1,4 +1,4 @@
-//! The training pictures that are nearest to given ones: a generator that memorises makes those.
+//! The training images that are nearest to given ones: a generator that memorizes makes those.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -8,40 +8,40 @@ use crate::data::shard::Shard;
 use crate::progress::Progress;
 use crate::{Error, Result};
 
-/// Pictures of the shard that a thread holds at once: all the given ones pass by them, then it takes the next.
+/// Images of the shard that a thread holds at once: all the given ones pass by them, then it takes the next.
 const BLOCK: usize = 32;
 /// Bytes whose squared differences are summed in 32 bits: 2¹⁵ · 255² is below 2³¹.
 const PIECE: usize = 1 << 15;
 
-/// The training picture that is nearest to a given one.
+/// The training image that is nearest to a given one.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Near {
+pub struct Neighbor {
     /// Its number in the shard, the lowest of those that are equally near.
     pub index: usize,
     /// The root of the mean squared difference over all bytes of the two, 0 to 255.
     pub rms: f64,
 }
 
-/// The nearest picture of `shard` to each of `pictures` (each `[H, W, C]` bytes as the shard's are), by the Euclidean
-/// distance. It is that over pixels in [-1, 1], too, but for the unit: bytes are those times 127.5. All pictures are
+/// The nearest image of `shard` to each of `images` (each `[H, W, C]` bytes as the shard's are), by the Euclidean
+/// distance. It is that over pixels in [-1, 1], too, but for the unit: bytes are those times 127.5. All images are
 /// compared with all, in whole numbers; one block of the shard for each thread is in memory at a time.
 ///
 /// # Errors
 /// [`Error::Stopped`] after `stop` was set.
 ///
 /// # Panics
-/// If `pictures` are not whole pictures of the shard's size.
+/// If `images` are not whole images of the shard's size.
 pub fn nearest(
-    pictures: &[u8],
+    images: &[u8],
     shard: &Shard,
     stop: &AtomicBool,
     progress: &dyn Progress,
-) -> Result<Vec<Near>> {
+) -> Result<Vec<Neighbor>> {
     let size = shard.height() * shard.width() * shard.channels();
-    assert_eq!(pictures.len() % size, 0, "pictures of {size} bytes");
-    let count = pictures.len() / size;
+    assert_eq!(images.len() % size, 0, "images of {size} bytes");
+    let count = images.len() / size;
     let done = AtomicUsize::new(0);
-    // (distance, index) for each picture; the lesser of two such pairs does not depend on which thread had which.
+    // (distance, index) for each image; the lesser of two such pairs does not depend on which thread had which.
     let none = || vec![(u64::MAX, usize::MAX); count];
     let best = (0..shard.len())
         .into_par_iter()
@@ -53,17 +53,21 @@ pub fn nearest(
             let mut block = vec![0; BLOCK.min(shard.len() - first) * size];
             let each = block.chunks_exact_mut(size).zip(first..);
             each.for_each(|(bytes, index)| shard.pixels(index, bytes));
-            for (picture, best) in pictures.chunks_exact(size).zip(&mut best) {
+            for (image, best) in images.chunks_exact(size).zip(&mut best) {
                 for (bytes, index) in block.chunks_exact(size).zip(first..) {
-                    *best = (*best).min((squared(picture, bytes), index));
+                    *best = (*best).min((squared(image, bytes), index));
                 }
             }
             let block = block.len() / size;
-            progress.at((done.fetch_add(block, Ordering::Relaxed) + block) as u64, shard.len() as u64, "");
+            progress.update(
+                (done.fetch_add(block, Ordering::Relaxed) + block) as u64,
+                shard.len() as u64,
+                "",
+            );
             Ok(best)
         })
         .try_reduce(none, |a, b| Ok(a.into_iter().zip(b).map(|(a, b)| a.min(b)).collect()))?;
-    let near = |(sum, index)| Near { index, rms: (sum as f64 / size as f64).sqrt() };
+    let near = |(sum, index)| Neighbor { index, rms: (sum as f64 / size as f64).sqrt() };
     Ok(best.into_iter().map(near).collect())
 }
 
@@ -84,21 +88,21 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::data::image::{Filter, Fit};
+    use crate::data::image::{Filter, Transform};
     use crate::data::shard::{self, Dtype};
     use crate::data::source::Source;
     use crate::progress::Silent;
     use crate::rng::{Stream, uniforms};
 
-    fn go(pictures: &[u8], shard: &Shard) -> Vec<Near> {
-        nearest(pictures, shard, &AtomicBool::new(false), &Silent).unwrap()
+    fn go(images: &[u8], shard: &Shard) -> Vec<Neighbor> {
+        nearest(images, shard, &AtomicBool::new(false), &Silent).unwrap()
     }
 
     /// A shard of demo faces; more than two blocks.
-    fn faces(folder: &Path, dtype: Dtype, grey: bool) -> Shard {
+    fn faces(folder: &Path, dtype: Dtype, gray: bool) -> Shard {
         let path = folder.join("faces.safetensors");
-        let fit = Fit { crop: None, size: Some(32), filter: Filter::Bilinear };
-        let options = shard::Options { fit, grey, dtype, ..shard::Options::default() };
+        let fit = Transform { crop: None, size: Some(32), filter: Filter::Bilinear };
+        let options = shard::ShardOptions { fit, gray, dtype, ..shard::ShardOptions::default() };
         shard::make(&path, &Source::demo(70, 5), &options, &Silent, &AtomicBool::new(false)).unwrap();
         Shard::open(&path).unwrap()
     }
@@ -106,18 +110,18 @@ mod tests {
     #[test]
     fn agrees_with_a_plain_loop_in_f64() {
         let folder = tempfile::tempdir().unwrap();
-        for (dtype, grey) in [(Dtype::U8, false), (Dtype::F32, true)] {
-            let shard = faces(folder.path(), dtype, grey);
+        for (dtype, gray) in [(Dtype::U8, false), (Dtype::F32, true)] {
+            let shard = faces(folder.path(), dtype, gray);
             let size = 32 * 32 * shard.channels();
             let mut noise = vec![0.0; 9 * size];
             uniforms(1, Stream::Noise, 0, &mut noise);
-            let pictures: Vec<u8> = noise.iter().map(|v| (v * 255.0) as u8).collect();
-            let found = go(&pictures, &shard);
-            for (picture, near) in pictures.chunks_exact(size).zip(found) {
+            let images: Vec<u8> = noise.iter().map(|v| (v * 255.0) as u8).collect();
+            let found = go(&images, &shard);
+            for (image, near) in images.chunks_exact(size).zip(found) {
                 let rms = |index| {
                     let mut other = vec![0.0; size];
                     shard.gather(&[index], &mut other);
-                    let unit = picture.iter().map(|&v| f64::from(v) / 127.5 - 1.0);
+                    let unit = image.iter().map(|&v| f64::from(v) / 127.5 - 1.0);
                     let sum: f64 = unit.zip(other).map(|(a, b)| (a - f64::from(b)).powi(2)).sum();
                     (sum / size as f64).sqrt() * 127.5
                 };
@@ -129,12 +133,12 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_of_the_shard_finds_itself() {
+    fn a_image_of_the_shard_finds_itself() {
         let folder = tempfile::tempdir().unwrap();
         let shard = faces(folder.path(), Dtype::U8, false);
         let mut all = vec![0; 70 * 32 * 32 * 3];
         all.chunks_exact_mut(32 * 32 * 3).enumerate().for_each(|(i, bytes)| shard.pixels(i, bytes));
-        let expected: Vec<Near> = (0..70).map(|index| Near { index, rms: 0.0 }).collect();
+        let expected: Vec<Neighbor> = (0..70).map(|index| Neighbor { index, rms: 0.0 }).collect();
         assert_eq!(go(&all, &shard), expected);
         assert!(go(&[], &shard).is_empty());
         let stopped = nearest(&all, &shard, &AtomicBool::new(true), &Silent);

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
-use super::folder::Folder;
-use super::{Latents, PORTION, pictures};
+use super::output_dir::OutputDir;
+use super::{CHUNK, Latents, images};
 use crate::checkpoint::Generator;
 use crate::data::image::{encode_png, grid};
 use crate::io::atomic;
@@ -17,9 +17,9 @@ use crate::progress::Progress;
 use crate::{Error, Result};
 use candle_core::Device;
 
-/// Pictures in a grid, and in one of its rows. All are of the first portion.
+/// Images in a grid, and in one of its rows. All are of the first chunk.
 const GRID: (usize, usize) = (64, 8);
-const _: () = assert!(GRID.0 <= PORTION);
+const _: () = assert!(GRID.0 <= CHUNK);
 /// Why a lock is never poisoned.
 pub(super) const SOUND: &str = "no panic while held";
 
@@ -29,9 +29,9 @@ pub struct Job<'a> {
     pub generator: &'a Generator,
     /// Where it computes.
     pub device: &'a Device,
-    /// The latents of the pictures, of the generator's size, ≥ 1.
+    /// The latents of the images, of the generator's size, ≥ 1.
     pub latents: &'a Latents,
-    /// Pictures that a thread makes before it encodes and writes them, ≥ 1; it changes no byte of them.
+    /// Images that a thread makes before it encodes and writes them, ≥ 1; it changes no byte of them.
     pub batch: usize,
     /// The folder or file to make or replace.
     pub out: &'a Path,
@@ -41,15 +41,15 @@ pub struct Job<'a> {
     pub force: bool,
 }
 
-/// Makes pictures `000000.png` … of `job` in a folder that takes its place whole, at the end: until then, and after an
-/// error, `job.out` is as it was. Pictures are made, encoded and written by all threads of the current pool. `grid_to` is
-/// a picture of the first 64, to write besides, outside the folder.
+/// Makes images `000000.png` … of `job` in a folder that takes its place whole, at the end: until then, and after an
+/// error, `job.out` is as it was. Images are made, encoded and written by all threads of the current pool. `grid_to` is
+/// an image of the first 64, to write besides, outside the folder.
 ///
 /// # Errors
 /// A folder that may not be replaced, a grid or latents inside it, a file that cannot be written, NaN from the generator,
 /// or [`Error::Stopped`] after `stop` was set.
 pub fn sample(job: &Job, grid_to: Option<&Path>, stop: &AtomicBool, progress: &dyn Progress) -> Result<()> {
-    let folder = Folder::begin(job.out, job.force)?;
+    let folder = OutputDir::begin(job.out, job.force)?;
     for (flag, path) in [("--grid", grid_to), ("--save-latents", job.save)] {
         path.map_or(Ok(()), |path| {
             check_outside(flag, path, job.out).and_then(|()| atomic::check_place(path))
@@ -61,10 +61,10 @@ pub fn sample(job: &Job, grid_to: Option<&Path>, stop: &AtomicBool, progress: &d
     let (height, width, channels) = job.generator.image_shape;
     let size = height * width * channels;
     let first = Mutex::new(Vec::new());
-    each_batch(job, stop, progress, |start, bytes| {
-        for (picture, index) in bytes.chunks_exact(size).zip(start..) {
+    for_each_batch(job, stop, progress, |start, bytes| {
+        for (image, index) in bytes.chunks_exact(size).zip(start..) {
             let text = about(job, json!({ "index": index })).to_string();
-            let png = encode_png(width, height, channels, picture, &[("gantools", &text)]);
+            let png = encode_png(width, height, channels, image, &[("gantools", &text)]);
             folder.add(&file_name(index), &png)?;
         }
         if start == 0 {
@@ -86,17 +86,17 @@ pub fn sample(job: &Job, grid_to: Option<&Path>, stop: &AtomicBool, progress: &d
     folder.finish(about(job, json!({ "pictures": job.latents.count() })), progress)
 }
 
-/// Makes all pictures of `job`, and hands `take` the number of a batch's first one and the batch's bytes. Each batch is one
+/// Makes all images of `job`, and hands `take` the number of a batch's first one and the batch's bytes. Each batch is one
 /// thread's: while it encodes and writes, others run the network. Threads that find no batch help with the products of
 /// the last ones.
-pub(super) fn each_batch(
+pub(super) fn for_each_batch(
     job: &Job,
     stop: &AtomicBool,
     progress: &dyn Progress,
     take: impl Fn(usize, &[u8]) -> Result<()> + Sync,
 ) -> Result<()> {
-    // A batch is whole portions, or else portions would be made twice.
-    let (count, batch) = (job.latents.count(), job.batch.next_multiple_of(PORTION));
+    // A batch is whole chunks, or else chunks would be made twice.
+    let (count, batch) = (job.latents.count(), job.batch.next_multiple_of(CHUNK));
     let done = Mutex::new(0);
     (0..count).into_par_iter().step_by(batch).with_max_len(1).try_for_each(|start| {
         if stop.load(Ordering::Relaxed) {
@@ -106,12 +106,12 @@ pub(super) fn each_batch(
         take(start, &make(job, range.clone())?)?;
         let mut done = done.lock().expect(SOUND);
         *done += range.len();
-        progress.at(*done as u64, count as u64, "");
+        progress.update(*done as u64, count as u64, "");
         Ok(())
     })
 }
 
-/// What a file tells of its pictures: the generator, what the latents are, and `more`, an object.
+/// What a file tells of its images: the generator, what the latents are, and `more`, an object.
 pub(super) fn about(job: &Job, more: Value) -> Value {
     let mut about = job.latents.about().clone();
     about["generator"] = job.generator.hash.as_str().into();
@@ -120,18 +120,18 @@ pub(super) fn about(job: &Job, more: Value) -> Value {
     about
 }
 
-/// The name of picture `index`.
+/// The name of image `index`.
 pub(super) fn file_name(index: usize) -> String {
     format!("{index:06}.png")
 }
 
-/// The bytes of the pictures of a range that begins with a portion.
+/// The bytes of the images of a range that begins with a chunk.
 fn make(job: &Job, range: Range<usize>) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    for first in range.clone().step_by(PORTION) {
-        bytes.extend(pictures(&job.generator.network, &job.latents.portion(first, job.device)?)?);
+    for first in range.clone().step_by(CHUNK) {
+        bytes.extend(images(&job.generator.network, &job.latents.chunk(first, job.device)?)?);
     }
-    bytes.truncate(bytes.len() / range.len().next_multiple_of(PORTION) * range.len());
+    bytes.truncate(bytes.len() / range.len().next_multiple_of(CHUNK) * range.len());
     Ok(bytes)
 }
 
@@ -139,7 +139,7 @@ fn make(job: &Job, range: Range<usize>) -> Result<Vec<u8>> {
 fn check_outside(flag: &str, path: &Path, out: &Path) -> Result<()> {
     let absolute = |p: &Path| p.canonicalize().or_else(|_| std::path::absolute(p)).map_err(Error::io(p));
     if absolute(atomic::folder_of(path))?.starts_with(absolute(out)?) {
-        let what = format!("{flag} may not be inside {}, which holds single pictures alone", out.display());
+        let what = format!("{flag} may not be inside {}, which holds single images alone", out.display());
         return Err(Error::file(path, what));
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Pictures of a generator in one file: in a row, as an animation, beside their nearest training pictures.
+//! Images of a generator in one file: in a row, as an animation, beside their nearest training images.
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::Latents;
-use super::nearest::{Near, nearest};
-use super::sample::{Job, SOUND, about, each_batch};
+use super::nearest::{Neighbor, nearest};
+use super::sample::{Job, SOUND, about, for_each_batch};
 use crate::data::image::{encode_apng, encode_gif, encode_png, grid};
 use crate::data::shard::Shard;
 use crate::io::atomic;
@@ -18,12 +18,12 @@ use crate::{Error, Result};
 
 /// How long a frame of an animation is shown.
 const FRAME: Duration = Duration::from_millis(80);
-/// Pairs in a row of the picture of nearest ones.
+/// Pairs in a row of the image of nearest ones.
 const PAIRS: usize = 8;
 
-/// How pictures become one file.
+/// How images become one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub enum OutputFormat {
     /// A PNG of all in one row.
     Row,
     /// An animated GIF.
@@ -32,19 +32,19 @@ pub enum Form {
     Apng,
 }
 
-impl Form {
+impl OutputFormat {
     /// The form that a file's extension tells, or `None` where it tells none: a folder's name.
-    pub fn of(path: &Path) -> Option<Form> {
+    pub fn of(path: &Path) -> Option<OutputFormat> {
         match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
-            "png" => Some(Form::Row),
-            "gif" => Some(Form::Gif),
-            "apng" => Some(Form::Apng),
+            "png" => Some(OutputFormat::Row),
+            "gif" => Some(OutputFormat::Gif),
+            "apng" => Some(OutputFormat::Apng),
             _ => None,
         }
     }
 }
 
-/// Writes the pictures of `job` to the one file `job.out`. An animation shows them in `order` (indices of pictures) and goes
+/// Writes the images of `job` to the one file `job.out`. An animation shows them in `order` (indices of images) and goes
 /// round; a row has all in their own.
 ///
 /// # Errors
@@ -52,50 +52,54 @@ impl Form {
 /// as it was.
 pub fn sheet(
     job: &Job,
-    form: Form,
+    form: OutputFormat,
     order: &[usize],
     stop: &AtomicBool,
     progress: &dyn Progress,
 ) -> Result<()> {
     let (height, width, channels) = job.generator.image_shape;
     let bytes = render(job, stop, progress)?;
-    let pictures: Vec<&[u8]> = bytes.chunks_exact(height * width * channels).collect();
-    let frames: Vec<&[u8]> = order.iter().map(|&i| pictures[i]).collect();
+    let images: Vec<&[u8]> = bytes.chunks_exact(height * width * channels).collect();
+    let frames: Vec<&[u8]> = order.iter().map(|&i| images[i]).collect();
     let text = about(job, json!({})).to_string();
     let text = [("gantools", text.as_str())];
     let file = match form {
-        Form::Row => {
-            let (w, h, bytes) = grid(&pictures, width, height, channels, pictures.len());
+        OutputFormat::Row => {
+            let (w, h, bytes) = grid(&images, width, height, channels, images.len());
             encode_png(w, h, channels, &bytes, &text)
         }
-        Form::Gif => encode_gif(&frames, width, height, channels, [FRAME; 2]),
-        Form::Apng => encode_apng(&frames, width, height, channels, [FRAME; 2], &text),
+        OutputFormat::Gif => encode_gif(&frames, width, height, channels, [FRAME; 2]),
+        OutputFormat::Apng => encode_apng(&frames, width, height, channels, [FRAME; 2], &text),
     };
     write(job, &file)
 }
 
-/// Writes each picture of `job`, to its right the nearest one of `shard`, as one PNG to `job.out`, eight pairs in a row,
+/// Writes each image of `job`, to its right the nearest one of `shard`, as one PNG to `job.out`, eight pairs in a row,
 /// and returns the nearest ones in order.
 ///
 /// # Errors
-/// Those of [`sheet`], and a shard whose pictures have another size than the generator's.
-pub fn pairs(job: &Job, shard: &Shard, stop: &AtomicBool, progress: &dyn Progress) -> Result<Vec<Near>> {
+/// Those of [`sheet`], and a shard whose images have another size than the generator's.
+pub fn nearest_grid(
+    job: &Job,
+    shard: &Shard,
+    stop: &AtomicBool,
+    progress: &dyn Progress,
+) -> Result<Vec<Neighbor>> {
     let (height, width, channels) = job.generator.image_shape;
     let theirs = (shard.height(), shard.width(), shard.channels());
     if theirs != (height, width, channels) {
         let (h, w, c) = theirs;
-        let what =
-            format!("has pictures of {h}×{w}×{c}, but the generator makes {height}×{width}×{channels}");
+        let what = format!("has images of {h}×{w}×{c}, but the generator makes {height}×{width}×{channels}");
         return Err(Error::file(shard.path(), what));
     }
     let bytes = render(job, stop, progress)?;
     let found = nearest(&bytes, shard, stop, progress)?;
     let mut pairs = Vec::new();
     let mut other = vec![0; height * width * channels];
-    for (picture, near) in bytes.chunks_exact(other.len()).zip(&found) {
+    for (image, near) in bytes.chunks_exact(other.len()).zip(&found) {
         shard.pixels(near.index, &mut other);
         let row = width * channels;
-        let rows = picture.chunks_exact(row).zip(other.chunks_exact(row));
+        let rows = image.chunks_exact(row).zip(other.chunks_exact(row));
         pairs.push(rows.flat_map(|(left, right)| [left, right]).flatten().copied().collect::<Vec<u8>>());
     }
     let pairs: Vec<&[u8]> = pairs.iter().map(Vec::as_slice).collect();
@@ -106,7 +110,7 @@ pub fn pairs(job: &Job, shard: &Shard, stop: &AtomicBool, progress: &dyn Progres
     Ok(found)
 }
 
-/// All pictures of `job`, one after the other.
+/// All images of `job`, one after the other.
 fn render(job: &Job, stop: &AtomicBool, progress: &dyn Progress) -> Result<Vec<u8>> {
     [Some(job.out), job.save].into_iter().flatten().try_for_each(atomic::check_place)?;
     if let Some(path) = job.save {
@@ -115,7 +119,7 @@ fn render(job: &Job, stop: &AtomicBool, progress: &dyn Progress) -> Result<Vec<u
     let (height, width, channels) = job.generator.image_shape;
     let size = height * width * channels;
     let all = Mutex::new(vec![0; job.latents.count() * size]);
-    each_batch(job, stop, progress, |first, bytes| {
+    for_each_batch(job, stop, progress, |first, bytes| {
         all.lock().expect(SOUND)[first * size..][..bytes.len()].copy_from_slice(bytes);
         Ok(())
     })?;

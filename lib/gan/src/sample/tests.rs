@@ -58,12 +58,12 @@ fn a_latent_is_a_function_of_seed_and_index() {
 }
 
 #[test]
-fn a_picture_does_not_depend_on_count_batch_or_threads() {
+fn a_image_does_not_depend_on_count_batch_or_threads() {
     let (folder, generator) = (tempfile::tempdir().unwrap(), generator());
     let out = folder.path().join("fakes");
     run(&job(&generator, &some(70), &out)).unwrap();
     let all = files(&out);
-    assert_eq!(all.len(), 71, "the pictures and the marker");
+    assert_eq!(all.len(), 71, "the images and the marker");
     assert_ne!(all["000000.png"], all["000001.png"]);
     for (count, batch, threads) in [(70, 1, 1), (70, 33, 2), (3, 64, 2), (41, 1000, 1)] {
         let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -153,32 +153,32 @@ fn renames_exchange_folders_where_nothing_better_can() {
         fs::create_dir(path).unwrap();
         fs::write(path.join(path.file_name().unwrap()), b"").unwrap();
     }
-    folder::exchange_by_renames(&a, &b).unwrap();
+    output_dir::exchange_by_renames(&a, &b).unwrap();
     assert!(a.join("b").exists() && b.join("a").exists());
     fs::remove_dir_all(&a).unwrap();
-    assert!(folder::exchange_by_renames(&a, &b).is_err());
+    assert!(output_dir::exchange_by_renames(&a, &b).is_err());
     assert!(b.join("a").exists(), "undone");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
 }
 
-/// The bytes of a picture file as RGB.
+/// The bytes of an image file as RGB.
 fn pixels(png: &[u8]) -> Vec<u8> {
     image::decode(png).unwrap().rgb
 }
 
 #[test]
-fn latents_come_back_from_their_file_and_make_the_same_pictures() {
+fn latents_come_back_from_their_file_and_make_the_same_images() {
     let (folder, generator) = (tempfile::tempdir().unwrap(), generator());
     let (out, saved) = (folder.path().join("fakes"), folder.path().join("z.safetensors"));
     run(&Job { save: Some(&saved), ..job(&generator, &some(70), &out) }).unwrap();
-    let (pictures, bytes) = (files(&out), fs::read(&saved).unwrap());
+    let (images, bytes) = (files(&out), fs::read(&saved).unwrap());
     let back = Latents::read(&saved, 7).unwrap();
     assert_eq!(back.count(), 70);
     // Written once more from what was read: the same rows, though they are said to be from a file.
     let again = folder.path().join("again.safetensors");
     run(&Job { save: Some(&again), batch: 1, ..job(&generator, &back, &out) }).unwrap();
     for (name, png) in files(&out).iter().filter(|(name, _)| name.ends_with("png")) {
-        assert_eq!(pixels(png), pixels(&pictures[name]), "{name}");
+        assert_eq!(pixels(png), pixels(&images[name]), "{name}");
     }
     let data = |bytes: &[u8]| bytes[bytes.len() - 70 * 7 * 4..].to_vec();
     assert_eq!(data(&fs::read(&again).unwrap()), data(&bytes));
@@ -239,31 +239,31 @@ fn latents_replace_latents_alone() {
 }
 
 #[test]
-fn a_walk_begins_and_ends_with_the_pictures_themselves() {
+fn a_walk_begins_and_ends_with_the_images_themselves() {
     let (folder, generator) = (tempfile::tempdir().unwrap(), generator());
     let out = folder.path().join("fakes");
     run(&job(&generator, &some(70), &out)).unwrap();
     let all = files(&out);
-    let walk = Walk::new(&[69, 3, 10], 101).unwrap().latents(&some(1)).unwrap();
-    run(&job(&generator, &walk, &out)).unwrap();
+    let interpolation = Interpolation::new(&[69, 3, 10], 101).unwrap().latents(&some(1)).unwrap();
+    run(&job(&generator, &interpolation, &out)).unwrap();
     let frames = files(&out);
     assert_eq!(frames.len(), 102);
-    for (frame, picture) in [(0, 69), (50, 3), (100, 10)] {
+    for (frame, image) in [(0, 69), (50, 3), (100, 10)] {
         let frame = pixels(&frames[&format!("{frame:06}.png")]);
-        assert_eq!(frame, pixels(&all[&format!("{picture:06}.png")]), "picture {picture}");
+        assert_eq!(frame, pixels(&all[&format!("{image:06}.png")]), "image {image}");
     }
 }
 
 #[test]
 fn one_file_holds_all_frames() {
     let (folder, generator) = (tempfile::tempdir().unwrap(), generator());
-    let walk = Walk::new(&[1, 2], 5).unwrap();
-    let latents = walk.latents(&some(1)).unwrap();
+    let interpolation = Interpolation::new(&[1, 2], 5).unwrap();
+    let latents = interpolation.latents(&some(1)).unwrap();
     let make = |name: &str| {
         let out = folder.path().join(name);
-        let form = Form::of(&out).unwrap();
+        let form = OutputFormat::of(&out).unwrap();
         let job = job(&generator, &latents, &out);
-        sheet(&job, form, &walk.order(), &AtomicBool::new(false), &Silent).unwrap();
+        sheet(&job, form, &interpolation.order(), &AtomicBool::new(false), &Silent).unwrap();
         fs::read(&out).unwrap()
     };
     let row = image::decode(&make("row.png")).unwrap();
@@ -271,16 +271,17 @@ fn one_file_holds_all_frames() {
     use ::image::AnimationDecoder;
     use ::image::codecs::{gif::GifDecoder, png::PngDecoder};
     use std::io::Cursor;
-    let gif = GifDecoder::new(Cursor::new(make("walk.GIF"))).unwrap().into_frames();
+    let gif = GifDecoder::new(Cursor::new(make("interpolation.GIF"))).unwrap().into_frames();
     assert_eq!(gif.collect_frames().unwrap().len(), 8, "there and back");
-    let apng = PngDecoder::new(Cursor::new(make("walk.apng"))).unwrap().apng().unwrap().into_frames();
+    let apng =
+        PngDecoder::new(Cursor::new(make("interpolation.apng"))).unwrap().apng().unwrap().into_frames();
     let apng = apng.collect_frames().unwrap();
     assert_eq!(apng.len(), 8);
-    for (frame, at) in apng.iter().zip(walk.order()) {
+    for (frame, at) in apng.iter().zip(interpolation.order()) {
         let cell = ::image::RgbImage::from_raw(row.width as u32, row.height as u32, row.rgb.clone()).unwrap();
         let cell = ::image::imageops::crop_imm(&cell, at as u32 * 34 + 2, 2, 32, 32).to_image();
         let rgb: Vec<u8> = frame.buffer().chunks_exact(4).flat_map(|p| p[..3].to_vec()).collect();
         assert_eq!(rgb, cell.into_raw(), "frame {at}");
     }
-    assert_eq!(Form::of(Path::new("fakes/")), None);
+    assert_eq!(OutputFormat::of(Path::new("fakes/")), None);
 }

@@ -13,29 +13,29 @@ use crate::rng::{Stream, normals, permutation};
 
 /// What a step learns from.
 pub struct Batch {
-    /// How many pictures.
+    /// How many images.
     pub count: usize,
     /// Height, width and channels of each.
     size: (usize, usize, usize),
     /// The length of a latent vector.
     nz: usize,
     /// `[count, H, W, C]`.
-    real: Pictures,
+    real: Pixels,
     /// The latents of D's fakes, `[count, nz]`.
     noise: Vec<f32>,
     /// Those of G's update, where the recipe draws it its own.
     fresh: Option<Vec<f32>>,
 }
 
-/// Pictures on their way to where they are trained on.
-enum Pictures {
+/// Pixels on their way to where they are trained on.
+enum Pixels {
     /// In [−1, 1].
     Floats(Vec<f32>),
     /// x stands for x/127.5 − 1, which the device computes: a quarter of the bytes to move there.
     Bytes(Vec<u8>),
 }
 
-/// A batch on the device: real pictures, latents, latents of G's own.
+/// A batch on the device: real images, latents, latents of G's own.
 pub type Inputs = (Tensor, Tensor, Option<Tensor>);
 
 impl Batch {
@@ -47,8 +47,8 @@ impl Batch {
         let (h, w, c) = self.size;
         let shape = (self.count, h, w, c);
         let real = match self.real {
-            Pictures::Floats(real) => Tensor::from_vec(real, shape, device)?,
-            Pictures::Bytes(real) => {
+            Pixels::Floats(real) => Tensor::from_vec(real, shape, device)?,
+            Pixels::Bytes(real) => {
                 Tensor::from_vec(real, shape, device)?.to_dtype(DType::F32)?.affine(1.0 / 127.5, -1.0)?
             }
         };
@@ -62,7 +62,7 @@ pub struct Batches<'a> {
     shard: &'a Shard,
     recipe: &'a Recipe,
     nz: usize,
-    /// Whether pictures go as bytes.
+    /// Whether images go as bytes.
     bytes: bool,
 }
 
@@ -87,7 +87,7 @@ impl<'a> Batches<'a> {
         }
     }
 
-    /// The pictures of these indices, and the latents of `step`, counted from 0.
+    /// The images of these indices, and the latents of `step`, counted from 0.
     pub fn gather(&self, indices: &[usize], step: u64) -> Batch {
         let (shard, count) = (self.shard, indices.len());
         let size = (shard.height(), shard.width(), shard.channels());
@@ -102,7 +102,7 @@ impl<'a> Batches<'a> {
             let mut real = vec![0; count * numbers];
             let each = real.chunks_exact_mut(numbers).zip(indices).enumerate();
             each.for_each(|(place, (out, &i))| pixels(place, i, out));
-            Pictures::Bytes(real)
+            Pixels::Bytes(real)
         } else {
             let mut real = vec![0.0; count * numbers];
             match self.recipe.augment {
@@ -115,7 +115,7 @@ impl<'a> Batches<'a> {
                     }
                 }
             }
-            Pictures::Floats(real)
+            Pixels::Floats(real)
         };
         let latents = |stream| {
             let mut z = vec![0.0; count * self.nz];
@@ -132,8 +132,8 @@ mod tests {
     use std::sync::atomic::AtomicBool;
 
     use super::*;
-    use crate::data::image::Fit;
-    use crate::data::shard::{self, Options};
+    use crate::data::image::Transform;
+    use crate::data::shard::{self, ShardOptions};
     use crate::data::source::Source;
     use crate::progress::Silent;
 
@@ -141,21 +141,22 @@ mod tests {
     fn a_batch_that_goes_as_bytes_is_the_same() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("faces.safetensors");
-        let fit = Fit { crop: None, size: Some(64), filter: Default::default() };
-        let options = Options { fit, grey: false, dtype: Dtype::U8, strict: true, ..Options::default() };
+        let fit = Transform { crop: None, size: Some(64), filter: Default::default() };
+        let options =
+            ShardOptions { fit, gray: false, dtype: Dtype::U8, strict: true, ..ShardOptions::default() };
         shard::make(&path, &Source::demo(9, 0), &options, &Silent, &AtomicBool::new(false)).unwrap();
         let shard = Shard::open(&path).unwrap();
         for name in ["celeba", "cats"] {
             let recipe = Recipe::load(name).unwrap();
             assert_eq!(recipe.augment.is_some(), name == "cats");
-            let pictures = [false, true].map(|bytes| {
+            let images = [false, true].map(|bytes| {
                 let batch =
                     Batches { bytes, ..Batches::new(&shard, &recipe, 7, &Device::Cpu) }.gather(&[3, 0, 8], 5);
-                assert_eq!(matches!(batch.real, Pictures::Bytes(_)), bytes);
+                assert_eq!(matches!(batch.real, Pixels::Bytes(_)), bytes);
                 batch.on(&Device::Cpu).unwrap().0.flatten_all().unwrap().to_vec1::<f32>().unwrap()
             });
-            assert_eq!(pictures[0].len(), 3 * 64 * 64 * 3);
-            assert!(pictures[0].iter().zip(&pictures[1]).all(|(a, b)| (a - b).abs() < 1e-6), "{name}");
+            assert_eq!(images[0].len(), 3 * 64 * 64 * 3);
+            assert!(images[0].iter().zip(&images[1]).all(|(a, b)| (a - b).abs() < 1e-6), "{name}");
         }
     }
 }

@@ -4,14 +4,14 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::{Kind, PREVIOUS};
+use crate::checkpoint::{CheckpointKind, PREVIOUS};
 use crate::io::atomic;
 use crate::train::report;
 use crate::{Error, Result};
 
 /// Where run folders are made when none is named.
 const RUNS: &str = "runs";
-/// What a run leaves in its folder, besides what [`Kind::file_name`] names.
+/// What a run leaves in its folder, besides what [`CheckpointKind::file_name`] names.
 const FILES: [&str; 9] = [
     "recipe.toml",
     "metrics.jsonl",
@@ -28,7 +28,7 @@ pub const BEST: &str = "G_best.safetensors";
 /// The link to the newest run's generator before it takes its place.
 #[cfg(unix)]
 const LINK_PART: &str = ".G.safetensors.part";
-/// Where the pictures that show its progress are.
+/// Where the images that show its progress are.
 pub const SAMPLES: &str = "samples";
 
 /// Whether [`create`] will take `given`; it is there to be asked before long work.
@@ -92,7 +92,8 @@ fn next_free(shard: &Path) -> Result<PathBuf> {
 }
 
 fn remove_old_run(folder: &Path) -> Result<()> {
-    let weights = [Kind::Generator, Kind::Discriminator, Kind::State].map(Kind::file_name);
+    let weights = [CheckpointKind::Generator, CheckpointKind::Discriminator, CheckpointKind::State]
+        .map(CheckpointKind::file_name);
     for file in FILES.iter().chain(&weights).map(|name| folder.join(name)) {
         match fs::remove_file(&file) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::io(&file)(e)),
@@ -118,7 +119,7 @@ fn remove_old_run(folder: &Path) -> Result<()> {
 /// # Errors
 /// There is no such link.
 pub fn newest() -> Result<PathBuf> {
-    let target = fs::read_link(Kind::Generator.file_name());
+    let target = fs::read_link(CheckpointKind::Generator.file_name());
     target.ok().and_then(|target| target.parent().map(Path::to_path_buf)).ok_or_else(|| {
         Error::Invalid(
             "--resume: no run was begun here (./G.safetensors is no link); name one, --resume=RUN".into(),
@@ -126,13 +127,13 @@ pub fn newest() -> Result<PathBuf> {
     })
 }
 
-/// The picture that shows the progress at the end of `epoch`, from 1.
-pub fn progress_picture(run: &Path, epoch: u64) -> PathBuf {
+/// The image that shows the progress at the end of `epoch`, from 1.
+pub fn progress_image(run: &Path, epoch: u64) -> PathBuf {
     run.join(SAMPLES).join(format!("epoch-{epoch:04}.png"))
 }
 
 /// The same after `step`, from 1.
-pub fn step_picture(run: &Path, step: u64) -> PathBuf {
+pub fn step_image(run: &Path, step: u64) -> PathBuf {
     run.join(SAMPLES).join(format!("step-{step:06}.png"))
 }
 
@@ -154,7 +155,7 @@ fn is_numbered(name: &str, (before, after): (&str, &str)) -> bool {
 /// The link cannot be made.
 #[cfg(unix)]
 pub fn link_newest(run: &Path) -> Result<Option<String>> {
-    let name = Kind::Generator.file_name();
+    let name = CheckpointKind::Generator.file_name();
     let (link, target) = (Path::new(name), run.join(name));
     match link.symlink_metadata() {
         // The run is in this very folder, and its generator has the name already.

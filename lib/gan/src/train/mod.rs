@@ -3,13 +3,13 @@
 
 mod batch;
 pub mod folder;
+mod monitor;
 pub mod report;
 mod run;
 mod score;
 mod step;
 #[cfg(test)]
 mod tests;
-mod watch;
 
 pub use run::{Estimate, Outcome, Run, SAVE_EVERY};
-pub use step::{StepNumbers, StepReport, Trainer};
+pub use step::{PendingStep, StepMetrics, Trainer};

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use candle_core::{Device, Tensor};
 
 use super::batch::{Batch, Batches};
-use super::watch::Watch;
-use super::{StepNumbers, StepReport, Trainer, folder};
-use crate::checkpoint::{self, Kind, Meta, ShardId, State};
+use super::monitor::Monitor;
+use super::{PendingStep, StepMetrics, Trainer, folder};
+use crate::checkpoint::{self, CheckpointKind, CheckpointMeta, ShardId, State};
 use crate::data::shard::Shard;
 use crate::nn::model::ModelConfig;
 use crate::progress::Progress;
@@ -50,7 +50,7 @@ pub struct Estimate {
     pub steps: u64,
     /// Time of them all.
     pub duration: Duration,
-    /// Pictures trained on per second.
+    /// Images trained on per second.
     pub images_per_second: f64,
 }
 
@@ -67,24 +67,24 @@ pub struct Outcome {
     pub stopped: bool,
     /// Time from the first step to the last file.
     pub duration: Duration,
-    /// Pictures trained on per second of that time.
+    /// Images trained on per second of that time.
     pub images_per_second: f64,
 }
 
 /// Steps that were taken, and not yet told of.
-struct Untold {
-    /// Of each: its number, its epoch, its pictures.
+struct PendingMetrics {
+    /// Of each: its number, its epoch, its images.
     steps: Vec<(u64, u64, usize)>,
-    numbers: Vec<StepNumbers>,
+    numbers: Vec<PendingStep>,
     /// When the first of them began.
     clock: Instant,
 }
 
 impl<'a> Run<'a> {
-    /// Prepares a run of `recipe` on the pictures of `shard`: fresh networks from the recipe's seed.
+    /// Prepares a run of `recipe` on the images of `shard`: fresh networks from the recipe's seed.
     ///
     /// # Errors
-    /// Pictures of a size or channel count that the architecture does not have; a single one, which has no
+    /// Images of a size or channel count that the architecture does not have; a single one, which has no
     /// score, where the recipe asks for scores; a device without room.
     pub fn new(recipe: &'a Recipe, shard: &'a Shard, device: &'a Device) -> Result<Run<'a>> {
         let about = |e| match e {
@@ -94,7 +94,7 @@ impl<'a> Run<'a> {
         let model = recipe.model.config(shard.height(), shard.width(), shard.channels()).map_err(about)?;
         if recipe.output.fid_every > 0 && shard.len() < 2 {
             let what = format!(
-                "--fid-every: a score needs two pictures at least, and {} has one",
+                "--fid-every: a score needs two images at least, and {} has one",
                 shard.path().display()
             );
             return Err(Error::Invalid(what));
@@ -105,9 +105,9 @@ impl<'a> Run<'a> {
         let precision = recipe.schedule.precision;
         let generator = model.generator(recipe.seed, device)?.with_precision(precision);
         let discriminator = model.discriminator(recipe.seed, device)?.with_precision(precision);
-        let optimiser = &recipe.optimiser;
+        let optimizer = &recipe.optimizer;
         let trainer =
-            Trainer::new(generator, discriminator, &optimiser.generator(), &optimiser.discriminator())?
+            Trainer::new(generator, discriminator, &optimizer.generator(), &optimizer.discriminator())?
                 .with_loss(recipe.schedule.loss);
         Ok(Run { recipe, model, shard, device, trainer, taken: 0, save_every: SAVE_EVERY, linked: false })
     }
@@ -147,8 +147,8 @@ impl<'a> Run<'a> {
         self.recipe.schedule.steps(self.shard.len())
     }
 
-    /// Pictures in all steps of the run; the last batch of an epoch may be smaller.
-    fn pictures(&self) -> u64 {
+    /// Images in all steps of the run; the last batch of an epoch may be smaller.
+    fn images(&self) -> u64 {
         let (n, batch) = (self.shard.len() as u64, self.recipe.schedule.batch as u64);
         let per_epoch = self.recipe.schedule.epoch_steps(self.shard.len());
         self.steps() / per_epoch * n + (self.steps() % per_epoch) * batch
@@ -171,17 +171,17 @@ impl<'a> Run<'a> {
         while measured.is_empty() || start.elapsed() < MEASURE_FOR && measured.len() < MOST_MEASURED {
             measured.push(copy.start_step(&real, &z, fresh.as_ref())?);
         }
-        StepNumbers::read(&measured)?;
+        PendingStep::read(&measured)?;
         let images_per_second = (count * measured.len()) as f64 / start.elapsed().as_secs_f64();
-        let duration = Duration::from_secs_f64(self.pictures() as f64 / images_per_second);
+        let duration = Duration::from_secs_f64(self.images() as f64 / images_per_second);
         Ok(Estimate { steps: self.steps(), duration, images_per_second })
     }
 
     /// Trains, and leaves in `folder` the resolved recipe, the metrics, and at the end of every epoch and of the run the
-    /// state, both networks, pictures, plots and the page; state and networks more often as [`Run::save_every`] has it. Once `stop` is set it finishes its step, saves and returns.
+    /// state, both networks, images, plots and the page; state and networks more often as [`Run::save_every`] has it. Once `stop` is set it finishes its step, saves and returns.
     ///
-    /// The last batch of an epoch is what is left, down to one picture: as in PyTorch's loader without `drop_last`. Every
-    /// batch-norm of a DCGAN sees at least 4×4 values per picture, so even that has a variance.
+    /// The last batch of an epoch is what is left, down to one image: as in PyTorch's loader without `drop_last`. Every
+    /// batch-norm of a DCGAN sees at least 4×4 values per image, so even that has a variance.
     ///
     /// # Errors
     /// A loss that is not finite (then the last good checkpoint stays), a file that cannot be written, or
@@ -191,8 +191,8 @@ impl<'a> Run<'a> {
             return Err(Error::Stopped);
         }
         let model = self.model.clone();
-        let mut watch =
-            Watch::begin(self.recipe, &model, self.shard, self.device, folder, progress, self.taken)?;
+        let mut monitor =
+            Monitor::begin(self.recipe, &model, self.shard, self.device, folder, progress, self.taken)?;
         let shuffled = self.batches();
         let (taken, total) = (self.taken, self.steps());
         // On one thread of the pool: tensors are then allocated and freed on the same one, and its heap uses them again. No
@@ -202,7 +202,7 @@ impl<'a> Run<'a> {
                 // One batch waits while another is trained on.
                 let (sender, batches) = sync_channel(1);
                 scope.spawn(move || shuffled.send(taken..total, &sender));
-                self.steps_on(batches, folder, stop, progress, &mut watch)
+                self.steps_on(batches, folder, stop, progress, &mut monitor)
             })
         })
     }
@@ -214,37 +214,39 @@ impl<'a> Run<'a> {
         folder: &Path,
         stop: &AtomicBool,
         progress: &dyn Progress,
-        watch: &mut Watch,
+        monitor: &mut Monitor,
     ) -> Result<Outcome> {
         let total = self.steps();
         let per_epoch = self.recipe.schedule.epoch_steps(self.shard.len());
         let (start, mut seen) = (Instant::now(), 0);
         let mut saved = Some(self.taken).filter(|&taken| taken > 0);
         let mut save_clock = Instant::now();
-        let mut untold = Untold { steps: vec![], numbers: vec![], clock: start };
+        let mut pending = PendingMetrics { steps: vec![], numbers: vec![], clock: start };
         let together = if self.device.is_cpu() { 1 } else { READ_TOGETHER };
         progress.begins(self.taken);
         for (step, batch) in (self.taken + 1..).zip(batches) {
             let epoch = (step - 1) / per_epoch + 1;
             let count = batch.count;
             let (real, z, fresh) = batch.on(self.device)?;
-            untold.numbers.push(self.trainer.start_step(&real, &z, fresh.as_ref())?);
-            untold.steps.push((step, epoch, count));
+            pending.numbers.push(self.trainer.start_step(&real, &z, fresh.as_ref())?);
+            pending.steps.push((step, epoch, count));
             seen += count;
             let (ends_epoch, last) = (step % per_epoch == 0, step == total);
             let due = ends_epoch || last || save_clock.elapsed() >= self.save_every;
             // Nothing is shown or saved of a step before all numbers up to it were seen to be finite.
-            let told =
-                untold.steps.len() >= together || due || watch.shows(step) || stop.load(Ordering::Relaxed);
+            let told = pending.steps.len() >= together
+                || due
+                || monitor.should_sample(step)
+                || stop.load(Ordering::Relaxed);
             if told {
-                for metrics in untold.tell(folder, saved)? {
+                for metrics in pending.flush(folder, saved)? {
                     let metrics = metrics?;
-                    watch.step(&metrics)?;
+                    monitor.step(&metrics)?;
                     let speed = seen as f64 / start.elapsed().as_secs_f64();
-                    progress.at(metrics.step, total, &note(&metrics, speed));
+                    progress.update(metrics.step, total, &note(&metrics, speed));
                 }
             }
-            watch.show(step, &self.trainer.generator)?;
+            monitor.show(step, &self.trainer.generator)?;
             let stopped = told && stop.load(Ordering::Relaxed) && !last;
             if due || stopped {
                 let state = self.state(step, folder, saved)?;
@@ -254,17 +256,17 @@ impl<'a> Run<'a> {
                 }
                 let scored = ends_epoch || last;
                 if scored
-                    && watch.score(step, epoch, &self.trainer.generator)?.is_some_and(|score| score.best)
+                    && monitor.score(step, epoch, &self.trainer.generator)?.is_some_and(|score| score.best)
                 {
                     self.keep(&folder.join(folder::BEST), step, epoch)?;
                 }
                 if scored || stopped {
-                    watch.epoch(step, epoch, &self.trainer.generator, start.elapsed())?;
+                    monitor.epoch(step, epoch, &self.trainer.generator, start.elapsed())?;
                 }
                 if last || stopped {
-                    watch.end()?;
+                    monitor.end()?;
                 }
-                watch.sync()?;
+                monitor.sync()?;
                 if self.linked {
                     folder::link_newest(folder)?.iter().for_each(|line| progress.warn(line));
                     self.linked = false;
@@ -274,14 +276,14 @@ impl<'a> Run<'a> {
                 saved = Some(step);
                 save_clock = Instant::now();
             }
-            if untold.steps.is_empty() {
+            if pending.steps.is_empty() {
                 // What is shown and saved is not training: it counts for no step's speed.
-                untold.clock = Instant::now();
+                pending.clock = Instant::now();
             }
             if last || stopped {
                 let duration = start.elapsed();
                 return Ok(Outcome {
-                    generator: folder.join(Kind::Generator.file_name()),
+                    generator: folder.join(CheckpointKind::Generator.file_name()),
                     step,
                     epoch,
                     stopped,
@@ -308,16 +310,20 @@ impl<'a> Run<'a> {
 
     /// Writes the state.
     fn save(&self, folder: &Path, step: u64, epoch: u64, state: &[(String, Tensor)]) -> Result<()> {
-        checkpoint::write_state(&folder.join(Kind::State.file_name()), &self.meta(step, epoch), state)
+        checkpoint::write_state(
+            &folder.join(CheckpointKind::State.file_name()),
+            &self.meta(step, epoch),
+            state,
+        )
     }
 
     /// Writes discriminator and generator.
     fn export(&self, folder: &Path, step: u64, epoch: u64) -> Result<()> {
-        let meta = Meta { kind: Kind::Discriminator, ..self.meta(step, epoch) };
-        // In a step D runs on the real pictures, on the fakes, and on pictures for G.
+        let meta = CheckpointMeta { kind: CheckpointKind::Discriminator, ..self.meta(step, epoch) };
+        // In a step D runs on the real images, on the fakes, and on images for G.
         let tensors = with_batches_tracked(self.trainer.discriminator.tensors()?, 3 * step)?;
         checkpoint::write(&folder.join(meta.kind.file_name()), &meta, &tensors)?;
-        self.keep(&folder.join(Kind::Generator.file_name()), step, epoch)
+        self.keep(&folder.join(CheckpointKind::Generator.file_name()), step, epoch)
     }
 
     /// Writes the generator.
@@ -325,18 +331,22 @@ impl<'a> Run<'a> {
         // In a step it runs once, or a second time on noise of its own.
         let batches = if self.recipe.schedule.fresh_noise { 2 * step } else { step };
         let tensors = with_batches_tracked(self.trainer.generator.tensors()?, batches)?;
-        checkpoint::write(path, &Meta { kind: Kind::Generator, ..self.meta(step, epoch) }, &tensors)
+        checkpoint::write(
+            path,
+            &CheckpointMeta { kind: CheckpointKind::Generator, ..self.meta(step, epoch) },
+            &tensors,
+        )
     }
 
     /// What the state's file says of itself.
-    fn meta(&self, step: u64, epoch: u64) -> Meta {
+    fn meta(&self, step: u64, epoch: u64) -> CheckpointMeta {
         let name = self.shard.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
         let hash = self.shard.meta().content_hash.clone();
-        Meta {
-            kind: Kind::State,
+        CheckpointMeta {
+            kind: CheckpointKind::State,
             model: self.model.clone(),
             recipe: self.recipe.clone(),
-            shard: ShardId { name, hash, pictures: self.shard.len() },
+            shard: ShardId { name, hash, images: self.shard.len() },
             step,
             epoch,
             tool: env!("CARGO_PKG_VERSION").into(),
@@ -344,15 +354,15 @@ impl<'a> Run<'a> {
     }
 }
 
-impl Untold {
+impl PendingMetrics {
     /// What each of the steps measured, or that it diverged; `saved` is the step of the state in `folder`.
     ///
     /// # Errors
     /// The device failed.
-    fn tell(&mut self, folder: &Path, saved: Option<u64>) -> Result<Vec<Result<Metrics>>> {
-        let reports = StepNumbers::read(&self.numbers)?;
-        let pictures: usize = self.steps.iter().map(|(.., count)| count).sum();
-        let speed = pictures as f64 / self.clock.elapsed().as_secs_f64();
+    fn flush(&mut self, folder: &Path, saved: Option<u64>) -> Result<Vec<Result<Metrics>>> {
+        let reports = PendingStep::read(&self.numbers)?;
+        let images: usize = self.steps.iter().map(|(.., count)| count).sum();
+        let speed = images as f64 / self.clock.elapsed().as_secs_f64();
         self.numbers.clear();
         let each =
             self.steps.drain(..).zip(&reports).map(|((step, epoch, _), report)| match report.is_finite() {
@@ -372,8 +382,8 @@ fn with_batches_tracked(mut tensors: Vec<(String, Tensor)>, batches: u64) -> Res
     Ok(tensors)
 }
 
-fn metrics(step: u64, epoch: u64, losses: &StepReport, images_per_second: f64) -> Metrics {
-    let &StepReport { loss_d_real, loss_d_fake, loss_g, d_x, d_g_z1, d_g_z2 } = losses;
+fn metrics(step: u64, epoch: u64, losses: &StepMetrics, images_per_second: f64) -> Metrics {
+    let &StepMetrics { loss_d_real, loss_d_fake, loss_g, d_x, d_g_z1, d_g_z2 } = losses;
     let loss_d = losses.loss_d();
     let value = -loss_d;
     Metrics {
@@ -399,7 +409,7 @@ fn note(m: &Metrics, images_per_second: f64) -> String {
 /// The error of a run that diverged at `step` and was last saved at `saved`.
 fn diverged(step: u64, what: &str, folder: &Path, saved: Option<u64>) -> Error {
     let kept = match saved {
-        Some(step) => format!("{} is of step {step}", Kind::State.file_name()),
+        Some(step) => format!("{} is of step {step}", CheckpointKind::State.file_name()),
         None => "nothing was saved yet".into(),
     };
     Error::file(folder, format!("step {step}: {what}; {kept}; lower --lr-g and --lr-d"))

@@ -6,14 +6,14 @@ use candle_core::Tensor;
 
 use crate::device::with_layouts_kept;
 use crate::nn::adam::{Adam, AdamConfig};
-use crate::nn::layer::{Grads, Network, Seen, Tape, Wanted};
-use crate::nn::loss::{GeneratorLoss, Loss, Numbers, binary_cross_entropy};
+use crate::nn::layer::{BatchNormStats, GradTarget, Grads, Network, Tape};
+use crate::nn::loss::{GeneratorLoss, Loss, LossValue, binary_cross_entropy};
 use crate::{Error, Result};
 
 const REAL: f64 = 1.0;
 const FAKE: f64 = 0.0;
 
-/// Both networks and their optimisers: the whole state of a training run.
+/// Both networks and their optimizers: the whole state of a training run.
 #[derive(Debug)]
 pub struct Trainer {
     /// The generator, `[B, nz]` → `[B, H, W, C]`.
@@ -27,14 +27,14 @@ pub struct Trainer {
 
 /// What a step measured; probabilities are means of σ(logit) over the batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct StepReport {
-    /// D's loss on real pictures.
+pub struct StepMetrics {
+    /// D's loss on real images.
     pub loss_d_real: f64,
     /// D's loss on fakes.
     pub loss_d_fake: f64,
     /// G's loss.
     pub loss_g: f64,
-    /// D's probability that the real pictures are real.
+    /// D's probability that the real images are real.
     pub d_x: f64,
     /// D's probability that the fakes are real, before its update.
     pub d_g_z1: f64,
@@ -42,7 +42,7 @@ pub struct StepReport {
     pub d_g_z2: f64,
 }
 
-impl StepReport {
+impl StepMetrics {
     /// D's whole loss.
     pub fn loss_d(&self) -> f64 {
         self.loss_d_real + self.loss_d_fake
@@ -56,24 +56,24 @@ impl StepReport {
 
 /// What a step measured, not yet asked of the device.
 #[derive(Debug)]
-pub struct StepNumbers {
-    real: Numbers,
-    fake: Numbers,
-    g: Numbers,
+pub struct PendingStep {
+    real: LossValue,
+    fake: LossValue,
+    g: LossValue,
 }
 
-impl StepNumbers {
+impl PendingStep {
     /// The reports of several steps: one question to the device.
     ///
     /// # Errors
     /// The device failed.
-    pub fn read(steps: &[StepNumbers]) -> Result<Vec<StepReport>> {
-        let all: Vec<&Numbers> = steps.iter().flat_map(|step| [&step.real, &step.fake, &step.g]).collect();
+    pub fn read(steps: &[PendingStep]) -> Result<Vec<StepMetrics>> {
+        let all: Vec<&LossValue> = steps.iter().flat_map(|step| [&step.real, &step.fake, &step.g]).collect();
         let report = |read: &[[f64; 2]]| {
             let [[loss_d_real, d_x], [loss_d_fake, d_g_z1], [loss_g, d_g_z2]] = [read[0], read[1], read[2]];
-            StepReport { loss_d_real, loss_d_fake, loss_g, d_x, d_g_z1, d_g_z2 }
+            StepMetrics { loss_d_real, loss_d_fake, loss_g, d_x, d_g_z1, d_g_z2 }
         };
-        Ok(Numbers::read(&all)?.chunks_exact(3).map(report).collect())
+        Ok(LossValue::read(&all)?.chunks_exact(3).map(report).collect())
     }
 }
 
@@ -85,21 +85,21 @@ struct DiscriminatorPass {
     grads: Vec<Tensor>,
     real: Loss,
     fake: Loss,
-    /// G's pictures with the tape of their making.
+    /// G's images with the tape of their making.
     fakes: (Tensor, Tape),
 }
 
-/// What D made of pictures of one label: the gradients of its parameters, its loss, and what its batch-norms saw.
+/// What D made of images of one label: the gradients of its parameters, its loss, and what its batch-norms saw.
 struct Discriminated {
     grads: Vec<Tensor>,
     loss: Loss,
-    seen: Seen,
+    seen: BatchNormStats,
 }
 
-fn discriminate(d: &Network, pictures: &Tensor, label: f64) -> Result<Discriminated> {
-    let (logits, tape) = d.trace(pictures)?;
+fn discriminate(d: &Network, images: &Tensor, label: f64) -> Result<Discriminated> {
+    let (logits, tape) = d.forward_with_tape(images)?;
     let (loss, seen) = (binary_cross_entropy(&logits, label)?, tape.seen());
-    match d.backward(tape, loss.grad.clone(), Wanted::Parameters)? {
+    match d.backward(tape, loss.grad.clone(), GradTarget::Parameters)? {
         Grads::Parameters(grads) => Ok(Discriminated { grads, loss, seen }),
         Grads::Input(_) => unreachable!("parameters were wanted"),
     }
@@ -135,15 +135,15 @@ impl Trainer {
     }
 
     /// One step: D on `real` `[B, H, W, C]` in [−1, 1] and on the fakes of `z` `[B, nz]`, each with its own batch-norm
-    /// statistics, and its update; then G's, through the updated D, on the pictures of the latents `fresh` or, where there
+    /// statistics, and its update; then G's, through the updated D, on the images of the latents `fresh` or, where there
     /// are none, on the fakes that D has just seen (as the DCGAN tutorial has it).
-    pub fn step(&mut self, real: &Tensor, z: &Tensor, fresh: Option<&Tensor>) -> Result<StepReport> {
+    pub fn step(&mut self, real: &Tensor, z: &Tensor, fresh: Option<&Tensor>) -> Result<StepMetrics> {
         let numbers = self.start_step(real, z, fresh)?;
-        Ok(StepNumbers::read(&[numbers])?.remove(0))
+        Ok(PendingStep::read(&[numbers])?.remove(0))
     }
 
     /// [`Trainer::step`] that asks the device for nothing, and so need not wait until it is done.
-    pub fn start_step(&mut self, real: &Tensor, z: &Tensor, fresh: Option<&Tensor>) -> Result<StepNumbers> {
+    pub fn start_step(&mut self, real: &Tensor, z: &Tensor, fresh: Option<&Tensor>) -> Result<PendingStep> {
         let backend = self.discriminator.backend();
         let device = real.device();
         let (real, fake, g) = backend.run(|| {
@@ -156,7 +156,7 @@ impl Trainer {
                 Ok((pass.real, pass.fake, loss))
             })
         })?;
-        Ok(StepNumbers { real: real.numbers, fake: fake.numbers, g: g.numbers })
+        Ok(PendingStep { real: real.numbers, fake: fake.numbers, g: g.numbers })
     }
 
     /// The gradients of a step from the present weights, D's and G's, in PyTorch's names and layouts; applies D's
@@ -178,38 +178,38 @@ impl Trainer {
         let backend = d.backend();
         let on_reals = || discriminate(d, real, REAL);
         let on_fakes = || -> Result<_> {
-            let fakes = g.trace(z)?;
+            let fakes = g.forward_with_tape(z)?;
             let passed = discriminate(d, &fakes.0, FAKE)?;
             Ok((fakes, passed))
         };
         let (reals, fakes) = backend.both(real.elem_count(), on_reals, on_fakes);
         let (mut reals, (fakes, passed)) = (reals?, fakes?);
-        self.generator.observe(&fakes.1.seen())?;
-        self.discriminator.observe(&reals.seen)?;
-        self.discriminator.observe(&passed.seen)?;
+        self.generator.update_running_stats(&fakes.1.seen())?;
+        self.discriminator.update_running_stats(&reals.seen)?;
+        self.discriminator.update_running_stats(&passed.seen)?;
         let sums = reals.grads.iter_mut().zip(&passed.grads).collect();
         backend.each(sums, |(sum, grad)| backend.accumulate(sum, grad))?;
         Ok(DiscriminatorPass { grads: reals.grads, real: reals.loss, fake: passed.loss, fakes })
     }
 
-    /// G's loss and the gradients of its parameters, on the pictures of `fresh`
+    /// G's loss and the gradients of its parameters, on the images of `fresh`
     /// latents or else on `fakes`.
     fn generator_gradients(
         &mut self,
         fakes: (Tensor, Tape),
         fresh: Option<&Tensor>,
     ) -> Result<(Vec<Tensor>, Loss)> {
-        let (pictures, tape) = match fresh {
+        let (images, tape) = match fresh {
             Some(z) => self.generator.forward_train(z)?,
             None => fakes,
         };
-        let (logits, through_d) = self.discriminator.forward_train(&pictures)?;
+        let (logits, through_d) = self.discriminator.forward_train(&images)?;
         let loss = self.loss.of(&logits)?;
-        let at_pictures = match self.discriminator.backward(through_d, loss.grad.clone(), Wanted::Input)? {
+        let at_images = match self.discriminator.backward(through_d, loss.grad.clone(), GradTarget::Input)? {
             Grads::Input(grad) => grad,
             Grads::Parameters(_) => unreachable!("the input's gradient was wanted"),
         };
-        match self.generator.backward(tape, at_pictures, Wanted::Parameters)? {
+        match self.generator.backward(tape, at_images, GradTarget::Parameters)? {
             Grads::Parameters(grads) => Ok((grads, loss)),
             Grads::Input(_) => unreachable!("parameters were wanted"),
         }

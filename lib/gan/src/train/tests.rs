@@ -8,9 +8,9 @@ use rayon::ThreadPoolBuilder;
 use tempfile::TempDir;
 
 use super::*;
-use crate::checkpoint::foreign::Told;
-use crate::data::image::Fit;
-use crate::data::shard::{self, Dtype, Options, Shard};
+use crate::checkpoint::foreign::LayoutHints;
+use crate::data::image::Transform;
+use crate::data::shard::{self, Dtype, Shard, ShardOptions};
 use crate::data::source::Source;
 use crate::progress::{Progress, Silent};
 use crate::recipe::{Length, Overrides, Recipe, Schedule};
@@ -18,11 +18,11 @@ use crate::train::report::Metrics;
 use crate::{Error, Result};
 
 /// A folder with a shard of `count` demo faces of 32×32 in it.
-fn pictures(count: usize, dtype: Dtype) -> (TempDir, PathBuf) {
+fn images(count: usize, dtype: Dtype) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("faces-32.safetensors");
-    let fit = Fit { crop: None, size: Some(32), filter: Default::default() };
-    let options = Options { fit, grey: false, dtype, strict: true, ..Options::default() };
+    let fit = Transform { crop: None, size: Some(32), filter: Default::default() };
+    let options = ShardOptions { fit, gray: false, dtype, strict: true, ..ShardOptions::default() };
     shard::make(&path, &Source::demo(count, 0), &options, &Silent, &AtomicBool::new(false)).unwrap();
     (folder, path)
 }
@@ -59,8 +59,8 @@ fn metrics(run: &Path) -> Vec<Metrics> {
 
 #[test]
 fn a_run_leaves_its_files_the_same_at_any_number_of_threads() {
-    let (folder, shard) = pictures(33, Dtype::U8);
-    // 33 = 2·16 + 1: the last batch of each epoch is a single picture.
+    let (folder, shard) = images(33, Dtype::U8);
+    // 33 = 2·16 + 1: the last batch of each epoch is a single image.
     let recipe = recipe(16, Length::Epochs(2));
     let runs = [1, 2].map(|threads| {
         let out = folder.path().join(threads.to_string());
@@ -94,20 +94,20 @@ fn a_run_leaves_its_files_the_same_at_any_number_of_threads() {
     }
     let saved = fs::read_to_string(runs[0].join("recipe.toml")).unwrap();
     assert_eq!(saved, recipe.to_toml());
-    let epochs = [1, 2].map(|e| fs::read(folder::progress_picture(&runs[0], e)).unwrap());
+    let epochs = [1, 2].map(|e| fs::read(folder::progress_image(&runs[0], e)).unwrap());
     assert_ne!(epochs[0], epochs[1], "the generator moved");
 }
 
 #[test]
 fn an_estimate_leaves_the_run_where_it_was() {
-    let (folder, shard) = pictures(20, Dtype::U8);
+    let (folder, shard) = images(20, Dtype::U8);
     let (recipe, shard) = (recipe(8, Length::Steps(4)), Shard::open(&shard).unwrap());
     let trained = [true, false].map(|estimated| {
         let run = Run::new(&recipe, &shard, &Device::Cpu).unwrap();
         if estimated {
             let estimate = run.estimate().unwrap();
             assert_eq!(estimate.steps, 4);
-            // Batches of 8, 8, 4 and 8: 28 pictures.
+            // Batches of 8, 8, 4 and 8: 28 images.
             let seconds = 28.0 / estimate.images_per_second;
             assert!((estimate.duration.as_secs_f64() - seconds).abs() < 1e-6 * seconds.max(1.0));
         }
@@ -128,7 +128,7 @@ struct StopAfter<'a> {
 }
 
 impl Progress for StopAfter<'_> {
-    fn at(&self, done: u64, total: u64, note: &str) {
+    fn update(&self, done: u64, total: u64, note: &str) {
         assert_eq!(total, 50);
         assert!(note.contains("loss D") && note.contains("img/s"), "{note}");
         self.seen.store(done, Ordering::Relaxed);
@@ -143,16 +143,16 @@ impl Progress for StopAfter<'_> {
 
 #[test]
 fn a_stop_finishes_its_step_and_saves() {
-    let (folder, shard) = pictures(40, Dtype::U8);
+    let (folder, shard) = images(40, Dtype::U8);
     let (out, stop) = (folder.path().join("run"), AtomicBool::new(false));
-    let watch = StopAfter { steps: 7, stop: &stop, seen: AtomicU64::new(0) };
-    let done = train(&recipe(8, Length::Epochs(10)), &shard, &out, &stop, &watch).unwrap();
+    let monitor = StopAfter { steps: 7, stop: &stop, seen: AtomicU64::new(0) };
+    let done = train(&recipe(8, Length::Epochs(10)), &shard, &out, &stop, &monitor).unwrap();
     assert_eq!((done.step, done.epoch, done.stopped), (7, 2, true));
-    assert_eq!(watch.seen.load(Ordering::Relaxed), 7);
+    assert_eq!(monitor.seen.load(Ordering::Relaxed), 7);
     assert_eq!(metrics(&out).len(), 7);
-    let saved = crate::checkpoint::generator(&done.generator, &Told::default(), &Device::Cpu).unwrap();
+    let saved = crate::checkpoint::generator(&done.generator, &LayoutHints::default(), &Device::Cpu).unwrap();
     assert_eq!(saved.meta.unwrap().step, 7);
-    assert!(folder::progress_picture(&out, 2).exists());
+    assert!(folder::progress_image(&out, 2).exists());
 
     let none = train(&recipe(8, Length::Epochs(10)), &shard, &folder.path().join("none"), &stop, &Silent);
     assert!(matches!(none, Err(Error::Stopped)));
@@ -160,7 +160,7 @@ fn a_stop_finishes_its_step_and_saves() {
 
 #[test]
 fn a_loss_that_is_not_finite_stops_the_run_and_keeps_what_was_saved() {
-    let (folder, shard) = pictures(8, Dtype::F32);
+    let (folder, shard) = images(8, Dtype::F32);
     let mut bytes = fs::read(&shard).unwrap();
     let end = bytes.len();
     bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
@@ -176,7 +176,7 @@ fn a_loss_that_is_not_finite_stops_the_run_and_keeps_what_was_saved() {
 /// The loss of a step is that of the weights before it.
 #[test]
 fn a_weight_that_is_not_finite_is_not_saved() {
-    let (folder, shard) = pictures(16, Dtype::U8);
+    let (folder, shard) = images(16, Dtype::U8);
     let mut recipe = recipe(8, Length::Epochs(3));
     let out = folder.path().join("run");
     train(
@@ -192,7 +192,7 @@ fn a_weight_that_is_not_finite_is_not_saved() {
     .unwrap();
     let saved = fs::read(out.join("state.safetensors")).unwrap();
     let (state, _) = crate::checkpoint::state(&out).unwrap();
-    recipe.optimiser.lr_g = 1e300;
+    recipe.optimizer.lr_g = 1e300;
     let shard = Shard::open(&shard).unwrap();
     let run = Run::new(&recipe, &shard, &Device::Cpu).unwrap().resumed(&state).unwrap();
     let run = run.save_every(Duration::ZERO);
@@ -204,7 +204,7 @@ fn a_weight_that_is_not_finite_is_not_saved() {
 
 #[test]
 fn a_run_saves_within_an_epoch_as_often_as_it_is_told_to() {
-    let (folder, shard) = pictures(40, Dtype::U8);
+    let (folder, shard) = images(40, Dtype::U8);
     let (recipe, shard) = (recipe(8, Length::Steps(4)), Shard::open(&shard).unwrap());
     let previous = |every| {
         let out = folder.path().join(format!("{every:?}"));

@@ -6,29 +6,29 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use gan::checkpoint::foreign::{self, Dict, Item, Outline, Told};
+use gan::checkpoint::foreign::{self, Dict, Item, LayoutHints, Outline};
 use gan::nn::layer::Network;
 use gan::nn::ops::Backend;
 
 pub type Tensors = HashMap<String, Tensor>;
 
 /// Where a comparison computes, and how far from PyTorch it may come.
-pub struct Place {
+pub struct Target {
     pub backend: Backend,
     pub device: Device,
     pub tolerance: f64,
 }
 
 /// On the CPU by one implementation or the other.
-pub fn cpu(backend: Backend) -> Place {
-    Place { backend, device: Device::Cpu, tolerance: 1e-5 }
+pub fn cpu(backend: Backend) -> Target {
+    Target { backend, device: Device::Cpu, tolerance: 1e-5 }
 }
 
 /// On the GPU, whose sums are in another order than the CPU's.
 #[cfg(feature = "cuda")]
-pub fn gpu() -> Place {
+pub fn gpu() -> Target {
     let device = gan::device::choose(Some("cuda")).unwrap().device;
-    Place { backend: Backend::Portable, device, tolerance: 1e-4 }
+    Target { backend: Backend::Portable, device, tolerance: 1e-4 }
 }
 
 /// The tensors of a golden file, named from `tests/golden` on.
@@ -70,13 +70,13 @@ pub fn gradients_match(ours: Vec<(String, Tensor)>, theirs: &Tensors, what: &str
 }
 
 /// What a generator is taken for by its tensors' names and shapes alone, and the network that comes of it.
-pub fn understood(generator: &Network, told: &Told) -> (Outline, Network) {
+pub fn understood(generator: &Network, hints: &LayoutHints) -> (Outline, Network) {
     let tensors = generator.tensors().unwrap();
     let item =
         |(name, t): &(String, Tensor)| Item { name: name.clone(), shape: t.dims().to_vec(), float: true };
     let items = tensors.iter().map(item).collect();
     let dicts = [Dict { path: String::new(), items, ordered: false }];
-    let found = foreign::find(&dicts, told).unwrap();
+    let found = foreign::find(&dicts, hints).unwrap();
     let numbers = |name: &str, shape: &[usize]| {
         let (_, tensor) = tensors.iter().find(|(other, _)| other == name).unwrap();
         assert_eq!(tensor.dims(), shape);

@@ -8,12 +8,12 @@ use super::windows::Windows;
 use super::{Conv, Scratch, Shape, finish, rows_per_piece, with_kept};
 use crate::Activation;
 use crate::element::{Element, filled};
-use crate::matmul::{Isa, Packed, Source, padded};
+use crate::matmul::{Isa, MatrixView, Packed, padded};
 
-/// The weight `[kh, kw, C, S]` of a convolution, ready for [`conv2d`] with pictures of T.
+/// The weight `[kh, kw, C, S]` of a convolution, ready for [`conv2d`] with images of T.
 pub fn pack<T: Element>(isa: Isa, conv: &Conv, weight: &[f32], c: usize, s: usize) -> Packed<T> {
     assert_eq!(weight.len(), conv.taps() * c * s, "convolution: the weight is not {:?}×{c}×{s}", conv.kernel);
-    let rows = Source::Rows { data: weight, stride: s };
+    let rows = MatrixView::Rows { data: weight, stride: s };
     Packed::new(isa, &[rows], conv.taps() * c, s, conv.kernel.1 * c)
 }
 
@@ -52,7 +52,7 @@ pub fn conv2d<T: Element, O: Element>(
             });
         });
     };
-    // SAFETY: pieces are whole rows, and of each row every portion of columns is written.
+    // SAFETY: pieces are whole rows, and of each row every chunk of columns is written.
     unsafe {
         filled(total * s, |y| y.par_chunks_mut((rows * s).max(1)).enumerate().for_each(|(i, y)| piece(i, y)))
     }

@@ -6,16 +6,16 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::windows::Windows;
-use super::{COLUMNS, Conv, ROWS, Scratch, Shape, portions, with_kept};
+use super::{COLUMNS, Conv, ROWS, Scratch, Shape, chunks, with_kept};
 use crate::element::{Element, filled};
-use crate::matmul::{A_STRIDE, Block, Buffer, Isa, Left, Right, padded, product};
+use crate::matmul::{A_STRIDE, Block, Buffer, Isa, Lhs, Rhs, padded, product};
 
 /// Pieces of work that there are at least, if the shape allows: where patches are short, the sum over output pixels is cut
 /// into parts, each summed on its own. A constant, so that the bytes do not depend on the number of threads.
 const PIECES: usize = 16;
 
 /// Sums of a piece of work, about: so many stay in the cache while all pixels go by, and so much of a patch is taken from
-/// each while its picture is there.
+/// each while its image is there.
 const SUMS: usize = 1 << 16;
 
 /// The gradient of the weights: `dw = patches(x)ᵀ·y`.
@@ -83,13 +83,13 @@ fn some_rows<T: Element>(
     let width = padded(s);
     // Portions of the rows, as many as a product takes.
     let count = wanted.len().div_ceil(ROWS);
-    let portion = |i: usize| i * wanted.len() / count..(i + 1) * wanted.len() / count;
+    let chunk = |i: usize| i * wanted.len() / count..(i + 1) * wanted.len() / count;
     with_kept(|Scratch { a, b, rows: lines, c: sums, .. }: &mut Scratch<T>| {
-        // Of each portion, and in it of each portion of columns.
+        // Of each chunk, and in it of each chunk of columns.
         let sums = sums.get(wanted.len() * width);
         for (i, block) in blocks.iter().enumerate() {
             let pixels = block.elements.clone();
-            for rows in (0..count).map(portion) {
+            for rows in (0..count).map(chunk) {
                 let from = wanted.start + rows.start..wanted.start + rows.end;
                 // One f32 is a word, so rows of pixels are rows of words where they are.
                 let (a, pitch) = if T::PER_WORD == 1 && windows.are_pixels() {
@@ -104,27 +104,27 @@ fn some_rows<T: Element>(
                     );
                     (&*a, pitch)
                 };
-                let a = Left::Columns { data: a, rows: rows.len(), pitch };
-                for columns in portions(s, COLUMNS) {
+                let a = Lhs::Columns { data: a, rows: rows.len(), pitch };
+                for columns in chunks(s, COLUMNS) {
                     let wide = padded(columns.len());
                     let right = if T::PER_WORD == 1 && s.is_multiple_of(TURN) {
-                        Right::Rows(&y[pixels.start * s + columns.start..], s)
+                        Rhs::Rows(&y[pixels.start * s + columns.start..], s)
                     } else {
                         let b = b.get(block.words * wide * T::PER_WORD);
                         crate::simd::simd(
                             #[inline(always)]
                             || patches(&of_y, y, block, &columns, lines.get(2 * wide), b, wide),
                         );
-                        Right::Rows(b, wide)
+                        Rhs::Rows(b, wide)
                     };
                     let sums = &mut sums[rows.start * width + rows.len() * columns.start..];
                     product(isa, a, block.words, right, wide, &mut sums[..rows.len() * wide], i > 0);
                 }
             }
         }
-        for rows in (0..count).map(portion) {
+        for rows in (0..count).map(chunk) {
             let out = &mut out[rows.start * s..rows.end * s];
-            for columns in portions(s, COLUMNS) {
+            for columns in chunks(s, COLUMNS) {
                 let sums = &sums[rows.start * width + rows.len() * columns.start..];
                 for (out, sums) in out.chunks_exact_mut(s).zip(sums.chunks_exact(padded(columns.len()))) {
                     let out = out[columns.clone()].iter_mut().zip(sums);
@@ -135,7 +135,7 @@ fn some_rows<T: Element>(
     });
 }
 
-/// Portions of the patch in a piece of work: while they take their turns, their pictures stay in the cache.
+/// Portions of the patch in a piece of work: while they take their turns, their images stay in the cache.
 const PORTIONS: usize = 4;
 
 /// Words between the rows of patches, beyond their width: rows then lie in different cache sets.
@@ -151,14 +151,14 @@ fn transposed<T: Element>(
     s: usize,
     blocks: &[Block],
 ) -> Vec<f32> {
-    let portions: Vec<Range<usize>> = portions(windows.patch(), COLUMNS).collect();
-    let groups: Vec<&[Range<usize>]> = portions.chunks(PORTIONS).collect();
+    let chunks: Vec<Range<usize>> = chunks(windows.patch(), COLUMNS).collect();
+    let groups: Vec<&[Range<usize>]> = chunks.chunks(PORTIONS).collect();
     let parts = PIECES.div_ceil(groups.len()).min(blocks.len().max(1));
-    // Sums of a portion, and of a piece of work.
-    let each = isa.room(s) * portions.iter().map(|c| padded(c.len())).max().unwrap_or(0);
+    // Sums of a chunk, and of a piece of work.
+    let each = isa.room(s) * chunks.iter().map(|c| padded(c.len())).max().unwrap_or(0);
     let size = each * groups[0].len();
     with_kept(|whole: &mut Whole| {
-        // A piece of work is a group of portions of the patch and a part of the blocks.
+        // A piece of work is a group of chunks of the patch and a part of the blocks.
         let pieces = whole.0.get(groups.len() * parts * size);
         pieces.par_chunks_mut(size).enumerate().for_each(|(piece, sums)| {
             let (group, part) = (groups[piece / parts], piece % parts);
@@ -180,13 +180,13 @@ fn transposed<T: Element>(
                             #[inline(always)]
                             || patches(windows, x, block, columns, rows, b, pitch),
                         );
-                        let a = Left::Block(a, s);
-                        product(isa, a, block.words, Right::Rows(b, pitch), width, sums, i > part.start);
+                        let a = Lhs::Block(a, s);
+                        product(isa, a, block.words, Rhs::Rows(b, pitch), width, sums, i > part.start);
                     }
                 }
             });
         });
-        turn_back(pieces, &portions, (parts, PORTIONS), (each, size), s)
+        turn_back(pieces, &chunks, (parts, PORTIONS), (each, size), s)
     })
 }
 
@@ -194,7 +194,7 @@ fn transposed<T: Element>(
 #[derive(Default)]
 struct Whole(Buffer<f32>);
 
-/// The gradient from the sums of all pieces, which are `size` apart, and in them those of portions, `each` apart.
+/// The gradient from the sums of all pieces, which are `size` apart, and in them those of chunks, `each` apart.
 fn turn_back(
     pieces: &[f32],
     columns: &[Range<usize>],
@@ -208,14 +208,14 @@ fn turn_back(
             || {
                 let first = chunk * TURN;
                 // Portions are multiples of TURN: none ends within a chunk.
-                let portion = columns.partition_point(|c| c.end <= first);
-                let (column, width) = (first - columns[portion].start, padded(columns[portion].len()));
+                let chunk = columns.partition_point(|c| c.end <= first);
+                let (column, width) = (first - columns[chunk].start, padded(columns[chunk].len()));
                 for channel in (0..s).step_by(TURN) {
                     let n = TURN.min(s - channel);
                     let mut sums = [[0.0; TURN]; TURN];
                     for part in 0..parts {
-                        let piece = portion / in_group * parts + part;
-                        let part = &pieces[piece * size + portion % in_group * each..][..s * width];
+                        let piece = chunk / in_group * parts + part;
+                        let part = &pieces[piece * size + chunk % in_group * each..][..s * width];
                         let turned = turn(&part[channel * width + column..], width, n);
                         sums.as_flattened_mut()
                             .iter_mut()

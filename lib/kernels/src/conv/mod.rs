@@ -1,14 +1,14 @@
 //! Convolution, its adjoint (the transposed convolution) and the gradient of its weights, each as matrix products whose
-//! left operand is read from the channels-last picture, where it lies or copied a block at a time (implicit GEMM).
+//! left operand is read from the channels-last image, where it lies or copied a block at a time (implicit GEMM).
 //!
 //! One weight layout serves all three: `[kh, kw, C, S]`, where C counts the channels of the convolution's input (the
-//! large picture) and S those of its output (the small one). Read as a matrix W of `kh·kw·C` rows and S columns:
+//! large image) and S those of its output (the small one). Read as a matrix W of `kh·kw·C` rows and S columns:
 //!
 //! - [`conv2d`]: patches(x)·W; also the input gradient of a transposed convolution,
 //! - [`conv_transpose2d`]: the adjoint; also the input gradient of a convolution,
 //! - [`weight_grad`]: patches(x)ᵀ·y, for both.
 //!
-//! Pictures are f32 or bf16, sums are f32, weights come as f32 and are rounded when they are packed.
+//! Images are f32 or bf16, sums are f32, weights come as f32 and are rounded when they are packed.
 
 mod forward;
 mod gradient;
@@ -41,7 +41,7 @@ pub struct Conv {
     pub padding: (usize, usize),
 }
 
-/// The sizes of a channels-last batch: pictures, height, width, channels.
+/// The sizes of a channels-last batch: images, height, width, channels.
 pub type Shape = (usize, usize, usize, usize);
 
 impl Conv {
@@ -77,8 +77,8 @@ fn rows_per_piece(total: usize) -> usize {
     total.div_ceil(pieces.max(1)).max(1)
 }
 
-/// `columns` in even portions of at most `most`, a multiple of [`PANELS`], as are all but the last.
-fn portions(columns: usize, most: usize) -> impl Iterator<Item = std::ops::Range<usize>> + Clone {
+/// `columns` in even chunks of at most `most`, a multiple of [`PANELS`], as are all but the last.
+fn chunks(columns: usize, most: usize) -> impl Iterator<Item = std::ops::Range<usize>> + Clone {
     let count = columns.div_ceil(most).max(1);
     let size = columns.div_ceil(count).next_multiple_of(PANELS);
     (0..columns).step_by(size.max(1)).map(move |first| first..columns.min(first + size))
@@ -95,8 +95,8 @@ struct Scratch<T> {
     rows: Buffer<T>,
     /// Sums.
     c: Buffer<f32>,
-    /// A picture before it is rounded.
-    picture: Buffer<f32>,
+    /// An image before it is rounded.
+    image: Buffer<f32>,
 }
 
 thread_local! {

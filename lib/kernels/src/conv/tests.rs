@@ -7,8 +7,8 @@ fn conv(kernel: (usize, usize), stride: usize, padding: (usize, usize)) -> Conv 
     Conv { kernel, stride, padding }
 }
 
-/// (conv, shape, S): the project's own and odd ones: one channel, one picture, 1×1, strides, long kernels, kernels smaller
-/// than the stride, pictures that the stride does not divide, more pixels than one piece or part, wide and narrow outputs.
+/// (conv, shape, S): the project's own and odd ones: one channel, one image, 1×1, strides, long kernels, kernels smaller
+/// than the stride, images that the stride does not divide, more pixels than one piece or part, wide and narrow outputs.
 fn cases() -> Vec<(Conv, Shape, usize)> {
     vec![
         (conv((4, 4), 2, (1, 1)), (3, 8, 8, 5), 7),

@@ -1,9 +1,9 @@
 //! The transposed convolution: the adjoint of the convolution.
 //!
 //! Output pixels fall into stride×stride classes by their place under the stride. Those of one class see the same taps of
-//! the kernel, hence they are a convolution of stride 1 over the small picture with those taps alone: nothing is
+//! the kernel, hence they are a convolution of stride 1 over the small image with those taps alone: nothing is
 //! scattered, and no product with an inserted zero is computed (Shi et al., "Is the deconvolution layer the same as a
-//! convolutional layer?", 2016). Where the large picture has few channels, a class would fill few lanes of a register;
+//! convolutional layer?", 2016). Where the large image has few channels, a class would fill few lanes of a register;
 //! there a row of all the taps is computed for each small pixel, and overlapping patches are added up.
 
 use std::mem::MaybeUninit;
@@ -14,16 +14,16 @@ use super::windows::Windows;
 use super::{Conv, ROWS, Scratch, Shape, finish, rows_per_piece, with_kept};
 use crate::Activation;
 use crate::element::{Element, filled};
-use crate::matmul::{Isa, Packed, Source, padded};
+use crate::matmul::{Isa, MatrixView, Packed, padded};
 
 /// Patches of at most so many numbers are added up where they overlap.
 const SMALL_PATCH: usize = 64;
 
-/// A weight `[kh, kw, C, S]` ready for [`conv_transpose2d`] to pictures of one size.
+/// A weight `[kh, kw, C, S]` ready for [`conv_transpose2d`] to images of one size.
 #[derive(Clone, Debug)]
 pub struct PackedTransposed<T> {
     conv: Conv,
-    /// Height, width and channels of the large picture.
+    /// Height, width and channels of the large image.
     large: (usize, usize, usize),
     s: usize,
     matrix: Matrix<T>,
@@ -31,7 +31,7 @@ pub struct PackedTransposed<T> {
 
 #[derive(Clone, Debug)]
 enum Matrix<T> {
-    /// `[S, kh·kw·C]`: from a small pixel to its patch, which is the whole picture.
+    /// `[S, kh·kw·C]`: from a small pixel to its patch, which is the whole image.
     Whole(Packed<T>),
     /// The same, and patches overlap.
     Patches(Packed<T>),
@@ -47,14 +47,14 @@ struct Class<T> {
     count: (usize, usize),
     /// The taps that they see, rows and columns.
     kernel: (usize, usize),
-    /// How far outside of the small picture the first of them begins to look.
+    /// How far outside of the small image the first of them begins to look.
     before: (isize, isize),
     /// `[taps, S, C]`.
     weight: Packed<T>,
 }
 
 impl<T: Element> PackedTransposed<T> {
-    /// Packs the weight of the convolution that takes pictures of height, width and channels `large` to S channels.
+    /// Packs the weight of the convolution that takes images of height, width and channels `large` to S channels.
     pub fn new(
         isa: Isa,
         conv: &Conv,
@@ -69,7 +69,7 @@ impl<T: Element> PackedTransposed<T> {
             "transposed convolution: the weight is not {:?}×{c}×{s}",
             conv.kernel
         );
-        let patches = || Packed::new(isa, &[Source::Columns { data: weight, stride: s }], s, taps * c, s);
+        let patches = || Packed::new(isa, &[MatrixView::Columns { data: weight, stride: s }], s, taps * c, s);
         let matrix = if conv.kernel == (h, w) && conv.padding == (0, 0) {
             Matrix::Whole(patches())
         } else if taps * c <= SMALL_PATCH {
@@ -81,7 +81,7 @@ impl<T: Element> PackedTransposed<T> {
         PackedTransposed { conv: *conv, large, s, matrix }
     }
 
-    /// Height, width and channels of the pictures that it is packed for.
+    /// Height, width and channels of the images that it is packed for.
     pub fn large(&self) -> (usize, usize, usize) {
         self.large
     }
@@ -108,11 +108,11 @@ impl<T: Element> Class<T> {
         };
         let (rows, above, ky) = side(first.0, h, conv.kernel.0, conv.padding.0);
         let (columns, left, kx) = side(first.1, w, conv.kernel.1, conv.padding.1);
-        let tap = |y: usize, x: usize| Source::Columns {
+        let tap = |y: usize, x: usize| MatrixView::Columns {
             data: &weight[(y * conv.kernel.1 + x) * c * s..],
             stride: s,
         };
-        let parts: Vec<Source> = ky.iter().flat_map(|&y| kx.iter().map(move |&x| tap(y, x))).collect();
+        let parts: Vec<MatrixView> = ky.iter().flat_map(|&y| kx.iter().map(move |&x| tap(y, x))).collect();
         let weight = Packed::new(isa, &parts, s, c, kx.len() * s);
         Class { first, count: (rows, columns), kernel: (ky.len(), kx.len()), before: (above, left), weight }
     }
@@ -143,14 +143,14 @@ pub fn conv_transpose2d<T: Element, O: Element>(
             super::conv2d(&pixels, y, from, matrix, None, activation)
         }
         Matrix::Patches(matrix) => {
-            let picture = |(image, x): (usize, &mut [MaybeUninit<O>])| {
+            let image = |(image, x): (usize, &mut [MaybeUninit<O>])| {
                 add_patches(conv, y, from, image, matrix, (1, h, w, c), activation, x)
             };
-            // SAFETY: each picture is written whole.
-            unsafe { filled(size, |x| x.par_chunks_mut(h * w * c).enumerate().for_each(picture)) }
+            // SAFETY: each image is written whole.
+            unsafe { filled(size, |x| x.par_chunks_mut(h * w * c).enumerate().for_each(image)) }
         }
         Matrix::Classes(classes) => {
-            // A unit is a line of every class: `stride` lines of the picture, or all of it where they do not come out even.
+            // A unit is a line of every class: `stride` lines of the image, or all of it where they do not come out even.
             let stride = conv.stride;
             let even = h.is_multiple_of(stride);
             let (lines, each) = if even { (1, stride * w * c) } else { (h.div_ceil(stride), h * w * c) };
@@ -212,7 +212,7 @@ impl<T: Element> Class<T> {
     }
 }
 
-/// One picture of the output as the sum of overlapping patches.
+/// One image of the output as the sum of overlapping patches.
 #[allow(clippy::too_many_arguments)]
 fn add_patches<T: Element, O: Element>(
     conv: &Conv,
@@ -227,11 +227,11 @@ fn add_patches<T: Element, O: Element>(
     let per_image = small.1 * small.2;
     let (kh, kw) = conv.kernel;
     with_kept(|scratch: &mut Scratch<T>| {
-        scratch.picture.get(h * w * c).fill(0.0);
+        scratch.image.get(h * w * c).fill(0.0);
         for first in (0..per_image).step_by(ROWS) {
             let part = first..per_image.min(first + ROWS);
             let windows = image * per_image + part.start..image * per_image + part.end;
-            Windows::pixels(small).multiply(y, windows, matrix, scratch, |_, sums, picture| {
+            Windows::pixels(small).multiply(y, windows, matrix, scratch, |_, sums, image| {
                 for (window, sums) in part.clone().zip(sums.chunks_exact(padded(matrix.n()))) {
                     let top = (window / small.2 * conv.stride) as isize - conv.padding.0 as isize;
                     let left = (window % small.2 * conv.stride) as isize - conv.padding.1 as isize;
@@ -245,14 +245,14 @@ fn add_patches<T: Element, O: Element>(
                         let at = (line as usize * w + from as usize) * c;
                         let n = (to - from) as usize * c;
                         let sums = &sums[(ky * kw + (from - left) as usize) * c..][..n];
-                        picture[at..at + n].iter_mut().zip(sums).for_each(|(p, s)| *p += s);
+                        image[at..at + n].iter_mut().zip(sums).for_each(|(p, s)| *p += s);
                     }
                 }
             });
         }
         crate::simd::simd(
             #[inline(always)]
-            || finish(scratch.picture.as_slice(), None, activation, x),
+            || finish(scratch.image.as_slice(), None, activation, x),
         );
     });
 }

@@ -1,21 +1,21 @@
-//! The windows of a convolution over a batch of pictures, and the rows of numbers that lie under them.
+//! The windows of a convolution over a batch of images, and the rows of numbers that lie under them.
 
 use std::ops::Range;
 
-use super::{COLUMNS, Conv, ROWS, Scratch, Shape, portions};
+use super::{COLUMNS, Conv, ROWS, Scratch, Shape, chunks};
 use crate::element::Element;
-use crate::matmul::{A_STRIDE, Block, Left, Packed, Right, padded, product};
+use crate::matmul::{A_STRIDE, Block, Lhs, Packed, Rhs, padded, product};
 
-/// Windows over pictures `[B, H, W, C]`, in rows and columns: the patch of one is `[kh, kw, C]`, zero outside of the
-/// picture.
+/// Windows over images `[B, H, W, C]`, in rows and columns: the patch of one is `[kh, kw, C]`, zero outside of the
+/// image.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Windows {
     pub shape: Shape,
     pub kernel: (usize, usize),
     pub stride: usize,
-    /// How far above and left of the picture the first window begins.
+    /// How far above and left of the image the first window begins.
     pub before: (isize, isize),
-    /// Windows in a column and in a row of one picture.
+    /// Windows in a column and in a row of one image.
     pub count: (usize, usize),
 }
 
@@ -30,7 +30,7 @@ impl Windows {
         Windows { shape, kernel: conv.kernel, stride: conv.stride, before, count }
     }
 
-    /// Single pixels: the patches are the picture.
+    /// Single pixels: the patches are the image.
     pub fn pixels(shape: Shape) -> Windows {
         Windows { shape, kernel: (1, 1), stride: 1, before: (0, 0), count: (shape.1, shape.2) }
     }
@@ -64,7 +64,7 @@ impl Windows {
             let (image, oy, ox) = place;
             place = self.after(place);
             let left = (ox * self.stride) as isize - self.before.1;
-            // The part of each line of the patch that lies inside of the picture.
+            // The part of each line of the patch that lies inside of the image.
             let inside = |x: isize| (x.clamp(0, w as isize) - left) as usize * c;
             let (low, high) = (inside(left), inside(left + self.kernel.1 as isize));
             let mut at = 0;
@@ -105,7 +105,7 @@ impl Windows {
         }
     }
 
-    /// The numbers `block` of the patches of `windows`, a row each, of whole words: where they lie in the picture, if they
+    /// The numbers `block` of the patches of `windows`, a row each, of whole words: where they lie in the image, if they
     /// are contiguous there; otherwise copied to `room`, [`A_STRIDE`] words apart.
     fn rows<'a, T: Element>(
         &self,
@@ -128,7 +128,7 @@ impl Windows {
         }
         let (first, last) = (block.elements.start - ky * line, block.elements.end - 1 - ky * line);
         let (leftmost, rightmost) = ((first / c) as isize, (last / c) as isize);
-        // Where the picture has no line, rows of zeros: they can share one.
+        // Where the image has no line, rows of zeros: they can share one.
         let mut zeros: Option<&[T]> = None;
         let mut place = self.place(windows.start);
         for ((row, window), room) in rows.iter_mut().zip(windows).zip(room.chunks_mut(A_STRIDE * T::PER_WORD))
@@ -151,7 +151,7 @@ impl Windows {
         }
     }
 
-    /// Picture, row and column of a window.
+    /// Image, row and column of a window.
     fn place(&self, window: usize) -> (usize, usize, usize) {
         let (rows, columns) = self.count;
         (window / (rows * columns), window / columns % rows, window % columns)
@@ -168,7 +168,7 @@ impl Windows {
     }
 
     /// The product of the patches of `windows`, at most [`ROWS`], with a packed matrix: calls `done(columns, sums)` for
-    /// portions of its columns; row i of `sums` begins at i times the padded number of columns.
+    /// chunks of its columns; row i of `sums` begins at i times the padded number of columns.
     pub fn multiply<T: Element>(
         &self,
         x: &[T],
@@ -180,9 +180,9 @@ impl Windows {
         debug_assert_eq!(self.patch(), weight.k());
         let isa = weight.isa();
         let (count, room) = (windows.len(), isa.room(windows.len()));
-        let Scratch { a, c, picture, .. } = scratch;
+        let Scratch { a, c, image, .. } = scratch;
         let a = a.get(room * A_STRIDE * T::PER_WORD);
-        for columns in portions(weight.n(), COLUMNS) {
+        for columns in chunks(weight.n(), COLUMNS) {
             let width = padded(columns.len());
             let c = c.get(room * width);
             if weight.k() == 0 {
@@ -194,14 +194,14 @@ impl Windows {
                     let mut rows = [&[][..]; ROWS];
                     let rows = &mut rows[..count];
                     self.rows(x, windows.clone(), &block, a, rows);
-                    product(isa, Left::Rows(rows), block.words, Right::Panels(panels), width, c, add);
+                    product(isa, Lhs::Rows(rows), block.words, Rhs::Panels(panels), width, c, add);
                 } else {
                     let full = block.words * T::PER_WORD;
                     self.gather(x, windows.clone(), block.elements, a, A_STRIDE * T::PER_WORD, full);
-                    product(isa, Left::Block(a, count), block.words, Right::Panels(panels), width, c, add);
+                    product(isa, Lhs::Block(a, count), block.words, Rhs::Panels(panels), width, c, add);
                 }
             });
-            done(columns, c, picture.as_mut_slice());
+            done(columns, c, image.as_mut_slice());
         }
     }
 }

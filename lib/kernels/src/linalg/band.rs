@@ -18,7 +18,7 @@ use crate::simd::simd;
 const BAND: usize = 16;
 /// Numbers of a column of [`Band`]: a bulge reaches that far below the diagonal.
 const COLUMN: usize = 2 * BAND;
-/// Between neighbours in a row of [`Band`].
+/// Between neighbors in a row of [`Band`].
 const STEP: usize = COLUMN - 1;
 
 /// A reflection H = I − τ·v·vᵀ in `BAND` dimensions.

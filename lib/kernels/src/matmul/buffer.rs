@@ -43,7 +43,7 @@ impl<T: Element> Buffer<T> {
             self.lines = vec![Line::default(); lines];
         }
         self.len = n;
-        // SAFETY: the lines hold at least n elements, initialised; T is f32 or bf16 (`Element` is sealed), which have no
+        // SAFETY: the lines hold at least n elements, initialized; T is f32 or bf16 (`Element` is sealed), which have no
         // invalid bits and a smaller alignment than a line.
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), n) }
     }

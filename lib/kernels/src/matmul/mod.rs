@@ -166,7 +166,7 @@ pub(crate) fn padded(columns: usize) -> usize {
 
 /// The left operand of a product.
 #[derive(Clone, Copy)]
-pub(crate) enum Left<'a, T> {
+pub(crate) enum Lhs<'a, T> {
     /// Rows, each of `words` words.
     Rows(&'a [&'a [T]]),
     /// So many rows, given as columns of `pitch` words from one to the next.
@@ -177,7 +177,7 @@ pub(crate) enum Left<'a, T> {
 
 /// The right operand of a product: `words` rows of `columns` words.
 #[derive(Clone, Copy)]
-pub(crate) enum Right<'a, T> {
+pub(crate) enum Rhs<'a, T> {
     /// [`Isa::panels`], each `[words, columns]`.
     Panels(&'a [T]),
     /// Rows, so many words apart.
@@ -190,9 +190,9 @@ pub(crate) enum Right<'a, T> {
 /// is anything.
 pub(crate) fn product<T: Element>(
     isa: Isa,
-    a: Left<T>,
+    a: Lhs<T>,
     words: usize,
-    b: Right<T>,
+    b: Rhs<T>,
     columns: usize,
     c: &mut [f32],
     add: bool,
@@ -207,20 +207,20 @@ pub(crate) fn product<T: Element>(
     );
     assert!(columns.is_multiple_of(LANES), "matrix product: {columns} columns");
     let (rows, fits) = match a {
-        Left::Rows(a) => (a.len(), a.iter().all(|row| row.len() >= words * T::PER_WORD)),
-        Left::Columns { data, rows, pitch } => {
+        Lhs::Rows(a) => (a.len(), a.iter().all(|row| row.len() >= words * T::PER_WORD)),
+        Lhs::Columns { data, rows, pitch } => {
             (rows, words == 0 || data.len() >= ((words - 1) * pitch + rows) * T::PER_WORD)
         }
-        Left::Block(a, rows) => (rows, a.len() >= isa.room(rows) * A_STRIDE * T::PER_WORD),
+        Lhs::Block(a, rows) => (rows, a.len() >= isa.room(rows) * A_STRIDE * T::PER_WORD),
     };
     assert!(fits, "matrix product: {rows} rows of {words} words expected");
     assert!(
-        matches!(a, Left::Block(..)) != isa.indirect(),
+        matches!(a, Lhs::Block(..)) != isa.indirect(),
         "matrix product: another form of the left operand expected"
     );
     let (b, pitch) = match b {
-        Right::Panels(b) => (b, None),
-        Right::Rows(b, pitch) => (b, Some(pitch)),
+        Rhs::Panels(b) => (b, None),
+        Rhs::Rows(b, pitch) => (b, Some(pitch)),
     };
     let extent = pitch.map_or(words * columns, |pitch| words.saturating_sub(1) * pitch + columns);
     assert!(
@@ -239,19 +239,19 @@ pub(crate) fn product<T: Element>(
     for i in 0..tiles {
         // Tiles of even heights, rather than full ones and a low one at the end.
         let (first, end) = match a {
-            Left::Block(..) => (i * isa.rows::<T>(), room.min((i + 1) * isa.rows::<T>())),
+            Lhs::Block(..) => (i * isa.rows::<T>(), room.min((i + 1) * isa.rows::<T>())),
             _ => (i * rows / tiles, (i + 1) * rows / tiles),
         };
         let a = match a {
-            Left::Rows(a) => {
+            Lhs::Rows(a) => {
                 let mut starts = [std::ptr::null(); MOST_ROWS];
                 starts.iter_mut().zip(&a[first..end]).for_each(|(p, row)| *p = row.as_ptr().cast());
                 Words::Rows(starts)
             }
-            Left::Columns { data, pitch, .. } => {
+            Lhs::Columns { data, pitch, .. } => {
                 Words::Columns(data[first * T::PER_WORD..].as_ptr().cast(), pitch)
             }
-            Left::Block(a, _) => Words::Block(a[first * A_STRIDE * T::PER_WORD..].as_ptr().cast()),
+            Lhs::Block(a, _) => Words::Block(a[first * A_STRIDE * T::PER_WORD..].as_ptr().cast()),
         };
         for panel in isa.panels(columns) {
             let (width, first_column) = (panel.len(), panel.start);
@@ -314,7 +314,7 @@ pub struct Packed<T> {
 
 /// Where a matrix comes from: rows of f32, or columns of them.
 #[derive(Clone, Copy)]
-pub(crate) enum Source<'a> {
+pub(crate) enum MatrixView<'a> {
     /// Row k is `n` numbers from `k·stride`.
     Rows { data: &'a [f32], stride: usize },
     /// Column j is numbers from `j·stride`, one per row.
@@ -334,7 +334,7 @@ type Lines<T> = [[T; PANEL]; 2 * GROUP];
 /// earlier group of the same columns left there, or zeros: beyond `wanted` it stays zero.
 #[inline(always)]
 fn pack_group<T: Element>(
-    parts: &[Source],
+    parts: &[MatrixView],
     rows: usize,
     group: Range<usize>,
     wanted: Range<usize>,
@@ -348,7 +348,7 @@ fn pack_group<T: Element>(
         let n = (rows - row).min(group.end - k);
         let lines = &mut lines[k - group.start..][..n];
         match parts[part] {
-            Source::Rows { data, stride } => {
+            MatrixView::Rows { data, stride } => {
                 for (i, line) in lines.iter_mut().enumerate() {
                     let from = &data[(row + i) * stride..][wanted.clone()];
                     // Copies of a fixed length are instructions rather than calls.
@@ -362,7 +362,7 @@ fn pack_group<T: Element>(
                     }
                 }
             }
-            Source::Columns { data, stride } => {
+            MatrixView::Columns { data, stride } => {
                 for column in wanted.clone().step_by(SQUARE) {
                     let (at, columns) = (column - wanted.start, SQUARE.min(wanted.end - column));
                     for (i, lines) in lines.chunks_mut(SQUARE).enumerate() {
@@ -405,7 +405,7 @@ fn pack_group<T: Element>(
 impl<T: Element> Packed<T> {
     /// Packs a matrix that is a stack of `parts` of `rows`×`n` each. Rows of a left operand consist of lines of `line`
     /// elements, each contiguous in memory.
-    pub(crate) fn new(isa: Isa, parts: &[Source], rows: usize, n: usize, line: usize) -> Packed<T> {
+    pub(crate) fn new(isa: Isa, parts: &[MatrixView], rows: usize, n: usize, line: usize) -> Packed<T> {
         let k = parts.len() * rows;
         let columns = padded(n);
         let blocks: Vec<Block> = isa.blocks::<T>(k, line).collect();

@@ -20,8 +20,8 @@ fn packed<T: Element>(
 ) -> Vec<f32> {
     let transposed: Vec<f32> = (0..k * n).map(|i| b[i % k * n + i / k]).collect();
     let source = match by_columns {
-        true => Source::Columns { data: &transposed, stride: k },
-        false => Source::Rows { data: b, stride: n },
+        true => MatrixView::Columns { data: &transposed, stride: k },
+        false => MatrixView::Rows { data: b, stride: n },
     };
     let packed = Packed::<T>::new(isa, &[source], k, n, k);
     let (columns, room) = (padded(n), isa.room(m));
@@ -38,8 +38,8 @@ fn packed<T: Element>(
             }
         }
         let rows: Vec<&[T]> = block.chunks_exact(A_STRIDE * T::PER_WORD).collect();
-        let left = if isa.indirect() { Left::Rows(&rows) } else { Left::Block(&block, m) };
-        product(isa, left, range.words, Right::Panels(panels), columns, &mut c, first > 0);
+        let left = if isa.indirect() { Lhs::Rows(&rows) } else { Lhs::Block(&block, m) };
+        product(isa, left, range.words, Rhs::Panels(panels), columns, &mut c, first > 0);
     });
     c.chunks_exact(columns).take(m).flat_map(|row| row[..n].to_vec()).collect()
 }
@@ -96,5 +96,5 @@ fn blocks_cover_the_inner_dimension_once() {
 #[should_panic(expected = "room for")]
 fn a_short_destination_is_refused() {
     let a = vec![0.0; 2 * A_STRIDE];
-    product(Isa::Plain, Left::Rows(&[&a, &a]), 1, Right::Panels(&[0.0; 16]), 16, &mut [0.0; 31], false);
+    product(Isa::Plain, Lhs::Rows(&[&a, &a]), 1, Rhs::Panels(&[0.0; 16]), 16, &mut [0.0; 31], false);
 }

@@ -44,7 +44,7 @@ pub(in crate::matmul) enum Words {
 }
 
 /// Where a tile finds the words of `a`.
-trait Left: Copy {
+trait Lhs: Copy {
     /// That of row i and column l.
     unsafe fn at(&self, i: usize, l: usize) -> *const u32;
 }
@@ -53,7 +53,7 @@ trait Left: Copy {
 #[derive(Clone, Copy)]
 struct Rows<const M: usize>([*const u32; M]);
 
-impl<const M: usize> Left for Rows<M> {
+impl<const M: usize> Lhs for Rows<M> {
     #[inline(always)]
     unsafe fn at(&self, i: usize, l: usize) -> *const u32 {
         self.0[i].add(l)
@@ -64,7 +64,7 @@ impl<const M: usize> Left for Rows<M> {
 #[derive(Clone, Copy)]
 struct Columns(*const u32, usize);
 
-impl Left for Columns {
+impl Lhs for Columns {
     #[inline(always)]
     unsafe fn at(&self, i: usize, l: usize) -> *const u32 {
         self.0.add(l * self.1 + i)
@@ -123,7 +123,7 @@ unsafe fn tile<R: Registers, P: Multiply<R>, const M: usize, const V: usize>(t: 
 }
 
 #[inline(always)]
-unsafe fn sum<R: Registers, P: Multiply<R>, L: Left, const M: usize, const V: usize>(t: &Tile, a: L) {
+unsafe fn sum<R: Registers, P: Multiply<R>, L: Lhs, const M: usize, const V: usize>(t: &Tile, a: L) {
     let mut sums = [[R::zero(); V]; M];
     if t.add {
         for (i, row) in sums.iter_mut().enumerate() {
@@ -151,7 +151,7 @@ unsafe fn sum<R: Registers, P: Multiply<R>, L: Left, const M: usize, const V: us
 
 /// Adds the products along one word of the inner dimension.
 #[inline(always)]
-unsafe fn step<R: Registers, P: Multiply<R>, L: Left, const M: usize, const V: usize>(
+unsafe fn step<R: Registers, P: Multiply<R>, L: Lhs, const M: usize, const V: usize>(
     t: &Tile,
     a: L,
     sums: &mut [[R::Sums; V]; M],

@@ -5,14 +5,14 @@ use candle_core::{Device, Tensor};
 use super::chain::{Kind, Plan, Step};
 use super::geometry::Geometry;
 use super::layers::{Stored, What, shape};
-use super::{Item, Last, Numbers, Told};
+use super::{Item, Last, LayoutHints, Numbers};
 use crate::nn::layer::{BN_EPS, Layer, Network};
-use crate::nn::ops::{self, Activation, Moments, Weight};
+use crate::nn::ops::{self, Activation, BatchStats, Weight};
 use crate::{Error, Result};
 
-pub(super) fn network(plan: &Plan, told: &Told, device: &Device, read: Numbers) -> Result<Network> {
+pub(super) fn network(plan: &Plan, hints: &LayoutHints, device: &Device, read: Numbers) -> Result<Network> {
     let mut layers = Vec::new();
-    let hidden = Activation::LeakyRelu(told.slope.unwrap_or(0.0) as f32);
+    let hidden = Activation::LeakyRelu(hints.slope.unwrap_or(0.0) as f32);
     let last = plan.steps.len() - 1;
     // What the convolution before adds, where a batch-norm comes next and takes it into its mean.
     let mut added: Option<Vec<f32>> = None;
@@ -41,10 +41,10 @@ pub(super) fn network(plan: &Plan, told: &Told, device: &Device, read: Numbers) 
                     mean.iter_mut().zip(added).for_each(|(mean, added)| *mean -= added);
                 }
                 let mut var = by_pixels(step, read(&var.name, &var.shape)?, 1);
-                // Batch-norm here adds what PyTorch's does unless told otherwise.
+                // Batch-norm here adds what PyTorch's does unless hints otherwise.
                 var.iter_mut().for_each(|v| *v = (f64::from(*v) + step.eps - BN_EPS) as f32);
                 let beta = vector(bias.unwrap_or(vec![0.0; step.output]))?;
-                let running = Moments { mean: vector(mean)?, var: vector(var)? };
+                let running = BatchStats { mean: vector(mean)?, var: vector(var)? };
                 layers.push(Layer::BatchNorm { name, gamma: vector(scale)?, beta, running, activation });
             }
             What::Linear { weight, .. } => {
@@ -88,7 +88,7 @@ pub(super) fn network(plan: &Plan, told: &Told, device: &Device, read: Numbers) 
                     // Batch-norm of mean 0 and variance 1 adds a number to each channel.
                     false => {
                         let constant = |v: f64| vector(vec![v as f32; step.output]);
-                        let running = Moments { mean: constant(0.0)?, var: constant(1.0 - BN_EPS)? };
+                        let running = BatchStats { mean: constant(0.0)?, var: constant(1.0 - BN_EPS)? };
                         let (gamma, beta) = (constant(1.0)?, vector(bias)?);
                         layers.push(Layer::BatchNorm { name, gamma, beta, running, activation });
                     }

@@ -2,7 +2,7 @@
 
 use super::geometry::{Geometry, geometries};
 use super::layers::{Layer, What, shape};
-use super::{Last, Layout, Outline, Told};
+use super::{Last, Layout, LayoutHints, Outline};
 
 /// The most numbers that a layer gives of an image: those of 256 channels at 256×256.
 const MOST_NUMBERS: usize = 1 << 24;
@@ -242,7 +242,7 @@ fn all_fit_transposed(layers: &[Layer]) -> bool {
 }
 
 /// The generator that layers are.
-pub(super) fn plan<'a>(layers: &[Layer<'a>], told: &Told) -> Result<Plan<'a>, Wrong> {
+pub(super) fn plan<'a>(layers: &[Layer<'a>], hints: &LayoutHints) -> Result<Plan<'a>, Wrong> {
     let mut steps = walk(layers, None)?;
     let fitted = layers.len();
     let wrong = |what: String| Wrong { fitted, what };
@@ -253,18 +253,18 @@ pub(super) fn plan<'a>(layers: &[Layer<'a>], told: &Told) -> Result<Plan<'a>, Wr
     let convolutions = steps.iter().any(|step| step.is_convolution());
     let list = |flag: &str| wrong(format!("{flag}: there are no convolutions in it"));
     let count = steps.iter().filter(|step| step.is_convolution()).count();
-    let upsample = one_for_each("--upsample", "convolutions", &told.upsample, count).map_err(wrong)?;
+    let upsample = one_for_each("--upsample", "convolutions", &hints.upsample, count).map_err(wrong)?;
     let all = steps.iter_mut().filter(|step| step.is_convolution());
     all.zip(upsample).for_each(|(step, upsample)| step.upsample = upsample.unwrap_or(1));
     activations(&mut steps);
     let (size, channels) = match convolutions {
         true => {
-            let size = geometries(&mut steps, told).map_err(wrong)?;
+            let size = geometries(&mut steps, hints).map_err(wrong)?;
             let channels = steps.last().expect("not empty").output;
             if ![1, 3].contains(&channels) {
                 return Err(wrong(format!("{name}: gives {channels} channels; images have 1 or 3")));
             }
-            if told.layout.is_some() {
+            if hints.layout.is_some() {
                 return Err(wrong(
                     "--layout: it is of convolutions, which PyTorch has channels first".into(),
                 ));
@@ -272,13 +272,13 @@ pub(super) fn plan<'a>(layers: &[Layer<'a>], told: &Told) -> Result<Plan<'a>, Wr
             (size, channels)
         }
         false => {
-            for (flag, told) in [
-                ("--stride", told.stride.is_empty()),
-                ("--padding", told.padding.is_empty()),
-                ("--output-padding", told.output_padding.is_empty()),
-                ("--upsample", told.upsample.is_empty()),
+            for (flag, hints) in [
+                ("--stride", hints.stride.is_empty()),
+                ("--padding", hints.padding.is_empty()),
+                ("--output-padding", hints.output_padding.is_empty()),
+                ("--upsample", hints.upsample.is_empty()),
             ] {
-                if !told {
+                if !hints {
                     return Err(list(flag));
                 }
             }
@@ -291,10 +291,10 @@ pub(super) fn plan<'a>(layers: &[Layer<'a>], told: &Told) -> Result<Plan<'a>, Wr
             if n == 1 {
                 return Err(wrong(format!("{name}: gives one number, as discriminators do")));
             }
-            if channels == 3 && told.layout != Some(Layout::ChannelsLast) {
+            if channels == 3 && hints.layout != Some(Layout::ChannelsLast) {
                 planes(&mut steps, (size, channels));
             }
-            if channels == 1 && told.layout.is_some() {
+            if channels == 1 && hints.layout.is_some() {
                 return Err(wrong("--layout: its images are gray".into()));
             }
             (size, channels)
@@ -314,10 +314,10 @@ pub(super) fn plan<'a>(layers: &[Layer<'a>], told: &Told) -> Result<Plan<'a>, Wr
         return Err(wrong(format!("{name}: gives {numbers} numbers an image; {MOST_NUMBERS} are the most")));
     }
     let norms = steps.iter().filter(|step| step.kind == Kind::Norm).count();
-    let eps = one_for_each("--eps", "batch-norms", &told.eps, norms).map_err(wrong)?;
+    let eps = one_for_each("--eps", "batch-norms", &hints.eps, norms).map_err(wrong)?;
     let all = steps.iter_mut().filter(|step| step.kind == Kind::Norm);
     all.zip(eps).for_each(|(step, eps)| step.eps = eps.unwrap_or(EPS));
-    Ok(Plan { nz, size, channels, steps, last: told.last.unwrap_or(Last::Tanh) })
+    Ok(Plan { nz, size, channels, steps, last: hints.last.unwrap_or(Last::Tanh) })
 }
 
 /// A list of a flag: one number for all of `count`, or one for each; nothing, where the flag is not given.
@@ -397,16 +397,16 @@ impl Step<'_> {
 
 impl Plan<'_> {
     /// What the generator is; `part` is where.
-    pub fn outline(&self, part: String, told: &Told) -> Outline {
+    pub fn outline(&self, part: String, hints: &LayoutHints) -> Outline {
         let weights: Vec<&Step> = self.steps.iter().filter(|step| step.kind != Kind::Norm).collect();
         let hidden = weights[..weights.len() - 1].iter().map(|step| step.output).collect();
         let arch = if weights.iter().any(|step| step.is_convolution()) { "dcgan" } else { "mlp" };
         let Plan { nz, size, channels, .. } = *self;
-        Outline { arch, size, channels, nz, hidden, part, taken: self.taken(told) }
+        Outline { arch, size, channels, nz, hidden, part, taken: self.taken(hints) }
     }
 
     /// One line of what the file does not tell.
-    fn taken(&self, told: &Told) -> String {
+    fn taken(&self, hints: &LayoutHints) -> String {
         let (mut what, mut flags) = (Vec::new(), Vec::new());
         let mut take = |is: bool, text: String, flag: &'static str| {
             if is {
@@ -420,17 +420,17 @@ impl Plan<'_> {
         };
         let any = !convolutions.is_empty();
         let activations = self.steps.iter().any(|step| step.active);
-        take(activations && told.slope.is_none(), "ReLU".into(), "--slope");
-        take(told.last.is_none(), "tanh at the end".into(), "--last");
-        take(any && told.stride.is_empty(), format!("stride {}", list(&|g| g.stride)), "--stride");
-        take(any && told.padding.is_empty(), format!("padding {}", list(&|g| g.padding)), "--padding");
+        take(activations && hints.slope.is_none(), "ReLU".into(), "--slope");
+        take(hints.last.is_none(), "tanh at the end".into(), "--last");
+        take(any && hints.stride.is_empty(), format!("stride {}", list(&|g| g.stride)), "--stride");
+        take(any && hints.padding.is_empty(), format!("padding {}", list(&|g| g.padding)), "--padding");
         let adds = convolutions.iter().any(|g| g.output_padding > 0);
         let text = format!("output padding {}", list(&|g| g.output_padding));
-        take(adds && told.output_padding.is_empty(), text, "--output-padding");
+        take(adds && hints.output_padding.is_empty(), text, "--output-padding");
         let norms = self.steps.iter().any(|step| step.kind == Kind::Norm);
-        take(norms && told.eps.is_empty(), "eps 1e-5".into(), "--eps");
+        take(norms && hints.eps.is_empty(), "eps 1e-5".into(), "--eps");
         let color = !any && self.channels == 3;
-        take(color && told.layout.is_none(), "channels first".into(), "--layout");
+        take(color && hints.layout.is_none(), "channels first".into(), "--layout");
         for step in self.steps.iter().filter(|step| step.either) {
             let is = if step.kind == Kind::Transposed { "transposed" } else { "not transposed" };
             what.push(format!("{} {is}", step.layer.name));

@@ -3,7 +3,7 @@
 use super::chain::{Plan, Wrong, is_discriminator, plan};
 use super::layers::{Layer, layer, reordered};
 use super::modules::{is_counter, modules};
-use super::{Dict, Found, Item, Told};
+use super::{Dict, Found, Item, LayoutHints};
 
 /// How deep networks are looked for under names that others do not share.
 const DEEPEST: usize = 3;
@@ -19,7 +19,7 @@ enum Role<'a> {
     Unknown(Wrong),
 }
 
-pub(super) fn choose<'a>(dicts: &'a [Dict], told: &'a Told) -> Result<Found<'a>, String> {
+pub(super) fn choose<'a>(dicts: &'a [Dict], hints: &'a LayoutHints) -> Result<Found<'a>, String> {
     let (mut found, mut discriminators) = (Vec::new(), 0);
     let mut wrongs: Vec<(bool, usize, String)> = Vec::new();
     for dict in dicts {
@@ -27,7 +27,7 @@ pub(super) fn choose<'a>(dicts: &'a [Dict], told: &'a Told) -> Result<Found<'a>,
         if !items.iter().any(|item| item.float && item.shape.len() > 1) {
             continue;
         }
-        match role(&items, dict, "", told, DEEPEST) {
+        match role(&items, dict, "", hints, DEEPEST) {
             Role::Generators(plans) => {
                 found.extend(plans.into_iter().map(|(prefix, plan)| (join(&dict.path, &prefix), dict, plan)));
             }
@@ -68,7 +68,7 @@ pub(super) fn choose<'a>(dicts: &'a [Dict], told: &'a Told) -> Result<Found<'a>,
         return Err(what);
     }
     let (part, dict, plan) = found.pop().expect("one is left");
-    let mut outline = plan.outline(part, told);
+    let mut outline = plan.outline(part, hints);
     if averaged > 0 && !outline.part.is_empty() {
         let average = format!("{}, the average (EMA) of its weights, is taken", outline.part);
         outline.taken = match outline.taken.is_empty() {
@@ -76,20 +76,20 @@ pub(super) fn choose<'a>(dicts: &'a [Dict], told: &'a Told) -> Result<Found<'a>,
             false => format!("{average}; {}", outline.taken),
         };
     }
-    Ok(Found { outline, dict, plan, told })
+    Ok(Found { outline, dict, plan, hints })
 }
 
 /// What the tensors whose names begin with `prefix` are.
-fn role<'a>(items: &[&'a Item], dict: &'a Dict, prefix: &str, told: &Told, depth: usize) -> Role<'a> {
+fn role<'a>(items: &[&'a Item], dict: &'a Dict, prefix: &str, hints: &LayoutHints, depth: usize) -> Role<'a> {
     let prefix = shared_prefix(items, prefix);
     let all = modules(items, dict.ordered);
     let layers: Result<Vec<Layer<'a>>, (usize, String)> =
         all.iter().enumerate().map(|(i, module)| layer(module).map_err(|what| (i, what))).collect();
     let wrong = match layers {
-        Ok(layers) => match plan(&layers, told) {
+        Ok(layers) => match plan(&layers, hints) {
             Ok(plan) => return Role::Generators(vec![(prefix.trim_end_matches('.').to_string(), plan)]),
             Err(_) if is_discriminator(&layers) => return Role::Discriminator,
-            Err(wrong) => match reordered(&layers).map(|layers| plan(&layers, told)) {
+            Err(wrong) => match reordered(&layers).map(|layers| plan(&layers, hints)) {
                 Some(Ok(plan)) => {
                     return Role::Generators(vec![(prefix.trim_end_matches('.').to_string(), plan)]);
                 }
@@ -105,7 +105,7 @@ fn role<'a>(items: &[&'a Item], dict: &'a Dict, prefix: &str, told: &Told, depth
     }
     let roles: Vec<(&str, Role)> = parts
         .iter()
-        .map(|(name, items)| (*name, role(items, dict, &format!("{prefix}{name}."), told, depth - 1)))
+        .map(|(name, items)| (*name, role(items, dict, &format!("{prefix}{name}."), hints, depth - 1)))
         .collect();
     // Two halves of one network must not be taken for two: the others are networks, too, or this one is
     // called a generator.

@@ -1,6 +1,6 @@
-//! Convolutions' strides and paddings, which no file tells: as they are told, or as DCGANs have them.
+//! Convolutions' strides and paddings, which no file tells: as they are hints, or as DCGANs have them.
 
-use super::Told;
+use super::LayoutHints;
 use super::chain::{Kind, MOST_SIDE, Step, one_for_each};
 use super::layers::What;
 
@@ -18,11 +18,11 @@ pub(super) struct Geometry {
 }
 
 /// Gives each convolution its geometry; returns the last side.
-pub(super) fn geometries(steps: &mut [Step], told: &Told) -> Result<usize, String> {
+pub(super) fn geometries(steps: &mut [Step], hints: &LayoutHints) -> Result<usize, String> {
     let count = steps.iter().filter(|step| step.is_convolution()).count();
     let list = |flag: &str, given: &[usize]| one_for_each(flag, "convolutions", given, count);
-    let (strides, paddings) = (list("--stride", &told.stride)?, list("--padding", &told.padding)?);
-    let output_paddings = list("--output-padding", &told.output_padding)?;
+    let (strides, paddings) = (list("--stride", &hints.stride)?, list("--padding", &hints.padding)?);
+    let output_paddings = list("--output-padding", &hints.output_padding)?;
     let even = |step: &Step| step.kind == Kind::Transposed && kernel(step).is_multiple_of(2);
     // Latents are images of one pixel, and what a linear layer gives is an image of some.
     let latents = usize::from(steps[0].is_convolution());
@@ -104,7 +104,7 @@ pub(super) fn geometries(steps: &mut [Step], told: &Told) -> Result<usize, Strin
         enlarged && step.is_convolution()
     };
     let first = steps.iter().skip(latents).find(|step| step.is_convolution());
-    let given = told.upsample.is_empty() && told.stride.is_empty();
+    let given = hints.upsample.is_empty() && hints.stride.is_empty();
     if let Some(step) = first.filter(|_| given && !steps.iter().skip(latents).any(enlarges)) {
         return Err(format!(
             "{}: no layer after it makes images larger than {side}×{side}: what does (nn.Upsample) is not in the file; \

@@ -2,7 +2,7 @@
 //!
 //! A `state_dict` holds numbers and names, no layers: no activation, stride or padding is in it. What it does
 //! not tell is taken for what DCGANs and multilayer perceptrons have, said once ([`Outline::taken`]), and
-//! given by [`Told`] where it is otherwise.
+//! given by [`LayoutHints`] where it is otherwise.
 //!
 //! [`modules`]: names to modules, in order; [`chain`]: modules to layers, each taking what the one before
 //! gives; [`choose`]: which of the networks in a file is the generator; [`build`]: the numbers, folded as
@@ -29,7 +29,7 @@ pub use container::describe;
 
 /// What a file of weights does not tell of its generator; `None` and empty lists: what is usual.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Told {
+pub struct LayoutHints {
     /// The hidden activations' slope below zero, in [0, 1): 0 is ReLU, else LeakyReLU.
     pub slope: Option<f64>,
     /// The activation after the last layer.
@@ -48,10 +48,10 @@ pub struct Told {
     pub layout: Option<Layout>,
 }
 
-impl Told {
-    /// The flag of the first thing that is told, if any is.
+impl LayoutHints {
+    /// The flag of the first thing that is hints, if any is.
     pub fn first(&self) -> Option<&'static str> {
-        let told = [
+        let hints = [
             ("--slope", self.slope.is_some()),
             ("--last", self.last.is_some()),
             ("--eps", !self.eps.is_empty()),
@@ -61,7 +61,7 @@ impl Told {
             ("--upsample", !self.upsample.is_empty()),
             ("--layout", self.layout.is_some()),
         ];
-        told.into_iter().find_map(|(flag, is)| is.then_some(flag))
+        hints.into_iter().find_map(|(flag, is)| is.then_some(flag))
     }
 }
 
@@ -113,7 +113,7 @@ pub struct Outline {
     pub hidden: Vec<usize>,
     /// Where in the file it is: the keys and prefixes that all of its names share.
     pub part: String,
-    /// What the file does not tell and was taken for usual, one line; empty where all of it was told.
+    /// What the file does not tell and was taken for usual, one line; empty where all of it was hints.
     pub taken: String,
 }
 
@@ -131,7 +131,7 @@ pub struct Found<'a> {
     pub outline: Outline,
     dict: &'a Dict,
     plan: chain::Plan<'a>,
-    told: &'a Told,
+    hints: &'a LayoutHints,
 }
 
 /// Gives the elements of the tensor of a name and a shape, row-major.
@@ -141,8 +141,8 @@ pub type Numbers<'a> = &'a dyn Fn(&str, &[usize]) -> Result<Vec<f32>>;
 ///
 /// # Errors
 /// There is none, or there are several: what is there, and which tensor does not fit.
-pub fn find<'a>(dicts: &'a [Dict], told: &'a Told) -> Result<Found<'a>> {
-    choose::choose(dicts, told).map_err(Error::Invalid)
+pub fn find<'a>(dicts: &'a [Dict], hints: &'a LayoutHints) -> Result<Found<'a>> {
+    choose::choose(dicts, hints).map_err(Error::Invalid)
 }
 
 impl Found<'_> {
@@ -166,6 +166,6 @@ impl Found<'_> {
                 }
             }
         };
-        build::network(&self.plan, self.told, device, &read)
+        build::network(&self.plan, self.hints, device, &read)
     }
 }

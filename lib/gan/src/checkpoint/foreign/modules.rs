@@ -52,7 +52,7 @@ fn number(text: &str) -> Option<u64> {
 /// Where one component of a name comes among its siblings: numbers in their order; names by their first
 /// appearance, or where the file has lost that, with the numbers in them as numbers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
+enum Target {
     Number(u64),
     Appeared(usize),
     Natural(Vec<(String, u64)>),
@@ -85,7 +85,7 @@ pub(super) fn modules<'a>(items: &[&'a Item], ordered: bool) -> Vec<Module<'a>> 
         modules[at].parts.push((part, item));
     }
     let mut appeared: HashMap<&str, usize> = HashMap::new();
-    let mut place = |name: &'a str| -> Vec<Place> {
+    let mut target = |name: &'a str| -> Vec<Target> {
         let ends = name.match_indices('.').map(|(at, _)| at).chain([name.len()]);
         let mut start = 0;
         let mut places = Vec::new();
@@ -93,15 +93,15 @@ pub(super) fn modules<'a>(items: &[&'a Item], ordered: bool) -> Vec<Module<'a>> 
             let component = &name[start..end];
             let next = appeared.len();
             places.push(match number(component) {
-                Some(n) => Place::Number(n),
-                None if ordered => Place::Appeared(*appeared.entry(&name[..end]).or_insert(next)),
-                None => Place::Natural(natural(component)),
+                Some(n) => Target::Number(n),
+                None if ordered => Target::Appeared(*appeared.entry(&name[..end]).or_insert(next)),
+                None => Target::Natural(natural(component)),
             });
             start = end + 1;
         }
         places
     };
-    let places: HashMap<&str, Vec<Place>> = modules.iter().map(|m| (m.name, place(m.name))).collect();
+    let places: HashMap<&str, Vec<Target>> = modules.iter().map(|m| (m.name, target(m.name))).collect();
     modules.sort_by(|a, b| places[a.name].cmp(&places[b.name]));
     modules
 }

@@ -20,42 +20,42 @@ fn golden() -> HashMap<String, Tensor> {
     candle_core::safetensors::load(folder().join("images.safetensors"), &CPU).unwrap()
 }
 
-fn read(name: &str, told: &Told) -> Result<Generator> {
-    checkpoint::generator(&folder().join(name), told, &CPU)
+fn read(name: &str, hints: &LayoutHints) -> Result<Generator> {
+    checkpoint::generator(&folder().join(name), hints, &CPU)
 }
 
 /// The line that refuses a file, without its name.
-fn refusal(name: &str, told: &Told) -> String {
-    let line = read(name, told).err().unwrap_or_else(|| panic!("{name} is read")).to_string();
+fn refusal(name: &str, hints: &LayoutHints) -> String {
+    let line = read(name, hints).err().unwrap_or_else(|| panic!("{name} is read")).to_string();
     assert!(!line.contains('\n'), "{line}");
     line.strip_prefix(&format!("{}: ", folder().join(name).display())).expect("the file first").to_string()
 }
 
 /// What a test tells, of how it is written for `sample`.
-fn told(flags: &str) -> Told {
-    let mut told = Told::default();
+fn hints(flags: &str) -> LayoutHints {
+    let mut hints = LayoutHints::default();
     let words: Vec<&str> = flags.split_whitespace().collect();
     let list = |text: &str| text.split(',').map(|n| n.parse().unwrap()).collect();
     for pair in words.chunks(2) {
         match pair[0] {
-            "--slope" => told.slope = Some(pair[1].parse().unwrap()),
-            "--last" if pair[1] == "sigmoid" => told.last = Some(Last::Sigmoid),
-            "--last" => told.last = Some(Last::None),
-            "--eps" => told.eps = pair[1].split(',').map(|n| n.parse().unwrap()).collect(),
-            "--stride" => told.stride = list(pair[1]),
-            "--padding" => told.padding = list(pair[1]),
-            "--output-padding" => told.output_padding = list(pair[1]),
-            "--upsample" => told.upsample = list(pair[1]),
+            "--slope" => hints.slope = Some(pair[1].parse().unwrap()),
+            "--last" if pair[1] == "sigmoid" => hints.last = Some(Last::Sigmoid),
+            "--last" => hints.last = Some(Last::None),
+            "--eps" => hints.eps = pair[1].split(',').map(|n| n.parse().unwrap()).collect(),
+            "--stride" => hints.stride = list(pair[1]),
+            "--padding" => hints.padding = list(pair[1]),
+            "--output-padding" => hints.output_padding = list(pair[1]),
+            "--upsample" => hints.upsample = list(pair[1]),
             other => panic!("{other}"),
         }
     }
-    told
+    hints
 }
 
 /// The largest difference from PyTorch's images of the same latents.
 fn difference(name: &str, generator: &Generator, golden: &HashMap<String, Tensor>) -> u8 {
     let key = name.split('.').next().unwrap();
-    let ours = crate::sample::pictures(&generator.network, &golden[&format!("{key}.z")]).unwrap();
+    let ours = crate::sample::images(&generator.network, &golden[&format!("{key}.z")]).unwrap();
     let theirs = &golden[&format!("{key}.images")];
     let (count, side, _, channels) = theirs.dims4().unwrap();
     let (height, width, c) = generator.image_shape;
@@ -75,7 +75,7 @@ fn difference(name: &str, generator: &Generator, golden: &HashMap<String, Tensor
     ours.iter().zip(&theirs).map(|(a, b)| a.abs_diff(*b)).max().unwrap()
 }
 
-/// (file, what has to be told, what is said to be taken).
+/// (file, what has to be hints, what is said to be taken).
 const CASES: [(&str, &str, &str); 54] = [
     ("plain.pth", "", "ReLU, tanh at the end, stride 1,2,2, padding 0,1,1, eps 1e-5 (--slope, "),
     ("legacy.pt", "", "ReLU"),
@@ -145,7 +145,7 @@ const CASES: [(&str, &str, &str); 54] = [
 fn other_programs_generators_make_their_images() {
     let golden = golden();
     for (name, flags, taken) in CASES {
-        let generator = read(name, &told(flags)).unwrap_or_else(|e| panic!("{e}"));
+        let generator = read(name, &hints(flags)).unwrap_or_else(|e| panic!("{e}"));
         let said = &generator.outline.as_ref().unwrap().taken;
         assert!(said.contains(taken) && taken.is_empty() == said.is_empty(), "{name}: {said}, not {taken}");
         // One of these is a check of the words alone.
@@ -153,7 +153,7 @@ fn other_programs_generators_make_their_images() {
             continue;
         }
         let generator = [Backend::Cpu, Backend::Portable].map(|backend| {
-            let mut generator = read(name, &told(flags)).unwrap();
+            let mut generator = read(name, &hints(flags)).unwrap();
             generator.network = generator.network.with_backend(backend);
             generator
         });
@@ -164,7 +164,7 @@ fn other_programs_generators_make_their_images() {
     }
 }
 
-/// What is told matters: without it the images are others.
+/// What is hints matters: without it the images are others.
 #[test]
 fn what_is_told_changes_the_images() {
     let golden = golden();
@@ -179,10 +179,10 @@ fn what_is_told_changes_the_images() {
             ]
             .contains(name)
     }) {
-        let generator = read(name, &Told::default()).unwrap();
+        let generator = read(name, &LayoutHints::default()).unwrap();
         assert!(difference(name, &generator, &golden) > 3, "{name}");
     }
-    assert_eq!(read("padding3.safetensors", &Told::default()).unwrap().image_shape, (32, 32, 1));
+    assert_eq!(read("padding3.safetensors", &LayoutHints::default()).unwrap().image_shape, (32, 32, 1));
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn every_file_is_tried() {
     assert!(names.is_empty(), "{names:?}");
 }
 
-/// (file, what is told, how the line begins).
+/// (file, what is hints, how the line begins).
 const REFUSED: [(&str, &str, &str); 16] = [
     (
         "module.pth",
@@ -245,7 +245,7 @@ const REFUSED: [(&str, &str, &str); 16] = [
 #[test]
 fn what_is_no_generator_is_refused_with_the_reason() {
     for (name, flags, line) in REFUSED {
-        let found = refusal(name, &told(flags));
+        let found = refusal(name, &hints(flags));
         assert!(found.starts_with(line), "{name}: {found}\nnot {line}");
     }
 }
@@ -301,7 +301,7 @@ fn the_tensor_that_does_not_fit_is_named() {
             float: true,
         };
         let dicts = [Dict { path: String::new(), items: shapes.iter().map(item).collect(), ordered: true }];
-        let line = find(&dicts, &Told::default()).err().expect(wanted).to_string();
+        let line = find(&dicts, &LayoutHints::default()).err().expect(wanted).to_string();
         assert!(
             line.starts_with(&format!("not a generator that is known: {wanted}")),
             "{line}\nnot {wanted}"

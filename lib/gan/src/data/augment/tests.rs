@@ -9,8 +9,8 @@ use crate::data::image::decode;
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
 const SIZE: (usize, usize, usize) = (17, 23, 3);
 
-fn picture() -> Vec<u8> {
-    decode(&fs::read(Path::new(GOLDEN).join("picture/decode/rgb.png")).unwrap()).unwrap().rgb
+fn image() -> Vec<u8> {
+    decode(&fs::read(Path::new(GOLDEN).join("image/decode/rgb.png")).unwrap()).unwrap().rgb
 }
 
 /// The cats' changes.
@@ -39,7 +39,7 @@ fn fixed_factors_agree_with_torchvision() {
     for file in goldens {
         let name = file.file_stem().unwrap().to_str().unwrap();
         let (kind, value) = (name.split('_').next().unwrap(), name.rsplit('_').next().unwrap());
-        let (value, mut ours): (f64, _) = (value.parse().unwrap(), picture());
+        let (value, mut ours): (f64, _) = (value.parse().unwrap(), image());
         let mut change = |what| enhance(what, value as f32, 3, &mut ours);
         match kind {
             "brightness" => change(Enhance::Brightness),
@@ -55,7 +55,7 @@ fn fixed_factors_agree_with_torchvision() {
         // Pillow cuts off fractions of f32, the blur rounds: a sum in another order may fall on the other side.
         assert!(difference <= 1, "{name}: {difference}");
         // A blur of σ 0.1 is none.
-        assert_eq!(picture() == theirs, name == "blur_5x9_0.1", "{name}");
+        assert_eq!(image() == theirs, name == "blur_5x9_0.1", "{name}");
         seen += 1;
     }
     assert_eq!(seen, 13);
@@ -64,7 +64,7 @@ fn fixed_factors_agree_with_torchvision() {
 #[test]
 fn draws_differ_and_repeat() {
     let draw = |step, place| {
-        let mut pixels = picture();
+        let mut pixels = image();
         cats().apply(84, step, place, SIZE, &mut pixels);
         pixels
     };
@@ -72,10 +72,10 @@ fn draws_differ_and_repeat() {
     assert_eq!(first, draw(0, 0));
     assert_ne!(first, draw(0, 1));
     assert_ne!(first, draw(1, 0));
-    assert_ne!(first, picture());
+    assert_ne!(first, image());
 }
 
-/// Over many draws the factors fill their range: a grey picture's brightness tells its factor.
+/// Over many draws the factors fill their range: a gray image's brightness tells its factor.
 #[test]
 fn factors_are_uniform_in_their_range() {
     let only = Augment { blur: [1, 1], saturation: 0.0, ..cats() };
@@ -94,13 +94,13 @@ fn factors_are_uniform_in_their_range() {
 }
 
 #[test]
-fn half_of_the_pictures_are_mirrored() {
+fn half_of_the_images_are_mirrored() {
     let only = Augment { flip: 0.5, brightness: 0.0, saturation: 0.0, blur: [1, 1], ..cats() };
-    let (as_is, mut mirrored) = (picture(), picture());
+    let (as_is, mut mirrored) = (image(), image());
     flip(SIZE.1, 3, &mut mirrored);
     let mut count = 0;
     for place in 0..400 {
-        let mut pixels = picture();
+        let mut pixels = image();
         only.apply(1, 0, place, SIZE, &mut pixels);
         assert!(pixels == as_is || pixels == mirrored);
         count += usize::from(pixels == mirrored);
@@ -110,11 +110,11 @@ fn half_of_the_pictures_are_mirrored() {
 }
 
 #[test]
-fn grey_pictures_are_changed_like_grey_colours() {
-    let grey: Vec<u8> = picture().chunks_exact(3).map(luma).collect();
-    let colour: Vec<u8> = grey.iter().flat_map(|&v| [v; 3]).collect();
+fn gray_images_are_changed_like_gray_colors() {
+    let gray: Vec<u8> = image().chunks_exact(3).map(luma).collect();
+    let color: Vec<u8> = gray.iter().flat_map(|&v| [v; 3]).collect();
     for step in 0..8 {
-        let (mut a, mut b) = (grey.clone(), colour.clone());
+        let (mut a, mut b) = (gray.clone(), color.clone());
         let all = Augment { flip: 0.5, contrast: 0.3, ..cats() };
         all.apply(2, step, 0, (17, 23, 1), &mut a);
         all.apply(2, step, 0, SIZE, &mut b);
@@ -124,7 +124,7 @@ fn grey_pictures_are_changed_like_grey_colours() {
 }
 
 #[test]
-fn a_blur_wider_than_the_picture_is_refused() {
+fn a_blur_wider_than_the_image_is_refused() {
     cats().check_size(5, 3).unwrap();
     let line = cats().check_size(4, 23).unwrap_err().to_string();
     assert!(line.contains("23×4 are too small for a blur of 5×9"), "{line}");

@@ -19,9 +19,9 @@ fn shown(delay: [Duration; 2], count: usize) -> impl Iterator<Item = Duration> {
     repeat_n(delay[0], count - 1).chain([delay[1]])
 }
 
-/// An animated GIF of frames of `height · width · channels` bytes each, `channels` 1 (grey) or 3 (RGB); `delay` is how
+/// An animated GIF of frames of `height · width · channels` bytes each, `channels` 1 (gray) or 3 (RGB); `delay` is how
 /// long each frame is shown, and how long the last one, in the format to hundredths of a second. Each frame has a palette
-/// of its own: exact up to 256 colours, so that grey is, else the 256 that a small neural net finds (Dekker 1994). The
+/// of its own: exact up to 256 colors, so that gray is, else the 256 that a small neural net finds (Dekker 1994). The
 /// same input gives the same bytes.
 ///
 /// # Panics
@@ -53,7 +53,7 @@ pub fn encode_gif(
     file
 }
 
-/// An animated PNG of frames of `height · width · channels` bytes each, `channels` 1 (grey) or 3 (RGB), without loss; a
+/// An animated PNG of frames of `height · width · channels` bytes each, `channels` 1 (gray) or 3 (RGB), without loss; a
 /// viewer that knows PNG alone shows the first. `delay` is as in [`encode_gif`], to milliseconds and 65 s. `text` is as in [`encode_png`](super::encode_png). The same input gives
 /// the same bytes.
 ///
@@ -109,24 +109,24 @@ mod tests {
         frames.iter().map(|f| (rgb(f), f.delay().numer_denom_ms().0 / 10)).collect()
     }
 
-    fn rgb_of_grey(grey: &[u8]) -> Vec<u8> {
-        grey.iter().flat_map(|&v| [v; 3]).collect()
+    fn rgb_of_gray(gray: &[u8]) -> Vec<u8> {
+        gray.iter().flat_map(|&v| [v; 3]).collect()
     }
 
     #[test]
-    fn greys_come_back_exactly_from_a_gif() {
+    fn grays_come_back_exactly_from_a_gif() {
         let rising: Vec<u8> = (0..=255).collect();
         let falling: Vec<u8> = rising.iter().rev().copied().collect();
         let gif = encode_gif(&[&rising, &falling, &[7; 256]], 16, 16, 1, DELAY);
         let expected = [(&rising[..], 8), (&falling, 8), (&[7; 256], 200)];
-        assert_eq!(gif_frames(&gif), expected.map(|(grey, delay)| (rgb_of_grey(grey), delay)));
+        assert_eq!(gif_frames(&gif), expected.map(|(gray, delay)| (rgb_of_gray(gray), delay)));
         assert!(gif.windows(11).any(|w| w == b"NETSCAPE2.0"), "goes round");
         assert_eq!(gif, encode_gif(&[&rising, &falling, &[7; 256]], 16, 16, 1, DELAY), "the same bytes");
     }
 
     #[test]
-    fn colours_come_back_from_a_gif() {
-        // 256 colours are exact; of 1,024 that lie on a plane each is near one of the palette.
+    fn colors_come_back_from_a_gif() {
+        // 256 colors are exact; of 1,024 that lie on a plane each is near one of the palette.
         let few: Vec<u8> = (0..=255).flat_map(|i: u8| [i, i.wrapping_mul(3), i.wrapping_mul(7)]).collect();
         assert_eq!(gif_frames(&encode_gif(&[&few], 16, 16, 3, DELAY)), [(few, 200)]);
         let many: Vec<u8> = (0..1024).flat_map(|i| [(i % 32 * 8) as u8, (i / 32 * 8) as u8, 99]).collect();
@@ -155,7 +155,7 @@ mod tests {
             }
             reader.finish().unwrap();
             assert_eq!(reader.info().uncompressed_latin1_text[0].text, "a walk");
-            let first = if channels == 1 { rgb_of_grey(&frames[0]) } else { frames[0].clone() };
+            let first = if channels == 1 { rgb_of_gray(&frames[0]) } else { frames[0].clone() };
             assert_eq!(decode(&file).unwrap().rgb, first, "to other viewers it is its first frame");
         }
     }

@@ -1,4 +1,4 @@
-//! One picture: decode it, crop and resize it, turn its bytes into [-1, 1] and back, write it as PNG, set many in a
+//! One image: decode it, crop and resize it, turn its bytes into [-1, 1] and back, write it as PNG, set many in a
 //! grid. Knows nothing of models, folders or shards.
 
 mod animate;
@@ -13,11 +13,11 @@ pub use animate::{encode_apng, encode_gif};
 pub use decode::{Format, SixteenBit, decode, decode_as, decode_noting, sniff};
 pub use encode::{PADDING, encode_jpeg, encode_png, grid};
 pub use notes::{Notes, Tally, rotation};
-pub use resize::{Filter, Fit, resize_and_crop};
+pub use resize::{Filter, Transform, resize_and_crop};
 
-/// An RGB picture of 8 bits a channel, rows from top to bottom, `[height, width, 3]`.
+/// An RGB image of 8 bits a channel, rows from top to bottom, `[height, width, 3]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Picture {
+pub struct Image {
     /// Columns.
     pub width: usize,
     /// Rows.
@@ -26,15 +26,15 @@ pub struct Picture {
     pub rgb: Vec<u8>,
 }
 
-impl Picture {
-    /// A picture whose three channels all are `grey` (`height · width` bytes).
-    pub fn from_grey(width: usize, height: usize, grey: &[u8]) -> Picture {
-        assert_eq!(grey.len(), width * height, "one byte a pixel");
-        Picture { width, height, rgb: grey.iter().flat_map(|&v| [v; 3]).collect() }
+impl Image {
+    /// An image whose three channels all are `gray` (`height · width` bytes).
+    pub fn from_gray(width: usize, height: usize, gray: &[u8]) -> Image {
+        assert_eq!(gray.len(), width * height, "one byte a pixel");
+        Image { width, height, rgb: gray.iter().flat_map(|&v| [v; 3]).collect() }
     }
 
-    /// Luma, `height · width` bytes. A picture made by [`Picture::from_grey`] gives its bytes back exactly.
-    pub fn to_grey(&self) -> Vec<u8> {
+    /// Luma, `height · width` bytes. An image made by [`Image::from_gray`] gives its bytes back exactly.
+    pub fn to_gray(&self) -> Vec<u8> {
         self.rgb.chunks_exact(3).map(luma).collect()
     }
 }

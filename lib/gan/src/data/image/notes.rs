@@ -3,10 +3,10 @@
 /// What an encoded image has besides its pixels.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Notes {
-    /// Of 16-bit grey: how many of its bits the largest value needs, 1 to 16 (16 where the file itself says
+    /// Of 16-bit gray: how many of its bits the largest value needs, 1 to 16 (16 where the file itself says
     /// its depth).
-    pub grey_bits: Option<u8>,
-    /// Of 16-bit grey in a PNG: how many bits are significant by its sBIT chunk.
+    pub gray_bits: Option<u8>,
+    /// Of 16-bit gray in a PNG: how many bits are significant by its sBIT chunk.
     pub significant: Option<u8>,
     /// Whether it is of signed, 32-bit or floating-point numbers, which are cut off to 0 to 255 as Pillow
     /// does it.
@@ -19,22 +19,22 @@ pub struct Notes {
 /// The [`Notes`] of many images.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
-    grey: u64,
-    grey_bits: u8,
+    gray: u64,
+    gray_bits: u8,
     significant: u8,
     clamped: u64,
     rotated: u64,
 }
 
-/// 16-bit grey whose values need so many bits or fewer is told of: with 15 an image is merely dark.
+/// 16-bit gray whose values need so many bits or fewer is told of: with 15 an image is merely dark.
 const FEW_BITS: u8 = 14;
 
 impl Tally {
     /// Takes in an image's.
     pub fn add(&mut self, notes: Notes) {
-        if let Some(bits) = notes.grey_bits {
-            self.grey += 1;
-            self.grey_bits = self.grey_bits.max(bits);
+        if let Some(bits) = notes.gray_bits {
+            self.gray += 1;
+            self.gray_bits = self.gray_bits.max(bits);
             self.significant = self.significant.max(notes.significant.unwrap_or(0));
         }
         self.clamped += u64::from(notes.clamped);
@@ -45,26 +45,26 @@ impl Tally {
     pub fn lines(&self, depth: Option<u8>) -> Vec<String> {
         let mut lines = Vec::new();
         match depth {
-            None if (1..=FEW_BITS).contains(&self.grey_bits) => {
-                let bits = self.grey_bits.max(8);
+            None if (1..=FEW_BITS).contains(&self.gray_bits) => {
+                let bits = self.gray_bits.max(8);
                 // What a file says of its depth is believed where its values bear it out.
                 let depth =
                     if self.significant >= bits && self.significant < 16 { self.significant } else { bits };
                 lines.push(format!(
-                    "no value of the 16-bit grey ({}) needs more than {} bits, and the high byte was taken: nearly black; \
+                    "no value of the 16-bit gray ({}) needs more than {} bits, and the high byte was taken: nearly black; \
                      --depth {depth} takes the highest 8 bits of {depth}",
-                    images(self.grey),
-                    self.grey_bits,
+                    images(self.gray),
+                    self.gray_bits,
                 ));
             }
-            Some(depth) if self.grey == 0 => {
-                lines.push(format!("--depth {depth} changes nothing: no image is 16-bit grey"));
+            Some(depth) if self.gray == 0 => {
+                lines.push(format!("--depth {depth} changes nothing: no image is 16-bit gray"));
             }
-            Some(depth) if self.grey_bits > depth => {
+            Some(depth) if self.gray_bits > depth => {
                 let most = (1u32 << depth) - 1;
                 lines.push(format!(
                     "--depth {depth}: values above {most} became 255; the largest needs {} bits",
-                    self.grey_bits
+                    self.gray_bits
                 ));
             }
             _ => {}
@@ -102,30 +102,30 @@ mod tests {
         tally
     }
 
-    fn grey(bits: u8) -> Notes {
-        Notes { grey_bits: Some(bits), ..Notes::default() }
+    fn gray(bits: u8) -> Notes {
+        Notes { gray_bits: Some(bits), ..Notes::default() }
     }
 
     #[test]
     fn ordinary_images_have_no_lines() {
-        assert!(tally(&[Notes::default(), grey(16), grey(3)]).lines(None).is_empty());
+        assert!(tally(&[Notes::default(), gray(16), gray(3)]).lines(None).is_empty());
         assert!(Tally::default().lines(None).is_empty());
     }
 
     #[test]
     fn unused_bits_are_told_of_once() {
-        let lines = tally(&[grey(11), grey(12), Notes::default()]).lines(None);
+        let lines = tally(&[gray(11), gray(12), Notes::default()]).lines(None);
         assert_eq!(lines.len(), 1);
         assert!(
             lines[0].contains("(2 images) needs more than 12 bits") && lines[0].contains("--depth 12 takes")
         );
-        assert!(tally(&[grey(5)]).lines(None)[0].contains("--depth 8"));
+        assert!(tally(&[gray(5)]).lines(None)[0].contains("--depth 8"));
         // A depth that the file tells of, where no value is beyond it.
-        let told = |bits, significant| Notes { significant: Some(significant), ..grey(bits) };
+        let told = |bits, significant| Notes { significant: Some(significant), ..gray(bits) };
         assert!(tally(&[told(10, 12)]).lines(None)[0].contains("--depth 12"));
         assert!(tally(&[told(12, 10)]).lines(None)[0].contains("--depth 12"));
-        assert!(tally(&[grey(12)]).lines(Some(12)).is_empty());
-        assert!(tally(&[grey(13)]).lines(Some(12))[0].contains("above 4095 became 255"));
+        assert!(tally(&[gray(12)]).lines(Some(12)).is_empty());
+        assert!(tally(&[gray(13)]).lines(Some(12))[0].contains("above 4095 became 255"));
         assert!(tally(&[Notes::default()]).lines(Some(12))[0].contains("changes nothing"));
     }
 

@@ -4,12 +4,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use fast_image_resize as fir;
-use fir::images::{Image, ImageRef};
+use fir::images::{Image as Resized, ImageRef};
 use fir::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
-use super::Picture;
+use super::Image;
 
-/// A picture more times longer than wide (or the reverse) is resized only where the crop keeps it.
+/// An image more times longer than wide (or the reverse) is resized only where the crop keeps it.
 const MAX_ASPECT: usize = 4;
 
 /// The resampling filters of Pillow, by Pillow's names. All but `nearest` widen when they shrink (antialiasing).
@@ -64,40 +64,40 @@ impl FromStr for Filter {
     }
 }
 
-/// How a picture is made to fit.
+/// How an image is made to fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Fit {
-    /// First cut the centred square of this side, in pixels of the original (or of its shorter side where that is
+pub struct Transform {
+    /// First cut the centered square of this side, in pixels of the original (or of its shorter side where that is
     /// less: nothing is padded).
     pub crop: Option<usize>,
-    /// Then bring the shorter side to this many pixels and cut the centred square; `None` leaves the picture as it is.
+    /// Then bring the shorter side to this many pixels and cut the centered square; `None` leaves the image as it is.
     pub size: Option<usize>,
     /// With this filter.
     pub filter: Filter,
 }
 
-/// torchvision's `Resize(size)` then `CenterCrop(size)` (the DCGAN tutorial's), after an optional centred square crop.
+/// torchvision's `Resize(size)` then `CenterCrop(size)` (the DCGAN tutorial's), after an optional centered square crop.
 ///
-/// The result is `size × size`; without `size` it is what the crop left. Smaller pictures are enlarged, as torchvision
+/// The result is `size × size`; without `size` it is what the crop left. Smaller images are enlarged, as torchvision
 /// does.
 ///
 /// # Panics
-/// If a side of `picture`, `fit.crop` or `fit.size` is 0.
-pub fn resize_and_crop(picture: &Picture, fit: &Fit) -> Picture {
+/// If a side of `image`, `fit.crop` or `fit.size` is 0.
+pub fn resize_and_crop(image: &Image, fit: &Transform) -> Image {
     let cropped;
-    let mut picture = picture;
+    let mut image = image;
     if let Some(side) = fit.crop {
-        let side = side.min(picture.width).min(picture.height);
-        cropped = center_crop(picture, side);
-        picture = &cropped;
+        let side = side.min(image.width).min(image.height);
+        cropped = center_crop(image, side);
+        image = &cropped;
     }
     match fit.size {
-        Some(size) => resize_shorter_side(picture, size, fit.filter),
-        None => picture.clone(),
+        Some(size) => resize_shorter_side(image, size, fit.filter),
+        None => image.clone(),
     }
 }
 
-/// Where a centred window of `inner` pixels begins: Python's `int(round((outer − inner) / 2.0))`, which rounds halves to
+/// Where a centered window of `inner` pixels begins: Python's `int(round((outer − inner) / 2.0))`, which rounds halves to
 /// even.
 fn centered(outer: usize, inner: usize) -> usize {
     let twice = outer - inner;
@@ -105,26 +105,26 @@ fn centered(outer: usize, inner: usize) -> usize {
     half + usize::from(twice % 2 == 1 && half % 2 == 1)
 }
 
-fn center_crop(picture: &Picture, side: usize) -> Picture {
-    let (left, top) = (centered(picture.width, side), centered(picture.height, side));
-    let rows = picture.rgb.chunks_exact(picture.width * 3).skip(top).take(side);
+fn center_crop(image: &Image, side: usize) -> Image {
+    let (left, top) = (centered(image.width, side), centered(image.height, side));
+    let rows = image.rgb.chunks_exact(image.width * 3).skip(top).take(side);
     let mut rgb = Vec::with_capacity(side * side * 3);
     rows.for_each(|row| rgb.extend_from_slice(&row[left * 3..(left + side) * 3]));
-    Picture { width: side, height: side, rgb }
+    Image { width: side, height: side, rgb }
 }
 
-fn resize_shorter_side(picture: &Picture, size: usize, filter: Filter) -> Picture {
-    let (w, h) = (picture.width, picture.height);
+fn resize_shorter_side(image: &Image, size: usize, filter: Filter) -> Image {
+    let (w, h) = (image.width, image.height);
     // torchvision's `int(size · long / short)`.
     let (full_w, full_h) = if w <= h { (size, size * h / w) } else { (size * w / h, size) };
     if (full_w, full_h) == (w, h) {
-        return center_crop(picture, size);
+        return center_crop(image, size);
     }
     let (left, top) = (centered(full_w, size), centered(full_h, size));
     if filter == Filter::Nearest {
-        return nearest(picture, (full_w, full_h), (left, top), size);
+        return nearest(image, (full_w, full_h), (left, top), size);
     }
-    // Of a strip, only the window that the centre crop keeps is computed, for the whole could be of any size. (Each pixel
+    // Of a strip, only the window that the center crop keeps is computed, for the whole could be of any size. (Each pixel
     // reads what it would read in the whole, but box's hard edge may fall to the other side of a pixel.)
     let whole = full_w.max(full_h) <= MAX_ASPECT * size;
     let (left, top) = if whole { (0, 0) } else { (left, top) };
@@ -136,33 +136,33 @@ fn resize_shorter_side(picture: &Picture, size: usize, filter: Filter) -> Pictur
     };
     let ((x, across), (y, down)) = (span(left, keep_w, full_w, w), span(top, keep_h, full_h, h));
     // Across first, then down, rounded to bytes in between, as Pillow does (from version 13 on it turns that round for tall
-    // pictures, which differs by 1 in 255 here and there). In one go the resizer goes down first,
+    // images, which differs by 1 in 255 here and there). In one go the resizer goes down first,
     // which shows where a filter overshoots.
     let algorithm = ResizeOptions::new().resize_alg(filter.algorithm());
-    let source = ImageRef::new(w as u32, h as u32, &picture.rgb, PixelType::U8x3).expect("w · h · 3 bytes");
-    let mut narrow = Image::new(keep_w as u32, h as u32, PixelType::U8x3);
-    let mut target = Image::new(keep_w as u32, keep_h as u32, PixelType::U8x3);
+    let source = ImageRef::new(w as u32, h as u32, &image.rgb, PixelType::U8x3).expect("w · h · 3 bytes");
+    let mut narrow = Resized::new(keep_w as u32, h as u32, PixelType::U8x3);
+    let mut target = Resized::new(keep_w as u32, keep_h as u32, PixelType::U8x3);
     let mut resizer = Resizer::new();
     resizer
         .resize(&source, &mut narrow, &algorithm.crop(x, 0.0, across, h as f64))
         .and_then(|()| resizer.resize(&narrow, &mut target, &algorithm.crop(0.0, y, keep_w as f64, down)))
-        .expect("the windows lie within the pictures");
-    center_crop(&Picture { width: keep_w, height: keep_h, rgb: target.into_vec() }, size)
+        .expect("the windows lie within the images");
+    center_crop(&Image { width: keep_w, height: keep_h, rgb: target.into_vec() }, size)
 }
 
-/// Pillow's nearest: the pixel under the centre, `floor((x + ½) · scale)`.
-fn nearest(picture: &Picture, full: (usize, usize), corner: (usize, usize), size: usize) -> Picture {
+/// Pillow's nearest: the pixel under the center, `floor((x + ½) · scale)`.
+fn nearest(image: &Image, full: (usize, usize), corner: (usize, usize), size: usize) -> Image {
     let under = |i: usize, len: usize, full: usize| {
         let at = (i as f64 + 0.5) * (len as f64 / full as f64);
         (at as usize).min(len - 1)
     };
-    let columns: Vec<usize> = (0..size).map(|x| under(corner.0 + x, picture.width, full.0)).collect();
+    let columns: Vec<usize> = (0..size).map(|x| under(corner.0 + x, image.width, full.0)).collect();
     let mut rgb = Vec::with_capacity(size * size * 3);
     for y in 0..size {
-        let row = under(corner.1 + y, picture.height, full.1) * picture.width;
+        let row = under(corner.1 + y, image.height, full.1) * image.width;
         for &x in &columns {
-            rgb.extend_from_slice(&picture.rgb[(row + x) * 3..(row + x) * 3 + 3]);
+            rgb.extend_from_slice(&image.rgb[(row + x) * 3..(row + x) * 3 + 3]);
         }
     }
-    Picture { width: size, height: size, rgb }
+    Image { width: size, height: size, rgb }
 }

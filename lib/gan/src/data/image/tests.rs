@@ -1,4 +1,4 @@
-//! The goldens and the script that made them with Pillow and torchvision: `tests/golden/picture`.
+//! The goldens and the script that made them with Pillow and torchvision: `tests/golden/image`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use super::*;
 use crate::io::hash::hex;
 
 fn golden(name: &str) -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "tests/golden/picture", name].iter().collect()
+    [env!("CARGO_MANIFEST_DIR"), "tests/golden/image", name].iter().collect()
 }
 
 fn table() -> Value {
@@ -22,7 +22,7 @@ fn sha256(bytes: &[u8]) -> String {
 }
 
 /// `formula` of make.py.
-fn formula(width: usize, height: usize, a: i64) -> Picture {
+fn formula(width: usize, height: usize, a: i64) -> Image {
     let mut rgb = Vec::new();
     for (y, x) in (0..height as i64).flat_map(|y| (0..width as i64).map(move |x| (y, x))) {
         for c in 0..3 {
@@ -33,7 +33,7 @@ fn formula(width: usize, height: usize, a: i64) -> Picture {
             rgb.push((wave - edge + grain).clamp(0, 255) as u8);
         }
     }
-    Picture { width, height, rgb }
+    Image { width, height, rgb }
 }
 
 /// Mean and maximum of |a − b|.
@@ -50,15 +50,15 @@ fn every_kind_decodes_as_in_pillow() {
     assert!(kinds.len() > 40, "{} kinds", kinds.len());
     for (name, expected) in kinds {
         let bytes = fs::read(golden("decode").join(name)).unwrap();
-        let picture = decode_as(&bytes, SixteenBit::ClipAsPillow).unwrap_or_else(|e| panic!("{name}: {e}"));
-        assert_eq!(expected["size"], serde_json::json!([picture.width, picture.height]), "{name}");
+        let image = decode_as(&bytes, SixteenBit::ClipAsPillow).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!(expected["size"], serde_json::json!([image.width, image.height]), "{name}");
         match fs::read(golden("decode").join(format!("{name}.rgb"))) {
             Ok(rgb) => {
-                let (mean, max) = difference(&picture.rgb, &rgb);
+                let (mean, max) = difference(&image.rgb, &rgb);
                 println!("{name}: mean {mean:.3} max {max}");
                 assert!(max <= 4 && mean <= 0.6, "{name}: mean {mean}, max {max}");
             }
-            Err(_) => assert_eq!(sha256(&picture.rgb), expected["sha256"].as_str().unwrap(), "{name}"),
+            Err(_) => assert_eq!(sha256(&image.rgb), expected["sha256"].as_str().unwrap(), "{name}"),
         }
     }
 }
@@ -66,7 +66,7 @@ fn every_kind_decodes_as_in_pillow() {
 #[test]
 fn sixteen_bits_give_the_high_byte() {
     let expected: Vec<u8> = formula(23, 17, 3).rgb.chunks(3).flat_map(|p| [p[0]; 3]).collect();
-    for name in ["grey16.png", "grey16.tif", "grey16.pgm"] {
+    for name in ["gray16.png", "gray16.tif", "gray16.pgm"] {
         let bytes = fs::read(golden("decode").join(name)).unwrap();
         assert_eq!(decode(&bytes).unwrap().rgb, expected, "{name}");
         assert_ne!(decode_as(&bytes, SixteenBit::ClipAsPillow).unwrap().rgb, expected, "{name}");
@@ -74,10 +74,10 @@ fn sixteen_bits_give_the_high_byte() {
 }
 
 #[test]
-fn broken_pictures_say_why() {
+fn broken_images_say_why() {
     let read = |name: &str| fs::read(golden("decode").join(name)).unwrap();
     assert_eq!(decode(b"").unwrap_err(), "empty");
-    assert!(decode(b"hello, world, this is text").unwrap_err().starts_with("not a picture"));
+    assert!(decode(b"hello, world, this is text").unwrap_err().starts_with("not an image"));
     for name in
         ["q95.jpg", "progressive.jpg", "rgb.png", "rgb.bmp", "palette.gif", "lossless.webp", "rgb.ppm"]
     {
@@ -91,7 +91,7 @@ fn broken_pictures_say_why() {
     let mut huge = b"P6\n60000 60000\n255\n".to_vec();
     huge.extend([0; 64]);
     assert!(decode(&huge).unwrap_err().contains("512 MiB"), "{:?}", decode(&huge));
-    // Grey that would be enormous as RGB, though it is all there.
+    // Gray that would be enormous as RGB, though it is all there.
     huge = b"P4\n14000 14000\n".to_vec();
     huge.extend(vec![0; 1750 * 14_000]);
     assert!(decode(&huge).unwrap_err().contains("512 MiB"), "{:?}", decode(&huge).is_ok());
@@ -107,27 +107,31 @@ fn resizing_agrees_with_torchvision() {
     for (name, spec) in table["resize"].as_object().unwrap() {
         let number = |i: usize| spec[i].as_u64().map(|n| n as usize);
         let (w, h, a) = (number(0).unwrap(), number(1).unwrap(), number(2).unwrap());
-        let fit =
-            Fit { crop: number(3), size: number(4), filter: spec[5].as_str().unwrap().parse().unwrap() };
-        let fitted = resize_and_crop(&formula(w, h, a as i64), &fit);
+        let fit = Transform {
+            crop: number(3),
+            size: number(4),
+            filter: spec[5].as_str().unwrap().parse().unwrap(),
+        };
+        let load_image = resize_and_crop(&formula(w, h, a as i64), &fit);
         let expected = fs::read(golden("resize").join(format!("{name}.rgb"))).unwrap();
-        assert_eq!((fitted.width, fitted.height), (fit.size.unwrap(), fit.size.unwrap()), "{name}");
-        let (mean, max) = difference(&fitted.rgb, &expected);
+        assert_eq!((load_image.width, load_image.height), (fit.size.unwrap(), fit.size.unwrap()), "{name}");
+        let (mean, max) = difference(&load_image.rgb, &expected);
         println!("{name}: mean {mean:.4} max {max}");
         // The resizer's weights have 16 bits, Pillow's 22; where nothing or whole pixels are weighed nothing may differ.
         let exact = matches!(fit.filter, Filter::Nearest | Filter::Box) || name == "same";
-        // Pillow 13 resizes tall pictures down first, and rounds to bytes in between.
+        // Pillow 13 resizes tall images down first, and rounds to bytes in between.
         let bound = if name == "tall" { 0.25 } else { 0.05 };
         assert!(max <= if exact { 0 } else { 1 } && mean <= bound, "{name}: mean {mean}, max {max}");
     }
 }
 
 #[test]
-fn a_crop_beyond_the_picture_takes_what_there_is() {
-    let picture = formula(10, 6, 1);
-    let fitted = resize_and_crop(&picture, &Fit { crop: Some(100), size: None, filter: Filter::Bilinear });
-    assert_eq!((fitted.width, fitted.height), (6, 6));
-    assert_eq!(fitted.rgb[..18], picture.rgb[6..24], "two columns cut on the left");
+fn a_crop_beyond_the_image_takes_what_there_is() {
+    let image = formula(10, 6, 1);
+    let load_image =
+        resize_and_crop(&image, &Transform { crop: Some(100), size: None, filter: Filter::Bilinear });
+    assert_eq!((load_image.width, load_image.height), (6, 6));
+    assert_eq!(load_image.rgb[..18], image.rgb[6..24], "two columns cut on the left");
 }
 
 #[test]
@@ -147,33 +151,33 @@ fn bytes_survive_the_round_trip() {
 }
 
 #[test]
-fn grey_is_pillows() {
+fn gray_is_pillows() {
     let rgb = formula(23, 17, 3);
-    let grey = decode(&fs::read(golden("decode").join("grey.png")).unwrap()).unwrap();
-    assert_eq!(rgb.to_grey(), grey.to_grey(), "Pillow's convert(\"L\") of the same picture");
-    let again = Picture::from_grey(23, 17, &grey.to_grey());
-    assert_eq!(again, grey);
+    let gray = decode(&fs::read(golden("decode").join("gray.png")).unwrap()).unwrap();
+    assert_eq!(rgb.to_gray(), gray.to_gray(), "Pillow's convert(\"L\") of the same image");
+    let again = Image::from_gray(23, 17, &gray.to_gray());
+    assert_eq!(again, gray);
 }
 
 #[test]
 fn png_brings_back_pixels_and_text() {
-    let picture = formula(23, 17, 3);
-    let text = [("gantools", "seed 0, picture 7"), ("Title", "Gesicht № 7 — ü")];
-    let file = encode_png(23, 17, 3, &picture.rgb, &text);
-    assert_eq!(decode(&file).unwrap(), picture);
-    assert_eq!(file, encode_png(23, 17, 3, &picture.rgb, &text), "the same bytes every time");
+    let image = formula(23, 17, 3);
+    let text = [("gantools", "seed 0, image 7"), ("Title", "Gesicht № 7 — ü")];
+    let file = encode_png(23, 17, 3, &image.rgb, &text);
+    assert_eq!(decode(&file).unwrap(), image);
+    assert_eq!(file, encode_png(23, 17, 3, &image.rgb, &text), "the same bytes every time");
     let mut reader = png::Decoder::new(std::io::Cursor::new(&file)).read_info().unwrap();
     reader.finish().unwrap();
     let info = reader.info();
     assert_eq!(info.uncompressed_latin1_text[0].keyword, "gantools");
     assert_eq!(info.uncompressed_latin1_text[0].text, text[0].1);
     assert_eq!(info.utf8_text[0].get_text().unwrap(), text[1].1);
-    let grey = picture.to_grey();
-    assert_eq!(decode(&encode_png(23, 17, 1, &grey, &[])).unwrap().to_grey(), grey);
+    let gray = image.to_gray();
+    assert_eq!(decode(&encode_png(23, 17, 1, &gray, &[])).unwrap().to_gray(), gray);
 }
 
 #[test]
-fn a_grid_has_black_lines_around_each_picture() {
+fn a_grid_has_black_lines_around_each_image() {
     let (a, b, c) = ([1u8; 6], [2u8; 6], [3u8; 6]);
     let (w, h, data) = grid(&[&a, &b, &c], 2, 3, 1, 2);
     assert_eq!((w, h), (2 * (2 + 2) + 2, 2 * (3 + 2) + 2));
@@ -182,7 +186,7 @@ fn a_grid_has_black_lines_around_each_picture() {
     assert_eq!(row(2), [0, 0, 1, 1, 0, 0, 2, 2, 0, 0]);
     assert_eq!(row(5), [0; 10]);
     assert_eq!(row(7), [0, 0, 3, 3, 0, 0, 0, 0, 0, 0]);
-    // torchvision: one picture alone is returned as it is; no more columns than pictures.
+    // torchvision: one image alone is returned as it is; no more columns than images.
     assert_eq!(grid(&[&a], 2, 3, 1, 8), (2, 3, a.to_vec()));
     assert_eq!(grid(&[&a, &b], 2, 3, 1, 8).0, 2 * (2 + 2) + 2);
 }

@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::Meta;
+use super::ShardMeta;
 
 /// The data begin at a multiple of this: a cache line, and the widest vector.
 const ALIGN: usize = 64;
@@ -18,7 +18,7 @@ const MAX_HEADER: u64 = 1 << 20;
 /// What a file that is no shard is told.
 const MEND: &str = "not a shard: `prep` makes one";
 
-/// How a value of a picture is stored.
+/// How a value of an image is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Dtype {
     /// A byte, 0 to 255.
@@ -65,7 +65,7 @@ pub(super) struct Header {
     pub(super) dtype: Dtype,
     /// N, H, W, C.
     pub(super) shape: [usize; 4],
-    pub(super) meta: Meta,
+    pub(super) meta: ShardMeta,
     /// Where the data begin in the file.
     pub(super) data_start: usize,
 }
@@ -86,7 +86,7 @@ struct Tensor {
 }
 
 impl Header {
-    /// Bytes of all pictures.
+    /// Bytes of all images.
     pub(super) fn data_len(&self) -> usize {
         self.shape.iter().product::<usize>() * self.dtype.size()
     }
@@ -152,7 +152,7 @@ impl Header {
             return Err(format!("a tensor `{other}` beside `images`: not a shard of ours"));
         }
         let Json { images, .. } = serde_json::from_value(value).map_err(|e| format!("broken header: {e}"))?;
-        let meta: Meta = serde_json::from_str(&meta).map_err(|e| format!("broken metadata: {e}"))?;
+        let meta: ShardMeta = serde_json::from_str(&meta).map_err(|e| format!("broken metadata: {e}"))?;
         let dtype = match images.dtype.as_str() {
             "U8" => Dtype::U8,
             "F32" => Dtype::F32,
@@ -172,7 +172,7 @@ impl Header {
             return Err(format!("`images` of shape {shape:?} can't lie at {:?}", images.data_offsets));
         }
         if meta.count != shape[0] as u64 {
-            return Err(format!("metadata of {} pictures for {}", meta.count, shape[0]));
+            return Err(format!("metadata of {} images for {}", meta.count, shape[0]));
         }
         Ok(Header { dtype, shape, meta, data_start: 8 + json.len() })
     }

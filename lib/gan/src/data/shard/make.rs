@@ -1,4 +1,4 @@
-//! From pictures to a shard: decode, fit and append, in windows, so that memory does not grow with the data.
+//! From images to a shard: decode, fit and append, in windows, so that memory does not grow with the data.
 
 use std::fs::{self, File};
 use std::ops::Range;
@@ -10,75 +10,75 @@ use rayon::prelude::*;
 
 use super::header::Header;
 use super::write::{Counts, Writer};
-use super::{Dtype, Meta, Shard};
-use crate::data::image::{Fit, Notes, SixteenBit, Tally, resize_and_crop};
+use super::{Dtype, Shard, ShardMeta};
+use crate::data::image::{Notes, SixteenBit, Tally, Transform, resize_and_crop};
 use crate::data::source::{PassedOver, Source, Split};
 use crate::progress::Progress;
 use crate::{Error, Result};
 
-/// The most pictures of a window, and the most bytes that they take once fitted; two windows are in memory at once.
+/// The most images of a window, and the most bytes that they take once load_image; two windows are in memory at once.
 const WINDOW: usize = 512;
 const WINDOW_BYTES: usize = 32 << 20;
-/// So many broken pictures are named; the others are counted.
+/// So many broken images are named; the others are counted.
 const NAMED: u64 = 10;
 
-/// How a shard is made of its pictures.
+/// How a shard is made of its images.
 #[derive(Debug, Clone, Default)]
-pub struct Options {
+pub struct ShardOptions {
     /// Crop and size; without a size the source must be of one native size (IDX).
-    pub fit: Fit,
+    pub fit: Transform,
     /// One channel instead of three.
-    pub grey: bool,
+    pub gray: bool,
     /// How a value is stored.
     pub dtype: Dtype,
-    /// How many bits the values of 16-bit grey use, 8 to 16: the highest eight of these are kept. `None`: all
+    /// How many bits the values of 16-bit gray use, 8 to 16: the highest eight of these are kept. `None`: all
     /// 16.
     pub depth: Option<u8>,
     /// The split that the source was cut to, for the metadata.
     pub split: Option<Split>,
-    /// A broken picture is an error instead of a warning.
+    /// A broken image is an error instead of a warning.
     pub strict: bool,
 }
 
 /// What [`make`] made.
 #[derive(Debug, Clone)]
-pub struct Made {
+pub struct ShardSummary {
     /// The shard's metadata.
-    pub meta: Meta,
+    pub meta: ShardMeta,
     /// Height, width, channels.
     pub shape: [usize; 3],
 }
 
-impl Options {
+impl ShardOptions {
     fn channels(&self) -> usize {
-        if self.grey { 1 } else { 3 }
+        if self.gray { 1 } else { 3 }
     }
 
-    /// Height, width and channels of each picture of the shard.
+    /// Height, width and channels of each image of the shard.
     fn shape(&self, source: &Source) -> Result<[usize; 3]> {
         let (width, height) = match (self.fit.size, source.native(), self.fit.crop) {
             (Some(size), _, _) => (size, size),
             (None, Some((w, h)), Some(crop)) => (crop.min(w).min(h), crop.min(w).min(h)),
             (None, Some(native), None) => native,
             (None, None, _) => {
-                return Err(Error::Invalid("the pictures have no one size: give --size".into()));
+                return Err(Error::Invalid("the images have no one size: give --size".into()));
             }
         };
         Ok([height, width, self.channels()])
     }
 
-    /// The side of the shard's pictures as a name tells it: `64`, or `28x20` where they are not square.
+    /// The side of the shard's images as a name tells it: `64`, or `28x20` where they are not square.
     ///
     /// # Errors
-    /// Pictures of no one size, and none asked for.
+    /// Images of no one size, and none asked for.
     pub fn side(&self, source: &Source) -> Result<String> {
         let [height, width, _] = self.shape(source)?;
         Ok(if height == width { height.to_string() } else { format!("{height}x{width}") })
     }
 
-    /// The metadata as far as they are known before a picture is decoded.
-    fn meta(&self, source: &Source, inputs: String) -> Meta {
-        Meta {
+    /// The metadata as far as they are known before an image is decoded.
+    fn meta(&self, source: &Source, inputs: String) -> ShardMeta {
+        ShardMeta {
             broken: PassedOver::new(),
             content_hash: String::new(),
             count: 0,
@@ -104,17 +104,17 @@ impl Options {
 /// digest in the metadata, so copies of the same data still give the same bytes.)
 ///
 /// # Errors
-/// A picture that has gone since it was listed.
-pub fn is_up_to_date(path: &Path, source: &Source, options: &Options) -> Result<bool> {
+/// An image that has gone since it was listed.
+pub fn is_up_to_date(path: &Path, source: &Source, options: &ShardOptions) -> Result<bool> {
     let Ok(shard) = Shard::open(path) else { return Ok(false) };
     let Ok(listed) = fs::metadata(path).and_then(|metadata| metadata.modified()) else { return Ok(false) };
     let now = source.fingerprint()?;
     let there = shard.meta();
-    let expected = Meta {
+    let expected = ShardMeta {
         broken: there.broken.clone(),
         content_hash: there.content_hash.clone(),
         count: there.count,
-        // What lies beside the pictures may have changed: they are the same.
+        // What lies beside the images may have changed: they are the same.
         passed_over: there.passed_over.clone(),
         rejected: there.rejected,
         smaller_than_crop: there.smaller_than_crop,
@@ -160,7 +160,7 @@ pub fn may_replace(path: &Path, source: &Source) -> Result<()> {
 /// What the shard at `path` is of, for people: `the shard of 5 images of cats`. `None` where there is none.
 pub fn describe(path: &Path) -> Option<String> {
     let file = File::open(path).ok()?;
-    let Meta { count, source, split, .. } = Header::read(&file, file.metadata().ok()?.len()).ok()?.meta;
+    let ShardMeta { count, source, split, .. } = Header::read(&file, file.metadata().ok()?.len()).ok()?.meta;
     let images = if count == 1 { "image" } else { "images" };
     let split = split.map_or(String::new(), |split| format!(", split {split}"));
     Some(format!("the shard of {count} {images} of {source}{split}"))
@@ -170,15 +170,15 @@ pub fn describe(path: &Path) -> Option<String> {
 /// The same bytes for any number of threads. Stops, leaving nothing, soon after `stop` is set.
 ///
 /// # Errors
-/// [`Error::Stopped`]; what the file system says; with `options.strict` the first broken picture; no picture that could
+/// [`Error::Stopped`]; what the file system says; with `options.strict` the first broken image; no image that could
 /// be decoded.
 pub fn make(
     path: &Path,
     source: &Source,
-    options: &Options,
+    options: &ShardOptions,
     progress: &dyn Progress,
     stop: &AtomicBool,
-) -> Result<Made> {
+) -> Result<ShardSummary> {
     let listed = SystemTime::now();
     let shape = options.shape(source)?;
     let meta = options.meta(source, source.fingerprint()?.digest);
@@ -187,15 +187,15 @@ pub fn make(
     let window = (WINDOW_BYTES / bytes).clamp(1, WINDOW);
     let (mut counts, mut first_rejected, mut tally) = (Counts::default(), None, Tally::default());
     let decoded = |window: Range<usize>| -> Vec<(usize, Result<Fitted>)> {
-        let picture = |i| match stop.load(Ordering::Relaxed) {
+        let image = |i| match stop.load(Ordering::Relaxed) {
             true => (i, Err(Error::Stopped)),
-            false => (i, fitted(source, i, options)),
+            false => (i, load_image(source, i, options)),
         };
-        window.into_par_iter().map(picture).collect()
+        window.into_par_iter().map(image).collect()
     };
-    let mut append = |pictures: Vec<(usize, Result<Fitted>)>| {
-        for (i, picture) in pictures {
-            match picture {
+    let mut append = |images: Vec<(usize, Result<Fitted>)>| {
+        for (i, image) in images {
+            match image {
                 Ok(Fitted { pixels, is_small, notes }) => {
                     counts.smaller_than_crop += u64::from(is_small);
                     writer.append(&pixels)?;
@@ -221,13 +221,13 @@ pub fn make(
         let (next, appended) = rayon::join(|| decoded(start..end), || append(waiting));
         appended?;
         waiting = next;
-        progress.at(end as u64, source.len() as u64, "pictures");
+        progress.update(end as u64, source.len() as u64, "images");
     }
     append(waiting)?;
     tally.lines(options.depth).iter().for_each(|line| progress.warn(line));
     let (rejected, smaller) = (counts.broken.total(), counts.smaller_than_crop);
     if let Some(first) = first_rejected.filter(|_| rejected == source.len() as u64) {
-        let what = format!("none of {rejected} pictures could be read; the first: {first}");
+        let what = format!("none of {rejected} images could be read; the first: {first}");
         return Err(Error::file(source.description(), what));
     }
     if rejected > NAMED {
@@ -238,32 +238,32 @@ pub fn make(
     if let Some(crop) = options.fit.crop.filter(|_| smaller > 0) {
         let all = source.len();
         progress.warn(&format!(
-            "{smaller} of {all} images are smaller than --crop {crop}: of these the largest centred square was cut"
+            "{smaller} of {all} images are smaller than --crop {crop}: of these the largest centered square was cut"
         ));
     }
     source.origin().record(writer.temporary());
-    Ok(Made { meta: writer.finish(counts, listed)?, shape })
+    Ok(ShardSummary { meta: writer.finish(counts, listed)?, shape })
 }
 
 /// A shard's row.
 struct Fitted {
     pixels: Vec<u8>,
-    /// Whether the picture has a side that is shorter than the crop.
+    /// Whether the image has a side that is shorter than the crop.
     is_small: bool,
     notes: Notes,
 }
 
-/// Picture `i`, decoded and fitted.
-fn fitted(source: &Source, i: usize, options: &Options) -> Result<Fitted> {
+/// Image `i`, decoded and load_image.
+fn load_image(source: &Source, i: usize, options: &ShardOptions) -> Result<Fitted> {
     let sixteen = options.depth.map_or(SixteenBit::HighByte, SixteenBit::Bits);
     let decoded = source.read(i)?.decode_noting(sixteen);
-    let (picture, notes) = decoded.map_err(|what| Error::file(source.name(i), what))?;
-    let is_small = options.fit.crop.is_some_and(|crop| crop > picture.width.min(picture.height));
-    let fitted = resize_and_crop(&picture, &options.fit);
-    Ok(Fitted { pixels: if options.grey { fitted.to_grey() } else { fitted.rgb }, is_small, notes })
+    let (image, notes) = decoded.map_err(|what| Error::file(source.name(i), what))?;
+    let is_small = options.fit.crop.is_some_and(|crop| crop > image.width.min(image.height));
+    let load_image = resize_and_crop(&image, &options.fit);
+    Ok(Fitted { pixels: if options.gray { load_image.to_gray() } else { load_image.rgb }, is_small, notes })
 }
 
-/// Why a picture is broken, without its name and numbers, so that many have the same reason.
+/// Why an image is broken, without its name and numbers, so that many have the same reason.
 fn reason(broken: &Error) -> String {
     let what = match broken {
         Error::File { what, .. } => what.clone(),

@@ -1,9 +1,9 @@
-//! The shard: all pictures of a training run, ready to feed, in one safetensors file. The only place that knows its
+//! The shard: all images of a training run, ready to feed, in one safetensors file. The only place that knows its
 //! bytes (`header` and `write` have them); `make` fills one from a [`Source`](crate::data::source::Source).
 //!
 //! One tensor, `images`, U8 or F32, `[N, H, W, C]` with C = 1 or 3. Bytes stand for `x / 127.5 − 1`; floats are stored
-//! so. The metadata has one key, `gantools`: the JSON of a [`Meta`] with sorted keys. Nothing else is in the file, and the
-//! same pictures and options give the same bytes every time.
+//! so. The metadata has one key, `gantools`: the JSON of a [`ShardMeta`] with sorted keys. Nothing else is in the file, and the
+//! same images and options give the same bytes every time.
 
 mod header;
 mod make;
@@ -19,25 +19,25 @@ use serde::{Deserialize, Serialize};
 
 pub use self::header::Dtype;
 use self::header::Header;
-pub use self::make::{Made, Options, describe, is_up_to_date, make, may_replace};
+pub use self::make::{ShardOptions, ShardSummary, describe, is_up_to_date, make, may_replace};
 use crate::data::image::{to_u8, to_unit};
 use crate::data::source::PassedOver;
 use crate::{Error, Result};
 
 /// What a shard tells of itself. No time and no path is in it: copies of the same data give the same shard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Meta {
-    /// The pictures that could not be decoded, by reason. (Not in shards of older versions, which count them
+pub struct ShardMeta {
+    /// The images that could not be decoded, by reason. (Not in shards of older versions, which count them
     /// alone.)
     #[serde(default, skip_serializing_if = "PassedOver::is_empty")]
     pub broken: PassedOver,
     /// SHA-256 of the tensor's bytes, in hexadecimal.
     pub content_hash: String,
-    /// Number of pictures.
+    /// Number of images.
     pub count: u64,
-    /// Side of the centred square that was cut first, in pixels of the originals; `None`: none was.
+    /// Side of the centered square that was cut first, in pixels of the originals; `None`: none was.
     pub crop: Option<usize>,
-    /// How many bits 16-bit grey was said to use; `None`: all.
+    /// How many bits 16-bit gray was said to use; `None`: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub depth: Option<u8>,
     /// The resampling filter's name; `None`: nothing was resized.
@@ -45,17 +45,17 @@ pub struct Meta {
     /// The IDX file that was asked for by name, if one was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idx: Option<String>,
-    /// SHA-256 over the names and sizes of the pictures that were asked for, in hexadecimal: tells whether the shard is
+    /// SHA-256 over the names and sizes of the images that were asked for, in hexadecimal: tells whether the shard is
     /// up to date.
     pub inputs: String,
     /// What lay in the inputs and was passed over, by reason.
     #[serde(default, skip_serializing_if = "PassedOver::is_empty")]
     pub passed_over: PassedOver,
-    /// Number of pictures that could not be decoded, and are not in the shard.
+    /// Number of images that could not be decoded, and are not in the shard.
     pub rejected: u64,
-    /// Side of the pictures that was asked for, in pixels; `None`: the native size of IDX.
+    /// Side of the images that was asked for, in pixels; `None`: the native size of IDX.
     pub size: Option<usize>,
-    /// Number of pictures that were smaller than `crop` on a side; of these the largest centred square was
+    /// Number of images that were smaller than `crop` on a side; of these the largest centered square was
     /// cut.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub smaller_than_crop: u64,
@@ -81,7 +81,7 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Opens and maps a shard. Everything that can be told without reading the pictures is checked.
+    /// Opens and maps a shard. Everything that can be told without reading the images is checked.
     ///
     /// # Errors
     /// Each wrong byte has its own: not readable, a folder, too short, cut short, trailing bytes, not a safetensors file,
@@ -106,7 +106,7 @@ impl Shard {
         &self.path
     }
 
-    /// Number of pictures; at least 1.
+    /// Number of images; at least 1.
     pub fn len(&self) -> usize {
         self.header.shape[0]
     }
@@ -116,17 +116,17 @@ impl Shard {
         self.len() == 0
     }
 
-    /// Rows of a picture.
+    /// Rows of an image.
     pub fn height(&self) -> usize {
         self.header.shape[1]
     }
 
-    /// Columns of a picture.
+    /// Columns of an image.
     pub fn width(&self) -> usize {
         self.header.shape[2]
     }
 
-    /// Channels of a picture: 1 (grey) or 3 (RGB).
+    /// Channels of an image: 1 (gray) or 3 (RGB).
     pub fn channels(&self) -> usize {
         self.header.shape[3]
     }
@@ -137,42 +137,42 @@ impl Shard {
     }
 
     /// What the shard tells of itself.
-    pub fn meta(&self) -> &Meta {
+    pub fn meta(&self) -> &ShardMeta {
         &self.header.meta
     }
 
-    /// Values of one picture.
+    /// Values of one image.
     fn values(&self) -> usize {
         self.height() * self.width() * self.channels()
     }
 
-    /// Picture `i`'s bytes as stored.
+    /// Image `i`'s bytes as stored.
     fn stored(&self, i: usize) -> &[u8] {
-        assert!(i < self.len(), "picture {i} of {}", self.len());
+        assert!(i < self.len(), "image {i} of {}", self.len());
         let size = self.values() * self.dtype().size();
         &self.map[self.header.data_start + i * size..][..size]
     }
 
-    /// Reads the pictures `indices` into `out`, `[B, H, W, C]`, normalised to [-1, 1]: `x / 127.5 − 1`. On the calling thread
+    /// Reads the images `indices` into `out`, `[B, H, W, C]`, normalized to [-1, 1]: `x / 127.5 − 1`. On the calling thread
     /// alone: it goes on beside a training step, which has the others.
     ///
     /// # Panics
     /// If an index is not below [`Shard::len`] or `out` has another length.
     pub fn gather(&self, indices: &[usize], out: &mut [f32]) {
         let values = self.values();
-        assert_eq!(out.len(), indices.len() * values, "room for {} pictures", indices.len());
+        assert_eq!(out.len(), indices.len() * values, "room for {} images", indices.len());
         out.chunks_exact_mut(values).zip(indices).for_each(|(out, &i)| match self.dtype() {
             Dtype::U8 => out.iter_mut().zip(self.stored(i)).for_each(|(o, &x)| *o = to_unit(x)),
             Dtype::F32 => out.iter_mut().zip(floats(self.stored(i))).for_each(|(o, x)| *o = x),
         });
     }
 
-    /// Reads picture `i` as bytes, `[H, W, C]`.
+    /// Reads image `i` as bytes, `[H, W, C]`.
     ///
     /// # Panics
     /// If `i` is not below [`Shard::len`] or `out` has another length.
     pub fn pixels(&self, i: usize, out: &mut [u8]) {
-        assert_eq!(out.len(), self.values(), "room for one picture");
+        assert_eq!(out.len(), self.values(), "room for one image");
         match self.dtype() {
             Dtype::U8 => out.copy_from_slice(self.stored(i)),
             Dtype::F32 => out.iter_mut().zip(floats(self.stored(i))).for_each(|(o, x)| *o = to_u8(x)),
@@ -181,9 +181,10 @@ impl Shard {
 
     /// What `--info` shows: a short table, and the same as JSON.
     pub fn header_info(&self) -> (String, serde_json::Value) {
-        let Meta { content_hash, crop, filter, rejected, size, source, split, tool, tool_version, .. } =
-            self.meta();
-        let Meta { broken, idx, passed_over, smaller_than_crop, .. } = self.meta();
+        let ShardMeta {
+            content_hash, crop, filter, rejected, size, source, split, tool, tool_version, ..
+        } = self.meta();
+        let ShardMeta { broken, idx, passed_over, smaller_than_crop, .. } = self.meta();
         let or = |value: &Option<usize>, none: &str| value.map_or(none.to_string(), |v| v.to_string());
         let (n, h, w, c) = (self.len(), self.height(), self.width(), self.channels());
         let counted = |passed: &PassedOver| match passed.is_empty() {
@@ -192,7 +193,7 @@ impl Shard {
         };
         let mut rows = vec![
             ("shard", self.path.display().to_string()),
-            ("pictures", n.to_string()),
+            ("images", n.to_string()),
             ("rejected", format!("{rejected}{}", counted(broken))),
             ("shape", format!("{h}×{w}×{c} (height, width, channels)")),
             ("dtype", self.dtype().to_string()),

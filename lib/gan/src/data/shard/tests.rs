@@ -6,8 +6,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::*;
-use crate::data::image::{Filter, Fit, Picture, encode_png};
-use crate::data::source::{Source, Walk};
+use crate::data::image::{Filter, Image, Transform, encode_png};
+use crate::data::source::{Recursion, Source};
 use crate::progress::{Progress, Silent};
 
 /// Keeps the warnings.
@@ -15,20 +15,20 @@ use crate::progress::{Progress, Silent};
 struct Heard(Mutex<Vec<String>>);
 
 impl Progress for Heard {
-    fn at(&self, _: u64, _: u64, _: &str) {}
+    fn update(&self, _: u64, _: u64, _: &str) {}
 
     fn warn(&self, line: &str) {
         self.0.lock().unwrap().push(line.to_string());
     }
 }
 
-fn options(size: usize) -> Options {
-    let fit = Fit { crop: None, size: Some(size), filter: Filter::Bilinear };
-    Options { fit, grey: false, dtype: Dtype::U8, ..Options::default() }
+fn options(size: usize) -> ShardOptions {
+    let fit = Transform { crop: None, size: Some(size), filter: Filter::Bilinear };
+    ShardOptions { fit, gray: false, dtype: Dtype::U8, ..ShardOptions::default() }
 }
 
-/// A folder of `n` pictures of 8×8, each with a pattern of its own.
-fn pictures(n: usize) -> TempDir {
+/// A folder of `n` images of 8×8, each with a pattern of its own.
+fn images(n: usize) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("in")).unwrap();
     for i in 0..n {
@@ -42,18 +42,18 @@ fn pattern(i: usize) -> Vec<u8> {
 }
 
 fn source(dir: &TempDir) -> Source {
-    Source::open(&[dir.path().join("in")], Walk::Recursive).unwrap()
+    Source::open(&[dir.path().join("in")], Recursion::Recursive).unwrap()
 }
 
-fn made(dir: &TempDir, options: &Options) -> Shard {
+fn made(dir: &TempDir, options: &ShardOptions) -> Shard {
     let path = dir.path().join("x.safetensors");
     make(&path, &source(dir), options, &Silent, &AtomicBool::new(false)).unwrap();
     Shard::open(&path).unwrap()
 }
 
 #[test]
-fn pictures_come_back_as_bytes_and_as_floats() {
-    let dir = pictures(5);
+fn images_come_back_as_bytes_and_as_floats() {
+    let dir = images(5);
     let shard = made(&dir, &options(8));
     assert_eq!([shard.len(), shard.height(), shard.width(), shard.channels()], [5, 8, 8, 3]);
     let mut floats = vec![0.0; 2 * 192];
@@ -66,26 +66,26 @@ fn pictures_come_back_as_bytes_and_as_floats() {
         assert_eq!(floats[batch * 192..][..192], expected);
     }
     // Stored floats are the same values.
-    let stored = made(&dir, &Options { dtype: Dtype::F32, ..options(8) });
+    let stored = made(&dir, &ShardOptions { dtype: Dtype::F32, ..options(8) });
     let mut same = vec![0.0; 2 * 192];
     stored.gather(&[4, 1], &mut same);
     assert_eq!(same, floats);
     let mut bytes = vec![0; 192];
     stored.pixels(3, &mut bytes);
     assert_eq!(bytes, pattern(3));
-    let grey = made(&dir, &Options { grey: true, ..options(8) });
-    assert_eq!(grey.channels(), 1);
+    let gray = made(&dir, &ShardOptions { gray: true, ..options(8) });
+    assert_eq!(gray.channels(), 1);
     let mut bytes = vec![0; 64];
-    grey.pixels(2, &mut bytes);
-    assert_eq!(bytes, Picture { width: 8, height: 8, rgb: pattern(2) }.to_grey());
+    gray.pixels(2, &mut bytes);
+    assert_eq!(bytes, Image { width: 8, height: 8, rgb: pattern(2) }.to_gray());
 }
 
 #[test]
 fn others_can_read_it_and_the_layout_is_as_promised() {
     use sha2::{Digest, Sha256};
     for dtype in [Dtype::U8, Dtype::F32] {
-        let dir = pictures(3);
-        let shard = made(&dir, &Options { dtype, ..options(8) });
+        let dir = images(3);
+        let shard = made(&dir, &ShardOptions { dtype, ..options(8) });
         let bytes = fs::read(shard.path()).unwrap();
         let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
         assert_eq!(tensors.names(), ["images"]);
@@ -111,7 +111,7 @@ fn others_can_read_it_and_the_layout_is_as_promised() {
 
 #[test]
 fn the_same_bytes_for_any_number_of_threads() {
-    let dir = pictures(40);
+    let dir = images(40);
     let bytes = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| fs::read(made(&dir, &options(16)).path()).unwrap())
@@ -121,15 +121,15 @@ fn the_same_bytes_for_any_number_of_threads() {
 }
 
 #[test]
-fn more_pictures_than_a_window_keep_their_order() {
+fn more_images_than_a_window_keep_their_order() {
     let dir = tempfile::tempdir().unwrap();
     let (count, side) = (2500u32, 2u32);
     let mut idx = vec![0, 0, 8, 3];
     idx.extend([count, side, side].iter().flat_map(|n| n.to_be_bytes()));
     idx.extend((0..count).flat_map(|i| [i as u8, (i >> 8) as u8, 7, 9]));
     fs::write(dir.path().join("in"), idx).unwrap();
-    let fit = Fit { crop: None, size: None, filter: Filter::Bilinear };
-    let shard = made(&dir, &Options { fit, grey: true, ..options(8) });
+    let fit = Transform { crop: None, size: None, filter: Filter::Bilinear };
+    let shard = made(&dir, &ShardOptions { fit, gray: true, ..options(8) });
     assert_eq!([shard.len(), shard.height(), shard.width(), shard.channels()], [2500, 2, 2, 1]);
     for i in [0, 1023, 1024, 1025, 2047, 2048, 2499] {
         let mut bytes = [0; 4];
@@ -140,8 +140,8 @@ fn more_pictures_than_a_window_keep_their_order() {
 }
 
 #[test]
-fn broken_pictures_are_skipped_named_and_counted() {
-    let dir = pictures(4);
+fn broken_images_are_skipped_named_and_counted() {
+    let dir = images(4);
     fs::write(dir.path().join("in/001.png"), b"\x89PNG\r\n\x1a\n then nothing").unwrap();
     fs::write(dir.path().join("in/007.jpg"), b"").unwrap();
     let (path, heard) = (dir.path().join("x.safetensors"), Heard::default());
@@ -156,7 +156,7 @@ fn broken_pictures_are_skipped_named_and_counted() {
     let mut bytes = vec![0; 192];
     Shard::open(&path).unwrap().pixels(1, &mut bytes);
     assert_eq!(bytes, pattern(2), "the next takes its place");
-    let strict = Options { strict: true, ..options(8) };
+    let strict = ShardOptions { strict: true, ..options(8) };
     assert!(!is_up_to_date(&path, &source(&dir), &strict).unwrap());
     let error = make(&path, &source(&dir), &strict, &Silent, &stop).unwrap_err().to_string();
     assert!(error.contains("in/001.png"), "{error}");
@@ -165,7 +165,7 @@ fn broken_pictures_are_skipped_named_and_counted() {
         fs::write(dir.path().join(format!("in/{i:03}.png")), b"no").unwrap();
     }
     let error = make(&path, &source(&dir), &options(8), &Silent, &stop).unwrap_err().to_string();
-    assert!(error.contains("none of 5 pictures"), "{error}");
+    assert!(error.contains("none of 5 images"), "{error}");
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     assert!(matches!(make(&path, &source(&dir), &options(8), &Silent, &stop), Err(Error::Stopped)));
     let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
@@ -175,7 +175,7 @@ fn broken_pictures_are_skipped_named_and_counted() {
 
 #[test]
 fn every_wrong_byte_has_its_own_line() {
-    let dir = pictures(2);
+    let dir = images(2);
     let whole = fs::read(made(&dir, &options(8)).path()).unwrap();
     let path = dir.path().join("y.safetensors");
     let says = |bytes: &[u8], what: &str| {
@@ -206,7 +206,7 @@ fn every_wrong_byte_has_its_own_line() {
     says(&edited("[2,8,8,3]", "[0,8,8,3]"), "shape");
     says(&edited("[2,8,8,3]", "[3,8,8,3]"), "can't lie");
     says(&edited("[0,384]", "[1,385]"), "can't lie");
-    says(&edited("\\\"count\\\":2", "\\\"count\\\":3"), "metadata of 3 pictures for 2");
+    says(&edited("\\\"count\\\":2", "\\\"count\\\":3"), "metadata of 3 images for 2");
     says(&edited("\\\"count\\\":2,", ""), "broken metadata");
     let huge = "[9223372036854775807,8,8,3]";
     says(&edited("[2,8,8,3]", huge), "can't lie");
@@ -218,17 +218,17 @@ fn every_wrong_byte_has_its_own_line() {
 
 #[test]
 fn up_to_date_means_the_same_inputs_options_and_bytes() {
-    let dir = pictures(3);
+    let dir = images(3);
     let path = made(&dir, &options(8)).path().to_path_buf();
-    let now = |options: &Options| is_up_to_date(&path, &source(&dir), options).unwrap();
+    let now = |options: &ShardOptions| is_up_to_date(&path, &source(&dir), options).unwrap();
     assert!(now(&options(8)));
     assert!(!now(&options(16)));
-    assert!(!now(&Options { grey: true, ..options(8) }));
-    assert!(!now(&Options { dtype: Dtype::F32, ..options(8) }));
-    let fit = Fit { crop: Some(6), ..options(8).fit };
-    assert!(!now(&Options { fit, ..options(8) }));
-    let fit = Fit { filter: Filter::Box, ..options(8).fit };
-    assert!(!now(&Options { fit, ..options(8) }));
+    assert!(!now(&ShardOptions { gray: true, ..options(8) }));
+    assert!(!now(&ShardOptions { dtype: Dtype::F32, ..options(8) }));
+    let fit = Transform { crop: Some(6), ..options(8).fit };
+    assert!(!now(&ShardOptions { fit, ..options(8) }));
+    let fit = Transform { filter: Filter::Box, ..options(8).fit };
+    assert!(!now(&ShardOptions { fit, ..options(8) }));
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..whole.len() - 5]).unwrap();
     assert!(!now(&options(8)), "cut short");
@@ -248,7 +248,7 @@ fn up_to_date_means_the_same_inputs_options_and_bytes() {
 
 #[test]
 fn only_shards_are_replaced() {
-    let dir = pictures(2);
+    let dir = images(2);
     let path = made(&dir, &options(8)).path().to_path_buf();
     may_replace(&path, &source(&dir)).unwrap();
     may_replace(&dir.path().join("new"), &source(&dir)).unwrap();
@@ -264,7 +264,7 @@ fn only_shards_are_replaced() {
 #[test]
 fn the_shard_has_a_new_files_permissions() {
     use std::os::unix::fs::PermissionsExt;
-    let dir = pictures(1);
+    let dir = images(1);
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
     let plain = dir.path().join("plain");
     fs::write(&plain, b"").unwrap();

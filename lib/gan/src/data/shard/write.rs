@@ -1,4 +1,4 @@
-//! Writes a shard picture by picture, and shows it under its name only when it is whole.
+//! Writes a shard image by image, and shows it under its name only when it is whole.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
@@ -10,14 +10,14 @@ use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
 use super::header::Header;
-use super::{Dtype, Meta};
+use super::{Dtype, ShardMeta};
 use crate::Result;
 use crate::data::image::to_unit;
 use crate::data::source::PassedOver;
 use crate::io::atomic;
 use crate::io::hash::hex;
 
-/// What is known of the pictures only when all were read.
+/// What is known of the images only when all were read.
 #[derive(Default)]
 pub(super) struct Counts {
     /// Those that could not be decoded.
@@ -36,14 +36,14 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Begins a shard of at most `most` pictures of `[height, width, channels]`. `meta`'s count, rejected and hash are
+    /// Begins a shard of at most `most` images of `[height, width, channels]`. `meta`'s count, rejected and hash are
     /// set at the end.
     pub(super) fn create(
         path: &Path,
         dtype: Dtype,
         shape: [usize; 3],
         most: usize,
-        meta: Meta,
+        meta: ShardMeta,
     ) -> Result<Writer> {
         let [height, width, channels] = shape;
         let mut header = Header { dtype, shape: [most, height, width, channels], meta, data_start: 0 };
@@ -64,10 +64,10 @@ impl Writer {
         })
     }
 
-    /// Appends one picture, `[height, width, channels]`.
+    /// Appends one image, `[height, width, channels]`.
     pub(super) fn append(&mut self, pixels: &[u8]) -> Result<()> {
         let [_, h, w, c] = self.header.shape;
-        assert_eq!(pixels.len(), h * w * c, "one picture of {h}×{w}×{c}");
+        assert_eq!(pixels.len(), h * w * c, "one image of {h}×{w}×{c}");
         let bytes = match self.header.dtype {
             Dtype::U8 => pixels,
             Dtype::F32 => {
@@ -89,7 +89,7 @@ impl Writer {
 
     /// Writes the header, syncs, and gives the file its name. Its time becomes `listed`, when the inputs were listed:
     /// what changes after that is newer than the shard.
-    pub(super) fn finish(mut self, counts: Counts, listed: SystemTime) -> Result<Meta> {
+    pub(super) fn finish(mut self, counts: Counts, listed: SystemTime) -> Result<ShardMeta> {
         let path = self.path;
         self.header.shape[0] = self.written as usize;
         self.header.meta.count = self.written;

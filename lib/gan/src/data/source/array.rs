@@ -6,8 +6,8 @@ use std::time::SystemTime;
 
 use super::span::Span;
 use super::unpack::Room;
-use super::{Part, PassedOver, Raw};
-use crate::data::image::{Picture, to_u8};
+use super::{Input, PassedOver, Raw};
+use crate::data::image::{Image, to_u8};
 use crate::{Error, Result};
 
 /// The longest side of an image, in pixels, and the most memory for its numbers, in bytes.
@@ -319,7 +319,7 @@ fn turned(span: &Span, len: usize, form: &Form, number: Number) -> Result<Span> 
     Ok(room.into_span(span))
 }
 
-impl Part for Array {
+impl Input for Array {
     fn len(&self) -> usize {
         self.len
     }
@@ -345,7 +345,7 @@ impl Part for Array {
             bytes = bytes.chunks_exact(size).map(|v| self.scale.byte(self.number.value(v))).collect();
         }
         if channels == 1 && order != Order::ColumnsFirst {
-            return Ok(Raw::Pixels(Picture::from_grey(width, height, &bytes)));
+            return Ok(Raw::Pixels(Image::from_gray(width, height, &bytes)));
         }
         let rgb = match order {
             Order::ChannelsLast => bytes,
@@ -362,7 +362,7 @@ impl Part for Array {
                 rgb
             }
         };
-        Ok(Raw::Pixels(Picture { width, height, rgb }))
+        Ok(Raw::Pixels(Image { width, height, rgb }))
     }
 
     fn version(&self, i: usize) -> Result<(String, Option<SystemTime>)> {

@@ -290,7 +290,7 @@ fn table(text: &str, file: &str) -> String {
     let values: Vec<&str> = line.split([',', ';', '\t']).collect();
     let numbers = values.iter().filter(|value| value.trim().parse::<f64>().is_ok()).count();
     if values.len() < 2 {
-        return "a text file, not a folder, a zip, an IDX file or a picture".into();
+        return "a text file, not a folder, a zip, an IDX file or an image".into();
     }
     let side = (values.len() - 1).isqrt();
     // The second line may be cut.
@@ -311,13 +311,13 @@ fn table(text: &str, file: &str) -> String {
         _ if file.to_lowercase().ends_with(".csv") || file.to_lowercase().ends_with(".tsv") => {
             "a table, not images: name the folder with the images that it lists".into()
         }
-        _ => "a text file, not a folder, a zip, an IDX file or a picture".into(),
+        _ => "a text file, not a folder, a zip, an IDX file or an image".into(),
     }
 }
 
 /// The line about a file that is none of what is read.
 pub(super) fn not_read(span: &Span) -> Error {
-    let unknown = || "not a folder, a zip, a tar, an array, an IDX file or a picture".to_string();
+    let unknown = || "not a folder, a zip, a tar, an array, an IDX file or an image".to_string();
     match span.head(HEAD) {
         Ok(head) => {
             let name = span.name.to_string_lossy().into_owned();
@@ -363,10 +363,10 @@ pub(super) fn nothing_in(
         if archive && (readable(&head, name).is_some() || Packing::of(&head).is_some()) {
             said = "unpack the outer archive first, then name that".to_string();
         }
-        return Error::file(path, format!("no pictures in it, but it holds {}: {said}", counted(names, i)));
+        return Error::file(path, format!("no images in it, but it holds {}: {said}", counted(names, i)));
     }
     let passed = passed.line().map_or(String::new(), |line| format!("; {line}"));
-    Error::file(path, format!("no pictures in it (JPEG, PNG, BMP, WebP, TIFF, GIF, PNM, or IDX){passed}"))
+    Error::file(path, format!("no images in it (JPEG, PNG, BMP, WebP, TIFF, GIF, PNM, or IDX){passed}"))
 }
 
 /// What lies beside images as a rule, so that it says nothing about where they are.

@@ -1,4 +1,4 @@
-//! A folder of pictures, or one picture.
+//! A folder of images, or one image.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -8,13 +8,13 @@ use std::time::{Duration, SystemTime};
 
 use super::idx::{self, Idx};
 use super::kind::{HEAD, Kind, Sorter, dotted, is_hidden, is_image_name};
-use super::{MAX_ENCODED, Part, PassedOver, Raw, Walk, found};
+use super::{Input, MAX_ENCODED, PassedOver, Raw, Recursion, found};
 use crate::data::image::sniff;
 use crate::{Error, Result};
 
 /// Extensions that pytorch-fid looks for.
 const PYTORCH_FID: [&str; 9] = ["bmp", "jpg", "jpeg", "pgm", "png", "ppm", "tif", "tiff", "webp"];
-/// The reasons by which [`Walk::OneLevel`] passes over images.
+/// The reasons by which [`Recursion::OneLevel`] passes over images.
 const BELOW: &str = "in subfolders (pytorch-fid reads one level)";
 const CAPITALS: &str = "with capital extensions (pytorch-fid reads lower case)";
 const UNKNOWN: &str = "images of unknown extensions (pytorch-fid reads known ones)";
@@ -41,10 +41,10 @@ fn head(path: &Path) -> Vec<u8> {
 /// # Errors
 /// It cannot be read; nothing of either kind is in it, or it is not clear which is meant: see
 /// [`idx::choose`].
-pub(super) fn open(root: &Path, walk: Walk, wanted: Option<&str>) -> Result<Box<dyn Part>> {
+pub(super) fn open(root: &Path, recursion: Recursion, wanted: Option<&str>) -> Result<Box<dyn Input>> {
     let mut listing = Listing::default();
     let real = fs::canonicalize(root).map_err(Error::io(root))?;
-    list(root, Path::new(""), walk, &mut vec![real], &mut listing)?;
+    list(root, Path::new(""), recursion, &mut vec![real], &mut listing)?;
     let Listing { mut files, mut others, mut below } = listing;
     for names in [&mut others, &mut below] {
         sort(names);
@@ -53,7 +53,7 @@ pub(super) fn open(root: &Path, walk: Walk, wanted: Option<&str>) -> Result<Box<
     for other in others {
         let name = other.to_string_lossy();
         match sorter.kind(&name, || head(&root.join(&other))) {
-            Kind::Image if walk == Walk::Recursive => files.push(other),
+            Kind::Image if recursion == Recursion::Recursive => files.push(other),
             Kind::Image => {
                 let extension = other.extension().unwrap_or_default().to_string_lossy();
                 let reason = match PYTORCH_FID.contains(&&*extension.to_ascii_lowercase()) {
@@ -73,7 +73,7 @@ pub(super) fn open(root: &Path, walk: Walk, wanted: Option<&str>) -> Result<Box<
     below.iter().for_each(|image| passed_over.add(BELOW, &image.to_string_lossy()));
     let names: Vec<String> = sets.iter().map(|set| set.to_string_lossy().into_owned()).collect();
     let same = |a: usize, b: usize| idx::same(&root.join(&sets[a]), &root.join(&sets[b]));
-    if let Some(set) = idx::choose(root, &names, files.len(), walk, wanted, same)? {
+    if let Some(set) = idx::choose(root, &names, files.len(), recursion, wanted, same)? {
         files.iter().for_each(|image| passed_over.add("beside the IDX file", &image.to_string_lossy()));
         return Ok(Box::new(Idx::open(&root.join(&sets[set]))?.found(names[set].clone(), passed_over)));
     }
@@ -87,7 +87,7 @@ pub(super) fn open(root: &Path, walk: Walk, wanted: Option<&str>) -> Result<Box<
     }
     names.iter().for_each(|name| passed_over.add("IDX", name));
     archives.iter().for_each(|name| passed_over.add(&dotted(name), name));
-    Ok(Box::new(Folder { root: root.to_path_buf(), files, passed_over }))
+    Ok(Box::new(ImageFolder { root: root.to_path_buf(), files, passed_over }))
 }
 
 /// What a folder without images is told.
@@ -110,33 +110,33 @@ fn nothing(below: &[PathBuf], archives: &[String], passed_over: &PassedOver) -> 
     }
     match archives {
         [] => {}
-        [one] => return format!("no pictures in it, but it holds {one}: name that"),
+        [one] => return format!("no images in it, but it holds {one}: name that"),
         [one, ..] => {
             let n = archives.len();
-            return format!("no pictures in it, but it holds {n} archives: name one of them, such as {one}");
+            return format!("no images in it, but it holds {n} archives: name one of them, such as {one}");
         }
     }
     let passed = passed_over.line().map_or(String::new(), |line| format!("; {line}"));
-    format!("no pictures in it (JPEG, PNG, BMP, WebP, TIFF, GIF, PNM, or IDX){passed}")
+    format!("no images in it (JPEG, PNG, BMP, WebP, TIFF, GIF, PNM, or IDX){passed}")
 }
 
 fn sort(names: &mut [PathBuf]) {
     names.sort_unstable_by(|a, b| a.as_os_str().as_encoded_bytes().cmp(b.as_os_str().as_encoded_bytes()));
 }
 
-pub(super) struct Folder {
+pub(super) struct ImageFolder {
     root: PathBuf,
     /// Paths from `root`, in order.
     files: Vec<PathBuf>,
     passed_over: PassedOver,
 }
 
-impl Folder {
-    /// The folder of one picture.
-    pub(super) fn single(file: &Path) -> Folder {
+impl ImageFolder {
+    /// The folder of one image.
+    pub(super) fn single(file: &Path) -> ImageFolder {
         let name = file.file_name().expect("a file has a name");
         let root = file.parent().unwrap_or(Path::new("")).to_path_buf();
-        Folder { root, files: vec![name.into()], passed_over: PassedOver::new() }
+        ImageFolder { root, files: vec![name.into()], passed_over: PassedOver::new() }
     }
 
     fn path(&self, i: usize) -> PathBuf {
@@ -160,7 +160,7 @@ struct Listing {
 fn list(
     root: &Path,
     below: &Path,
-    walk: Walk,
+    recursion: Recursion,
     inside: &mut Vec<PathBuf>,
     listing: &mut Listing,
 ) -> Result<()> {
@@ -174,7 +174,7 @@ fn list(
         let (path, name) = (entry.path(), below.join(entry.file_name()));
         let mut kind = entry.file_type().map_err(Error::io(&path))?;
         if kind.is_symlink() {
-            // A link to nowhere is a picture that will be found broken, if it looks like one.
+            // A link to nowhere is an image that will be found broken, if it looks like one.
             if let Ok(target) = fs::metadata(&path) {
                 kind = target.file_type();
             }
@@ -183,19 +183,19 @@ fn list(
             let real = fs::canonicalize(&path).map_err(Error::io(&path))?;
             if !inside.contains(&real) {
                 inside.push(real);
-                let listed = list(root, &name, walk, inside, listing);
+                let listed = list(root, &name, recursion, inside, listing);
                 inside.pop();
                 // Of what is only counted, a folder that cannot be read is no error.
-                listed.or_else(|e| if walk == Walk::OneLevel { Ok(()) } else { Err(e) })?;
+                listed.or_else(|e| if recursion == Recursion::OneLevel { Ok(()) } else { Err(e) })?;
             }
         } else if kind.is_file() || kind.is_symlink() {
             let is_image = is_image_name(&name.to_string_lossy());
             let at_top =
                 || name.extension().and_then(|e| e.to_str()).is_some_and(|e| PYTORCH_FID.contains(&e));
-            match walk {
-                Walk::OneLevel if deep && is_image => listing.below.push(name),
-                Walk::Recursive if is_image => listing.files.push(name),
-                Walk::OneLevel if !deep && at_top() => listing.files.push(name),
+            match recursion {
+                Recursion::OneLevel if deep && is_image => listing.below.push(name),
+                Recursion::Recursive if is_image => listing.files.push(name),
+                Recursion::OneLevel if !deep && at_top() => listing.files.push(name),
                 // A link to nowhere that does not look like an image is nothing.
                 _ if kind.is_symlink() => {}
                 _ => listing.others.push(name),
@@ -205,7 +205,7 @@ fn list(
     Ok(())
 }
 
-impl Part for Folder {
+impl Input for ImageFolder {
     fn len(&self) -> usize {
         self.files.len()
     }

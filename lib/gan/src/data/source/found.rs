@@ -9,7 +9,7 @@ use super::idx::{self, Idx};
 use super::packed::{Archived, Chosen, Packed};
 use super::span::Span;
 use super::unzip::Entries;
-use super::{Part, PassedOver, Walk, cifar, container, npy, parquet, pickle, tar};
+use super::{Input, PassedOver, Recursion, cifar, container, npy, parquet, pickle, tar};
 use crate::{Error, Result};
 
 /// How many files of a folder are looked at, and how deep.
@@ -76,7 +76,7 @@ impl Files for Dir {
 ///
 /// # Errors
 /// It is broken, or nothing that is read: then a line says what it is and what to do.
-pub(super) fn in_file(path: &Path, walk: Walk, wanted: Option<&str>) -> Result<Box<dyn Part>> {
+pub(super) fn in_file(path: &Path, recursion: Recursion, wanted: Option<&str>) -> Result<Box<dyn Input>> {
     let span = Span::whole(path)?;
     let head = span.head(8)?;
     if head.starts_with(npy::MAGIC) {
@@ -86,7 +86,7 @@ pub(super) fn in_file(path: &Path, walk: Walk, wanted: Option<&str>) -> Result<B
         return Ok(Box::new(parquet::open(path, &[span])?));
     }
     if let Some(archived) = tar::open(&span)? {
-        return in_tar(path, archived, walk, wanted);
+        return in_tar(path, archived, recursion, wanted);
     }
     if let Some((batch, form)) = cifar::block(&span)? {
         return Ok(Box::new(Array::of_bytes(path, vec![batch], form)?));
@@ -98,7 +98,7 @@ pub(super) fn in_file(path: &Path, walk: Walk, wanted: Option<&str>) -> Result<B
 ///
 /// # Errors
 /// Nothing that is read: a line says what it is and what to do.
-pub(super) fn in_zip(path: &Path, passed: PassedOver) -> Result<Box<dyn Part>> {
+pub(super) fn in_zip(path: &Path, passed: PassedOver) -> Result<Box<dyn Input>> {
     let entries = Entries::open(&Span::whole(path)?)?;
     let names = entries.names()?;
     let zipped = Zipped(&entries, names);
@@ -109,7 +109,7 @@ pub(super) fn in_zip(path: &Path, passed: PassedOver) -> Result<Box<dyn Part>> {
 }
 
 /// The images in an `.npz`; `None` where a file is none.
-pub(super) fn in_npz(path: &Path) -> Result<Option<Box<dyn Part>>> {
+pub(super) fn in_npz(path: &Path) -> Result<Option<Box<dyn Input>>> {
     let span = Span::whole(path)?;
     if !npy::is_npz(&span)? {
         return Ok(None);
@@ -140,7 +140,7 @@ pub(super) fn in_folder(
     path: &Path,
     archives: &[String],
     passed: &PassedOver,
-) -> Result<Option<Box<dyn Part>>> {
+) -> Result<Option<Box<dyn Input>>> {
     let mut files = Vec::new();
     list(path, Path::new(""), DEPTH, &mut files);
     files.sort_unstable();
@@ -174,11 +174,16 @@ fn list(root: &Path, below: &Path, depth: usize, files: &mut Vec<String>) {
     }
 }
 
-fn in_tar(path: &Path, mut archived: Archived, walk: Walk, wanted: Option<&str>) -> Result<Box<dyn Part>> {
+fn in_tar(
+    path: &Path,
+    mut archived: Archived,
+    recursion: Recursion,
+    wanted: Option<&str>,
+) -> Result<Box<dyn Input>> {
     let (images, sets) = archived.sorted();
     let names: Vec<String> = sets.iter().map(|set| set.name.clone()).collect();
     let same = |a: usize, b: usize| sets[a].from == sets[b].from;
-    if let Some(set) = idx::choose(path, &names, images.len(), walk, wanted, same)? {
+    if let Some(set) = idx::choose(path, &names, images.len(), recursion, wanted, same)? {
         let span = archived.open(&sets[set])?;
         images.iter().for_each(|image| archived.passed.add("images beside it", &image.name));
         let version = span.stamp.0.to_string();
@@ -197,7 +202,7 @@ fn in_tar(path: &Path, mut archived: Archived, walk: Walk, wanted: Option<&str>)
 }
 
 /// Batches, an array or tables among files none of which is an image.
-fn among(path: &Path, files: &dyn Files) -> Result<Option<Box<dyn Part>>> {
+fn among(path: &Path, files: &dyn Files) -> Result<Option<Box<dyn Input>>> {
     let names = files.names();
     let open = |taken: Vec<usize>| taken.into_iter().map(|i| files.open(i)).collect::<Result<Vec<_>>>();
     if let Some(Chosen { taken, name, passed }) = cifar::batches(path, &names) {
@@ -218,7 +223,7 @@ fn among(path: &Path, files: &dyn Files) -> Result<Option<Box<dyn Part>>> {
         ref several => {
             let held: Vec<&str> = several.iter().take(8).map(|&i| names[i]).collect();
             let what = format!(
-                "no pictures in it, but {} arrays: name one of them ({})",
+                "no images in it, but {} arrays: name one of them ({})",
                 several.len(),
                 held.join(", ")
             );

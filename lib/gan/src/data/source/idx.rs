@@ -1,5 +1,5 @@
 //! IDX files, MNIST's format: a big-endian header (0, 0, type, dimensions, then each dimension as u32) and the data. The
-//! pictures' type is 8 (unsigned bytes) and they have three dimensions: number, rows, columns. Gzipped ones, too.
+//! images' type is 8 (unsigned bytes) and they have three dimensions: number, rows, columns. Gzipped ones, too.
 
 use std::cmp::Ordering;
 use std::fs::{self, File};
@@ -11,8 +11,8 @@ use std::time::SystemTime;
 use flate2::read::MultiGzDecoder;
 
 use super::folder::last_change;
-use super::{Part, PassedOver, Raw, Walk};
-use crate::data::image::Picture;
+use super::{Input, PassedOver, Raw, Recursion};
+use crate::data::image::Image;
 use crate::{Error, Result};
 
 const HEADER: usize = 16;
@@ -77,7 +77,7 @@ impl Shape {
         if header[..4] != [0, 0, 8, 3] {
             let (kind, dimensions) = (header[2], header[3]);
             return Err(format!(
-                "IDX of type {kind} and {dimensions} dimensions, not of pictures (8 and 3: …-images-idx3-ubyte)"
+                "IDX of type {kind} and {dimensions} dimensions, not of images (8 and 3: …-images-idx3-ubyte)"
             ));
         }
         let mut header = header.to_vec();
@@ -88,10 +88,10 @@ impl Shape {
         let expected = (width as u64).checked_mul(height as u64).and_then(|n| n.checked_mul(len as u64));
         let expected = expected.and_then(|n| n.checked_add(HEADER as u64));
         let Some(bytes) = expected.filter(|_| width > 0 && height > 0) else {
-            return Err(format!("IDX of {len} pictures of {width}×{height} pixels"));
+            return Err(format!("IDX of {len} images of {width}×{height} pixels"));
         };
         if len == 0 {
-            return Err("no pictures in it".into());
+            return Err("no images in it".into());
         }
         Ok(Shape { len, width, height, bytes })
     }
@@ -103,12 +103,12 @@ impl Shape {
             Ordering::Less => "cut short",
             Ordering::Greater => "trailing bytes",
         };
-        Err(format!("{what}: {len} pictures of {width}×{height} need {bytes} bytes"))
+        Err(format!("{what}: {len} images of {width}×{height} need {bytes} bytes"))
     }
 }
 
 impl Idx {
-    /// Opens a file of pictures and checks its size against its header.
+    /// Opens a file of images and checks its size against its header.
     pub(super) fn open(path: &Path) -> Result<Idx> {
         let shape = Shape::parse(&head(path)?).map_err(|what| Error::file(path, what))?;
         let (file, gzipped) = open_maybe_gzipped(path)?;
@@ -214,7 +214,7 @@ pub(super) fn choose(
     input: &Path,
     names: &[String],
     images: usize,
-    walk: Walk,
+    recursion: Recursion,
     wanted: Option<&str>,
     same: impl Fn(usize, usize) -> bool,
 ) -> Result<Option<usize>> {
@@ -242,7 +242,7 @@ pub(super) fn choose(
             }
             left = chosen;
         }
-        None if left.is_empty() || walk == Walk::OneLevel && images > 0 => return Ok(None),
+        None if left.is_empty() || recursion == Recursion::OneLevel && images > 0 => return Ok(None),
         None if images > 0 => {
             let (first, n) = (&names[left[0]], left.len());
             let files = if n == 1 { "IDX file" } else { "IDX files" };
@@ -268,9 +268,9 @@ pub(super) fn choose(
     match apart[..] {
         [one] => Ok(Some(one)),
         _ => {
-            let mend = match walk {
-                Walk::Recursive => "choose one with --idx NAME",
-                Walk::OneLevel => "name one",
+            let mend = match recursion {
+                Recursion::Recursive => "choose one with --idx NAME",
+                Recursion::OneLevel => "name one",
             };
             let what = format!("{} sets of IDX images in it: {mend}: {}", apart.len(), list(&apart));
             Err(Error::file(input, what))
@@ -295,7 +295,7 @@ fn plain(name: &str) -> String {
     file.strip_suffix(".gz").unwrap_or(&file).replace(|c: char| !c.is_alphanumeric(), "-")
 }
 
-impl Part for Idx {
+impl Input for Idx {
     fn len(&self) -> usize {
         self.shape.len
     }
@@ -309,10 +309,10 @@ impl Part for Idx {
     }
 
     fn read(&self, i: usize) -> Result<Raw> {
-        let mut grey = vec![0; self.shape.width * self.shape.height];
-        let at = HEADER as u64 + i as u64 * grey.len() as u64;
-        self.data.read_exact_at(&mut grey, at).map_err(Error::io(&self.path))?;
-        Ok(Raw::Pixels(Picture::from_grey(self.shape.width, self.shape.height, &grey)))
+        let mut gray = vec![0; self.shape.width * self.shape.height];
+        let at = HEADER as u64 + i as u64 * gray.len() as u64;
+        self.data.read_exact_at(&mut gray, at).map_err(Error::io(&self.path))?;
+        Ok(Raw::Pixels(Image::from_gray(self.shape.width, self.shape.height, &gray)))
     }
 
     fn version(&self, _: usize) -> Result<(String, Option<SystemTime>)> {

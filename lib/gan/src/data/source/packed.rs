@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use super::kind::HEAD;
 use super::kind::{Kind, Sorter, is_hidden};
 use super::span::Span;
-use super::{MAX_ENCODED, Part, PassedOver, Raw};
+use super::{Input, MAX_ENCODED, PassedOver, Raw};
 use crate::{Error, Result};
 
 /// A file in an archive.
@@ -87,7 +87,7 @@ impl Packed {
     }
 }
 
-impl Part for Packed {
+impl Input for Packed {
     fn len(&self) -> usize {
         self.images.len()
     }

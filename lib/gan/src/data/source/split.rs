@@ -1,4 +1,4 @@
-//! CelebA's published split: `list_eval_partition.txt`, a line `000001.jpg 0` a picture; 0 train, 1 valid, 2
+//! CelebA's published split: `list_eval_partition.txt`, a line `000001.jpg 0` an image; 0 train, 1 valid, 2
 //! test. Kaggle publishes it as a table, `list_eval_partition.csv`.
 
 use std::collections::HashMap;
@@ -18,11 +18,11 @@ pub(super) const MAX_LIST: u64 = 64 << 20;
 /// A part of CelebA's published split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Split {
-    /// 162,770 pictures.
+    /// 162,770 images.
     Train,
-    /// 19,867 pictures.
+    /// 19,867 images.
     Valid,
-    /// 19,962 pictures.
+    /// 19,962 images.
     Test,
 }
 
@@ -50,13 +50,13 @@ impl FromStr for Split {
     }
 }
 
-/// A picture's name without folders and extension: the aligned pictures are published as PNG, too, under the same list.
+/// An image's name without folders and extension: the aligned images are published as PNG, too, under the same list.
 pub(super) fn stem(name: &str) -> &str {
     let file = name.rsplit(['/', '\\']).next().unwrap_or(name);
     file.rsplit_once('.').map_or(file, |(stem, _)| stem)
 }
 
-/// A list that was read: the split of each picture, by its name's stem.
+/// A list that was read: the split of each image, by its name's stem.
 pub(super) struct List {
     /// The list's file name.
     pub(super) name: &'static str,
@@ -64,7 +64,7 @@ pub(super) struct List {
 }
 
 impl List {
-    /// The split of the picture `name`; `None` where the list does not name it.
+    /// The split of the image `name`; `None` where the list does not name it.
     pub(super) fn split(&self, name: &str) -> Option<Split> {
         self.splits.get(stem(name)).copied()
     }
@@ -114,7 +114,7 @@ fn text(bytes: &[u8]) -> String {
     }
 }
 
-/// A line names a picture and its split, parted by white space, commas or semicolons, in quotes or not. A
+/// A line names an image and its split, parted by white space, commas or semicolons, in quotes or not. A
 /// table's first line may name the columns, as Kaggle's does (`image_id,partition`).
 fn parse(text: &str) -> Result<HashMap<String, Split>, String> {
     let mut splits = HashMap::new();

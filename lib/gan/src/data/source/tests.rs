@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::data::image::encode_png;
 
-/// A PNG of one colour, told apart by `value`.
+/// A PNG of one color, told apart by `value`.
 pub(super) fn png(value: u8) -> Vec<u8> {
     encode_png(4, 3, 3, &[value; 36], &[])
 }
@@ -44,19 +44,19 @@ pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
     gz.finish().unwrap()
 }
 
-/// Names and first values of all pictures.
+/// Names and first values of all images.
 pub(super) fn content(source: &Source, below: &Path) -> Vec<(String, u8)> {
     let below = format!("{}/", below.display());
     let one = |i| (source.name(i).replace(&below, ""), source.read(i).unwrap().decode().unwrap().rgb[0]);
     (0..source.len()).map(one).collect()
 }
 
-pub(super) fn open(inputs: &[&Path], walk: Walk) -> Result<Source> {
-    Source::open(&inputs.iter().map(|p| p.to_path_buf()).collect::<Vec<PathBuf>>(), walk)
+pub(super) fn open(inputs: &[&Path], recursion: Recursion) -> Result<Source> {
+    Source::open(&inputs.iter().map(|p| p.to_path_buf()).collect::<Vec<PathBuf>>(), recursion)
 }
 
 pub(super) fn error(input: &Path) -> String {
-    open(&[input], Walk::Recursive).err().unwrap_or_else(|| panic!("{input:?} opened")).to_string()
+    open(&[input], Recursion::Recursive).err().unwrap_or_else(|| panic!("{input:?} opened")).to_string()
 }
 
 fn folder() -> TempDir {
@@ -66,7 +66,7 @@ fn folder() -> TempDir {
     write(root.join("A.PNG"), &png(1));
     write(root.join("deep/er/c.png"), &png(3));
     write(root.join("deep.png"), &png(4));
-    write(root.join("notes.txt"), b"not a picture");
+    write(root.join("notes.txt"), b"not an image");
     write(root.join(".hidden.png"), &png(9));
     write(root.join(".git/x.png"), &png(9));
     write(root.join("__MACOSX/x.png"), &png(9));
@@ -77,11 +77,11 @@ fn folder() -> TempDir {
 fn a_folder_is_walked_in_the_order_of_names() {
     let dir = folder();
     let root = dir.path().join("pets");
-    let all = open(&[&root], Walk::Recursive).unwrap();
+    let all = open(&[&root], Recursion::Recursive).unwrap();
     let expected = [("A.PNG", 1), ("b.png", 2), ("deep.png", 4), ("deep/er/c.png", 3)];
     assert_eq!(content(&all, &root), expected.map(|(n, v)| (n.to_string(), v)));
     assert_eq!((all.title(), all.description(), all.native()), ("pets", "pets", None));
-    let one_level = open(&[&root], Walk::OneLevel).unwrap();
+    let one_level = open(&[&root], Recursion::OneLevel).unwrap();
     assert_eq!(content(&one_level, &root), [("b.png".to_string(), 2), ("deep.png".to_string(), 4)]);
 }
 
@@ -95,7 +95,7 @@ fn links_are_followed_but_not_in_circles() {
     write(other.join("d.png"), &png(5));
     std::os::unix::fs::symlink(&other, root.join("linked")).unwrap();
     std::os::unix::fs::symlink("nowhere", root.join("z.png")).unwrap();
-    let source = open(&[&root], Walk::Recursive).unwrap();
+    let source = open(&[&root], Recursion::Recursive).unwrap();
     let names: Vec<String> = (0..source.len()).map(|i| source.name(i)).collect();
     assert_eq!(names.len(), 6, "{names:?}");
     assert!(names[4].ends_with("linked/d.png") && names[5].ends_with("z.png"), "{names:?}");
@@ -116,7 +116,7 @@ fn a_zip_is_read_in_place_and_in_the_order_of_names() {
         ("faces/sub/3.png", &three),
     ];
     zip_of(&path, &entries);
-    let source = open(&[&path], Walk::OneLevel).unwrap();
+    let source = open(&[&path], Recursion::OneLevel).unwrap();
     let expected = [("faces/1.PNG", 1), ("faces/2.png", 2), ("faces/sub/3.png", 3)];
     assert_eq!(content(&source, &path), expected.map(|(n, v)| (n.to_string(), v)));
     assert_eq!((source.title(), source.description()), ("faces.v1", "faces.v1.zip"));
@@ -125,7 +125,7 @@ fn a_zip_is_read_in_place_and_in_the_order_of_names() {
     let at = bytes.windows(one.len()).position(|w| w == one).expect("stored as it is") + one.len() / 2;
     bytes[at] ^= 1;
     fs::write(&path, &bytes).unwrap();
-    let source = open(&[&path], Walk::Recursive).unwrap();
+    let source = open(&[&path], Recursion::Recursive).unwrap();
     assert!(source.read(0).err().unwrap().to_string().contains("faces/1.PNG"));
     assert!(source.read(1).is_ok());
     fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
@@ -137,16 +137,16 @@ fn a_zip_is_read_by_many_threads_at_once() {
     use rayon::prelude::*;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("many.zip");
-    let pictures: Vec<(String, Vec<u8>)> = (0..200u8).map(|i| (format!("{i:03}.png"), png(i))).collect();
-    zip_of(&path, &pictures.iter().map(|(n, b)| (n.as_str(), b.as_slice())).collect::<Vec<_>>());
-    let source = open(&[&path], Walk::Recursive).unwrap();
+    let images: Vec<(String, Vec<u8>)> = (0..200u8).map(|i| (format!("{i:03}.png"), png(i))).collect();
+    zip_of(&path, &images.iter().map(|(n, b)| (n.as_str(), b.as_slice())).collect::<Vec<_>>());
+    let source = open(&[&path], Recursion::Recursive).unwrap();
     let values: Vec<u8> =
         (0..200).into_par_iter().map(|i| source.read(i).unwrap().decode().unwrap().rgb[0]).collect();
     assert_eq!(values, (0..200).collect::<Vec<u8>>());
 }
 
 #[test]
-fn idx_gives_its_native_pictures_gzipped_or_not() {
+fn idx_gives_its_native_images_gzipped_or_not() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("digits");
     write(root.join("t10k-images-idx3-ubyte.gz"), &gzip(&idx(2, 5, 7)));
@@ -155,15 +155,15 @@ fn idx_gives_its_native_pictures_gzipped_or_not() {
     write(root.join("train-labels-idx1-ubyte.gz"), &gzip(&[0, 0, 8, 1, 0, 0, 0, 0]));
     write(root.join("plain"), &idx(3, 5, 7));
     for input in [root.clone(), root.join("train-images-idx3-ubyte.gz"), root.join("plain")] {
-        let source = open(&[&input], Walk::Recursive).unwrap();
+        let source = open(&[&input], Recursion::Recursive).unwrap();
         assert_eq!((source.len(), source.native()), (3, Some((7, 5))), "{input:?}");
-        let picture = source.read(2).unwrap().decode().unwrap();
-        assert_eq!((picture.width, picture.height), (7, 5));
-        assert_eq!(picture.to_grey(), (70..105).collect::<Vec<u8>>());
+        let image = source.read(2).unwrap().decode().unwrap();
+        assert_eq!((image.width, image.height), (7, 5));
+        assert_eq!(image.to_gray(), (70..105).collect::<Vec<u8>>());
     }
-    assert_eq!(open(&[&root], Walk::Recursive).unwrap().title(), "digits");
+    assert_eq!(open(&[&root], Recursion::Recursive).unwrap().title(), "digits");
     assert_eq!(
-        open(&[&root.join("t10k-images-idx3-ubyte.gz")], Walk::Recursive).unwrap().title(),
+        open(&[&root.join("t10k-images-idx3-ubyte.gz")], Recursion::Recursive).unwrap().title(),
         "t10k-images-idx3-ubyte"
     );
 }
@@ -180,9 +180,9 @@ fn broken_idx_files_say_what_is_wrong() {
     says(&whole[..whole.len() - 1], "cut short");
     says(&[&whole[..], &[0]].concat(), "trailing bytes");
     says(&[0, 0, 8, 1, 0, 0, 0, 1, 7], "1 dimensions");
-    says(&idx(0, 5, 7), "no pictures");
+    says(&idx(0, 5, 7), "no images");
     says(&idx(3, 0, 7), "0 pixels");
-    says(b"neither this nor that", "not a folder, a zip, an IDX file or a picture");
+    says(b"neither this nor that", "not a folder, a zip, an IDX file or an image");
     let gz = dir.path().join("images-idx3-ubyte.gz");
     fs::write(&gz, &gzip(&whole)[..40]).unwrap();
     assert!(error(&gz).contains("broken gzip"), "{}", error(&gz));
@@ -198,8 +198,8 @@ fn missing_and_empty_inputs_are_named() {
     assert!(error(&dir.path().join("pets/notes.txt")).contains("not a folder, a zip"));
     let empty = dir.path().join("empty");
     fs::create_dir(&empty).unwrap();
-    assert!(error(&empty).contains("no pictures in it"));
-    assert!(Source::open(&[], Walk::Recursive).is_err());
+    assert!(error(&empty).contains("no images in it"));
+    assert!(Source::open(&[], Recursion::Recursive).is_err());
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn several_inputs_follow_each_other() {
     let dir = folder();
     let root = dir.path().join("pets");
     let mut source =
-        open(&[&root.join("deep"), &root.join("b.png"), &root.join("A.PNG")], Walk::Recursive).unwrap();
+        open(&[&root.join("deep"), &root.join("b.png"), &root.join("A.PNG")], Recursion::Recursive).unwrap();
     let values = |source: &Source| content(source, &root).iter().map(|c| c.1).collect::<Vec<u8>>();
     assert_eq!(values(&source), [3, 2, 1]);
     assert_eq!((source.title(), source.description()), ("deep", "deep, b.png, A.PNG"));
@@ -228,7 +228,7 @@ fn the_split_is_found_beside_and_above() {
         }
         write(dir.path().join(list), b"000001.jpg 0\n000002.jpg 1\n000003.jpg 1\n000009.jpg 2\n");
         let kept = |split| {
-            let mut source = open(&[&root], Walk::Recursive).unwrap();
+            let mut source = open(&[&root], Recursion::Recursive).unwrap();
             source.keep_split(split).map(|()| (0..source.len()).map(|i| source.name(i)).collect::<Vec<_>>())
         };
         assert_eq!(kept(Split::Train).unwrap().len(), 1);
@@ -246,7 +246,7 @@ fn the_split_is_found_beside_and_above() {
 fn the_fingerprint_tells_versions_apart() {
     let dir = folder();
     let root = dir.path().join("pets");
-    let print = |root: &Path| open(&[root], Walk::Recursive).unwrap().fingerprint().unwrap();
+    let print = |root: &Path| open(&[root], Recursion::Recursive).unwrap().fingerprint().unwrap();
     let before = print(&root);
     assert_eq!(before, print(&root));
     // A copy elsewhere has the same digest.

@@ -19,7 +19,7 @@ fn labels(count: u32) -> Vec<u8> {
 }
 
 fn open_idx(input: &Path, idx: Option<&str>) -> Result<Source> {
-    Source::open_idx(&[input.to_path_buf()], Walk::Recursive, idx)
+    Source::open_idx(&[input.to_path_buf()], Recursion::Recursive, idx)
 }
 
 /// How many images, their value, and the file that they are of.
@@ -109,7 +109,7 @@ fn several_sets_are_listed_and_one_is_chosen_by_name() {
     assert_eq!(taken(&root, Some(letters)), (5, TRAIN, letters.into()));
     assert_eq!(taken(&root, Some("byclass-test")).1, TEST);
     assert!(refused(&root, Some("test")).contains("3 sets of IDX images"));
-    let one_level = open(&[&root], Walk::OneLevel).err().unwrap().to_string();
+    let one_level = open(&[&root], Recursion::OneLevel).err().unwrap().to_string();
     assert!(one_level.contains("in it: name one: emnist-balanced"), "{one_level}");
     // Two data sets of the same names and sizes are two; copies of one are one.
     let root = dir.path().join("root");
@@ -141,7 +141,7 @@ fn images_and_idx_in_one_place_are_not_mixed() {
     let source = open_idx(&root, Some("train")).unwrap();
     assert_eq!(source.passed_over().counts(), "2 beside the IDX file");
     // Where pytorch-fid's rule holds, the images are meant.
-    let source = open(&[&root], Walk::OneLevel).unwrap();
+    let source = open(&[&root], Recursion::OneLevel).unwrap();
     assert_eq!(content(&source, &root), [("preview.png".to_string(), 5)]);
     assert!(source.passed_over().counts().contains("1 IDX"), "{}", source.passed_over().counts());
     assert!(refused(&dir.path().join("mixed/more"), Some("train")).contains("no IDX file of images in it"));
@@ -209,7 +209,7 @@ fn what_is_passed_over_is_counted_by_reason() {
     for name in ["Thumbs.db", ".DS_Store", "__MACOSX/._a.png", ".ipynb_checkpoints/a.png"] {
         write(root.join(name), &png(9));
     }
-    let source = open(&[&root], Walk::Recursive).unwrap();
+    let source = open(&[&root], Recursion::Recursive).unwrap();
     let expected = [("0badcafe", 2), ("a.png", 1), ("misnamed.avif", 3)];
     assert_eq!(content(&source, &root), expected.map(|(n, v)| (n.to_string(), v)));
     let line = "10 files passed over: 6 .avif (AVIF is not read), 1 .heic (HEIC is not read), 1 .txt, 1 .zip, 1 without an extension";
@@ -219,7 +219,7 @@ fn what_is_passed_over_is_counted_by_reason() {
     write(root.join("B.JPG"), &png(4));
     write(root.join("c.gif"), &png(5));
     write(root.join("more/d.png"), &png(5));
-    let source = open(&[&root], Walk::OneLevel).unwrap();
+    let source = open(&[&root], Recursion::OneLevel).unwrap();
     assert_eq!(content(&source, &root), [("a.png".to_string(), 1)]);
     let counts = source.passed_over().counts();
     for count in [
@@ -231,7 +231,7 @@ fn what_is_passed_over_is_counted_by_reason() {
         assert!(counts.contains(count), "{count}: {counts}");
     }
     // A file without an extension may be named itself.
-    let source = open(&[&root.join("0badcafe")], Walk::Recursive).unwrap();
+    let source = open(&[&root.join("0badcafe")], Recursion::Recursive).unwrap();
     assert_eq!((source.len(), source.title()), (1, "pets"));
 }
 
@@ -244,7 +244,7 @@ fn a_folder_without_images_says_where_they_are() {
         write(root.join(name), &png(1));
     }
     let line = "its 3 images lie in 2 subfolders (cats, dogs); pytorch-fid reads one level: name one, or a zip of all";
-    assert!(below(Walk::OneLevel).ends_with(line), "{}", below(Walk::OneLevel));
+    assert!(below(Recursion::OneLevel).ends_with(line), "{}", below(Recursion::OneLevel));
     let root = dir.path().join("official");
     write(root.join("Eval/list_eval_partition.txt"), b"000001.jpg 0\n");
     zip_of(&root.join("img.zip"), &[("000001.jpg", &png(1))]);
@@ -281,8 +281,8 @@ fn zips_are_sorted_as_folders_are() {
             ("inner.zip", b"PK"),
         ],
     );
-    let source = open(&[&path], Walk::Recursive).unwrap();
-    let values: Vec<u8> = content(&source, &path).iter().map(|picture| picture.1).collect();
+    let source = open(&[&path], Recursion::Recursive).unwrap();
+    let values: Vec<u8> = content(&source, &path).iter().map(|image| image.1).collect();
     assert_eq!(values, [1, 2]);
     assert_eq!(source.passed_over().counts(), "1 .avif (AVIF is not read), 1 .txt, 1 .zip");
 }
@@ -315,9 +315,9 @@ fn lists_of_any_make_say_the_split() {
         for at in ["Img/list_eval_partition.txt", "Eval/list_eval_partition.csv", "list_eval_partition.csv"] {
             let at = dir.path().join("celeba").join(at);
             write(&at, list);
-            let mut source = open(&[&root], Walk::Recursive).unwrap();
+            let mut source = open(&[&root], Recursion::Recursive).unwrap();
             source.keep_split(Split::Train).unwrap_or_else(|e| panic!("{i} {at:?}: {e}"));
-            let values: Vec<u8> = content(&source, &root).iter().map(|picture| picture.1).collect();
+            let values: Vec<u8> = content(&source, &root).iter().map(|image| image.1).collect();
             assert_eq!(values, [1, 3], "list {i} at {at:?}");
             let name = at.file_name().unwrap().to_str().unwrap();
             assert_eq!(source.passed_over().counts(), format!("1 not in {name}"));
@@ -333,7 +333,7 @@ fn lists_of_any_make_say_the_split() {
     ] {
         write(&at, text.as_bytes());
         let error =
-            open(&[&root], Walk::Recursive).unwrap().keep_split(Split::Train).unwrap_err().to_string();
+            open(&[&root], Recursion::Recursive).unwrap().keep_split(Split::Train).unwrap_err().to_string();
         assert!(error.contains(line), "{text}: {error}");
     }
     // Beside a zip, and in it.
@@ -343,7 +343,7 @@ fn lists_of_any_make_say_the_split() {
     let mut entries: Vec<(&str, &[u8])> = vec![("x/000001.jpg", &one), ("x/000004.jpg", &three)];
     zip_of(&zip, &entries);
     let kept = |split| {
-        let mut source = open(&[&zip], Walk::Recursive).unwrap();
+        let mut source = open(&[&zip], Recursion::Recursive).unwrap();
         source.keep_split(split).map(|()| content(&source, &zip)[0].1).map_err(|e| e.to_string())
     };
     assert_eq!((kept(Split::Train), kept(Split::Test)), (Ok(1), Ok(3)));
@@ -359,7 +359,7 @@ fn an_origin_is_told_from_another_that_is_still_there() {
     let (cats, dogs) = (dir.path().join("cats/train"), dir.path().join("dogs/train"));
     write(cats.join("0.png"), &png(1));
     write(dogs.join("0.png"), &png(1));
-    let origin = |input: &Path| open(&[input], Walk::Recursive).unwrap().origin();
+    let origin = |input: &Path| open(&[input], Recursion::Recursive).unwrap().origin();
     assert_eq!(origin(&cats), origin(&cats.join("0.png")), "one by one they are of their folder");
     assert_ne!(origin(&cats), origin(&dogs));
     let made = dir.path().join("made");

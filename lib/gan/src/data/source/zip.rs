@@ -1,4 +1,4 @@
-//! A zip of pictures, read in place by any number of threads.
+//! A zip of images, read in place by any number of threads.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -13,7 +13,7 @@ use ::zip::result::ZipError;
 use super::idx::{self, Idx};
 use super::kind::{HEAD, Kind, Sorter, dotted, is_hidden, is_image_name};
 use super::span::Span;
-use super::{MAX_ENCODED, Part, PassedOver, Raw, Walk, container, found, split, unzip};
+use super::{Input, MAX_ENCODED, PassedOver, Raw, Recursion, container, found, split, unzip};
 use crate::{Error, Result};
 
 /// Whether a file begins as a zip does (an empty one included).
@@ -31,7 +31,7 @@ pub(super) struct Zip {
     path: PathBuf,
     archive_len: u64,
     archive: ZipArchive<SharedFile>,
-    /// Names and numbers of the pictures, by name.
+    /// Names and numbers of the images, by name.
     entries: Vec<(String, usize)>,
     passed_over: PassedOver,
     /// Name and number of CelebA's list of its splits.
@@ -50,7 +50,7 @@ fn head(archive: &ZipArchive<SharedFile>, archive_len: u64, i: usize) -> Vec<u8>
 impl Zip {
     /// Reads the zip's directory: its images, or the images of the IDX file in it that is meant, as of a
     /// folder.
-    pub(super) fn open(path: &Path, walk: Walk, wanted: Option<&str>) -> Result<Box<dyn Part>> {
+    pub(super) fn open(path: &Path, recursion: Recursion, wanted: Option<&str>) -> Result<Box<dyn Input>> {
         let file = SharedFile::open(path).map_err(Error::io(path))?;
         let archive_len = file.len;
         let archive = ZipArchive::new(file).map_err(|e| match Span::whole(path) {
@@ -84,7 +84,7 @@ impl Zip {
         let version = |i: usize| archive.by_index_data(i).ok().map(|entry| (entry.size(), entry.crc32()));
         let names: Vec<String> = sets.iter().map(|set| set.0.clone()).collect();
         let same = |a: usize, b: usize| version(sets[a].1) == version(sets[b].1);
-        if let Some(set) = idx::choose(path, &names, entries.len(), walk, wanted, same)? {
+        if let Some(set) = idx::choose(path, &names, entries.len(), recursion, wanted, same)? {
             entries.iter().for_each(|(image, _)| passed_over.add("beside the IDX file", image));
             let (name, i) = &sets[set];
             let full = path.join(name);
@@ -116,7 +116,7 @@ impl Zip {
     }
 }
 
-impl Part for Zip {
+impl Input for Zip {
     fn len(&self) -> usize {
         self.entries.len()
     }

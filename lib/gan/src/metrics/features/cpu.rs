@@ -1,4 +1,4 @@
-//! A network over slices of f32 or bf16, channels last, parallel over pictures.
+//! A network over slices of f32 or bf16, channels last, parallel over images.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use gan_kernels::pool::{avg_pool, concat, max_pool};
 use gan_kernels::{Activation, Element, Isa};
 use rayon::prelude::*;
 
-use super::net::{Filter, Filters, MaxPool, Net};
+use super::net::{ConvWeights, MaxPool, Net, NetworkWeights};
 use crate::Result;
 
 /// A batch of maps, [b, h, w, c].
@@ -22,8 +22,8 @@ pub(crate) struct Cpu<T> {
 }
 
 impl<T: Element> Cpu<T> {
-    pub(crate) fn new(filters: Filters) -> Cpu<T> {
-        let packed = |Filter { layer, weight, bias }: Filter| {
+    pub(crate) fn new(filters: NetworkWeights) -> Cpu<T> {
+        let packed = |ConvWeights { layer, weight, bias }: ConvWeights| {
             (pack(Isa::best::<T>(), &layer.conv, &weight, layer.channels, layer.filters), bias)
         };
         Cpu { filters: filters.into_iter().map(|(name, filter)| (name, packed(filter))).collect() }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use candle_core::{DType, Device, Tensor};
 use gan_kernels::conv::Conv;
 
-use super::net::{Filters, MaxPool, Net};
+use super::net::{MaxPool, Net, NetworkWeights};
 use crate::Result;
 
 /// The weights, on the device.
@@ -16,8 +16,8 @@ pub(crate) struct DeviceNet {
 }
 
 impl DeviceNet {
-    pub(crate) fn new(filters: Filters, device: &Device) -> Result<DeviceNet> {
-        let upload = |(name, filter): (String, super::net::Filter)| {
+    pub(crate) fn new(filters: NetworkWeights, device: &Device) -> Result<DeviceNet> {
+        let upload = |(name, filter): (String, super::net::ConvWeights)| {
             let [o, i, kh, kw] = filter.layer.oihw();
             let weight = Tensor::from_vec(filter.weight, (kh, kw, i, o), &Device::Cpu)?;
             let weight = weight.permute((3, 2, 0, 1))?.contiguous()?.to_device(device)?;

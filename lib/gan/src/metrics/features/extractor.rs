@@ -1,4 +1,4 @@
-//! Pictures to features: which networks there are, and one that is ready to run.
+//! Images to features: which networks there are, and one that is ready to run.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{cpu, device, inception, net, squeezenet};
-use crate::data::image::Picture;
+use crate::data::image::Image;
 use crate::device::with_layouts_kept;
 use crate::io::weights::Tensors;
 use crate::precision::Precision;
@@ -76,12 +76,12 @@ impl std::fmt::Display for Features {
     }
 }
 
-/// Pictures that go through a network together on the CPU. Four are enough to share each layer's weights, and their maps
+/// Images that go through a network together on the CPU. Four are enough to share each layer's weights, and their maps
 /// are still few enough.
-const PORTION: usize = 4;
+const CHUNK: usize = 4;
 
 /// The same network on slices or on a device's tensors.
-pub(crate) enum Backend {
+pub(crate) enum ExtractorBackend {
     F32(cpu::Cpu<f32>),
     Bf16(cpu::Cpu<bf16>),
     Device(device::DeviceNet),
@@ -92,7 +92,7 @@ pub struct Extractor {
     features: Features,
     dims: usize,
     weights: String,
-    backend: Backend,
+    backend: ExtractorBackend,
 }
 
 impl Extractor {
@@ -132,7 +132,7 @@ impl Extractor {
     fn new(
         features: Features,
         dims: usize,
-        filters: net::Filters,
+        filters: net::NetworkWeights,
         weights: String,
         precision: Precision,
         device: &Device,
@@ -142,16 +142,16 @@ impl Extractor {
             return Err(Error::Invalid(what.into()));
         }
         let backend = match (device, precision) {
-            (Device::Cpu, Precision::F32) => Backend::F32(cpu::Cpu::new(filters)),
-            (Device::Cpu, Precision::Bf16) => Backend::Bf16(cpu::Cpu::new(filters)),
-            (device, _) => Backend::Device(device::DeviceNet::new(filters, device)?),
+            (Device::Cpu, Precision::F32) => ExtractorBackend::F32(cpu::Cpu::new(filters)),
+            (Device::Cpu, Precision::Bf16) => ExtractorBackend::Bf16(cpu::Cpu::new(filters)),
+            (device, _) => ExtractorBackend::Device(device::DeviceNet::new(filters, device)?),
         };
         Ok(Extractor { features, dims, weights, backend })
     }
 
     /// The same network run by another backend.
     #[cfg(test)]
-    pub(crate) fn with_backend(&self, backend: Backend) -> Extractor {
+    pub(crate) fn with_backend(&self, backend: ExtractorBackend) -> Extractor {
         Extractor { backend, weights: self.weights.clone(), ..*self }
     }
 
@@ -168,8 +168,8 @@ impl Extractor {
     /// What the features are computed in.
     pub fn precision(&self) -> Precision {
         match self.backend {
-            Backend::Bf16(_) => Precision::Bf16,
-            Backend::F32(_) | Backend::Device(_) => Precision::F32,
+            ExtractorBackend::Bf16(_) => Precision::Bf16,
+            ExtractorBackend::F32(_) | ExtractorBackend::Device(_) => Precision::F32,
         }
     }
 
@@ -178,30 +178,30 @@ impl Extractor {
         &self.weights
     }
 
-    /// The features of pictures of any sizes, [n, dims]. On a device the pictures are one batch.
+    /// The features of images of any sizes, [n, dims]. On a device the images are one batch.
     ///
     /// # Errors
     /// The device fails.
-    pub fn run(&self, pictures: &[Picture]) -> Result<Vec<f32>> {
+    pub fn run(&self, images: &[Image]) -> Result<Vec<f32>> {
         match &self.backend {
-            Backend::F32(net) => self.portions(net, pictures),
-            Backend::Bf16(net) => self.portions(net, pictures),
-            Backend::Device(_) if pictures.is_empty() => Ok(Vec::new()),
-            Backend::Device(net) => {
-                let input = net.input(self.prepare(pictures), self.side())?;
-                with_layouts_kept(&input.device().clone(), || self.walk(net, input))
+            ExtractorBackend::F32(net) => self.chunks(net, images),
+            ExtractorBackend::Bf16(net) => self.chunks(net, images),
+            ExtractorBackend::Device(_) if images.is_empty() => Ok(Vec::new()),
+            ExtractorBackend::Device(net) => {
+                let input = net.input(self.prepare(images), self.side())?;
+                with_layouts_kept(&input.device().clone(), || self.forward(net, input))
             }
         }
     }
 
-    /// The features of portions of pictures, each portion from its first layer to its last on a thread of its own. The maps
-    /// of so few pictures stay near the thread, and nobody waits at the end of a layer.
-    fn portions<T: Element>(&self, net: &cpu::Cpu<T>, pictures: &[Picture]) -> Result<Vec<f32>> {
-        let portion = |pictures: &[Picture]| {
-            let input = self.prepare(pictures);
-            self.walk(net, net.input(&input, self.side()))
+    /// The features of chunks of images, each chunk from its first layer to its last on a thread of its own. The maps
+    /// of so few images stay near the thread, and nobody waits at the end of a layer.
+    fn chunks<T: Element>(&self, net: &cpu::Cpu<T>, images: &[Image]) -> Result<Vec<f32>> {
+        let chunk = |images: &[Image]| {
+            let input = self.prepare(images);
+            self.forward(net, net.input(&input, self.side()))
         };
-        let features: Result<Vec<Vec<f32>>> = pictures.par_chunks(PORTION).map(portion).collect();
+        let features: Result<Vec<Vec<f32>>> = images.par_chunks(CHUNK).map(chunk).collect();
         Ok(features?.concat())
     }
 
@@ -214,22 +214,22 @@ impl Extractor {
     }
 
     /// The network's input.
-    fn prepare(&self, pictures: &[Picture]) -> Vec<f32> {
+    fn prepare(&self, images: &[Image]) -> Vec<f32> {
         let prepare = match self.features {
             Features::Inception => inception::prepare,
             Features::Squeezenet => squeezenet::prepare,
         };
         let size = self.side() * self.side() * 3;
-        let mut input = vec![0.0; pictures.len() * size];
-        input.par_chunks_mut(size).zip(pictures).for_each(|(out, picture)| prepare(picture, out));
+        let mut input = vec![0.0; images.len() * size];
+        input.par_chunks_mut(size).zip(images).for_each(|(out, image)| prepare(image, out));
         input
     }
 
     /// Through the network and the global average.
-    fn walk<N: net::Net>(&self, net: &N, input: N::Map) -> Result<Vec<f32>> {
+    fn forward<N: net::Net>(&self, net: &N, input: N::Map) -> Result<Vec<f32>> {
         let last = match self.features {
-            Features::Inception => inception::walk(net, input, self.dims)?,
-            Features::Squeezenet => squeezenet::walk(net, input)?,
+            Features::Inception => inception::forward(net, input, self.dims)?,
+            Features::Squeezenet => squeezenet::forward(net, input)?,
         };
         net.mean(&last)
     }

@@ -1,7 +1,7 @@
 //! The Inception-v3 of the FID: TensorFlow's of 2015-12-05, as pytorch-fid computes it.
 //!
 //! Against torchvision's: the averages of the branch pools do not count the padding, and the last block's pool is a
-//! maximum. Input: RGB in [0, 1], bilinear to 299×299 (half-pixel centres, no antialiasing), then 2x − 1.
+//! maximum. Input: RGB in [0, 1], bilinear to 299×299 (half-pixel centers, no antialiasing), then 2x − 1.
 //! Sources: Szegedy et al. 2015 for the network; mseitzer's pytorch-fid for this variant and its tensors' names.
 
 #[cfg(test)]
@@ -12,10 +12,10 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use gan_kernels::conv::Conv;
 
-use super::net::{Filter, Filters, Layer, MaxPool, Net, Plan, WeightsHash, same, valid};
+use super::net::{ConvSpec, ConvWeights, MaxPool, Net, NetworkWeights, Plan, WeightsHash, same, valid};
 use super::resize;
 use crate::Result;
-use crate::data::image::Picture;
+use crate::data::image::Image;
 use crate::io::safetensors;
 use crate::io::weights::Tensors;
 
@@ -30,9 +30,9 @@ const EPSILON: f64 = 1e-3;
 
 const POOL: MaxPool = MaxPool { stride: 2, padding: 0, ceil: false };
 
-/// A picture as the network sees it, [299, 299, 3] in [-1, 1].
-pub(crate) fn prepare(picture: &Picture, out: &mut [f32]) {
-    resize::bilinear(picture, SIDE, |byte| f32::from(byte) / 255.0, out);
+/// An image as the network sees it, [299, 299, 3] in [-1, 1].
+pub(crate) fn prepare(image: &Image, out: &mut [f32]) {
+    resize::bilinear(image, SIDE, |byte| f32::from(byte) / 255.0, out);
     out.iter_mut().for_each(|v| *v = 2.0 * *v - 1.0);
 }
 
@@ -41,11 +41,11 @@ pub(crate) fn prepare(picture: &Picture, out: &mut [f32]) {
 ///
 /// # Errors
 /// A tensor is missing or has another shape.
-pub(crate) fn load(tensors: &Tensors) -> Result<(Filters, String)> {
+pub(crate) fn load(tensors: &Tensors) -> Result<(NetworkWeights, String)> {
     let plan = Plan::default();
-    walk(&plan, (SIDE, SIDE, 3), 2048)?;
+    forward(&plan, (SIDE, SIDE, 3), 2048)?;
     let mut hash = WeightsHash::default();
-    let mut filters = Filters::new();
+    let mut filters = NetworkWeights::new();
     for layer in plan.layers() {
         filters.insert(layer.name.clone(), fold(tensors, layer, &mut hash)?);
     }
@@ -73,7 +73,7 @@ pub fn convert(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// A convolution and the batch-norm after it as one: scale = γ/√(σ²+ε), weight·scale, bias = β − μ·scale. In f64.
-fn fold(tensors: &Tensors, layer: Layer, hash: &mut WeightsHash) -> Result<Filter> {
+fn fold(tensors: &Tensors, layer: ConvSpec, hash: &mut WeightsHash) -> Result<ConvWeights> {
     let mut get = |part: &str, shape: &[usize]| {
         let name = format!("{}.{part}", layer.name);
         let values = tensors.get(&name, shape)?;
@@ -90,11 +90,11 @@ fn fold(tensors: &Tensors, layer: Layer, hash: &mut WeightsHash) -> Result<Filte
     }
     let bias =
         (0..layer.filters).map(|i| (f64::from(beta[i]) - f64::from(mean[i]) * scale(i)) as f32).collect();
-    Ok(Filter { weight: layer.hwio(&weight), bias, layer })
+    Ok(ConvWeights { weight: layer.hwio(&weight), bias, layer })
 }
 
 /// The network from an input [299, 299, 3] to the map whose mean is the `dims` features.
-pub(crate) fn walk<N: Net>(net: &N, input: N::Map, dims: usize) -> Result<N::Map> {
+pub(crate) fn forward<N: Net>(net: &N, input: N::Map, dims: usize) -> Result<N::Map> {
     let mut x = net.conv("Conv2d_1a_3x3", valid(3, 2), 32, &input)?;
     drop(input);
     x = net.conv("Conv2d_2a_3x3", valid(3, 1), 32, &x)?;

@@ -38,7 +38,7 @@ pub(crate) trait Net {
     /// The convolution called `name`, which has `filters` of them, its bias and ReLU.
     fn conv(&self, name: &str, conv: Conv, filters: usize, x: &Self::Map) -> Result<Self::Map>;
     fn max_pool(&self, pool: MaxPool, x: &Self::Map) -> Result<Self::Map>;
-    /// The 3×3 average of stride 1 with padding 1 that divides by the pixels inside the picture.
+    /// The 3×3 average of stride 1 with padding 1 that divides by the pixels inside the image.
     fn avg_pool(&self, x: &Self::Map) -> Result<Self::Map>;
     /// All channels of all parts, in order.
     fn concat(&self, parts: &[Self::Map]) -> Result<Self::Map>;
@@ -58,7 +58,7 @@ pub(crate) fn valid(kernel: usize, stride: usize) -> Conv {
 
 /// One convolution's shape.
 #[derive(Debug, Clone)]
-pub(crate) struct Layer {
+pub(crate) struct ConvSpec {
     pub name: String,
     pub conv: Conv,
     /// Input channels.
@@ -67,7 +67,7 @@ pub(crate) struct Layer {
     pub filters: usize,
 }
 
-impl Layer {
+impl ConvSpec {
     /// The weight's shape in PyTorch's files, [out, in, kh, kw].
     pub fn oihw(&self) -> [usize; 4] {
         [self.filters, self.channels, self.conv.kernel.0, self.conv.kernel.1]
@@ -89,22 +89,22 @@ impl Layer {
 }
 
 /// A convolution's weight [kh, kw, in, out] and bias [out].
-pub(crate) struct Filter {
-    pub layer: Layer,
+pub(crate) struct ConvWeights {
+    pub layer: ConvSpec,
     pub weight: Vec<f32>,
     pub bias: Vec<f32>,
 }
 
 /// All convolutions of a network by their names.
-pub(crate) type Filters = HashMap<String, Filter>;
+pub(crate) type NetworkWeights = HashMap<String, ConvWeights>;
 
 /// Walks over shapes alone and writes down the convolutions that it meets.
 #[derive(Default)]
-pub(crate) struct Plan(RefCell<Vec<Layer>>);
+pub(crate) struct Plan(RefCell<Vec<ConvSpec>>);
 
 impl Plan {
     /// The convolutions met, in order.
-    pub(crate) fn layers(self) -> Vec<Layer> {
+    pub(crate) fn layers(self) -> Vec<ConvSpec> {
         self.0.into_inner()
     }
 }
@@ -120,7 +120,7 @@ impl Net for Plan {
         filters: usize,
         &(h, w, channels): &Self::Map,
     ) -> Result<Self::Map> {
-        self.0.borrow_mut().push(Layer { name: name.to_string(), conv, channels, filters });
+        self.0.borrow_mut().push(ConvSpec { name: name.to_string(), conv, channels, filters });
         let (h, w) = conv.output(h, w);
         Ok((h, w, filters))
     }

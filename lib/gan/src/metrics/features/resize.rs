@@ -1,6 +1,6 @@
 //! PyTorch's `interpolate(mode="bilinear", align_corners=False)` without antialiasing, from bytes to floats.
 
-use crate::data::image::Picture;
+use crate::data::image::Image;
 
 /// For every output position: the two input positions, and the weight of the second.
 fn taps(from: usize, to: usize) -> Vec<(usize, usize, f32)> {
@@ -15,11 +15,11 @@ fn taps(from: usize, to: usize) -> Vec<(usize, usize, f32)> {
 }
 
 /// Resizes to `side`×`side`; `out` is [side, side, 3], each value `level(byte)` interpolated.
-pub(crate) fn bilinear(picture: &Picture, side: usize, level: impl Fn(u8) -> f32, out: &mut [f32]) {
+pub(crate) fn bilinear(image: &Image, side: usize, level: impl Fn(u8) -> f32, out: &mut [f32]) {
     let levels: [f32; 256] = std::array::from_fn(|byte| level(byte as u8));
-    let row = |y: usize| &picture.rgb[y * picture.width * 3..][..picture.width * 3];
-    let columns = taps(picture.width, side);
-    for (out, (y0, y1, v)) in out.chunks_exact_mut(side * 3).zip(taps(picture.height, side)) {
+    let row = |y: usize| &image.rgb[y * image.width * 3..][..image.width * 3];
+    let columns = taps(image.width, side);
+    for (out, (y0, y1, v)) in out.chunks_exact_mut(side * 3).zip(taps(image.height, side)) {
         let (upper, lower) = (row(y0), row(y1));
         for (out, &(x0, x1, u)) in out.chunks_exact_mut(3).zip(&columns) {
             for (channel, out) in out.iter_mut().enumerate() {

@@ -1,20 +1,20 @@
 //! SqueezeNet v1.1 (Iandola et al. 2016) as a small feature network whose weights are embedded.
 //!
-//! The recipe of these features: RGB, bilinear to 227×227 as Inception's input is (half-pixel centres, no antialiasing),
+//! The recipe of these features: RGB, bilinear to 227×227 as Inception's input is (half-pixel centers, no antialiasing),
 //! BGR minus ImageNet's mean [103.939, 116.779, 123.68]; conv1 (3×3, stride 2, no padding), ReLU, 3×3 maximum of stride
 //! 2, fire2, fire3, maximum, fire4, fire5, maximum, fire6 to fire9; the last window of a maximum may reach over the edge. The
 //! features are the 512 channels of fire9, each averaged over all pixels. Their Fréchet distance is called
-//! FD-SqueezeNet; it ranks generators of the same pictures but is not the FID.
+//! FD-SqueezeNet; it ranks generators of the same images but is not the FID.
 
 #[cfg(test)]
 mod tests;
 
 use std::path::Path;
 
-use super::net::{Filter, Filters, MaxPool, Net, Plan, WeightsHash, same, valid};
+use super::net::{ConvWeights, MaxPool, Net, NetworkWeights, Plan, WeightsHash, same, valid};
 use super::resize;
 use crate::Result;
-use crate::data::image::Picture;
+use crate::data::image::Image;
 use crate::io::weights::Tensors;
 
 /// The number of features.
@@ -31,9 +31,9 @@ static WEIGHTS: &[u8] = include_bytes!("../../../assets/squeezenet-v1.1-f16.safe
 
 const POOL: MaxPool = MaxPool { stride: 2, padding: 0, ceil: true };
 
-/// A picture as the network sees it, [227, 227, 3].
-pub(crate) fn prepare(picture: &Picture, out: &mut [f32]) {
-    resize::bilinear(picture, SIDE, f32::from, out);
+/// An image as the network sees it, [227, 227, 3].
+pub(crate) fn prepare(image: &Image, out: &mut [f32]) {
+    resize::bilinear(image, SIDE, f32::from, out);
     for pixel in out.chunks_exact_mut(3) {
         pixel.reverse();
         pixel.iter_mut().zip(MEAN).for_each(|(v, mean)| *v -= mean);
@@ -44,12 +44,12 @@ pub(crate) fn prepare(picture: &Picture, out: &mut [f32]) {
 ///
 /// # Errors
 /// None: they are checked by a test.
-pub(crate) fn load() -> Result<(Filters, String)> {
+pub(crate) fn load() -> Result<(NetworkWeights, String)> {
     let tensors = Tensors::from_bytes(Path::new("the embedded SqueezeNet"), WEIGHTS.to_vec())?;
     let plan = Plan::default();
-    walk(&plan, (SIDE, SIDE, 3))?;
+    forward(&plan, (SIDE, SIDE, 3))?;
     let mut hash = WeightsHash::default();
-    let mut filters = Filters::new();
+    let mut filters = NetworkWeights::new();
     for layer in plan.layers() {
         let mut get = |part: &str, shape: &[usize]| {
             let name = format!("{}.{part}", layer.name);
@@ -58,13 +58,13 @@ pub(crate) fn load() -> Result<(Filters, String)> {
             Ok::<_, crate::Error>(values)
         };
         let (weight, bias) = (get("weight", &layer.oihw())?, get("bias", &[layer.filters])?);
-        filters.insert(layer.name.clone(), Filter { weight: layer.hwio(&weight), bias, layer });
+        filters.insert(layer.name.clone(), ConvWeights { weight: layer.hwio(&weight), bias, layer });
     }
     Ok((filters, hash.finish()))
 }
 
 /// The network from an input [227, 227, 3] to the map whose mean is the features.
-pub(crate) fn walk<N: Net>(net: &N, input: N::Map) -> Result<N::Map> {
+pub(crate) fn forward<N: Net>(net: &N, input: N::Map) -> Result<N::Map> {
     let mut x = net.conv("conv1", valid(3, 2), 64, &input)?;
     for (name, squeezed, expanded, pooled) in [
         ("fire2", 16, 64, true),

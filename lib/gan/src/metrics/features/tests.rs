@@ -8,10 +8,10 @@ use ndarray::Array2;
 
 use super::cpu::Map;
 use super::device::DeviceNet;
-use super::extractor::{Backend, Extractor};
-use super::net::{Filters, MaxPool, Net};
+use super::extractor::{Extractor, ExtractorBackend};
+use super::net::{MaxPool, Net, NetworkWeights};
 use super::{cpu, resize};
-use crate::data::image::Picture;
+use crate::data::image::Image;
 use crate::io::npz::Npz;
 use crate::io::weights::Tensors;
 
@@ -55,22 +55,22 @@ pub(crate) fn assert_features<'a>(got: &[f32], want: impl IntoIterator<Item = &'
     }
 }
 
-/// Pictures drawn by the hash.
-pub(crate) fn drawn(n: usize, width: usize, height: usize) -> Vec<Picture> {
-    let picture = |p: usize| {
+/// Images drawn by the hash.
+pub(crate) fn drawn(n: usize, width: usize, height: usize) -> Vec<Image> {
+    let image = |p: usize| {
         let byte = |i: usize| (hashed::uniform(&format!("picture {p}"), i as u64) * 256.0) as u8;
-        Picture { width, height, rgb: (0..width * height * 3).map(byte).collect() }
+        Image { width, height, rgb: (0..width * height * 3).map(byte).collect() }
     };
-    (0..n).map(picture).collect()
+    (0..n).map(image).collect()
 }
 
 /// The same through slices and through candle's tensors on the CPU.
-pub(crate) fn assert_backends_agree(slices: &Extractor, filters: Filters, pictures: &[Picture]) {
-    let backend = Backend::Device(DeviceNet::new(filters, &Device::Cpu).unwrap());
+pub(crate) fn assert_backends_agree(slices: &Extractor, filters: NetworkWeights, images: &[Image]) {
+    let backend = ExtractorBackend::Device(DeviceNet::new(filters, &Device::Cpu).unwrap());
     let tensors = slices.with_backend(backend);
-    let want = tensors.run(pictures).unwrap();
+    let want = tensors.run(images).unwrap();
     assert!(want.iter().any(|&v| v > 0.1), "features that are all zero would prove nothing");
-    for (g, w) in slices.run(pictures).unwrap().iter().zip(want) {
+    for (g, w) in slices.run(images).unwrap().iter().zip(want) {
         assert!((g - w).abs() <= 1e-4 + 1e-4 * w.abs(), "{g} on slices, {w} on tensors");
     }
 }
@@ -79,8 +79,10 @@ pub(crate) fn assert_backends_agree(slices: &Extractor, filters: Filters, pictur
 fn pools_agree_on_both_backends() {
     let (h, w, c) = (9, 12, 3);
     let values: Vec<f32> = (0..2 * h * w * c).map(|i| hashed::uniform("pool", i as u64) as f32).collect();
-    let (cpu, device) =
-        (cpu::Cpu::<f32>::new(Filters::new()), DeviceNet::new(Filters::new(), &Device::Cpu).unwrap());
+    let (cpu, device) = (
+        cpu::Cpu::<f32>::new(NetworkWeights::new()),
+        DeviceNet::new(NetworkWeights::new(), &Device::Cpu).unwrap(),
+    );
     let map = Map { shape: (2, h, w, c), data: values.clone() };
     let tensor = Tensor::from_vec(values, (2, h, w, c), &Device::Cpu).unwrap().permute((0, 3, 1, 2)).unwrap();
     let tensor = tensor.contiguous().unwrap();
@@ -98,24 +100,24 @@ fn pools_agree_on_both_backends() {
 
 #[test]
 fn an_average_does_not_count_the_padding() {
-    let cpu = cpu::Cpu::<f32>::new(Filters::new());
+    let cpu = cpu::Cpu::<f32>::new(NetworkWeights::new());
     let map = Map { shape: (1, 2, 3, 1), data: vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0] };
     assert_eq!(cpu.avg_pool(&map).unwrap().data, [3.0, 3.5, 4.0, 3.0, 3.5, 4.0]);
 }
 
 #[test]
-fn resizing_a_picture_to_its_own_size_changes_nothing() {
-    let picture = &drawn(1, 17, 17)[0];
+fn resizing_a_image_to_its_own_size_changes_nothing() {
+    let image = &drawn(1, 17, 17)[0];
     let mut out = vec![0.0; 17 * 17 * 3];
-    resize::bilinear(picture, 17, f32::from, &mut out);
-    assert!(out.iter().zip(&picture.rgb).all(|(&o, &p)| o == f32::from(p)));
+    resize::bilinear(image, 17, f32::from, &mut out);
+    assert!(out.iter().zip(&image.rgb).all(|(&o, &p)| o == f32::from(p)));
 }
 
 #[test]
-fn resizing_interpolates_between_pixel_centres() {
-    let picture = Picture { width: 2, height: 1, rgb: vec![0, 0, 0, 100, 100, 100] };
+fn resizing_interpolates_between_pixel_centers() {
+    let image = Image { width: 2, height: 1, rgb: vec![0, 0, 0, 100, 100, 100] };
     let mut out = vec![0.0; 4 * 4 * 3];
-    resize::bilinear(&picture, 4, f32::from, &mut out);
+    resize::bilinear(&image, 4, f32::from, &mut out);
     let row: Vec<f32> = out.chunks_exact(3).take(4).map(|p| p[0]).collect();
     assert_eq!(row, [0.0, 25.0, 75.0, 100.0]);
 }

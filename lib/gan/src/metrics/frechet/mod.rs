@@ -11,7 +11,7 @@ mod tests;
 use faer::MatRef;
 use gan_kernels::linalg::{self, Factor, NotConverged};
 
-pub use moments::Moments;
+pub use moments::RunningCovariance;
 
 use crate::{Error, Result};
 

@@ -11,9 +11,9 @@ use crate::{Error, Result};
 const CHUNK: usize = 256;
 
 /// n, Σ(x−s) and Σ(x−s)(x−s)ᵀ in f64, s being the mean of the first chunk: without such a shift a covariance that is
-/// small beside the mean loses digits. Sums of parts add up with [`Moments::merge`].
+/// small beside the mean loses digits. Sums of parts add up with [`RunningCovariance::merge`].
 #[derive(Debug, Clone)]
-pub struct Moments {
+pub struct RunningCovariance {
     dims: usize,
     n: u64,
     shift: Option<Vec<f64>>,
@@ -24,11 +24,11 @@ pub struct Moments {
     waiting: Vec<f64>,
 }
 
-impl Moments {
+impl RunningCovariance {
     /// No samples yet, of `dims` features each.
-    pub fn new(dims: usize) -> Moments {
+    pub fn new(dims: usize) -> RunningCovariance {
         let outer = vec![0.0; dims * dims];
-        Moments { dims, n: 0, shift: None, sum: vec![0.0; dims], outer, waiting: Vec::new() }
+        RunningCovariance { dims, n: 0, shift: None, sum: vec![0.0; dims], outer, waiting: Vec::new() }
     }
 
     /// The number of samples taken in.
@@ -75,7 +75,7 @@ impl Moments {
     ///
     /// # Errors
     /// Another number of features.
-    pub fn merge(&mut self, mut other: Moments) -> Result<()> {
+    pub fn merge(&mut self, mut other: RunningCovariance) -> Result<()> {
         if self.dims != other.dims {
             return Err(Error::Invalid(format!("{} and {} features do not add up", self.dims, other.dims)));
         }
@@ -106,7 +106,7 @@ impl Moments {
         self.settle();
         let (d, n) = (self.dims, self.n as f64);
         if self.n < 2 {
-            return Err(Error::Invalid("a covariance needs at least two pictures".to_string()));
+            return Err(Error::Invalid("a covariance needs at least two images".to_string()));
         }
         let shift = self.shift.unwrap_or_default();
         let mu: Vec<f64> = shift.iter().zip(&self.sum).map(|(s, sum)| s + sum / n).collect();

@@ -3,7 +3,7 @@ use crate::metrics::features::tests::hashed::uniform;
 use crate::metrics::features::tests::{golden, golden_array};
 
 fn gaussian(d: usize, values: &[f64]) -> Gaussian {
-    let mut moments = Moments::new(d);
+    let mut moments = RunningCovariance::new(d);
     moments.push(values);
     moments.gaussian().unwrap()
 }
@@ -45,7 +45,7 @@ fn distances_are_those_of_other_programs() {
 }
 
 /// 120 and 100 samples of 2048 features: the roots of a product of such covariances are mostly noise. The value is that of
-/// numpy's singular values of the centred samples themselves.
+/// numpy's singular values of the centered samples themselves.
 #[test]
 fn few_samples_are_exact() {
     let side = |name: &str| gaussian(2048, golden_array("features_2048.npz", name).as_slice().unwrap());
@@ -57,10 +57,10 @@ fn few_samples_are_exact() {
 fn few_samples_against_many_are_exact() {
     let (d, [x1, x2]) = (32, samples(300, 32));
     let (many, few) = (gaussian(d, &x1), gaussian(d, &x2[..5 * d]));
-    // tr √(Σ1Σ2) by the singular values of the centred few samples times a factor of the many.
-    let centred = faer::Mat::from_fn(d, 5, |i, j| (x2[j * d + i] - few.mu[i]) / 2.0);
+    // tr √(Σ1Σ2) by the singular values of the centered few samples times a factor of the many.
+    let centered = faer::Mat::from_fn(d, 5, |i, j| (x2[j * d + i] - few.mu[i]) / 2.0);
     let factor = many.covariance().llt(faer::Side::Lower).unwrap();
-    let root: f64 = (factor.L().transpose() * centred).singular_values().unwrap().iter().sum();
+    let root: f64 = (factor.L().transpose() * centered).singular_values().unwrap().iter().sum();
     let means: f64 = many.mu.iter().zip(&few.mu).map(|(a, b)| (a - b) * (a - b)).sum();
     let want = means + many.trace() + few.trace() - 2.0 * root;
     close(distance(&many, &few).unwrap(), want, 1e-10);
@@ -121,9 +121,9 @@ fn the_threads_change_no_bit() {
 fn sums_of_parts_add_up() {
     let (d, [x, _]) = (24, samples(900, 24));
     let whole = gaussian(d, &x);
-    let mut sum = Moments::new(d);
+    let mut sum = RunningCovariance::new(d);
     for part in [&x[..0], &x[..10 * d], &x[10 * d..600 * d], &x[600 * d..]] {
-        let mut moments = Moments::new(d);
+        let mut moments = RunningCovariance::new(d);
         moments.push(part);
         sum.merge(moments).unwrap();
     }
@@ -147,10 +147,10 @@ fn a_large_mean_costs_no_digits() {
 fn what_makes_no_sense_is_an_error() {
     let [x, _] = samples(10, 4);
     let a = gaussian(4, &x);
-    let mut one = Moments::new(4);
+    let mut one = RunningCovariance::new(4);
     one.push(&x[..4]);
     assert!(one.clone().gaussian().unwrap_err().to_string().contains("at least two"));
-    assert!(one.merge(Moments::new(3)).is_err());
+    assert!(one.merge(RunningCovariance::new(3)).is_err());
     assert!(distance(&a, &gaussian(2, &x)).unwrap_err().to_string().contains("4 features on one side, 2"));
     let mut broken = a.clone();
     broken.mu[1] = f64::NAN;

@@ -8,13 +8,13 @@ use crate::{Error, Result};
 
 /// What a file looks like.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
+pub enum StatsKind {
     /// A zip of numpy's arrays.
     Npz,
     /// What another program may keep statistics in, which is not read: what it is and how to make an `.npz`
     /// of it.
     Other(String),
-    /// Anything else: pictures, perhaps.
+    /// Anything else: images, perhaps.
     Unknown,
 }
 
@@ -25,35 +25,35 @@ const LOOKED_AT: u64 = 1 << 16;
 ///
 /// # Errors
 /// It is not there or not to be read.
-pub fn kind(path: &Path) -> Result<Kind> {
+pub fn kind(path: &Path) -> Result<StatsKind> {
     let mut start = Vec::new();
     match File::open(path).and_then(|file| file.take(LOOKED_AT).read_to_end(&mut start)) {
-        Err(e) if e.kind() == ErrorKind::IsADirectory => return Ok(Kind::Unknown),
+        Err(e) if e.kind() == ErrorKind::IsADirectory => return Ok(StatsKind::Unknown),
         other => other.map_err(Error::io(path))?,
     };
     Ok(match &start[..] {
         [b'P', b'K', 3, 4, ..] => of_zip(&start),
         // The versions of pickles that are not text.
-        [0x80, 2..=5, ..] => Kind::Other(of_pickle(&start)),
-        _ => Kind::Unknown,
+        [0x80, 2..=5, ..] => StatsKind::Other(of_pickle(&start)),
+        _ => StatsKind::Unknown,
     })
 }
 
 /// Of a zip, by the name of its first entry: a length at 26, the name at 30.
-fn of_zip(start: &[u8]) -> Kind {
-    let Some(&[low, high]) = start.get(26..28) else { return Kind::Unknown };
+fn of_zip(start: &[u8]) -> StatsKind {
+    let Some(&[low, high]) = start.get(26..28) else { return StatsKind::Unknown };
     let name = start.get(30..30 + usize::from(u16::from_le_bytes([low, high]))).unwrap_or_default();
     if name.ends_with(b".npy") {
-        return Kind::Npz;
+        return StatsKind::Npz;
     }
     if name.ends_with(b"/data.pkl") {
-        return Kind::Other(
+        return StatsKind::Other(
             "a file of torch.save, not an .npz: of a mean and a covariance in it, \
              np.savez(\"stats.npz\", mu=…, sigma=…) makes one"
                 .into(),
         );
     }
-    Kind::Unknown
+    StatsKind::Unknown
 }
 
 fn of_pickle(start: &[u8]) -> String {

@@ -1,4 +1,4 @@
-//! Statistics of a set of pictures in a file: pytorch-fid's `.npz`, which it writes and reads, and so do we.
+//! Statistics of a set of images in a file: pytorch-fid's `.npz`, which it writes and reads, and so do we.
 //!
 //! `mu` [d] and `sigma` [d, d] in f64 (f32, f16 and the names of other programs are read, too). What we write
 //! also has `meta`, a JSON object as bytes, which tells the features that the statistics are of; numpy and
@@ -18,7 +18,7 @@ use ndarray::{ArrayView1, ArrayView2};
 use serde::{Deserialize, Serialize};
 
 use crate::io::atomic;
-use crate::metrics::Look;
+use crate::metrics::DatasetInfo;
 use crate::metrics::features::Features;
 use crate::metrics::frechet::Gaussian;
 use crate::precision::Precision;
@@ -26,29 +26,29 @@ use crate::{Error, Result};
 
 pub use crate::io::npz::MOST as MOST_DIMS;
 use crate::io::npz::{Npz, NpzWriter};
-pub use kind::{Kind, kind};
-pub use merge::{Part, merge, read_all};
+pub use kind::{StatsKind, kind};
+pub use merge::{Partition, merge, read_all};
 
 /// What statistics are of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Meta {
+pub struct StatsMeta {
     /// The network whose features they are.
     pub features: Features,
     /// The number of features.
     pub dims: usize,
-    /// The number of pictures.
+    /// The number of images.
     pub n: u64,
     /// SHA-256 of the network's weights as we compute it (not of their file).
     pub weights: String,
     /// What they were computed in; f32 where an earlier version does not say.
     #[serde(default)]
     pub precision: Precision,
-    /// Identifies the pictures: a hash of their bytes in order.
+    /// Identifies the images: a hash of their bytes in order.
     pub content: String,
-    /// What the pictures look like; `None` where an earlier version does not say, and of merged ones that differ.
+    /// What the images look like; `None` where an earlier version does not say, and of merged ones that differ.
     #[serde(default)]
-    pub look: Option<Look>,
-    /// The pictures as they were named.
+    pub look: Option<DatasetInfo>,
+    /// The images as they were named.
     pub source: String,
     /// The program that made the file.
     pub tool: String,
@@ -60,7 +60,7 @@ pub struct Stats {
     /// Mean and covariance.
     pub gaussian: Gaussian,
     /// `None` for files of other programs.
-    pub meta: Option<Meta>,
+    pub meta: Option<StatsMeta>,
 }
 
 impl Stats {
@@ -92,7 +92,7 @@ impl Stats {
     }
 
     /// Writes an `.npz`, compressed, in one piece; the same bytes for the same statistics. The file gets the time at which
-    /// the pictures were `listed`, so that a picture that changes later makes it out of date.
+    /// the images were `listed`, so that an image that changes later makes it out of date.
     ///
     /// # Errors
     /// The folder is not there or not writable.
@@ -154,20 +154,20 @@ fn arrays(names: &[String]) -> Result<[String; 2], String> {
 }
 
 /// Whether statistics may be written to `path`, and are not there already: `true` if what is there is what would be
-/// made now, of the same pictures, by `wanted` (whose `look`, `source` and `tool` do not matter); `changed` is when a picture last
+/// made now, of the same images, by `wanted` (whose `look`, `source` and `tool` do not matter); `changed` is when an image last
 /// changed.
 ///
 /// # Errors
 /// Something else is there; the folder is not.
-pub fn is_up_to_date(path: &Path, wanted: &Meta, changed: Option<SystemTime>) -> Result<bool> {
+pub fn is_up_to_date(path: &Path, wanted: &StatsMeta, changed: Option<SystemTime>) -> Result<bool> {
     let modified = match std::fs::metadata(path).and_then(|there| there.modified()) {
         Ok(modified) => modified,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(e) => return Err(Error::io(path)(e)),
     };
-    let same = |there: &Meta| {
-        let Meta { look, source, tool, .. } = there.clone();
-        *there == Meta { look, source, tool, ..wanted.clone() }
+    let same = |there: &StatsMeta| {
+        let StatsMeta { look, source, tool, .. } = there.clone();
+        *there == StatsMeta { look, source, tool, ..wanted.clone() }
     };
     match Stats::read(path) {
         Ok(Stats { meta: Some(meta), .. })
@@ -177,7 +177,7 @@ pub fn is_up_to_date(path: &Path, wanted: &Meta, changed: Option<SystemTime>) ->
         }
         _ => Err(Error::file(
             path,
-            "is there and is of other pictures or features: name another file, or --force",
+            "is there and is of other images or features: name another file, or --force",
         )),
     }
 }
@@ -208,8 +208,8 @@ fn check_values(
 }
 
 /// Our `meta`; `None` for a foreign array of that name.
-fn meta(json: &[u8], d: usize) -> Result<Option<Meta>, String> {
-    let Ok(meta) = serde_json::from_slice::<Meta>(json) else { return Ok(None) };
+fn meta(json: &[u8], d: usize) -> Result<Option<StatsMeta>, String> {
+    let Ok(meta) = serde_json::from_slice::<StatsMeta>(json) else { return Ok(None) };
     if meta.dims != d {
         return Err(format!("`mu` has {d} features but `meta` says {}", meta.dims));
     }

@@ -10,7 +10,7 @@ use crate::precision::Precision;
 fn stats(d: usize) -> Stats {
     let sigma = (0..d * d).map(|i| if i / d == i % d { 1.5 } else { 0.1 }).collect();
     let mu = (0..d).map(|i| i as f64 / 3.0).collect();
-    let meta = Meta {
+    let meta = StatsMeta {
         precision: Precision::F32,
         features: Features::Inception,
         dims: d,
@@ -52,25 +52,25 @@ fn what_is_written_is_read() {
 }
 
 #[test]
-fn statistics_are_up_to_date_until_pictures_or_features_change() {
+fn statistics_are_up_to_date_until_images_or_features_change() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s.npz");
     let (listed, stats) = (SystemTime::now(), stats(4));
     let wanted = stats.meta.clone().unwrap();
     assert!(!is_up_to_date(&path, &wanted, None).unwrap());
     stats.write(&path, listed).unwrap();
-    let elsewhere = Meta { source: "a copy".to_string(), tool: "later".to_string(), ..wanted.clone() };
+    let elsewhere = StatsMeta { source: "a copy".to_string(), tool: "later".to_string(), ..wanted.clone() };
     assert!(is_up_to_date(&path, &elsewhere, Some(listed)).unwrap());
     let later = listed + std::time::Duration::from_secs(1);
-    let refused = |wanted: &Meta, changed| {
+    let refused = |wanted: &StatsMeta, changed| {
         let error = is_up_to_date(&path, wanted, changed).unwrap_err().to_string();
         assert!(error.contains("s.npz: is there") && error.contains("--force"), "{error}");
     };
     refused(&wanted, Some(later));
-    refused(&Meta { content: "listing 02".to_string(), ..wanted.clone() }, None);
-    refused(&Meta { precision: Precision::Bf16, ..wanted.clone() }, None);
-    refused(&Meta { weights: "11".to_string(), ..wanted.clone() }, None);
-    refused(&Meta { features: Features::Squeezenet, ..wanted.clone() }, None);
+    refused(&StatsMeta { content: "listing 02".to_string(), ..wanted.clone() }, None);
+    refused(&StatsMeta { precision: Precision::Bf16, ..wanted.clone() }, None);
+    refused(&StatsMeta { weights: "11".to_string(), ..wanted.clone() }, None);
+    refused(&StatsMeta { features: Features::Squeezenet, ..wanted.clone() }, None);
     fs::write(&path, b"something else").unwrap();
     refused(&wanted, None);
 }
@@ -224,7 +224,7 @@ fn what_holds_statistics_of_other_programs_is_told_by_its_beginning() {
         kind(&path).unwrap()
     };
     let told = |bytes: &[u8]| match of(bytes) {
-        Kind::Other(what) => what,
+        StatsKind::Other(what) => what,
         kind => panic!("{kind:?}"),
     };
     let raw_mean = told(b"\x80\x04}(X\x0b\0\0\0capture_all\x89X\x08\0\0\0raw_mean");
@@ -238,10 +238,10 @@ fn what_holds_statistics_of_other_programs_is_told_by_its_beginning() {
         zip.finish().unwrap().into_inner()
     };
     assert!(told(&entry("archive/data.pkl")).starts_with("a file of torch.save"));
-    assert_eq!(of(&entry("mu.npy")), Kind::Npz);
+    assert_eq!(of(&entry("mu.npy")), StatsKind::Npz);
     let other: [&[u8]; 6] = [&entry("0.png"), b"", b"PK", b"PK\x03\x04", b"\x80\x01", b"\x89PNG"];
-    assert!(other.iter().all(|bytes| of(bytes) == Kind::Unknown));
-    assert_eq!(kind(folder.path()).unwrap(), Kind::Unknown);
+    assert!(other.iter().all(|bytes| of(bytes) == StatsKind::Unknown));
+    assert_eq!(kind(folder.path()).unwrap(), StatsKind::Unknown);
     assert!(kind(&folder.path().join("none")).is_err());
 }
 
@@ -283,7 +283,7 @@ fn wrong_statistics_are_one_line() {
         npz.add("mu", &array![1i64, 2]).unwrap();
         npz.add("sigma", &sigma).unwrap();
     });
-    let meta = serde_json::to_vec(&stats(2).meta.map(|meta| Meta { dims: 3, ..meta })).unwrap();
+    let meta = serde_json::to_vec(&stats(2).meta.map(|meta| StatsMeta { dims: 3, ..meta })).unwrap();
     fails("2 features but `meta` says 3", |npz| {
         npz.add("mu", &mu).unwrap();
         npz.add("sigma", &sigma).unwrap();
@@ -335,22 +335,22 @@ fn parts_come_to_the_whole() {
     let (n, d) = (103, 7);
     let [samples, _] = crate::metrics::features::tests::hashed_samples(n, 1, d);
     let of = |range: std::ops::Range<usize>, content: String| {
-        let mut moments = crate::metrics::frechet::Moments::new(d);
+        let mut moments = crate::metrics::frechet::RunningCovariance::new(d);
         moments.push(&samples[range.start * d..range.end * d]);
-        let meta = Meta { n: range.len() as u64, content, dims: d, ..stats(d).meta.unwrap() };
+        let meta = StatsMeta { n: range.len() as u64, content, dims: d, ..stats(d).meta.unwrap() };
         Stats { gaussian: moments.gaussian().unwrap(), meta: Some(meta) }
     };
     let whole = of(0..n, "listing 01".into());
     let parts: Vec<(PathBuf, Stats)> = (1..=5)
         .map(|index| {
-            let part = Part { index, of: 5 };
+            let part = Partition { index, of: 5 };
             (format!("{index}.npz").into(), of(part.range(n), part.content("listing 01")))
         })
         .rev()
         .collect();
     assert_eq!(parts.iter().map(|(_, s)| s.meta.as_ref().unwrap().n).sum::<u64>(), n as u64);
     let merged = merge(&parts).unwrap();
-    assert_eq!(merged.meta, whole.meta, "the same pictures");
+    assert_eq!(merged.meta, whole.meta, "the same images");
     let numbers = |s: &Stats| [s.gaussian.mu.clone(), s.gaussian.sigma.clone()].concat();
     for (a, b) in numbers(&merged).iter().zip(&numbers(&whole)) {
         assert!((a - b).abs() < 1e-12, "{a} {b}");
@@ -359,10 +359,10 @@ fn parts_come_to_the_whole() {
     assert!(merge(&parts[1..]).unwrap().meta.unwrap().content.starts_with("merged "));
     let refused = |parts: &[(PathBuf, Stats)]| merge(parts).unwrap_err().to_string();
     let twice = [parts[0].clone(), parts[1].clone(), parts[0].clone()];
-    assert_eq!(refused(&twice), "5.npz: is of the same pictures as 5.npz");
+    assert_eq!(refused(&twice), "5.npz: is of the same images as 5.npz");
     let mut foreign = parts[..2].to_vec();
     foreign[1].1.meta = None;
-    assert!(refused(&foreign).starts_with("4.npz: does not tell its number of pictures"));
+    assert!(refused(&foreign).starts_with("4.npz: does not tell its number of images"));
     let mut other = parts[..2].to_vec();
     other[1].1.meta.as_mut().unwrap().weights = "ff".into();
     assert_eq!(refused(&other), "4.npz: is of other features, weights or precision than 5.npz");
@@ -371,11 +371,11 @@ fn parts_come_to_the_whole() {
 #[test]
 fn parts_are_named_and_cover_everything_once() {
     for n in [1, 5, 16, 1000] {
-        let ranges: Vec<_> = (1..=16).map(|index| Part { index, of: 16 }.range(n)).collect();
+        let ranges: Vec<_> = (1..=16).map(|index| Partition { index, of: 16 }.range(n)).collect();
         assert!(ranges.iter().flat_map(Clone::clone).eq(0..n));
     }
-    assert_eq!("3/16".parse::<Part>().unwrap().to_string(), "3/16");
+    assert_eq!("3/16".parse::<Partition>().unwrap().to_string(), "3/16");
     for wrong in ["0/3", "4/3", "3", "a/b", "1/0", "-1/2", ""] {
-        assert!(wrong.parse::<Part>().is_err(), "{wrong}");
+        assert!(wrong.parse::<Partition>().is_err(), "{wrong}");
     }
 }

@@ -1,10 +1,10 @@
-//! DCGAN (Radford, Metz, Chintala 2016) as PyTorch's DCGAN tutorial has it, for pictures of 32, 64 or 128 pixels.
+//! DCGAN (Radford, Metz, Chintala 2016) as PyTorch's DCGAN tutorial has it, for images of 32, 64 or 128 pixels.
 
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::nn::layer::{Layer, Network};
-use crate::nn::ops::{Activation, Geometry, Moments, Weight};
+use crate::nn::ops::{Activation, BatchStats, Geometry, Weight};
 use crate::rng::{Stream, many_normals};
 use crate::{Error, Result};
 
@@ -20,9 +20,9 @@ fn init_std() -> f64 {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DcganConfig {
-    /// The picture's side in pixels: 32, 64 or 128.
+    /// The image's side in pixels: 32, 64 or 128.
     pub size: usize,
-    /// 1 (grey) or 3 (RGB).
+    /// 1 (gray) or 3 (RGB).
     pub channels: usize,
     /// The length of a latent vector.
     pub nz: usize,
@@ -82,7 +82,7 @@ impl Init<'_> {
             name: format!("main.{index}"),
             gamma: Tensor::from_vec(gamma, channels, self.device)?,
             beta: zeros()?,
-            running: Moments { mean: zeros()?, var: zeros()?.ones_like()? },
+            running: BatchStats { mean: zeros()?, var: zeros()?.ones_like()? },
             activation,
         };
         self.layers.push(layer);
@@ -91,7 +91,7 @@ impl Init<'_> {
 }
 
 impl DcganConfig {
-    /// How often a side is halved from the picture down to 4×4.
+    /// How often a side is halved from the image down to 4×4.
     fn halvings(&self) -> usize {
         (self.size / 4).ilog2() as usize
     }
@@ -99,7 +99,7 @@ impl DcganConfig {
     pub(super) fn check(&self) -> Result<()> {
         let refuse = |what: String| Err(Error::Invalid(what));
         if ![32, 64, 128].contains(&self.size) {
-            return refuse(format!("picture size {}: DCGAN takes 32, 64 or 128 (prep --size)", self.size));
+            return refuse(format!("image size {}: DCGAN takes 32, 64 or 128 (prep --size)", self.size));
         }
         if ![1, 3].contains(&self.channels) {
             return refuse(format!("{} channels: DCGAN takes 1 or 3", self.channels));
@@ -120,7 +120,7 @@ impl DcganConfig {
         Ok(())
     }
 
-    /// Channels from the latents through the layers of the generator to the picture.
+    /// Channels from the latents through the layers of the generator to the image.
     pub(super) fn generator_widths(&self) -> Vec<usize> {
         let hidden = (0..self.halvings()).rev().map(|i| self.ngf << i);
         std::iter::once(self.nz).chain(hidden).chain([self.channels]).collect()

@@ -1,7 +1,7 @@
 //! GANs whose two networks are multilayer perceptrons: linear layers with an activation after each, no batch-norm.
 //!
-//! A picture is flattened as it lies in memory, channels last: number (y·W + x)·C + c of a layer is channel c of pixel
-//! (x, y). For grey pictures that is also PyTorch's `view(batch, H·W)`; of a PyTorch model of colour pictures, which counts
+//! An image is flattened as it lies in memory, channels last: number (y·W + x)·C + c of a layer is channel c of pixel
+//! (x, y). For gray images that is also PyTorch's `view(batch, H·W)`; of a PyTorch model of color images, which counts
 //! channel by channel, the first rows of D and the last ones of G would have to change places.
 
 use candle_core::{Device, Tensor};
@@ -16,15 +16,15 @@ use crate::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MlpConfig {
-    /// The picture's side in pixels, 1 to 256.
+    /// The image's side in pixels, 1 to 256.
     pub size: usize,
-    /// 1 (grey) or 3 (RGB).
+    /// 1 (gray) or 3 (RGB).
     pub channels: usize,
     /// The length of a latent vector.
     pub nz: usize,
     /// The widths of the generator's hidden layers, from the latents on.
     pub hidden_g: Vec<usize>,
-    /// The widths of the discriminator's hidden layers, from the pictures on.
+    /// The widths of the discriminator's hidden layers, from the images on.
     pub hidden_d: Vec<usize>,
     /// The slope below zero of the generator's hidden activations, in [0, 1): 0 is ReLU, else LeakyReLU.
     pub slope_g: f64,
@@ -33,7 +33,7 @@ pub struct MlpConfig {
 }
 
 impl MlpConfig {
-    /// Numbers in a picture.
+    /// LossValue in an image.
     fn pixels(&self) -> usize {
         self.size * self.size * self.channels
     }
@@ -41,7 +41,7 @@ impl MlpConfig {
     pub(super) fn check(&self) -> Result<()> {
         let refuse = |what: String| Err(Error::Invalid(what));
         if !(1..=256).contains(&self.size) {
-            return refuse(format!("picture size {}: an MLP takes 1 to 256 (prep --size)", self.size));
+            return refuse(format!("image size {}: an MLP takes 1 to 256 (prep --size)", self.size));
         }
         if ![1, 3].contains(&self.channels) {
             return refuse(format!("{} channels: an MLP takes 1 or 3", self.channels));
@@ -60,7 +60,7 @@ impl MlpConfig {
         Ok(())
     }
 
-    /// Numbers from the latents through the layers of the generator to the picture.
+    /// LossValue from the latents through the layers of the generator to the image.
     pub(super) fn generator_widths(&self) -> Vec<usize> {
         [&[self.nz], &self.hidden_g[..], &[self.pixels()]].concat()
     }

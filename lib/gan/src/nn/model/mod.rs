@@ -40,7 +40,7 @@ impl ModelConfig {
         }
     }
 
-    /// Height, width and channels of a picture.
+    /// Height, width and channels of an image.
     pub fn image_shape(&self) -> (usize, usize, usize) {
         match self {
             ModelConfig::Dcgan(c) => (c.size, c.size, c.channels),
@@ -48,7 +48,7 @@ impl ModelConfig {
         }
     }
 
-    /// Numbers in the weights of a generator's convolutions or linear layers, which are nearly all that it has.
+    /// LossValue in the weights of a generator's convolutions or linear layers, which are nearly all that it has.
     pub(crate) fn generator_numbers(&self) -> usize {
         let (widths, kernel) = match self {
             ModelConfig::Dcgan(c) => (c.generator_widths(), 16),

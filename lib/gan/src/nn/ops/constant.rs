@@ -11,7 +11,7 @@ use crate::Result;
 /// What candle's `index_select` makes zeros of.
 const NOTHING: u32 = u32::MAX;
 
-/// Which tensor. Pictures are small ones of h×w pixels and large ones of 2h×2w; `[…]` of them are places in a picture, row by
+/// Which tensor. Images are small ones of h×w pixels and large ones of 2h×2w; `[…]` of them are places in an image, row by
 /// row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Constant {
@@ -19,12 +19,12 @@ pub(super) enum Constant {
     Mean(usize),
     /// Of a type, `[1]`: zero.
     Zero(DType),
-    /// `[h·w·16]`: the pixels of the large picture, with a border of zeros, that a 4×4 kernel of stride 2 sees at each pixel of
+    /// `[h·w·16]`: the pixels of the large image, with a border of zeros, that a 4×4 kernel of stride 2 sees at each pixel of
     /// the small one.
     Patches(usize, usize),
-    /// `[(h + 1)·(w + 1)·4]`: the 2×2 pixels of the small picture, with a border of zeros, from (−1, −1) on; the last one first.
+    /// `[(h + 1)·(w + 1)·4]`: the 2×2 pixels of the small image, with a border of zeros, from (−1, −1) on; the last one first.
     Windows(usize, usize),
-    /// `[2h·2w]`: where each pixel of the large picture is in (h + 1)·(w + 1) blocks of 2×2 of it and its border.
+    /// `[2h·2w]`: where each pixel of the large image is in (h + 1)·(w + 1) blocks of 2×2 of it and its border.
     Blocks(usize, usize),
     /// `[small pixels·taps]`: the pixels of a large image of h×w, with its border of zeros, that the kernel
     /// of a geometry sees at each pixel of the small one.
@@ -70,7 +70,7 @@ impl Constant {
     }
 }
 
-/// Pixel (y, x) of a picture of h×w whose numbers begin at 1, or nothing on its border.
+/// Pixel (y, x) of an image of h×w whose numbers begin at 1, or nothing on its border.
 fn place(y: usize, x: usize, h: usize, w: usize) -> u32 {
     match (1..=h).contains(&y) && (1..=w).contains(&x) {
         true => ((y - 1) * w + x - 1) as u32,

@@ -9,7 +9,7 @@ use gan_kernels::conv::PackedTransposed;
 use gan_kernels::norm::Channels;
 use gan_kernels::{Element, Isa, adam as adam_kernel, bf16, conv, norm as norm_kernel};
 
-use super::{Activation, AdamStep, Backend, Geometry, Moments, Norm, NormGrads, Weight};
+use super::{Activation, AdamStep, Backend, BatchStats, Geometry, Norm, NormGrads, Weight};
 use crate::{Error, Result};
 
 /// What both the kernels and candle know.
@@ -150,7 +150,7 @@ pub(super) fn conv2d(
     with_type!(x.dtype(), T => {
         let x = slice::<T>(x)?;
         let pack = || conv::pack::<T>(Isa::best::<T>(), &conv, &numbers, shape.3, s);
-        let weight = weight.made(|_| true, pack);
+        let weight = weight.cached(|_| true, pack);
         let bias = bias.as_deref();
         with_type!(out, O => {
             tensor(conv::conv2d::<T, O>(&conv, &x, shape, &weight, bias, activation), (shape.0, oh, ow, s))
@@ -171,7 +171,7 @@ pub(super) fn conv_transpose2d(
     with_type!(y.dtype(), T => {
         let y = slice::<T>(y)?;
         let pack = || PackedTransposed::<T>::new(Isa::best::<T>(), &geometry.conv(), large, &numbers, s);
-        let weight = weight.made(|p: &PackedTransposed<T>| p.large() == large, pack);
+        let weight = weight.cached(|p: &PackedTransposed<T>| p.large() == large, pack);
         with_type!(out, O => {
             tensor(conv::conv_transpose2d::<T, O>(&y, &weight, activation), (b, large.0, large.1, large.2))
         })
@@ -218,14 +218,14 @@ pub(super) fn activation_backward(activation: Activation, y: &Tensor, dy: Tensor
     Ok(dy)
 }
 
-pub(super) fn moments(x: &Tensor) -> Result<Moments> {
+pub(super) fn moments(x: &Tensor) -> Result<BatchStats> {
     let c = x.dim(D::Minus1)?;
-    let norm_kernel::Moments { mean, var } =
+    let norm_kernel::ChannelStats { mean, var } =
         with_type!(x.dtype(), T => Ok(norm_kernel::moments(&slice::<T>(x)?, c)))?;
-    Ok(Moments { mean: tensor(mean, c)?, var: tensor(var, c)? })
+    Ok(BatchStats { mean: tensor(mean, c)?, var: tensor(var, c)? })
 }
 
-pub(super) fn batch_norm(x: &Tensor, moments: &Moments, norm: &Norm) -> Result<Tensor> {
+pub(super) fn batch_norm(x: &Tensor, moments: &BatchStats, norm: &Norm) -> Result<Tensor> {
     with_channels(moments, norm, |channels| {
         with_type!(x.dtype(), T => {
             tensor(norm_kernel::normalize::<T>(&slice(x)?, channels, norm.activation), x.shape())
@@ -238,7 +238,7 @@ pub(super) fn batch_norm_backward(
     x: &Tensor,
     _: &Tensor,
     dy: Tensor,
-    moments: &Moments,
+    moments: &BatchStats,
     norm: &Norm,
 ) -> Result<NormGrads> {
     let mut grads = None;
@@ -257,7 +257,7 @@ pub(super) fn batch_norm_backward(
 }
 
 /// Calls `f` with the numbers of a batch-norm's channels.
-fn with_channels<R>(moments: &Moments, norm: &Norm, f: impl FnOnce(&Channels) -> Result<R>) -> Result<R> {
+fn with_channels<R>(moments: &BatchStats, norm: &Norm, f: impl FnOnce(&Channels) -> Result<R>) -> Result<R> {
     let inv_std = norm_kernel::inverse_std(&slice(&moments.var)?, norm.eps);
     let (mean, gamma, beta) = (slice(&moments.mean)?, slice(norm.gamma)?, slice(norm.beta)?);
     f(&Channels { mean: &mean, inv_std: &inv_std, gamma: &gamma, beta: &beta })

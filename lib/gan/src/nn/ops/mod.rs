@@ -7,7 +7,7 @@
 //! weights, their gradients and batch statistics. A convolution's output is of the type asked for.
 //!
 //! A convolution and its transpose share one weight layout,
-//! `[kh, kw, C, S]`: C channels of the large picture, S of the small one. The transposed convolution is the adjoint of
+//! `[kh, kw, C, S]`: C channels of the large image, S of the small one. The transposed convolution is the adjoint of
 //! the convolution, so three products serve both layers, forward and backward.
 
 mod constant;
@@ -30,11 +30,11 @@ use crate::Result;
 /// The shapes of convolution that the models are made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Geometry {
-    /// Stride 2, padding 1: halves (transposed: doubles) the picture's sides, which are even.
+    /// Stride 2, padding 1: halves (transposed: doubles) the image's sides, which are even.
     K4S2P1,
-    /// Stride 1, no padding, on a 4×4 picture: 4×4 to 1×1 (transposed: 1×1 to 4×4), a matrix product.
+    /// Stride 1, no padding, on a 4×4 image: 4×4 to 1×1 (transposed: 1×1 to 4×4), a matrix product.
     K4S1P0,
-    /// A 1×1 kernel, stride 1, no padding: a matrix product over the pixels' channels. On a picture of one pixel it is a
+    /// A 1×1 kernel, stride 1, no padding: a matrix product over the pixels' channels. On an image of one pixel it is a
     /// linear layer.
     K1S1P0,
     /// Any other square one, of generators that other programs made. The large image is at least as large as
@@ -64,7 +64,7 @@ impl Geometry {
         Conv { kernel: (k, k), stride, padding: (p, p) }
     }
 
-    /// The large picture's side for a small one of `side` pixels.
+    /// The large image's side for a small one of `side` pixels.
     pub fn large(self, side: usize) -> usize {
         match self {
             Geometry::K4S2P1 => 2 * side,
@@ -79,7 +79,7 @@ impl Geometry {
 
 /// A batch's statistics per channel, `[C]` each.
 #[derive(Clone, Debug)]
-pub struct Moments {
+pub struct BatchStats {
     /// The mean.
     pub mean: Tensor,
     /// The biased variance.
@@ -110,7 +110,7 @@ pub struct NormGrads {
     pub beta: Tensor,
 }
 
-/// Numbers in the tensors of an operation that leaves threads idle.
+/// LossValue in the tensors of an operation that leaves threads idle.
 const FEW: usize = 1 << 19;
 
 /// One of the two implementations.
@@ -159,7 +159,7 @@ operations! {
         out: DType,
     ) -> Tensor;
 
-    /// The weights' gradient `[kh, kw, C, S]` from the large picture `[B, H, W, C]` and the small one `[B, H', W', S]`: for a
+    /// The weights' gradient `[kh, kw, C, S]` from the large image `[B, H, W, C]` and the small one `[B, H', W', S]`: for a
     /// convolution (input, output's gradient), for a transposed one (output's gradient, input).
     fn weight_grad(geometry: Geometry, large: &Tensor, small: &Tensor) -> Tensor;
 
@@ -182,15 +182,15 @@ operations! {
     fn activation_backward(activation: Activation, y: &Tensor, dy: Tensor) -> Tensor;
 
     /// Mean and biased variance over all but the last dimension of x `[.., C]`.
-    fn moments(x: &Tensor) -> Moments;
+    fn moments(x: &Tensor) -> BatchStats;
 
     /// `activation((x − mean)/√(var + eps)·gamma + beta)`, x `[.., C]`.
-    fn batch_norm(x: &Tensor, moments: &Moments, norm: &Norm) -> Tensor;
+    fn batch_norm(x: &Tensor, moments: &BatchStats, norm: &Norm) -> Tensor;
 
     /// The backward pass of [`Backend::batch_norm`] where the moments are x's own (training mode):
     /// input x, output y, and the gradient dy at the output, all `[.., C]`. On the CPU dy's own numbers become the input's
     /// gradient, so also those of its clones and views.
-    fn batch_norm_backward(x: &Tensor, y: &Tensor, dy: Tensor, moments: &Moments, norm: &Norm) -> NormGrads;
+    fn batch_norm_backward(x: &Tensor, y: &Tensor, dy: Tensor, moments: &BatchStats, norm: &Norm) -> NormGrads;
 
     /// `sum += x`, of one shape. On the CPU the tensor's own numbers change, so also those of its clones and views.
     fn accumulate(sum: &mut Tensor, x: &Tensor) -> ();
@@ -199,7 +199,7 @@ operations! {
     /// that [`Backend::join`] made. On the CPU the tensors' own numbers change, so also those of their clones and views.
     fn adam(step: &AdamStep, weights: Vec<&mut Tensor>, m: &mut [Tensor], v: &mut [Tensor], g: &[Tensor]) -> ();
 
-    /// f32 tensors as the optimiser keeps them: as they are on the CPU, else one vector of all their numbers, so that a sweep over
+    /// f32 tensors as the optimizer keeps them: as they are on the CPU, else one vector of all their numbers, so that a sweep over
     /// them is one operation.
     fn join(tensors: Vec<Tensor>) -> Vec<Tensor>;
 

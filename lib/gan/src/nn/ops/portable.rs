@@ -10,7 +10,7 @@
 use candle_core::{D, DType, Tensor};
 
 use super::constant::Constant;
-use super::{Activation, AdamStep, Geometry, Moments, Norm, NormGrads, Weight};
+use super::{Activation, AdamStep, BatchStats, Geometry, Norm, NormGrads, Weight};
 use crate::Result;
 
 /// x `[.., C]` as a matrix `[R, C]`.
@@ -18,12 +18,12 @@ fn rows(x: &Tensor) -> Result<Tensor> {
     Ok(x.flatten_to(D::Minus(2))?)
 }
 
-/// The pixels `places` of each picture of x `[B, H, W, C]`: `[B, n, C]`.
+/// The pixels `places` of each image of x `[B, H, W, C]`: `[B, n, C]`.
 fn pixels(x: &Tensor, places: Constant) -> Result<Tensor> {
     Ok(x.flatten(1, 2)?.index_select(&places.on(x.device())?, 1)?)
 }
 
-/// The patches that a kernel sees of the large picture, as the rows of a matrix `[B·h·w, kh·kw·C]`.
+/// The patches that a kernel sees of the large image, as the rows of a matrix `[B·h·w, kh·kw·C]`.
 fn patches(geometry: Geometry, large: &Tensor) -> Result<Tensor> {
     let (b, h, w, c) = large.dims4()?;
     match geometry {
@@ -56,7 +56,7 @@ fn activate(activation: Activation, x: Tensor) -> Result<Tensor> {
     })
 }
 
-/// The product of [`patches`] and a weight, as the small picture.
+/// The product of [`patches`] and a weight, as the small image.
 fn convolve(geometry: Geometry, patches: &Tensor, shape: &Tensor, weight: &Weight) -> Result<Tensor> {
     let (b, h, w, _) = shape.dims4()?;
     let (h, w) = geometry.conv().output(h, w);
@@ -93,7 +93,7 @@ pub(super) fn conv_transpose2d(
         Geometry::K4S1P0 => rows(y)?.matmul(&matrix(weight, y.dtype())?.t()?)?.reshape((b, 4, 4, c))?,
         Geometry::K1S1P0 => rows(y)?.matmul(&matrix(weight, y.dtype())?.t()?)?.reshape((b, h, w, c))?,
         Geometry::K4S2P1 => {
-            // With a border of one pixel the large picture is (h + 1)·(w + 1) blocks of 2×2, and block (i, j) sees the pixels
+            // With a border of one pixel the large image is (h + 1)·(w + 1) blocks of 2×2, and block (i, j) sees the pixels
             // (i − p, j − q) of the small one, p and q 0 or 1: pixel (r, t) of it through kernel row 2p + r and
             // column 2q + t. So one product makes all blocks, and what is cut off of them is their outermost pixels.
             let windows = pixels(y, Constant::Windows(h, w))?.reshape((b * (h + 1) * (w + 1), 4 * s))?;
@@ -115,7 +115,7 @@ pub(super) fn conv_transpose2d(
     Ok(activate(activation, x)?.to_dtype(out)?)
 }
 
-/// The product of the transposed [`patches`] and the small picture, as a weight.
+/// The product of the transposed [`patches`] and the small image, as a weight.
 fn correlate(geometry: Geometry, patches: &Tensor, small: &Tensor) -> Result<Tensor> {
     let (kh, kw) = geometry.conv().kernel;
     let weight = patches.t()?.matmul(&rows(small)?)?;
@@ -166,18 +166,18 @@ fn mean_rows(x: &Tensor) -> Result<Tensor> {
     Ok(Constant::Mean(x.dim(0)?).on(x.device())?.matmul(&x)?.squeeze(0)?)
 }
 
-pub(super) fn moments(x: &Tensor) -> Result<Moments> {
+pub(super) fn moments(x: &Tensor) -> Result<BatchStats> {
     let x = rows(x)?.to_dtype(DType::F32)?;
     let mean = mean_rows(&x)?;
     let var = mean_rows(&x.broadcast_sub(&mean)?.sqr()?)?;
-    Ok(Moments { mean, var })
+    Ok(BatchStats { mean, var })
 }
 
 fn inverse_std(var: &Tensor, eps: f64) -> Result<Tensor> {
     Ok((var + eps)?.powf(-0.5)?)
 }
 
-pub(super) fn batch_norm(x: &Tensor, moments: &Moments, norm: &Norm) -> Result<Tensor> {
+pub(super) fn batch_norm(x: &Tensor, moments: &BatchStats, norm: &Norm) -> Result<Tensor> {
     let scale = (inverse_std(&moments.var, norm.eps)? * norm.gamma)?;
     let shift = (norm.beta - (&moments.mean * &scale)?)?;
     let y = x.to_dtype(DType::F32)?.broadcast_mul(&scale)?.broadcast_add(&shift)?;
@@ -188,7 +188,7 @@ pub(super) fn batch_norm_backward(
     x: &Tensor,
     y: &Tensor,
     dy: Tensor,
-    moments: &Moments,
+    moments: &BatchStats,
     norm: &Norm,
 ) -> Result<NormGrads> {
     let dz = activation_backward(norm.activation, y, dy)?.to_dtype(DType::F32)?;

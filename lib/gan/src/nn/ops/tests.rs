@@ -30,7 +30,7 @@ fn close(a: &Tensor, b: &Tensor, tolerance: f64, what: &str) {
     assert!(difference <= tolerance * scale, "{what}: differ by {difference}, largest {scale}");
 }
 
-/// (geometry, large shape, S): DCGAN's shapes in small, one channel, one picture, a picture that is not square.
+/// (geometry, large shape, S): DCGAN's shapes in small, one channel, one image, an image that is not square.
 fn shapes() -> Vec<(Geometry, [usize; 4], usize)> {
     vec![
         (Geometry::K4S2P1, [4, 16, 16, 6], 10),
@@ -176,9 +176,9 @@ fn batch_norm_agrees_with_autograd_and_finite_differences() {
         let [vx, vg, vb] = [&x, &gamma, &beta].map(|t| Var::from_tensor(t).unwrap());
         let flat = vx.flatten_to(2).unwrap();
         let mean = flat.mean(0).unwrap();
-        let centred = flat.broadcast_sub(&mean).unwrap();
-        let var = centred.sqr().unwrap().mean(0).unwrap();
-        let unit = centred.broadcast_div(&(&var + 1e-5).unwrap().sqrt().unwrap()).unwrap();
+        let centered = flat.broadcast_sub(&mean).unwrap();
+        let var = centered.sqr().unwrap().mean(0).unwrap();
+        let unit = centered.broadcast_div(&(&var + 1e-5).unwrap().sqrt().unwrap()).unwrap();
         let z = unit.broadcast_mul(&vg).unwrap().broadcast_add(&vb).unwrap();
         let y = match activation {
             Activation::Identity => z,

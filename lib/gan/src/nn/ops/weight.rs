@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::Tensor;
 
 /// What was made of a weight, one of each type.
-type Made = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
+type PackCache = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
 
 /// A weight `[kh, kw, C, S]`. What an implementation makes of it to multiply with is kept until the weight changes, since
 /// the passes of a step share it, as do the batches that a trained generator makes.
 pub struct Weight {
     tensor: Tensor,
-    made: Mutex<Made>,
+    made: Mutex<PackCache>,
 }
 
 impl Weight {
@@ -35,7 +35,7 @@ impl Weight {
     }
 
     /// What `make` makes of the weight, or made before if that `fits`.
-    pub(super) fn made<P: Any + Send + Sync>(
+    pub(super) fn cached<P: Any + Send + Sync>(
         &self,
         fits: impl Fn(&P) -> bool,
         make: impl FnOnce() -> P,
@@ -74,14 +74,14 @@ mod tests {
     fn what_was_made_is_kept_until_the_weight_changes() {
         let mut weight =
             Weight::new(Tensor::zeros((1, 1, 2, 3), candle_core::DType::F32, &Device::Cpu).unwrap());
-        let made = |weight: &Weight, fits: bool, n: i32| *weight.made(|_: &i32| fits, || n);
-        assert_eq!(made(&weight, true, 1), 1);
-        assert_eq!(made(&weight, true, 2), 1);
-        assert_eq!(*weight.made(|_: &u8| true, || 7), 7, "of another type");
-        assert_eq!(made(&weight, false, 3), 3, "does not fit");
-        assert_eq!(made(&weight, true, 4), 3);
-        assert_eq!(made(&weight.clone(), true, 5), 5, "a clone makes its own");
+        let used = |weight: &Weight, fits: bool, n: i32| *weight.cached(|_: &i32| fits, || n);
+        assert_eq!(used(&weight, true, 1), 1);
+        assert_eq!(used(&weight, true, 2), 1);
+        assert_eq!(*weight.cached(|_: &u8| true, || 7), 7, "of another type");
+        assert_eq!(used(&weight, false, 3), 3, "does not fit");
+        assert_eq!(used(&weight, true, 4), 3);
+        assert_eq!(used(&weight.clone(), true, 5), 5, "a clone makes its own");
         weight.tensor_mut();
-        assert_eq!(made(&weight, true, 6), 6, "the weight may have changed");
+        assert_eq!(used(&weight, true, 6), 6, "the weight may have changed");
     }
 }

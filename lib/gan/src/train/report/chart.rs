@@ -3,13 +3,13 @@
 
 use std::ops::Range;
 
-/// A colour's red, green and blue.
-pub type Colour = [u8; 3];
+/// A color's red, green and blue.
+pub type Color = [u8; 3];
 
-/// Of the palette by Okabe and Ito 2008, told apart by the colour-blind too.
-pub const BLUE: Colour = [0, 114, 178];
-pub const ORANGE: Colour = [213, 94, 0];
-pub const GREEN: Colour = [0, 158, 115];
+/// Of the palette by Okabe and Ito 2008, told apart by the color-blind too.
+pub const BLUE: Color = [0, 114, 178];
+pub const ORANGE: Color = [213, 94, 0];
+pub const GREEN: Color = [0, 158, 115];
 
 /// Points of a curve that share a column of pixels.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,11 +22,11 @@ pub struct Column {
     pub range: Range<f64>,
 }
 
-/// A curve with its name and colour.
+/// A curve with its name and color.
 #[derive(Clone, Debug)]
 pub struct Curve {
     pub name: &'static str,
-    pub colour: Colour,
+    pub color: Color,
     pub columns: Vec<Column>,
 }
 
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     fn chart(values: &[f32], mark: Option<(&'static str, f64)>) -> Chart {
-        let curve = Curve { name: "D", colour: BLUE, columns: columns(values, 100) };
+        let curve = Curve { name: "D", color: BLUE, columns: columns(values, 100) };
         Chart { title: "loss", unit: "step", curves: vec![curve], mark }
     }
 

@@ -1,7 +1,7 @@
 //! What a run tells about itself: `metrics.jsonl`, `scores.jsonl`, `loss.png` and `report.html`.
 
 mod chart;
-mod doctor;
+mod diagnostics;
 mod glyph;
 mod page;
 mod plot;
@@ -13,13 +13,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use doctor::Doctor;
-pub use page::Facts;
+pub use diagnostics::Diagnostics;
+pub use page::RunInfo;
 
 use crate::io::atomic;
 use crate::{Error, Result};
 use chart::{BLUE, Chart, Column, Curve, GREEN, ORANGE, columns};
-use page::Shots;
+use page::Snapshots;
 
 /// One line of `metrics.jsonl`: a step and what it measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,7 +28,7 @@ pub struct Metrics {
     pub step: u64,
     /// Its epoch, from 1.
     pub epoch: u64,
-    /// D's loss on real pictures, in nats.
+    /// D's loss on real images, in nats.
     pub loss_d_real: f64,
     /// D's loss on fakes, in nats.
     pub loss_d_fake: f64,
@@ -36,20 +36,20 @@ pub struct Metrics {
     pub loss_d: f64,
     /// G's loss, in nats.
     pub loss_g: f64,
-    /// The value of the game, E log D(x) + E log(1 − D(G(z))), in nats: what D maximises. Where G's pictures cannot be told
+    /// The value of the game, E log D(x) + E log(1 − D(G(z))), in nats: what D maximizes. Where G's images cannot be told
     /// from real ones it is −log 4 (Goodfellow et al. 2014, theorem 1).
     pub value: f64,
-    /// D's mean probability that the real pictures are real.
+    /// D's mean probability that the real images are real.
     pub d_x: f64,
     /// D's mean probability that the fakes are real, before its update.
     pub d_g_z1: f64,
     /// The same after D's update.
     pub d_g_z2: f64,
-    /// Pictures of the step per second, waiting for them included.
+    /// Images of the step per second, waiting for them included.
     pub images_per_second: f64,
 }
 
-/// One line of `scores.jsonl`: how far G's pictures are from those that it learns from.
+/// One line of `scores.jsonl`: how far G's images are from those that it learns from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     /// The epoch at whose end it was measured, from 1.
@@ -58,7 +58,7 @@ pub struct Score {
     pub step: u64,
     /// The Fréchet distance of SqueezeNet features; 0 is best. It is not the FID.
     pub fd_squeezenet: f64,
-    /// How many of G's pictures were measured.
+    /// How many of G's images were measured.
     pub fakes: usize,
     /// How many real ones.
     pub reals: usize,
@@ -99,7 +99,7 @@ pub struct Report {
     series: [Vec<f32>; 5],
     scores: Vec<Score>,
     warnings: Vec<String>,
-    shots: Shots,
+    snapshots: Snapshots,
 }
 
 impl Report {
@@ -133,7 +133,7 @@ impl Report {
             series: Default::default(),
             scores: scores.filter(|score| score.step <= taken).collect(),
             warnings: Vec::new(),
-            shots: Shots::default(),
+            snapshots: Snapshots::default(),
         };
         kept.iter().for_each(|metrics| report.keep(metrics));
         Ok(report)
@@ -189,33 +189,33 @@ impl Report {
         self.warnings.push(line.to_string());
     }
 
-    /// Keeps the picture, `height · width · channels` bytes, that shows what G makes of the fixed latents at the end of an
+    /// Keeps the image, `height · width · channels` bytes, that shows what G makes of the fixed latents at the end of an
     /// epoch.
     pub fn shot(&mut self, epoch: u64, size: (usize, usize, usize), bytes: &[u8]) {
-        self.shots.add(epoch, size, bytes);
+        self.snapshots.add(epoch, size, bytes);
     }
 
-    /// Keeps the picture of real ones.
+    /// Keeps the image of real ones.
     pub fn real(&mut self, size: (usize, usize, usize), bytes: &[u8]) {
-        self.shots.real(size, bytes);
+        self.snapshots.real(size, bytes);
     }
 
     /// Writes `loss.png` and `report.html` anew.
     ///
     /// # Errors
     /// A file cannot be written.
-    pub fn write(&self, facts: &Facts, elapsed: Duration) -> Result<()> {
+    pub fn write(&self, info: &RunInfo, elapsed: Duration) -> Result<()> {
         let charts = self.charts();
         let png = plot::png(&charts);
         atomic::write(&self.folder.join("loss.png"), |out| out.write_all(&png))?;
-        let html = page::html(facts, self, &charts, elapsed);
+        let html = page::html(info, self, &charts, elapsed);
         atomic::write(&self.folder.join("report.html"), |out| out.write_all(html.as_bytes()))
     }
 
     fn charts(&self) -> Vec<Chart> {
         let [loss_d, loss_g, value, d_x, d_g_z] = &self.series;
         let curve =
-            |name, colour, values: &[f32]| Curve { name, colour, columns: columns(values, plot::COLUMNS) };
+            |name, color, values: &[f32]| Curve { name, color, columns: columns(values, plot::COLUMNS) };
         let of_steps = |title, curves, mark| Chart { title, unit: "step", curves, mark };
         let mut charts = vec![
             of_steps("loss", vec![curve("D", BLUE, loss_d), curve("G", ORANGE, loss_g)], None),
@@ -233,7 +233,7 @@ impl Report {
                 range: s.fd_squeezenet..s.fd_squeezenet,
             };
             let columns = self.scores.iter().map(column).collect();
-            let curves = vec![Curve { name: "FD-SqueezeNet", colour: GREEN, columns }];
+            let curves = vec![Curve { name: "FD-SqueezeNet", color: GREEN, columns }];
             charts.push(Chart { title: "score", unit: "epoch", curves, mark: None });
         }
         charts

@@ -12,7 +12,7 @@ use crate::data::image::encode_jpeg;
 
 /// What the page says of a run from its beginning.
 #[derive(Clone, Debug)]
-pub struct Facts {
+pub struct RunInfo {
     /// The recipe's name.
     pub name: String,
     /// One line about it.
@@ -20,14 +20,14 @@ pub struct Facts {
     /// The whole recipe, TOML.
     pub recipe: String,
     /// The shard and what is in it.
-    pub pictures: String,
+    pub images: String,
     /// Steps of the whole run.
     pub steps: u64,
     /// Steps of an epoch.
     pub epoch_steps: u64,
 }
 
-/// Pictures of epochs that a page holds at most. With more it would take long to load, and each epoch long to write.
+/// Images of epochs that a page holds at most. With more it would take long to load, and each epoch long to write.
 const MOST: usize = 40;
 /// JPEG's: the page is to show how a run goes, the PNGs in `samples/` are to be looked at closely.
 const QUALITY: u8 = 75;
@@ -38,7 +38,7 @@ const FRAME: [f64; 4] = [46.0, 30.0, 470.0, 215.0];
 
 /// What G makes of the same latents at the ends of epochs, as data URIs.
 #[derive(Clone, Debug, Default)]
-pub struct Shots {
+pub struct Snapshots {
     /// Rising: the first epoch, and those that are multiples of `stride`.
     kept: Vec<(u64, String)>,
     /// 0 stands for 1.
@@ -47,7 +47,7 @@ pub struct Shots {
     real: Option<String>,
 }
 
-impl Shots {
+impl Snapshots {
     pub fn real(&mut self, size: (usize, usize, usize), bytes: &[u8]) {
         self.real = Some(data_uri(size, bytes));
     }
@@ -81,24 +81,24 @@ fn data_uri((width, height, channels): (usize, usize, usize), bytes: &[u8]) -> S
 }
 
 /// The page.
-pub fn html(facts: &Facts, report: &Report, charts: &[Chart], elapsed: Duration) -> String {
+pub fn html(info: &RunInfo, report: &Report, charts: &[Chart], elapsed: Duration) -> String {
     let step = report.series[0].len() as u64;
-    let shots = report.shots.all();
+    let snapshots = report.snapshots.all();
     let mut page = String::with_capacity(1 << 20);
-    let title = format!("{} on {}", facts.name, facts.pictures);
+    let title = format!("{} on {}", info.name, info.images);
     let _ = write!(page, "{}", HEAD.replace("{title}", &escape(&title)));
-    let _ = writeln!(page, "<h1>{}</h1>\n<p>{}</p>", escape(&title), escape(&facts.about));
-    summary(&mut page, facts, step, elapsed, report.scores());
+    let _ = writeln!(page, "<h1>{}</h1>\n<p>{}</p>", escape(&title), escape(&info.about));
+    summary(&mut page, info, step, elapsed, report.scores());
     for warning in &report.warnings {
         let _ = writeln!(page, "<p class=\"warning\">{}</p>", escape(warning));
     }
-    if let Some((epoch, last)) = shots.last() {
-        slider(&mut page, &shots, *epoch, last);
-        if let Some(real) = &report.shots.real {
+    if let Some((epoch, last)) = snapshots.last() {
+        slider(&mut page, &snapshots, *epoch, last);
+        if let Some(real) = &report.snapshots.real {
             let _ = writeln!(
                 page,
-                "<h2>Real pictures and G's</h2>\n<div class=\"pair\"><figure><img src=\"{real}\" alt=\"Real training \
-                 pictures\"><figcaption>real</figcaption></figure><figure><img src=\"{last}\" alt=\"Pictures of G, epoch \
+                "<h2>Real images and G's</h2>\n<div class=\"pair\"><figure><img src=\"{real}\" alt=\"Real training \
+                 images\"><figcaption>real</figcaption></figure><figure><img src=\"{last}\" alt=\"Images of G, epoch \
                  {epoch}\"><figcaption>G, epoch {epoch}</figcaption></figure></div>"
             );
         }
@@ -107,21 +107,21 @@ pub fn html(facts: &Facts, report: &Report, charts: &[Chart], elapsed: Duration)
     charts.iter().for_each(|chart| svg(&mut page, chart));
     page.push_str("</div>\n");
     scores(&mut page, report.scores());
-    let _ = writeln!(page, "<h2>Recipe</h2>\n<pre>{}</pre>", escape(&facts.recipe));
-    if !shots.is_empty() {
+    let _ = writeln!(page, "<h2>Recipe</h2>\n<pre>{}</pre>", escape(&info.recipe));
+    if !snapshots.is_empty() {
         page.push_str(SCRIPT);
     }
     page.push_str("</body>\n</html>\n");
     page
 }
 
-fn summary(page: &mut String, facts: &Facts, step: u64, elapsed: Duration, scores: &[Score]) {
+fn summary(page: &mut String, info: &RunInfo, step: u64, elapsed: Duration, scores: &[Score]) {
     let seconds = elapsed.as_secs();
     let mut rows = vec![
-        ("step", format!("{step} of {}", facts.steps)),
+        ("step", format!("{step} of {}", info.steps)),
         (
             "epoch",
-            format!("{} of {}", step.div_ceil(facts.epoch_steps), facts.steps.div_ceil(facts.epoch_steps)),
+            format!("{} of {}", step.div_ceil(info.epoch_steps), info.steps.div_ceil(info.epoch_steps)),
         ),
         ("time", format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)),
     ];
@@ -135,16 +135,16 @@ fn summary(page: &mut String, facts: &Facts, step: u64, elapsed: Duration, score
     page.push_str("</dl>\n");
 }
 
-/// The pictures of all epochs, of which one is shown.
-fn slider(page: &mut String, shots: &[&(u64, String)], epoch: u64, last: &str) {
-    let end = shots.len() - 1;
+/// The images of all epochs, of which one is shown.
+fn slider(page: &mut String, snapshots: &[&(u64, String)], epoch: u64, last: &str) {
+    let end = snapshots.len() - 1;
     let _ = writeln!(
         page,
         "<h2>The same latents, epoch by epoch</h2>\n<figure><img id=\"shot\" src=\"{last}\" alt=\"What G makes of fixed \
          latents\"><figcaption><label for=\"epoch\">epoch <output id=\"which\">{epoch}</output></label> <input id=\"epoch\" \
-         type=\"range\" min=\"0\" max=\"{end}\" value=\"{end}\" step=\"1\"></figcaption></figure>\n<script>\nconst shots = ["
+         type=\"range\" min=\"0\" max=\"{end}\" value=\"{end}\" step=\"1\"></figcaption></figure>\n<script>\nconst snapshots = ["
     );
-    for (epoch, data) in shots {
+    for (epoch, data) in snapshots {
         let _ = writeln!(page, "[{epoch}, \"{data}\"],");
     }
     page.push_str("];\n</script>\n");
@@ -156,7 +156,7 @@ fn scores(page: &mut String, scores: &[Score]) {
     }
     page.push_str(
         "<h2>Scores</h2>\n<p>Fréchet distance of SqueezeNet features, 0 is best. It is not the FID.</p>\n<table><tr><th>epoch\
-         </th><th>step</th><th>FD-SqueezeNet</th><th>pictures of G, real</th></tr>\n",
+         </th><th>step</th><th>FD-SqueezeNet</th><th>images of G, real</th></tr>\n",
     );
     for Score { epoch, step, fd_squeezenet, fakes, reals, .. } in scores {
         let _ = writeln!(
@@ -200,8 +200,8 @@ fn svg(page: &mut String, chart: &Chart) {
     );
     let mut legend = right;
     for curve in chart.curves.iter().rev() {
-        let [r, g, b] = curve.colour;
-        let colour = format!("rgb({r},{g},{b})");
+        let [r, g, b] = curve.color;
+        let color = format!("rgb({r},{g},{b})");
         let columns: Vec<_> = curve.columns.iter().filter(|c| c.mean.is_finite()).collect();
         let mut line = String::new();
         let mut low = String::new();
@@ -217,14 +217,14 @@ fn svg(page: &mut String, chart: &Chart) {
         let dots = if columns.len() <= MOST { columns } else { vec![] };
         let _ = writeln!(
             page,
-            "<path fill=\"{colour}\" fill-opacity=\".2\" d=\"{low}{}Z\"/><path fill=\"none\" stroke=\"{colour}\" \
+            "<path fill=\"{color}\" fill-opacity=\".2\" d=\"{low}{}Z\"/><path fill=\"none\" stroke=\"{color}\" \
              stroke-width=\"1.5\" d=\"{line}\"/>",
             high.concat()
         );
         for c in dots {
             let _ = write!(
                 page,
-                "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"2\" fill=\"{colour}\"/>",
+                "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"2\" fill=\"{color}\"/>",
                 x(c.x),
                 y(c.mean)
             );
@@ -232,7 +232,7 @@ fn svg(page: &mut String, chart: &Chart) {
         // A character is about 7 units wide.
         let _ = writeln!(
             page,
-            "<text x=\"{legend:.1}\" y=\"16\" text-anchor=\"end\" fill=\"{colour}\" class=\"curve\">{}</text>",
+            "<text x=\"{legend:.1}\" y=\"16\" text-anchor=\"end\" fill=\"{color}\" class=\"curve\">{}</text>",
             curve.name
         );
         legend -= 7.5 * curve.name.len() as f64 + 14.0;
@@ -293,7 +293,7 @@ pre { overflow-x: auto; padding: .75rem; border: 1px solid var(--faint); border-
 const SCRIPT: &str = r#"<script>
 const slider = document.getElementById("epoch");
 slider.addEventListener("input", () => {
-  const [epoch, data] = shots[slider.value];
+  const [epoch, data] = snapshots[slider.value];
   document.getElementById("shot").src = data;
   document.getElementById("which").textContent = epoch;
 });
@@ -304,17 +304,17 @@ slider.addEventListener("input", () => {
 mod tests {
     use super::*;
 
-    fn added(epochs: u64) -> Shots {
-        let mut shots = Shots::default();
-        (1..=epochs).for_each(|epoch| shots.add(epoch, (8, 8, 1), &[epoch as u8; 64]));
-        shots
+    fn added(epochs: u64) -> Snapshots {
+        let mut snapshots = Snapshots::default();
+        (1..=epochs).for_each(|epoch| snapshots.add(epoch, (8, 8, 1), &[epoch as u8; 64]));
+        snapshots
     }
 
     #[test]
-    fn a_page_holds_few_pictures_evenly_spread_with_the_first_and_the_last() {
+    fn a_page_holds_few_images_evenly_spread_with_the_first_and_the_last() {
         for (epochs, most, step) in [(1, 1, 1), (40, 40, 1), (200, 27, 8), (301, 40, 8)] {
-            let shots = added(epochs);
-            let all: Vec<u64> = shots.all().iter().map(|s| s.0).collect();
+            let snapshots = added(epochs);
+            let all: Vec<u64> = snapshots.all().iter().map(|s| s.0).collect();
             assert!(all.len() <= most, "{epochs}: {}", all.len());
             assert_eq!((all[0], all[all.len() - 1]), (1, epochs));
             assert!(all.windows(2).skip(1).rev().skip(1).all(|w| w[1] - w[0] == step), "{all:?}");

@@ -1,8 +1,8 @@
 //! Charts as a PNG, one below the other.
 
-use tiny_skia::{Color, FillRule, Paint, PathBuilder, Pixmap, Rect, Stroke, StrokeDash, Transform};
+use tiny_skia::{Color as Ink, FillRule, Paint, PathBuilder, Pixmap, Rect, Stroke, StrokeDash, Transform};
 
-use super::chart::{Chart, Colour, Column};
+use super::chart::{Chart, Color, Column};
 use super::glyph::{ADVANCE, HEIGHT, glyph};
 use crate::data::image::encode_png;
 
@@ -12,8 +12,8 @@ const SIZE: [usize; 2] = [960, 360];
 const FRAME: [f32; 4] = [84.0, 44.0, 936.0, 304.0];
 /// Columns of pixels that curves have.
 pub const COLUMNS: usize = (FRAME[2] - FRAME[0]) as usize;
-const INK: Colour = [51, 51, 51];
-const FAINT: Colour = [226, 226, 226];
+const INK: Color = [51, 51, 51];
+const FAINT: Color = [226, 226, 226];
 /// Screen pixels for a pixel of a glyph.
 const SCALE: f32 = 2.0;
 
@@ -24,7 +24,7 @@ const SCALE: f32 = 2.0;
 pub fn png(charts: &[Chart]) -> Vec<u8> {
     let (width, height) = (SIZE[0], SIZE[1] * charts.len());
     let mut canvas = Canvas(Pixmap::new(width as u32, height as u32).expect("a size above 0"));
-    canvas.0.fill(Color::WHITE);
+    canvas.0.fill(Ink::WHITE);
     for (i, chart) in charts.iter().enumerate() {
         draw(chart, (i * SIZE[1]) as f32, &mut canvas);
     }
@@ -46,13 +46,13 @@ fn draw(chart: &Chart, above: f32, canvas: &mut Canvas) {
     }
     for (step, text) in &horizontal.ticks {
         canvas.rect([x(*step) - 0.5, bottom, x(*step) + 0.5, bottom + 6.0], INK);
-        canvas.text(text, x(*step), bottom + 18.0, Align::Centre);
+        canvas.text(text, x(*step), bottom + 18.0, Align::Center);
     }
     for curve in &chart.curves {
         let at = |c: &Column, value: f64| (x(c.x), y(value));
         let columns = curve.columns.iter().filter(|c| c.mean.is_finite());
-        canvas.band(columns.clone().map(|c| (at(c, c.range.start), at(c, c.range.end))), curve.colour);
-        canvas.line(columns.map(|c| at(c, c.mean)), curve.colour, None);
+        canvas.band(columns.clone().map(|c| (at(c, c.range.start), at(c, c.range.end))), curve.color);
+        canvas.line(columns.map(|c| at(c, c.mean)), curve.color, None);
     }
     if let Some((_, level)) = chart.mark {
         canvas.line([(left, y(level)), (right, y(level))].into_iter(), INK, dash());
@@ -65,7 +65,7 @@ fn draw(chart: &Chart, above: f32, canvas: &mut Canvas) {
     for curve in chart.curves.iter().rev() {
         canvas.text(curve.name, from, top - 24.0, Align::Right);
         from -= text_width(curve.name) + 8.0;
-        canvas.rect([from - 24.0, top - 26.0, from, top - 22.0], curve.colour);
+        canvas.rect([from - 24.0, top - 26.0, from, top - 22.0], curve.color);
         from -= 48.0;
     }
     if let Some((name, _)) = chart.mark {
@@ -85,27 +85,27 @@ fn text_width(text: &str) -> f32 {
 
 enum Align {
     Left,
-    Centre,
+    Center,
     Right,
 }
 
 struct Canvas(Pixmap);
 
 impl Canvas {
-    fn paint(colour: Colour, alpha: u8) -> Paint<'static> {
+    fn paint(color: Color, alpha: u8) -> Paint<'static> {
         let mut paint = Paint { anti_alias: true, ..Paint::default() };
-        paint.set_color_rgba8(colour[0], colour[1], colour[2], alpha);
+        paint.set_color_rgba8(color[0], color[1], color[2], alpha);
         paint
     }
 
     /// Fills left, top, right, bottom.
-    fn rect(&mut self, [left, top, right, bottom]: [f32; 4], colour: Colour) {
+    fn rect(&mut self, [left, top, right, bottom]: [f32; 4], color: Color) {
         if let Some(rect) = Rect::from_ltrb(left, top, right, bottom) {
-            self.0.fill_rect(rect, &Canvas::paint(colour, 255), Transform::identity(), None);
+            self.0.fill_rect(rect, &Canvas::paint(color, 255), Transform::identity(), None);
         }
     }
 
-    fn line(&mut self, points: impl Iterator<Item = (f32, f32)>, colour: Colour, dash: Option<StrokeDash>) {
+    fn line(&mut self, points: impl Iterator<Item = (f32, f32)>, color: Color, dash: Option<StrokeDash>) {
         let mut path = PathBuilder::new();
         for (x, y) in points {
             if path.is_empty() { path.move_to(x, y) } else { path.line_to(x, y) }
@@ -114,12 +114,12 @@ impl Canvas {
         if let Some(path) = path.finish() {
             let width = if dash.is_some() { 1.5 } else { 2.0 };
             let stroke = Stroke { width, dash, ..Stroke::default() };
-            self.0.stroke_path(&path, &Canvas::paint(colour, 255), &stroke, Transform::identity(), None);
+            self.0.stroke_path(&path, &Canvas::paint(color, 255), &stroke, Transform::identity(), None);
         }
     }
 
     /// The faint area between pairs of (low, high) points.
-    fn band(&mut self, pairs: impl Iterator<Item = ((f32, f32), (f32, f32))>, colour: Colour) {
+    fn band(&mut self, pairs: impl Iterator<Item = ((f32, f32), (f32, f32))>, color: Color) {
         let (low, high): (Vec<_>, Vec<_>) = pairs.unzip();
         let mut path = PathBuilder::new();
         for (x, y) in low.into_iter().chain(high.into_iter().rev()) {
@@ -127,7 +127,7 @@ impl Canvas {
         }
         path.close();
         if let Some(path) = path.finish() {
-            let paint = Canvas::paint(colour, 48);
+            let paint = Canvas::paint(color, 48);
             self.0.fill_path(&path, &paint, FillRule::Winding, Transform::identity(), None);
         }
     }
@@ -137,7 +137,7 @@ impl Canvas {
         let width = text_width(text);
         let left = match align {
             Align::Left => x,
-            Align::Centre => x - width / 2.0,
+            Align::Center => x - width / 2.0,
             Align::Right => x - width,
         };
         let (left, top) = (left.round(), (y - HEIGHT * SCALE / 2.0).round());
@@ -158,8 +158,8 @@ mod tests {
     use super::super::chart::{BLUE, Curve, ORANGE, columns};
     use super::*;
 
-    fn chart(curves: [(&'static str, Colour, &[f32]); 2]) -> Chart {
-        let curves = curves.map(|(name, colour, v)| Curve { name, colour, columns: columns(v, COLUMNS) });
+    fn chart(curves: [(&'static str, Color, &[f32]); 2]) -> Chart {
+        let curves = curves.map(|(name, color, v)| Curve { name, color, columns: columns(v, COLUMNS) });
         Chart { title: "loss", unit: "step", curves: curves.to_vec(), mark: None }
     }
 

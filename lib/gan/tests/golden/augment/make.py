@@ -1,4 +1,4 @@
-"""Makes the files beside this script: what torchvision makes of ../picture/decode/rgb.png, 23×17.
+"""Makes the files beside this script: what torchvision makes of ../image/decode/rgb.png, 23×17.
 
     python make.py          (pillow, torch, torchvision, numpy; versions in versions.json)
 
@@ -16,7 +16,7 @@ from PIL import Image
 from torchvision.transforms import functional as F
 
 here = os.path.dirname(os.path.abspath(__file__))
-picture = Image.open(os.path.join(here, "..", "picture", "decode", "rgb.png")).convert("RGB")
+picture = Image.open(os.path.join(here, "..", "image", "decode", "rgb.png")).convert("RGB")
 
 
 def keep(name, changed):

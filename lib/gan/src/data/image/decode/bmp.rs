@@ -2,7 +2,7 @@
 //! usual bit fields, either way up; files of OS/2; without the file header (.dib).
 
 use super::samples::{looked_up, unpacked};
-use super::{Image, Samples, cut_short, pixels};
+use super::{Decoded, Samples, cut_short, pixels};
 
 /// Bit fields that are read, and in which byte of a pixel red, green and blue are.
 const FIELDS: [([u32; 4], [usize; 3]); 8] = [
@@ -111,7 +111,7 @@ impl Header {
     }
 }
 
-pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
+pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     let header = Header::parse(bytes)?;
     let Header { width, height, bits, .. } = header;
     pixels(width, height, bits)?;
@@ -125,7 +125,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
             return Err(format!("a BMP of {bits} bits a pixel with compression {compression} is not read"));
         }
     };
-    Ok(Image::new(width, height, samples))
+    Ok(Decoded::new(width, height, samples))
 }
 
 /// The rows from top to bottom, without what fills them up to four bytes.
@@ -142,7 +142,7 @@ fn rows(header: &Header, bytes: &[u8]) -> Result<Vec<u8>, String> {
     Ok(rows)
 }
 
-/// Colors by their numbers. Where all of them are their own number's grey, Pillow takes the numbers
+/// Colors by their numbers. Where all of them are their own number's gray, Pillow takes the numbers
 /// themselves.
 fn indexed(header: &Header, bytes: &[u8], indices: &[u8]) -> Result<Samples, String> {
     let (colors, entry) = (header.colors, header.entry);
@@ -152,10 +152,10 @@ fn indexed(header: &Header, bytes: &[u8], indices: &[u8]) -> Result<Samples, Str
     let end = bytes.len().min(header.palette + entry * colors);
     let palette: Vec<[u8; 3]> =
         bytes[header.palette.min(end)..end].chunks_exact(entry).map(|c| [c[2], c[1], c[0]]).collect();
-    let grey_of = |i: usize| if colors == 2 { 255 * i } else { i } as u8;
-    let grey =
-        palette.len() == colors && palette.iter().enumerate().all(|(i, &color)| color == [grey_of(i); 3]);
-    if !grey {
+    let gray_of = |i: usize| if colors == 2 { 255 * i } else { i } as u8;
+    let gray =
+        palette.len() == colors && palette.iter().enumerate().all(|(i, &color)| color == [gray_of(i); 3]);
+    if !gray {
         if palette.len() > 256 {
             return Err(format!("broken: a palette of {colors} colors"));
         }
@@ -163,8 +163,8 @@ fn indexed(header: &Header, bytes: &[u8], indices: &[u8]) -> Result<Samples, Str
     }
     // Pillow then takes the rows for ones of 1 or of 8 bits, whatever they are.
     match (header.bits, header.compression) {
-        (1, 0) if colors <= 2 => Ok(Samples::Grey(indices.iter().map(|&i| 255 * i).collect())),
-        (8, _) | (_, 1 | 2) if colors > 2 => Ok(Samples::Grey(indices.to_vec())),
+        (1, 0) if colors <= 2 => Ok(Samples::Gray(indices.iter().map(|&i| 255 * i).collect())),
+        (8, _) | (_, 1 | 2) if colors > 2 => Ok(Samples::Gray(indices.to_vec())),
         (bits, _) => {
             Err(format!("a BMP of {bits} bits a pixel with a palette of {colors} grays is not read"))
         }

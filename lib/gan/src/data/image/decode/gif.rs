@@ -1,19 +1,19 @@
 //! GIF: the first image, on the screen that the file has.
 
 use super::samples::looked_up;
-use super::{Image, MAX_ALLOC, Samples, cut_short, line, pixels};
+use super::{Decoded, MAX_ALLOC, Samples, cut_short, line, pixels};
 
-pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
-    // The crate wants a palette. Without one the colors are greys.
+pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
+    // The crate wants a palette. Without one the colors are grays.
     if bytes.len() > 13 && bytes[10] & 0x80 == 0 {
-        let greys: Vec<u8> = (0..=255).flat_map(|grey| [grey; 3]).collect();
+        let grays: Vec<u8> = (0..=255).flat_map(|gray| [gray; 3]).collect();
         let flags = [bytes[10] | 0x87];
-        return with_palette(&[&bytes[..10], &flags, &bytes[11..13], &greys, &bytes[13..]].concat());
+        return with_palette(&[&bytes[..10], &flags, &bytes[11..13], &grays, &bytes[13..]].concat());
     }
     with_palette(bytes)
 }
 
-fn with_palette(bytes: &[u8]) -> Result<Image, String> {
+fn with_palette(bytes: &[u8]) -> Result<Decoded, String> {
     let mut options = ::gif::DecodeOptions::new();
     options.set_color_output(::gif::ColorOutput::Indexed);
     options.set_memory_limit(::gif::MemoryLimit::Bytes((MAX_ALLOC as u64).try_into().expect("not zero")));
@@ -40,16 +40,16 @@ fn with_palette(bytes: &[u8]) -> Result<Image, String> {
     }
     let local = local.map(|palette| colors(&palette));
     let global = global.map(|palette| colors(&palette));
-    // Colors that are all their own numbers mean grey, beyond their end, too. Of a local palette like that
+    // Colors that are all their own numbers mean gray, beyond their end, too. Of a local palette like that
     // Pillow takes the global one.
-    let is_grey =
+    let is_gray =
         |colors: &[[u8; 3]]| colors.iter().zip(0u8..=255).all(|(&color, number)| color == [number; 3]);
-    let palette = [local, global].into_iter().flatten().find(|palette| !is_grey(palette));
+    let palette = [local, global].into_iter().flatten().find(|palette| !is_gray(palette));
     let samples = match palette {
         Some(palette) => Samples::Rgb(looked_up(&indices, &palette)),
-        None => Samples::Grey(indices),
+        None => Samples::Gray(indices),
     };
-    Ok(Image::new(width, height, samples))
+    Ok(Decoded::new(width, height, samples))
 }
 
 /// The rows in the order of the file: every eighth, those in their middles, and so on, where it is

@@ -14,20 +14,20 @@ mod table;
 mod tiff;
 mod webp;
 
-use self::samples::{Image, Samples};
+use self::samples::{Decoded, Samples};
 pub use self::sniff::{Format, sniff};
-use super::{Notes, Picture};
+use super::{Image, Notes};
 use crate::data::guard;
 
 /// The longest side that is read, in pixels: the most that JPEG can express.
 const MAX_SIDE: usize = 65_535;
-/// The most memory that one decoded picture may take, in bytes.
+/// The most memory that one decoded image may take, in bytes.
 const MAX_ALLOC: usize = 512 << 20;
 
 /// What becomes of an image whose only channel is 16 bits deep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SixteenBit {
-    /// The high byte: the picture as it looks.
+    /// The high byte: the image as it looks.
     HighByte,
     /// Everything above 255 becomes 255, as Pillow's `convert("RGB")` has it: for numbers that must agree
     /// with tools built on Pillow.
@@ -36,43 +36,43 @@ pub enum SixteenBit {
     Bits(u8),
 }
 
-/// Decodes a JPEG, PNG, BMP, WebP, TIFF, GIF or PNM, told by its content, to RGB as Pillow does. Grey is
+/// Decodes a JPEG, PNG, BMP, WebP, TIFF, GIF or PNM, told by its content, to RGB as Pillow does. Gray is
 /// replicated, alpha is dropped, 16 bits give their high byte, palettes and CMYK are converted, of an
-/// animation it is the first picture. The orientation of a TIFF is applied, that of EXIF is not, as in Pillow
+/// animation it is the first image. The orientation of a TIFF is applied, that of EXIF is not, as in Pillow
 /// and torchvision.
 ///
 /// # Errors
-/// One line that says what is wrong: not a picture, broken, cut short, of a kind that is not read, or larger
+/// One line that says what is wrong: not an image, broken, cut short, of a kind that is not read, or larger
 /// than 65,535 pixels a side or 512 MiB.
-pub fn decode(bytes: &[u8]) -> Result<Picture, String> {
+pub fn decode(bytes: &[u8]) -> Result<Image, String> {
     decode_as(bytes, SixteenBit::HighByte)
 }
 
-/// [`decode`], with a choice for 16-bit grey.
+/// [`decode`], with a choice for 16-bit gray.
 ///
 /// # Errors
 /// Those of [`decode`].
-pub fn decode_as(bytes: &[u8], sixteen: SixteenBit) -> Result<Picture, String> {
-    decode_noting(bytes, sixteen).map(|(picture, _)| picture)
+pub fn decode_as(bytes: &[u8], sixteen: SixteenBit) -> Result<Image, String> {
+    decode_noting(bytes, sixteen).map(|(image, _)| image)
 }
 
 /// [`decode_as`], with what else there is to say of the image.
 ///
 /// # Errors
 /// Those of [`decode`].
-pub fn decode_noting(bytes: &[u8], sixteen: SixteenBit) -> Result<(Picture, Notes), String> {
+pub fn decode_noting(bytes: &[u8], sixteen: SixteenBit) -> Result<(Image, Notes), String> {
     let image = guarded(|| decode_kind(bytes))?;
     let (width, height) = (image.width, image.height);
     let notes = image.notes();
-    Ok((Picture { width, height, rgb: image.into_rgb(sixteen) }, notes))
+    Ok((Image { width, height, rgb: image.into_rgb(sixteen) }, notes))
 }
 
-fn decode_kind(bytes: &[u8]) -> Result<Image, String> {
+fn decode_kind(bytes: &[u8]) -> Result<Decoded, String> {
     if bytes.is_empty() {
         return Err("empty".to_string());
     }
     match sniff(bytes) {
-        None => Err("not a picture (JPEG, PNG, BMP, WebP, TIFF, GIF or PNM)".to_string()),
+        None => Err("not an image (JPEG, PNG, BMP, WebP, TIFF, GIF or PNM)".to_string()),
         Some(Format::Jpeg) => jpeg::decode(bytes),
         Some(Format::Png) => png::decode(bytes),
         Some(Format::Gif) => gif::decode(bytes),
@@ -85,7 +85,7 @@ fn decode_kind(bytes: &[u8]) -> Result<Image, String> {
 }
 
 /// A decoder's panic as an error: one image is broken, not the tool.
-fn guarded(decoder: impl FnOnce() -> Result<Image, String>) -> Result<Image, String> {
+fn guarded(decoder: impl FnOnce() -> Result<Decoded, String>) -> Result<Decoded, String> {
     guard::guarded(decoder).unwrap_or_else(|| Err("broken: its decoder failed".to_string()))
 }
 

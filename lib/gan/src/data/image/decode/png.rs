@@ -8,7 +8,7 @@ use flate2::read::ZlibDecoder;
 use flate2::{Compression, write::ZlibEncoder};
 
 use super::samples::{looked_up, spread, unpacked};
-use super::{Image, MAX_ALLOC, Samples, cut_short, exif, line, pixels};
+use super::{Decoded, MAX_ALLOC, Samples, cut_short, exif, line, pixels};
 
 const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
 /// Adam7: first column and row of each pass, and the steps between.
@@ -24,7 +24,7 @@ struct Header {
     width: usize,
     height: usize,
     depth: usize,
-    /// 0 grey, 2 RGB, 3 palette, 4 grey and alpha, 6 RGB and alpha.
+    /// 0 gray, 2 RGB, 3 palette, 4 gray and alpha, 6 RGB and alpha.
     color: u8,
     interlaced: bool,
 }
@@ -38,11 +38,11 @@ struct Parts<'a> {
     rotated: bool,
 }
 
-pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
+pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     let parts = walk(bytes)?;
     let Header { width, height, .. } = parts.header;
     let packed = unfiltered(&parts)?;
-    let mut image = Image::new(width, height, samples(&parts, packed)?);
+    let mut image = Decoded::new(width, height, samples(&parts, packed)?);
     image.rotated = parts.rotated;
     image.significant = parts.significant.filter(|bits| (1..=16).contains(bits));
     Ok(image)
@@ -264,7 +264,7 @@ fn unpacked_by_crate(header: &Header, data: &[&[u8]]) -> Result<Vec<u8>, String>
     let mut plain = Vec::with_capacity(length + 64);
     plain.extend(SIGNATURE);
     let mut ihdr = [(header.width as u32).to_be_bytes(), (header.height as u32).to_be_bytes()].concat();
-    // An index is unpacked as grey is.
+    // An index is unpacked as gray is.
     let color = if header.color == 3 { 0 } else { header.color };
     ihdr.extend([header.depth as u8, color, 0, 0, u8::from(header.interlaced)]);
     for (name, parts) in [(b"IHDR", &[&ihdr[..]][..]), (b"IDAT", data), (b"IEND", &[])] {
@@ -299,18 +299,18 @@ fn samples(parts: &Parts, packed: Vec<u8>) -> Result<Samples, String> {
     let bytes = depth / 8;
     Ok(match (color, depth) {
         (0, 16) => {
-            Samples::Grey16(packed.chunks_exact(2).map(|v| u16::from_be_bytes([v[0], v[1]])).collect())
+            Samples::Gray16(packed.chunks_exact(2).map(|v| u16::from_be_bytes([v[0], v[1]])).collect())
         }
-        (0, 8) => Samples::Grey(packed),
+        (0, 8) => Samples::Gray(packed),
         (0, _) => {
-            let mut grey = unpacked(&packed, width, height, depth);
-            spread(&mut grey, depth);
-            Samples::Grey(grey)
+            let mut gray = unpacked(&packed, width, height, depth);
+            spread(&mut gray, depth);
+            Samples::Gray(gray)
         }
         (2, 8) => Samples::Rgb(packed),
         // Of 16 bits the high byte, alpha away.
         (2, _) => Samples::Rgb(packed.chunks_exact(2).map(|v| v[0]).collect()),
-        (4, _) => Samples::Grey(packed.chunks_exact(2 * bytes).map(|p| p[0]).collect()),
+        (4, _) => Samples::Gray(packed.chunks_exact(2 * bytes).map(|p| p[0]).collect()),
         (6, _) => {
             let mut rgb = Vec::with_capacity(3 * width * height);
             packed.chunks_exact(4 * bytes).for_each(|p| rgb.extend([p[0], p[bytes], p[2 * bytes]]));

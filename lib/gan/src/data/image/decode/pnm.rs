@@ -1,7 +1,7 @@
 //! Netpbm's PBM, PGM and PPM, plain and binary, of any largest value, and PFM of one channel, as Pillow reads
 //! them; PAM, which it does not read, as the PGM or PPM of the same values.
 
-use super::{Image, MAX_ALLOC, Samples, cut_short, pixels};
+use super::{Decoded, MAX_ALLOC, Samples, cut_short, pixels};
 
 /// White space between the words of a header.
 fn is_space(byte: u8) -> bool {
@@ -79,7 +79,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
+pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     let kind = bytes[1];
     if bytes[2] == b'#' {
         return Err("broken: a comment within its magic number".into());
@@ -92,9 +92,9 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
     let channels = if matches!(kind, b'3' | b'6') { 3 } else { 1 };
     let count = pixels(width, height, 16 * channels)? * channels;
     let samples = match kind {
-        b'1' => Samples::Grey(plain_bits(&mut reader, count)?),
-        b'4' => Samples::Grey(binary_bits(&reader, width, height)?),
-        b'f' => Samples::Grey(floats(&mut reader, width, height)?),
+        b'1' => Samples::Gray(plain_bits(&mut reader, count)?),
+        b'4' => Samples::Gray(binary_bits(&reader, width, height)?),
+        b'f' => Samples::Gray(floats(&mut reader, width, height)?),
         _ => {
             let largest = reader.number()?;
             if !(1..65_536).contains(&largest) {
@@ -118,8 +118,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
                 let data = reader.take(count)?;
                 if largest == 255 {
                     let data = data.to_vec();
-                    let samples = if channels == 3 { Samples::Rgb(data) } else { Samples::Grey(data) };
-                    return Ok(Image::new(width, height, samples));
+                    let samples = if channels == 3 { Samples::Rgb(data) } else { Samples::Gray(data) };
+                    return Ok(Decoded::new(width, height, samples));
                 }
                 Box::new(data.iter().map(|&v| Ok(usize::from(v))))
             } else {
@@ -128,17 +128,17 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
             };
             let values = values.map(|value| value.map(|value| scale.apply(value)));
             match (deep, channels) {
-                (true, _) => Samples::Grey16(values.collect::<Result<_, _>>()?),
+                (true, _) => Samples::Gray16(values.collect::<Result<_, _>>()?),
                 (false, 3) => Samples::Rgb(values.map(|v| v.map(|v| v as u8)).collect::<Result<_, _>>()?),
-                _ => Samples::Grey(values.map(|v| v.map(|v| v as u8)).collect::<Result<_, _>>()?),
+                _ => Samples::Gray(values.map(|v| v.map(|v| v as u8)).collect::<Result<_, _>>()?),
             }
         }
     };
-    Ok(Image { clamped: kind == b'f', ..Image::new(width, height, samples) })
+    Ok(Decoded { clamped: kind == b'f', ..Decoded::new(width, height, samples) })
 }
 
 /// PAM: a header of named numbers; samples of one or two bytes; alpha, the last channel of two or four, goes.
-fn pam(reader: &mut Reader) -> Result<Image, String> {
+fn pam(reader: &mut Reader) -> Result<Decoded, String> {
     let [mut width, mut height, mut depth, mut largest] = [0; 4];
     loop {
         match reader.word()? {
@@ -168,11 +168,11 @@ fn pam(reader: &mut Reader) -> Result<Image, String> {
     let values =
         data.chunks_exact(bytes * depth).flat_map(|p| p[..bytes * colors].chunks_exact(bytes).map(value));
     let samples = match (deep, colors) {
-        (true, _) => Samples::Grey16(values.collect()),
-        (false, 1) => Samples::Grey(values.map(|v| v as u8).collect()),
+        (true, _) => Samples::Gray16(values.collect()),
+        (false, 1) => Samples::Gray(values.map(|v| v as u8).collect()),
         _ => Samples::Rgb(values.map(|v| v as u8).collect()),
     };
-    Ok(Image::new(width, height, samples))
+    Ok(Decoded::new(width, height, samples))
 }
 
 struct Scale {
@@ -248,16 +248,16 @@ mod tests {
 
     #[test]
     fn pam_is_the_pnm_of_its_values() {
-        let grey = [3, 100, 0, 77, 9, 50];
-        let twin = [b"P5 3 2 100\n".to_vec(), grey.to_vec()].concat();
+        let gray = [3, 100, 0, 77, 9, 50];
+        let twin = [b"P5 3 2 100\n".to_vec(), gray.to_vec()].concat();
         let head = |depth: usize, most: usize| {
             let lines = format!(
                 "P7\n# x\nWIDTH 3\nHEIGHT 2\nDEPTH {depth}\nMAXVAL {most}\nTUPLTYPE ANY THING\nENDHDR\n"
             );
             lines.into_bytes()
         };
-        assert_eq!(decode(&[head(1, 100), grey.to_vec()].concat()), decode(&twin));
-        let alpha: Vec<u8> = grey.iter().flat_map(|&v| [v, 255 - v]).collect();
+        assert_eq!(decode(&[head(1, 100), gray.to_vec()].concat()), decode(&twin));
+        let alpha: Vec<u8> = gray.iter().flat_map(|&v| [v, 255 - v]).collect();
         assert_eq!(decode(&[head(2, 100), alpha.clone()].concat()), decode(&twin));
         let rgb: Vec<u8> = (0..18).collect();
         let rgba: Vec<u8> = rgb.chunks(3).flat_map(|p| [p[0], p[1], p[2], 9]).collect();
@@ -266,7 +266,7 @@ mod tests {
         let twin = [b"P5 3 2 4000\n".to_vec(), alpha.clone()].concat();
         assert_eq!(decode(&[head(1, 4000), alpha.clone()].concat()), decode(&twin));
         for broken in
-            [[head(1, 100), grey[1..].to_vec()].concat(), head(5, 100), head(1, 0), b"P7\nWIDTH 3\n".to_vec()]
+            [[head(1, 100), gray[1..].to_vec()].concat(), head(5, 100), head(1, 0), b"P7\nWIDTH 3\n".to_vec()]
         {
             assert!(decode(&broken).is_err());
         }

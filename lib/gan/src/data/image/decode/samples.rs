@@ -4,13 +4,13 @@ use super::SixteenBit;
 use crate::data::image::Notes;
 
 /// An image before its conversion to RGB.
-pub(super) struct Image {
+pub(super) struct Decoded {
     pub(super) width: usize,
     pub(super) height: usize,
     pub(super) samples: Samples,
-    /// Of [`Samples::Grey16`]: how many bits its values have by their type.
+    /// Of [`Samples::Gray16`]: how many bits its values have by their type.
     pub(super) bits: u8,
-    /// Of [`Samples::Grey16`]: how many of them a sBIT chunk calls significant.
+    /// Of [`Samples::Gray16`]: how many of them a sBIT chunk calls significant.
     pub(super) significant: Option<u8>,
     /// Whether it was of numbers that are cut off to bytes.
     pub(super) clamped: bool,
@@ -23,36 +23,36 @@ pub(super) enum Samples {
     /// Three bytes a pixel.
     Rgb(Vec<u8>),
     /// One byte.
-    Grey(Vec<u8>),
+    Gray(Vec<u8>),
     /// One 16-bit value.
-    Grey16(Vec<u16>),
+    Gray16(Vec<u16>),
 }
 
-impl Image {
-    pub(super) fn new(width: usize, height: usize, samples: Samples) -> Image {
+impl Decoded {
+    pub(super) fn new(width: usize, height: usize, samples: Samples) -> Decoded {
         let pixels = match &samples {
             Samples::Rgb(data) => data.len() / 3,
-            Samples::Grey(data) => data.len(),
-            Samples::Grey16(data) => data.len(),
+            Samples::Gray(data) => data.len(),
+            Samples::Gray16(data) => data.len(),
         };
         assert_eq!(pixels, width * height, "{width}×{height} pixels");
-        Image { width, height, samples, bits: 16, significant: None, clamped: false, rotated: false }
+        Decoded { width, height, samples, bits: 16, significant: None, clamped: false, rotated: false }
     }
 
     /// What else there is to say of it.
     pub(super) fn notes(&self) -> Notes {
-        let grey_bits = match &self.samples {
-            Samples::Grey16(_) if self.bits < 16 => Some(16),
-            Samples::Grey16(values) => {
+        let gray_bits = match &self.samples {
+            Samples::Gray16(_) if self.bits < 16 => Some(16),
+            Samples::Gray16(values) => {
                 let largest = values.iter().max().copied().unwrap_or(0);
                 Some((16 - largest.leading_zeros() as u8).max(1))
             }
             _ => None,
         };
-        Notes { grey_bits, significant: self.significant, clamped: self.clamped, rotated: self.rotated }
+        Notes { gray_bits, significant: self.significant, clamped: self.clamped, rotated: self.rotated }
     }
 
-    /// RGB; `sixteen` decides on 16-bit grey. Of values with fewer bits by their type the high byte is of
+    /// RGB; `sixteen` decides on 16-bit gray. Of values with fewer bits by their type the high byte is of
     /// these.
     pub(super) fn into_rgb(self, sixteen: SixteenBit) -> Vec<u8> {
         let shift = match sixteen {
@@ -62,13 +62,13 @@ impl Image {
         };
         match self.samples {
             Samples::Rgb(rgb) => rgb,
-            Samples::Grey(grey) => replicated(grey.into_iter()),
-            Samples::Grey16(values) => replicated(values.into_iter().map(|v| (v >> shift).min(255) as u8)),
+            Samples::Gray(gray) => replicated(gray.into_iter()),
+            Samples::Gray16(values) => replicated(values.into_iter().map(|v| (v >> shift).min(255) as u8)),
         }
     }
 
     /// Turned as orientation 2 to 8 of TIFF and EXIF says; any other number changes nothing.
-    pub(super) fn oriented(self, orientation: u32) -> Image {
+    pub(super) fn oriented(self, orientation: u32) -> Decoded {
         let (width, height) = (self.width, self.height);
         let Some(from) = source(orientation, width, height) else { return self };
         let (w, h) = if orientation >= 5 { (height, width) } else { (width, height) };
@@ -77,10 +77,10 @@ impl Image {
             Samples::Rgb(data) => {
                 Samples::Rgb(places().flat_map(|i| [data[3 * i], data[3 * i + 1], data[3 * i + 2]]).collect())
             }
-            Samples::Grey(data) => Samples::Grey(places().map(|i| data[i]).collect()),
-            Samples::Grey16(data) => Samples::Grey16(places().map(|i| data[i]).collect()),
+            Samples::Gray(data) => Samples::Gray(places().map(|i| data[i]).collect()),
+            Samples::Gray16(data) => Samples::Gray16(places().map(|i| data[i]).collect()),
         };
-        Image { width: w, height: h, samples, ..self }
+        Decoded { width: w, height: h, samples, ..self }
     }
 }
 
@@ -101,9 +101,9 @@ fn source(orientation: u32, width: usize, height: usize) -> Option<impl Fn(usize
     })
 }
 
-fn replicated(grey: impl ExactSizeIterator<Item = u8>) -> Vec<u8> {
-    let mut rgb = Vec::with_capacity(3 * grey.len());
-    for v in grey {
+fn replicated(gray: impl ExactSizeIterator<Item = u8>) -> Vec<u8> {
+    let mut rgb = Vec::with_capacity(3 * gray.len());
+    for v in gray {
         rgb.extend([v; 3]);
     }
     rgb
@@ -130,14 +130,14 @@ pub(super) fn spread(values: &mut [u8], bits: usize) {
     }
 }
 
-/// Colours of a palette; an index beyond its end is black.
+/// Colors of a palette; an index beyond its end is black.
 pub(super) fn looked_up(indices: &[u8], palette: &[[u8; 3]]) -> Vec<u8> {
-    let mut colours = [[0; 3]; 256];
+    let mut colors = [[0; 3]; 256];
     let known = palette.len().min(256);
-    colours[..known].copy_from_slice(&palette[..known]);
+    colors[..known].copy_from_slice(&palette[..known]);
     let mut rgb = Vec::with_capacity(3 * indices.len());
     for &index in indices {
-        rgb.extend(colours[usize::from(index)]);
+        rgb.extend(colors[usize::from(index)]);
     }
     rgb
 }
@@ -158,14 +158,14 @@ mod tests {
 
     #[test]
     fn depths_are_the_highest_eight_bits() {
-        let grey = || Image::new(4, 1, Samples::Grey16(vec![0, 255, 0x0fff, 0xffff]));
+        let gray = || Decoded::new(4, 1, Samples::Gray16(vec![0, 255, 0x0fff, 0xffff]));
         let reds =
-            |image: Image, sixteen| image.into_rgb(sixteen).chunks(3).map(|p| p[0]).collect::<Vec<_>>();
-        assert_eq!(reds(grey(), SixteenBit::HighByte), [0, 0, 15, 255]);
-        assert_eq!(reds(grey(), SixteenBit::ClipAsPillow), [0, 255, 255, 255]);
-        assert_eq!(reds(grey(), SixteenBit::Bits(12)), [0, 15, 255, 255]);
-        assert_eq!(reds(grey(), SixteenBit::Bits(16)), [0, 0, 15, 255]);
-        let known = Image { bits: 12, ..grey() };
+            |image: Decoded, sixteen| image.into_rgb(sixteen).chunks(3).map(|p| p[0]).collect::<Vec<_>>();
+        assert_eq!(reds(gray(), SixteenBit::HighByte), [0, 0, 15, 255]);
+        assert_eq!(reds(gray(), SixteenBit::ClipAsPillow), [0, 255, 255, 255]);
+        assert_eq!(reds(gray(), SixteenBit::Bits(12)), [0, 15, 255, 255]);
+        assert_eq!(reds(gray(), SixteenBit::Bits(16)), [0, 0, 15, 255]);
+        let known = Decoded { bits: 12, ..gray() };
         assert_eq!(reds(known, SixteenBit::HighByte), [0, 15, 255, 255]);
     }
 

@@ -20,7 +20,7 @@ pub enum Format {
     /// Netpbm's PBM, PGM, PPM and PAM, PFM of one channel.
     Pnm,
     /// PFM of three channels.
-    ColourPfm,
+    ColorPfm,
     /// AVIF.
     Avif,
     /// HEIC and HEIF.
@@ -81,7 +81,7 @@ impl Format {
             Format::Tiff => "TIFF",
             Format::BigTiff => "BigTIFF",
             Format::Pnm => "PNM",
-            Format::ColourPfm => "PFM in color",
+            Format::ColorPfm => "PFM in color",
             Format::Avif => "AVIF",
             Format::Heic => "HEIC",
             Format::JpegXl => "JPEG XL",
@@ -213,7 +213,7 @@ fn pnm(bytes: &[u8]) -> Option<Format> {
     }
     match kind {
         b'1'..=b'7' | b'f' => Some(Format::Pnm),
-        b'F' => Some(Format::ColourPfm),
+        b'F' => Some(Format::ColorPfm),
         _ => None,
     }
 }

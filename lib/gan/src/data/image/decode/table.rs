@@ -1,5 +1,5 @@
 //! The table of kinds: thousands of small images, sound and damaged, and what Pillow makes of each
-//! (`tests/golden/picture/kinds`).
+//! (`tests/golden/image/kinds`).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use super::{SixteenBit, decode_as};
 use crate::io::hash::hex;
 
 fn kinds(name: &str) -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "tests/golden/picture/kinds", name].iter().collect()
+    [env!("CARGO_MANIFEST_DIR"), "tests/golden/image/kinds", name].iter().collect()
 }
 
 /// The files of kinds.tar.xz.
@@ -95,10 +95,10 @@ fn every_kind_is_pillows_or_refused() {
     for (name, bytes) in &files {
         let pillows = expected[name.as_str()];
         match decode_as(bytes, SixteenBit::ClipAsPillow) {
-            Ok(picture) => {
+            Ok(image) => {
                 read += 1;
-                let digest = hex(&Sha256::digest(&picture.rgb));
-                let ours = format!("{}x{} {}", picture.width, picture.height, &digest[..16]);
+                let digest = hex(&Sha256::digest(&image.rgb));
+                let ours = format!("{}x{} {}", image.width, image.height, &digest[..16]);
                 let twin = twin(name).and_then(|twin| expected.get(twin.as_str()));
                 let same = if pillows == "refused" { twin == Some(&ours.as_str()) } else { ours == pillows };
                 if !same {

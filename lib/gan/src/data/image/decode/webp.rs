@@ -4,9 +4,9 @@ use std::io::Cursor;
 
 use image_webp::{DecodingError, WebPDecoder};
 
-use super::{Image, MAX_ALLOC, Samples, cut_short, exif, line, pixels};
+use super::{Decoded, MAX_ALLOC, Samples, cut_short, exif, line, pixels};
 
-pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
+pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(reason)?;
     decoder.set_memory_limit(MAX_ALLOC);
     let (width, height) = decoder.dimensions();
@@ -23,7 +23,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
     if channels == 4 {
         samples = samples.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect();
     }
-    Ok(Image { rotated, ..Image::new(width, height, Samples::Rgb(samples)) })
+    Ok(Decoded { rotated, ..Decoded::new(width, height, Samples::Rgb(samples)) })
 }
 
 fn reason(error: DecodingError) -> String {

@@ -2,14 +2,14 @@ use std::fs;
 use std::io::Write;
 
 use super::*;
-use crate::data::source::{Source, Walk};
+use crate::data::source::{Recursion, Source};
 
 /// The line about a file of these bytes.
 fn line(name: &str, bytes: &[u8]) -> String {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(name);
     fs::write(&path, bytes).unwrap();
-    let line = match Source::open(std::slice::from_ref(&path), Walk::Recursive) {
+    let line = match Source::open(std::slice::from_ref(&path), Recursion::Recursive) {
         Ok(_) => panic!("{name} opened"),
         Err(e) => e.to_string(),
     };
@@ -116,7 +116,7 @@ fn each_kind_of_file_has_its_line() {
             "give a generator to sample",
         ),
         ("w.safetensors", &safetensors("{\"w\":{}}                      "), "safetensors of another program"),
-        ("x.bin", b"\x01\x02\x03\x04\x05", "not a folder, a zip, a tar, an array, an IDX file or a picture"),
+        ("x.bin", b"\x01\x02\x03\x04\x05", "not a folder, a zip, a tar, an array, an IDX file or an image"),
     ];
     for (name, bytes, says) in cases {
         let line = line(name, bytes);
@@ -133,17 +133,17 @@ fn a_folder_or_a_zip_of_such_files_names_the_first() {
     for i in 1..=14 {
         fs::write(root.join(format!("Img/img_celeba.7z.{i:03}")), b"7z\xBC\xAF\x27\x1C").unwrap();
     }
-    let line = Source::open(std::slice::from_ref(&root), Walk::Recursive).err().unwrap().to_string();
-    assert!(line.contains("no pictures in it, but it holds Img/img_celeba.7z.001 (and 14 more)"), "{line}");
+    let line = Source::open(std::slice::from_ref(&root), Recursion::Recursive).err().unwrap().to_string();
+    assert!(line.contains("no images in it, but it holds Img/img_celeba.7z.001 (and 14 more)"), "{line}");
     assert!(line.contains("7z x img_celeba.7z.001"), "{line}");
     fs::remove_dir_all(root.join("Img")).unwrap();
-    let line = Source::open(std::slice::from_ref(&root), Walk::Recursive).err().unwrap().to_string();
-    assert!(line.contains("no pictures in it (JPEG") && line.contains("1 .txt"), "{line}");
+    let line = Source::open(std::slice::from_ref(&root), Recursion::Recursive).err().unwrap().to_string();
+    assert!(line.contains("no images in it (JPEG") && line.contains("1 .txt"), "{line}");
     let zip = dir.path().join("x.zip");
     let mut writer = ::zip::ZipWriter::new(fs::File::create(&zip).unwrap());
     writer.start_file("archive/data.mdb", ::zip::write::SimpleFileOptions::default()).unwrap();
     writer.write_all(&[&[0; 16][..], b"\xDE\xC0\xEF\xBE", &[0; 64]].concat()).unwrap();
     writer.finish().unwrap();
-    let line = Source::open(&[zip], Walk::Recursive).err().unwrap().to_string();
+    let line = Source::open(&[zip], Recursion::Recursive).err().unwrap().to_string();
     assert!(line.contains("it holds archive/data.mdb: an LMDB database"), "{line}");
 }

@@ -7,10 +7,10 @@ use super::pen::{Ink, Pen, Rgb, Xy};
 use super::traits::{Beard, Glasses, Style, Traits};
 use super::{HEIGHT, WIDTH};
 
-/// Where the eyes are: CelebA's pictures are aligned by them.
+/// Where the eyes are: CelebA's images are aligned by them.
 const EYE_Y: f32 = 112.0;
 const EYE_X: f32 = 20.0;
-/// The picture's vertical axis through the face.
+/// The image's vertical axis through the face.
 const MIDDLE: f32 = 89.0;
 
 /// What several features share.

@@ -8,13 +8,13 @@ mod traits;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use super::{Part, Raw};
+use super::{Input, Raw};
 use crate::Result;
-use crate::data::image::Picture;
+use crate::data::image::Image;
 use pen::Pen;
 use traits::Traits;
 
-/// Size of the faces, in pixels: that of CelebA's aligned pictures, whose framing they have (eyes near (69, 112) and
+/// Size of the faces, in pixels: that of CelebA's aligned images, whose framing they have (eyes near (69, 112) and
 /// (109, 112)).
 const WIDTH: u32 = 178;
 const HEIGHT: u32 = 218;
@@ -25,14 +25,14 @@ pub(super) struct Demo {
 }
 
 /// Face `i` of `seed`.
-fn draw(seed: u64, i: usize) -> Picture {
+fn draw(seed: u64, i: usize) -> Image {
     let traits = Traits::roll(seed, i as u64);
     let mut pen = Pen::new(WIDTH, HEIGHT);
     face::paint(&mut pen, &traits);
-    Picture { width: WIDTH as usize, height: HEIGHT as usize, rgb: pen.into_rgb() }
+    Image { width: WIDTH as usize, height: HEIGHT as usize, rgb: pen.into_rgb() }
 }
 
-impl Part for Demo {
+impl Input for Demo {
     fn len(&self) -> usize {
         self.count
     }

@@ -8,7 +8,7 @@ use tiny_skia::{
 /// A point, in pixels.
 pub(super) type Xy = (f32, f32);
 
-/// A colour: red, green, blue in 0..=1.
+/// A color: red, green, blue in 0..=1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Rgb(pub(super) f32, pub(super) f32, pub(super) f32);
 
@@ -45,11 +45,11 @@ impl Rgb {
 
 /// What a shape is filled with.
 pub(super) enum Ink {
-    /// One colour and its opacity.
+    /// One color and its opacity.
     Flat(Rgb, f32),
-    /// From one point's colour to another's, by way of a third in the middle.
+    /// From one point's color to another's, by way of a third in the middle.
     Fade(Xy, Xy, [Rgb; 3]),
-    /// From one point's colour straight to another's: the fast one, for large areas.
+    /// From one point's color straight to another's: the fast one, for large areas.
     Wash(Xy, Xy, [Rgb; 2]),
 }
 
@@ -59,10 +59,10 @@ impl From<Rgb> for Ink {
     }
 }
 
-/// A picture that is being drawn, and where the pen's coordinates lie in it.
+/// An image that is being drawn, and where the pen's coordinates lie in it.
 pub(super) struct Pen {
     pixmap: Pixmap,
-    /// From the coordinates of what is drawn to the picture's.
+    /// From the coordinates of what is drawn to the image's.
     pub(super) pose: Transform,
 }
 
@@ -91,7 +91,7 @@ impl Pen {
         }
     }
 
-    /// Fills the whole picture, whatever the pose.
+    /// Fills the whole image, whatever the pose.
     pub(super) fn backdrop(&mut self, ink: impl Into<Ink>) {
         let (w, h) = (self.pixmap.width() as f32, self.pixmap.height() as f32);
         let all = Rect::from_xywh(0.0, 0.0, w, h).expect("not empty");

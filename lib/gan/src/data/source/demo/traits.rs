@@ -178,7 +178,7 @@ impl Dice {
         choices[choices.len() - 1].0
     }
 
-    /// Somewhere along `colors`, between two neighbours.
+    /// Somewhere along `colors`, between two neighbors.
     fn along(&mut self, colors: &[Rgb], from: f32, to: f32) -> Rgb {
         let at = self.range(from, to) * (colors.len() - 1) as f32;
         let i = (at as usize).min(colors.len() - 2);
@@ -203,9 +203,9 @@ impl Traits {
         let skin = Rgb(skin.0, skin.1 * d.range(0.97, 1.02), skin.2 * d.range(0.94, 1.04));
         let age = d.unit().powf(2.0);
         let lightest_hair = if darkness > 0.55 { 0.35 } else { 0.9 };
-        let grey = age > 0.55 && d.chance(0.7);
+        let gray = age > 0.55 && d.chance(0.7);
         let hair =
-            if grey { HAIR[9].lit(d.range(0.75, 1.3)) } else { d.along(&HAIR[..9], 0.0, lightest_hair) };
+            if gray { HAIR[9].lit(d.range(0.75, 1.3)) } else { d.along(&HAIR[..9], 0.0, lightest_hair) };
         let style = if feminine {
             d.pick(&[
                 (Style::Long, 0.3),

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use crate::Result;
-use crate::data::source::{Source, Walk};
+use crate::data::source::{Recursion, Source};
 use crate::io::hash::hex;
 
 fn golden(name: &str) -> PathBuf {
@@ -15,7 +15,7 @@ fn golden(name: &str) -> PathBuf {
 }
 
 fn open(path: &Path) -> Result<Source> {
-    Source::open(&[path.to_path_buf()], Walk::Recursive)
+    Source::open(&[path.to_path_buf()], Recursion::Recursive)
 }
 
 fn error(path: &Path) -> String {
@@ -29,8 +29,8 @@ fn content(path: &Path) -> Vec<(String, String)> {
     let source = open(path).unwrap_or_else(|e| panic!("{e}"));
     let below = format!("{}/", path.display());
     let one = |i| {
-        let picture = source.read(i).unwrap().decode().unwrap();
-        (source.name(i).replace(&below, ""), hex(&Sha256::digest(picture.rgb)))
+        let image = source.read(i).unwrap().decode().unwrap();
+        (source.name(i).replace(&below, ""), hex(&Sha256::digest(image.rgb)))
     };
     (0..source.len()).into_par_iter().map(one).collect()
 }
@@ -257,8 +257,8 @@ fn values_that_are_no_clear_colors_are_refused_with_their_range() {
         ([0.0, 1.0, 99.6, 255.0], [0, 1, 100, 255]),
     ] {
         fs::write(&path, floats(values)).unwrap();
-        let picture = open(&path).unwrap().read(0).unwrap().decode().unwrap();
-        assert_eq!(picture.to_grey(), gray);
+        let image = open(&path).unwrap().read(0).unwrap().decode().unwrap();
+        assert_eq!(image.to_gray(), gray);
     }
     let wholes = |values: [i16; 4]| npy("<i2", "(1, 2, 2)", &values.map(i16::to_le_bytes).concat());
     for (values, says) in [
@@ -283,7 +283,7 @@ fn several_arrays_are_listed() {
     zip_of(&path, &[("faces.npy", &npy("|u1", "(4, 8)", &[0; 32]))]);
     assert!(error(&path).contains("array `faces`: its shape (4, 8) is flat"), "{}", error(&path));
     // A zip of images in which an array lies is a zip of images.
-    let image = fs::read(golden("../picture/decode/grey.png")).unwrap();
+    let image = fs::read(golden("../image/decode/gray.png")).unwrap();
     zip_of(&path, &[("a.npy", &images), ("b.png", &image)]);
     assert_eq!(open(&path).unwrap().len(), 1);
     // A stored array is read where it lies, but its checksum is looked at before.

@@ -7,8 +7,8 @@ use super::*;
 use crate::metrics::features::Extractor;
 use crate::metrics::features::cpu::{Cpu, Map};
 use crate::metrics::features::tests::*;
-use crate::metrics::frechet::{Moments, distance};
-use crate::metrics::{Pictures, measure};
+use crate::metrics::frechet::{RunningCovariance, distance};
+use crate::metrics::{ImageSet, measure};
 use crate::precision::Precision;
 use crate::progress::Silent;
 
@@ -17,8 +17,8 @@ fn extractor(dims: usize) -> Extractor {
 }
 
 fn features_of_a(dims: usize) -> Vec<f32> {
-    let (pictures, extractor) = (Pictures::open(&golden("a")).unwrap(), extractor(dims));
-    let all: Vec<_> = (0..pictures.len()).map(|i| pictures.get(i).unwrap().0).collect();
+    let (images, extractor) = (ImageSet::open(&golden("a")).unwrap(), extractor(dims));
+    let all: Vec<_> = (0..images.len()).map(|i| images.get(i).unwrap().0).collect();
     all.chunks(12).flat_map(|some| extractor.run(some).unwrap()).collect()
 }
 
@@ -34,17 +34,17 @@ fn features_are_pytorch_fids() {
 fn features_are_pytorch_fids_on_the_gpu() {
     let device = crate::device::choose(Some("cuda")).unwrap().device;
     let extractor = Extractor::of_inception(inception_tensors(), 2048, Precision::F32, &device).unwrap();
-    let pictures = Pictures::open(&golden("a")).unwrap();
-    let two: Vec<_> = (0..2).map(|i| pictures.get(i).unwrap().0).collect();
+    let images = ImageSet::open(&golden("a")).unwrap();
+    let two: Vec<_> = (0..2).map(|i| images.get(i).unwrap().0).collect();
     let want = golden_array("features_2048.npz", "a");
     assert_features(&extractor.run(&two).unwrap(), want.rows().into_iter().take(2).flatten());
 }
 
 #[test]
 fn the_fid_is_pytorch_fids() {
-    let pictures = Pictures::open(&golden("a")).unwrap();
-    let a = measure(&pictures, &extractor(64), 7, false, &Silent).unwrap().moments;
-    let mut b = Moments::new(64);
+    let images = ImageSet::open(&golden("a")).unwrap();
+    let a = measure(&images, &extractor(64), 7, false, &Silent).unwrap().moments;
+    let mut b = RunningCovariance::new(64);
     b.push(golden_array("features_64.npz", "b").as_slice().unwrap());
     let fid = distance(&a.gaussian().unwrap(), &b.gaussian().unwrap()).unwrap();
     assert!((fid / 1.0196893278 - 1.0).abs() < 1e-6, "{fid}");
@@ -60,7 +60,7 @@ struct Witness {
 }
 
 impl Witness {
-    fn see(&self, name: String, map: Map<f32>) -> Result<Map<f32>> {
+    fn update(&self, name: String, map: Map<f32>) -> Result<Map<f32>> {
         let (n, values) = (map.data.len() as f64, map.data.iter().map(|&v| f64::from(v)));
         let mean = values.clone().sum::<f64>() / n;
         let variance = values.map(|v| (v - mean) * (v - mean)).sum::<f64>() / (n - 1.0);
@@ -74,12 +74,12 @@ impl Net for Witness {
 
     fn conv(&self, name: &str, conv: Conv, filters: usize, x: &Map<f32>) -> Result<Map<f32>> {
         *self.block.borrow_mut() = name.split('.').next().unwrap().to_string();
-        self.see(name.to_string(), self.cpu.conv(name, conv, filters, x)?)
+        self.update(name.to_string(), self.cpu.conv(name, conv, filters, x)?)
     }
 
     fn max_pool(&self, pool: MaxPool, x: &Map<f32>) -> Result<Map<f32>> {
         self.pools.set(self.pools.get() + 1);
-        self.see(format!("maxpool{}", self.pools.get()), self.cpu.max_pool(pool, x)?)
+        self.update(format!("maxpool{}", self.pools.get()), self.cpu.max_pool(pool, x)?)
     }
 
     fn avg_pool(&self, x: &Map<f32>) -> Result<Map<f32>> {
@@ -88,7 +88,7 @@ impl Net for Witness {
 
     /// A block ends with the last of its concatenations.
     fn concat(&self, parts: &[Map<f32>]) -> Result<Map<f32>> {
-        self.see(self.block.borrow().clone(), self.cpu.concat(parts)?)
+        self.update(self.block.borrow().clone(), self.cpu.concat(parts)?)
     }
 
     fn mean(&self, x: &Map<f32>) -> Result<Vec<f32>> {
@@ -100,14 +100,14 @@ impl Net for Witness {
 fn every_block_is_pytorch_fids() {
     let want: serde_json::Value =
         serde_json::from_slice(&std::fs::read(golden("single_a0000.json")).unwrap()).unwrap();
-    let picture = Pictures::open(&golden("a")).unwrap().get(0).unwrap().0;
+    let image = ImageSet::open(&golden("a")).unwrap().get(0).unwrap().0;
     let cpu = Cpu::new(load(inception_tensors()).unwrap().0);
     let net = Witness { cpu, block: Default::default(), pools: Cell::new(0), seen: Default::default() };
     let mut input = vec![0.0; SIDE * SIDE * 3];
-    prepare(&picture, &mut input);
-    let last = walk(&net, net.cpu.input(&input, SIDE), 2048).unwrap();
+    prepare(&image, &mut input);
+    let last = forward(&net, net.cpu.input(&input, SIDE), 2048).unwrap();
     let data = net.mean(&last).unwrap();
-    net.see("avgpool".to_string(), Map { shape: (1, 1, 1, 2048), data }).unwrap();
+    net.update("avgpool".to_string(), Map { shape: (1, 1, 1, 2048), data }).unwrap();
     let seen = net.seen.into_inner();
     for (name, want) in want.as_object().unwrap() {
         let got = seen.get(name).unwrap_or_else(|| panic!("{name} was not met"));
@@ -126,9 +126,9 @@ fn tensors_give_what_slices_give() {
 
 #[test]
 fn the_batch_size_is_only_noise() {
-    let (pictures, extractor) = (drawn(5, 64, 64), extractor(192));
-    let one: Vec<f32> = pictures.chunks(1).flat_map(|p| extractor.run(p).unwrap()).collect();
-    let all = extractor.run(&pictures).unwrap();
+    let (images, extractor) = (drawn(5, 64, 64), extractor(192));
+    let one: Vec<f32> = images.chunks(1).flat_map(|p| extractor.run(p).unwrap()).collect();
+    let all = extractor.run(&images).unwrap();
     assert!(one.iter().zip(&all).all(|(a, b)| (a - b).abs() <= 1e-5 * b.abs().max(1.0)));
 }
 
@@ -144,20 +144,20 @@ fn other_weights_are_named() {
     );
 }
 
-/// Grey, deep, palette, alpha and odd sizes: the picture that the network sees is the one that Pillow decodes. JPEG decoders
+/// Gray, deep, palette, alpha and odd sizes: the image that the network sees is the one that Pillow decodes. JPEG decoders
 /// may differ by 3 in 255, which these weights magnify: a wider bound.
 #[test]
-fn odd_pictures_give_pytorch_fids_features() {
+fn odd_images_give_pytorch_fids_features() {
     let want: serde_json::Value =
         serde_json::from_slice(&std::fs::read(golden("odd.json")).unwrap()).unwrap();
-    let (pictures, extractor) = (Pictures::open(&golden("odd")).unwrap(), extractor(2048));
+    let (images, extractor) = (ImageSet::open(&golden("odd")).unwrap(), extractor(2048));
     let mut seen = 0;
     for (name, want) in want.as_object().unwrap() {
         let file = golden("odd").join(name);
         if !file.is_file() {
             continue;
         }
-        let got = extractor.run(&[Pictures::open(&file).unwrap().get(0).unwrap().0]).unwrap();
+        let got = extractor.run(&[ImageSet::open(&file).unwrap().get(0).unwrap().0]).unwrap();
         let number = |key: &str| want[key].as_f64().unwrap();
         let first = want["feat_first8"].as_array().unwrap();
         let sum: f64 = got.iter().map(|&v| f64::from(v)).sum();
@@ -173,5 +173,5 @@ fn odd_pictures_give_pytorch_fids_features() {
         seen += 1;
     }
     // In the folder itself capital extensions and what is deeper are not read, as pytorch-fid has it.
-    assert_eq!((seen, pictures.len()), (13, 13));
+    assert_eq!((seen, images.len()), (13, 13));
 }

@@ -2,7 +2,7 @@ use candle_core::Device;
 
 use super::*;
 use crate::io::npz::Npz;
-use crate::metrics::Pictures;
+use crate::metrics::ImageSet;
 use crate::metrics::features::Extractor;
 use crate::metrics::features::tests::*;
 use crate::precision::Precision;
@@ -27,8 +27,8 @@ fn features_match(device: &Device) {
     assert!(names.lines().count() >= 8);
     for (name, want) in names.lines().zip(want.rows()) {
         let folder = if name.starts_with('0') { "a" } else { "odd" };
-        let picture = Pictures::open(&golden(folder).join(name)).unwrap().get(0).unwrap().0;
-        let got = extractor.run(&[picture]).unwrap();
+        let image = ImageSet::open(&golden(folder).join(name)).unwrap().get(0).unwrap().0;
+        let got = extractor.run(&[image]).unwrap();
         assert!(want.iter().any(|&v| v > 1.0), "features that are all zero would prove nothing");
         assert_features(&got, want);
     }

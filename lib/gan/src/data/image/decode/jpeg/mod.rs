@@ -16,13 +16,13 @@ use libjpeg_turbo_rs::{Decoder, JpegCoefficients, JpegError, PixelFormat, read_c
 
 use self::layout::{Frame, Layout, Process};
 use self::rebuild::{Plane, to_rgb};
-use super::{Image, Samples, exif, line, pixels, too_large};
+use super::{Decoded, Samples, exif, line, pixels, too_large};
 
 /// Decodes a JPEG. EXIF orientation and color profiles are ignored.
 ///
 /// # Errors
 /// One line that says what is wrong: damaged, cut short, too large, or of a kind that libjpeg does not read.
-pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
+pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     let layout = Layout::read(bytes)?;
     let frame = &layout.frame;
     frame.check()?;
@@ -34,7 +34,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
     } else {
         Samples::Rgb(to_rgb(&planes(bytes, &layout)?, layout.coding(), width, height))
     };
-    Ok(Image { rotated: exif::jpeg_is_rotated(bytes), ..Image::new(width, height, samples) })
+    Ok(Decoded { rotated: exif::jpeg_is_rotated(bytes), ..Decoded::new(width, height, samples) })
 }
 
 /// Whole images, as nearly all files are.
@@ -44,7 +44,7 @@ fn usual(bytes: &[u8], frame: &Frame) -> Result<Samples, String> {
     let gray = frame.components.len() == 1;
     decoder.set_output_format(if gray { PixelFormat::Grayscale } else { PixelFormat::Rgb });
     let data = decoder.decode_image().map_err(reason)?.data;
-    Ok(if gray { Samples::Grey(data) } else { Samples::Rgb(data) })
+    Ok(if gray { Samples::Gray(data) } else { Samples::Rgb(data) })
 }
 
 /// The samples of each component, enlarged to the image's size, by way of the coefficients.

@@ -1,11 +1,11 @@
 //! Strips and tiles that are JPEGs, whose tables may be apart.
 
-use super::super::{Image, Samples, jpeg};
+use super::super::{Decoded, Samples, jpeg};
 use super::ifd::{Directory, Tag};
 use super::kind::{Color, Kind};
 use super::{Layout, copy};
 
-pub(super) fn decode(directory: &Directory, kind: &Kind, layout: &Layout) -> Result<Image, String> {
+pub(super) fn decode(directory: &Directory, kind: &Kind, layout: &Layout) -> Result<Decoded, String> {
     let refused = |what: &str| {
         Err(format!("a TIFF with JPEG-compressed {what} is not read: save it with another compression"))
     };
@@ -33,11 +33,11 @@ pub(super) fn decode(directory: &Directory, kind: &Kind, layout: &Layout) -> Res
         copy(&chunk, w, [x, y], &mut rgb, [width, height]);
     }
     if components == 3 {
-        return Ok(Image::new(width, height, Samples::Rgb(rgb)));
+        return Ok(Decoded::new(width, height, Samples::Rgb(rgb)));
     }
     let inverted = kind.color == Color::WhiteIsZero;
-    let grey = rgb.chunks_exact(3).map(|p| if inverted { !p[0] } else { p[0] });
-    Ok(Image::new(width, height, Samples::Grey(grey.collect())))
+    let gray = rgb.chunks_exact(3).map(|p| if inverted { !p[0] } else { p[0] });
+    Ok(Decoded::new(width, height, Samples::Gray(gray.collect())))
 }
 
 /// A JPEG by itself: the tables, Adobe's marker in place of all that say what the colors are, the strip's

@@ -1,7 +1,7 @@
 //! What the samples of a TIFF are: the kinds that Pillow reads, and how each becomes RGB.
 
 use super::super::samples::{cmyk, looked_up, spread, unpacked};
-use super::super::{Image, Samples};
+use super::super::{Decoded, Samples};
 use super::ifd::{Directory, Tag};
 use super::ycbcr;
 
@@ -138,7 +138,7 @@ impl Kind {
         rows: Vec<u8>,
         w: usize,
         h: usize,
-    ) -> Result<Image, String> {
+    ) -> Result<Decoded, String> {
         let two = |v: &[u8]| u16::from_le_bytes([v[0], v[1]]);
         let four = |v: &[u8]| [v[0], v[1], v[2], v[3]];
         let inverted = self.color == Color::WhiteIsZero;
@@ -171,34 +171,34 @@ impl Kind {
             ),
             (_, Coding::Float, _) => {
                 // `as` cuts off, and clamps to 0 and 255.
-                Samples::Grey(rows.chunks_exact(4).map(|v| f32::from_le_bytes(four(v)) as u8).collect())
+                Samples::Gray(rows.chunks_exact(4).map(|v| f32::from_le_bytes(four(v)) as u8).collect())
             }
             (_, Coding::Signed, 16) => {
-                Samples::Grey(rows.chunks_exact(2).map(|v| (two(v) as i16).clamp(0, 255) as u8).collect())
+                Samples::Gray(rows.chunks_exact(2).map(|v| (two(v) as i16).clamp(0, 255) as u8).collect())
             }
             // Pillow's numbers of 32 bits are signed whatever the file says.
-            (_, _, 32) => Samples::Grey(
+            (_, _, 32) => Samples::Gray(
                 rows.chunks_exact(4).map(|v| i32::from_le_bytes(four(v)).clamp(0, 255) as u8).collect(),
             ),
-            (_, _, 16) => Samples::Grey16(rows.chunks_exact(2).map(two).collect()),
+            (_, _, 16) => Samples::Gray16(rows.chunks_exact(2).map(two).collect()),
             (_, _, 12) => {
                 image_bits = 12;
-                Samples::Grey16(twelve(&rows, w))
+                Samples::Gray16(twelve(&rows, w))
             }
             (_, _, 8) => {
-                let grey = rows.chunks_exact(self.samples).map(|p| if inverted { !p[0] } else { p[0] });
-                Samples::Grey(grey.collect())
+                let gray = rows.chunks_exact(self.samples).map(|p| if inverted { !p[0] } else { p[0] });
+                Samples::Gray(gray.collect())
             }
             (_, _, bits) => {
-                let mut grey = unpacked(&rows, w, h, bits);
-                spread(&mut grey, bits);
+                let mut gray = unpacked(&rows, w, h, bits);
+                spread(&mut gray, bits);
                 if inverted {
-                    grey.iter_mut().for_each(|v| *v = !*v);
+                    gray.iter_mut().for_each(|v| *v = !*v);
                 }
-                Samples::Grey(grey)
+                Samples::Gray(gray)
             }
         };
-        let mut image = Image::new(w, h, samples);
+        let mut image = Decoded::new(w, h, samples);
         image.bits = image_bits;
         image.clamped = matches!(self.coding, Coding::Float)
             || self.bits == 32

@@ -12,9 +12,9 @@ mod ycbcr;
 use self::chunk::{Compression, Packing, Shape};
 use self::ifd::{Directory, Tag};
 use self::kind::{Coding, Color, Kind};
-use super::{Image, Samples, cut_short, pixels};
+use super::{Decoded, Samples, cut_short, pixels};
 
-pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
+pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     let directory = Directory::read(bytes)?;
     let compression = Compression::of(
         directory.one(Tag::Compression).unwrap_or(1),
@@ -273,7 +273,7 @@ impl Layout {
 }
 
 /// YCbCr that is compressed, but not as JPEG: libtiff makes RGB of it.
-fn subsampled(directory: &Directory, kind: &Kind, layout: &Layout) -> Result<Image, String> {
+fn subsampled(directory: &Directory, kind: &Kind, layout: &Layout) -> Result<Decoded, String> {
     let shared = directory.numbers(Tag::YCbCrSubsampling).unwrap_or_else(|| vec![2, 2]);
     let (width, height) = (layout.width, layout.height);
     // Those that libtiff converts; of 4×4 it does not get the edges right.
@@ -297,7 +297,7 @@ fn subsampled(directory: &Directory, kind: &Kind, layout: &Layout) -> Result<Ima
         tables.convert(&data, [w, h], shared, &mut chunk);
         copy(&chunk, w, [x, y], &mut rgb, [width, height]);
     }
-    Ok(Image::new(width, height, Samples::Rgb(rgb)))
+    Ok(Decoded::new(width, height, Samples::Rgb(rgb)))
 }
 
 /// Sets RGB of a strip or tile, `w` pixels wide, at its place.

@@ -1,4 +1,4 @@
-//! The latents of the pictures to make: drawn, or given row by row; from a file, and to one.
+//! The latents of the images to make: drawn, or given row by row; from a file, and to one.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use serde_json::{Value, json};
 
-use super::{PORTION, latents};
+use super::{CHUNK, latents};
 use crate::io::safetensors::{self, Weights, is_finite};
 use crate::rng::{Stream, normals};
 use crate::{Error, Result};
@@ -14,7 +14,7 @@ use crate::{Error, Result};
 /// The tensor of a file of latents.
 const NAME: &str = "latents";
 
-/// The latents of some pictures, `[count, nz]`, and what they are, for people and files.
+/// The latents of some images, `[count, nz]`, and what they are, for people and files.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Latents {
     values: Values,
@@ -130,21 +130,21 @@ impl Latents {
     pub(super) fn latent(&self, i: u32, flag: &str) -> Result<Vec<f32>> {
         let at = i as usize;
         if matches!(self.values, Values::Given(_)) && at >= self.count {
-            let what = format!("{flag}: there is no picture {i} among {} latents", self.count);
+            let what = format!("{flag}: there is no image {i} among {} latents", self.count);
             return Err(Error::Invalid(what));
         }
         Ok(self.rows(at..at + 1))
     }
 
-    /// A portion that begins at latent `first`, `[PORTION, nz]`. What is beyond the end of given ones is 0: a picture does
-    /// not depend on its neighbours, but on how many there are.
-    pub(super) fn portion(&self, first: usize, device: &Device) -> Result<Tensor> {
+    /// A chunk that begins at latent `first`, `[CHUNK, nz]`. What is beyond the end of given ones is 0: an image does
+    /// not depend on its neighbors, but on how many there are.
+    pub(super) fn chunk(&self, first: usize, device: &Device) -> Result<Tensor> {
         match &self.values {
-            Values::Drawn(seed) => latents(*seed, Stream::Sample, first as u64, PORTION, self.nz, device),
+            Values::Drawn(seed) => latents(*seed, Stream::Sample, first as u64, CHUNK, self.nz, device),
             Values::Given(_) => {
-                let mut rows = self.rows(first..self.count.min(first + PORTION));
-                rows.resize(PORTION * self.nz, 0.0);
-                Ok(Tensor::from_vec(rows, (PORTION, self.nz), device)?)
+                let mut rows = self.rows(first..self.count.min(first + CHUNK));
+                rows.resize(CHUNK * self.nz, 0.0);
+                Ok(Tensor::from_vec(rows, (CHUNK, self.nz), device)?)
             }
         }
     }

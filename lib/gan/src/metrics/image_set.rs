@@ -1,21 +1,21 @@
-//! The pictures of one side of a comparison: a folder, a zip or a shard.
+//! The images of one side of a comparison: a folder, a zip or a shard.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::data::image::{Notes, Picture, SixteenBit};
+use crate::data::image::{Image, Notes, SixteenBit};
 use crate::data::shard::Shard;
-use crate::data::source::{Origin, PassedOver, Source, Walk};
-use crate::metrics::stats::Part;
+use crate::data::source::{Origin, PassedOver, Recursion, Source};
+use crate::metrics::stats::Partition;
 use crate::{Error, Result};
 
-/// A listed set of pictures, each read by its number from any thread.
-pub struct Pictures {
+/// A listed set of images, each read by its number from any thread.
+pub struct ImageSet {
     path: PathBuf,
     kind: Kind,
-    part: Option<Part>,
+    part: Option<Partition>,
 }
 
 enum Kind {
@@ -23,37 +23,37 @@ enum Kind {
     Shard(Box<Shard>),
 }
 
-impl Pictures {
-    /// Lists the pictures of a folder (one level, the extensions that pytorch-fid reads), a zip, or a shard.
+impl ImageSet {
+    /// Lists the images of a folder (one level, the extensions that pytorch-fid reads), a zip, or a shard.
     ///
     /// # Errors
-    /// None of these; no pictures in it.
-    pub fn open(path: &Path) -> Result<Pictures> {
+    /// None of these; no images in it.
+    pub fn open(path: &Path) -> Result<ImageSet> {
         let kind = match is_safetensors(path)? {
             true => Kind::Shard(Box::new(Shard::open(path)?)),
-            false => Kind::Source(Source::open(&[path.to_path_buf()], Walk::OneLevel)?),
+            false => Kind::Source(Source::open(&[path.to_path_buf()], Recursion::OneLevel)?),
         };
-        let pictures = Pictures { path: path.to_path_buf(), kind, part: None };
-        match pictures.is_empty() {
-            true => Err(Error::file(path, "no pictures in it")),
-            false => Ok(pictures),
+        let images = ImageSet { path: path.to_path_buf(), kind, part: None };
+        match images.is_empty() {
+            true => Err(Error::file(path, "no images in it")),
+            false => Ok(images),
         }
     }
 
-    /// One part of these pictures.
+    /// One part of these images.
     ///
     /// # Errors
-    /// Too few pictures: the part would be empty.
-    pub fn part(mut self, part: Part) -> Result<Pictures> {
+    /// Too few images: the part would be empty.
+    pub fn part(mut self, part: Partition) -> Result<ImageSet> {
         let all = self.len();
         self.part = Some(part);
         match self.is_empty() {
-            true => Err(Error::file(&self.path, format!("{all} pictures have no part {part}"))),
+            true => Err(Error::file(&self.path, format!("{all} images have no part {part}"))),
             false => Ok(self),
         }
     }
 
-    /// The pictures among all that were listed.
+    /// The images among all that were listed.
     fn range(&self) -> std::ops::Range<usize> {
         let all = match &self.kind {
             Kind::Source(source) => source.len(),
@@ -62,7 +62,7 @@ impl Pictures {
         self.part.map_or(0..all, |part| part.range(all))
     }
 
-    /// The number of pictures.
+    /// The number of images.
     pub fn len(&self) -> usize {
         self.range().len()
     }
@@ -82,12 +82,12 @@ impl Pictures {
         matches!(self.kind, Kind::Shard(_))
     }
 
-    /// Picture `i` in RGB, and what else there is to say of its file. 16-bit grey is clipped as Pillow does
-    /// it; other grey is replicated.
+    /// Image `i` in RGB, and what else there is to say of its file. 16-bit gray is clipped as Pillow does
+    /// it; other gray is replicated.
     ///
     /// # Errors
     /// It cannot be read or decoded: leaving it out would change the number, so that is an error and names it.
-    pub fn get(&self, i: usize) -> Result<(Picture, Notes)> {
+    pub fn get(&self, i: usize) -> Result<(Image, Notes)> {
         let i = self.range().start + i;
         match &self.kind {
             Kind::Source(source) => {
@@ -99,11 +99,11 @@ impl Pictures {
                 let (width, height) = (shard.width(), shard.height());
                 let mut pixels = vec![0; height * width * shard.channels()];
                 shard.pixels(i, &mut pixels);
-                let picture = match shard.channels() {
-                    1 => Picture::from_grey(width, height, &pixels),
-                    _ => Picture { width, height, rgb: pixels },
+                let image = match shard.channels() {
+                    1 => Image::from_gray(width, height, &pixels),
+                    _ => Image { width, height, rgb: pixels },
                 };
-                Ok((picture, Notes::default()))
+                Ok((image, Notes::default()))
             }
         }
     }
@@ -118,7 +118,7 @@ impl Pictures {
         Some(2 * self.range().filter(jpeg).count() > self.len())
     }
 
-    /// How a shard's pictures were cropped and resized; `None` of others.
+    /// How a shard's images were cropped and resized; `None` of others.
     pub fn prepared(&self) -> Option<String> {
         let Kind::Shard(shard) = &self.kind else { return None };
         let meta = shard.meta();
@@ -128,7 +128,7 @@ impl Pictures {
         Some(format!("{crop}, {size}{filter}"))
     }
 
-    /// What tells these pictures from others, and when a file last changed where that would miss it.
+    /// What tells these images from others, and when a file last changed where that would miss it.
     ///
     /// # Errors
     /// A file that has gone since it was listed.
@@ -143,7 +143,7 @@ impl Pictures {
         Ok((self.part.map_or(whole.clone(), |part| part.content(&whole)), changed))
     }
 
-    /// What lies beside the pictures and is not among them; `None` of a shard.
+    /// What lies beside the images and is not among them; `None` of a shard.
     pub fn passed_over(&self) -> Option<&PassedOver> {
         match &self.kind {
             Kind::Source(source) => Some(source.passed_over()),
@@ -159,7 +159,7 @@ impl Pictures {
         }
     }
 
-    /// Where the pictures are; `None` of a shard, which is known by its content.
+    /// Where the images are; `None` of a shard, which is known by its content.
     pub fn origin(&self) -> Option<Origin> {
         match &self.kind {
             Kind::Source(source) => Some(source.origin()),
@@ -167,7 +167,7 @@ impl Pictures {
         }
     }
 
-    /// What the pictures are, for people.
+    /// What the images are, for people.
     pub fn describe(&self) -> String {
         match &self.kind {
             Kind::Source(source) => source.description().to_string(),

@@ -10,59 +10,58 @@ use crate::{Error, Result};
 /// Angles this near to 0 or π have no sine to divide by.
 const PARALLEL: f64 = 1e-6;
 
-/// The way from picture to picture.
+/// The way from image to image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Walk {
-    /// The pictures' numbers, ≥ 2.
-    pictures: Vec<u32>,
-    /// How many latents lie on it, both ends included; at least as many as pictures.
+pub struct Interpolation {
+    /// The images' numbers, ≥ 2.
+    images: Vec<u32>,
+    /// How many latents lie on it, both ends included; at least as many as images.
     frames: usize,
 }
 
-impl Walk {
-    /// A walk through `pictures`, of `frames` latents.
+impl Interpolation {
+    /// A walk through `images`, of `frames` latents.
     ///
     /// # Errors
-    /// Fewer than two pictures, or fewer frames than pictures.
-    pub fn new(pictures: &[u32], frames: usize) -> Result<Walk> {
-        if pictures.len() < 2 {
-            let what = "--interpolate: name two pictures or more, as 3,7".to_string();
+    /// Fewer than two images, or fewer frames than images.
+    pub fn new(images: &[u32], frames: usize) -> Result<Interpolation> {
+        if images.len() < 2 {
+            let what = "--interpolate: name two images or more, as 3,7".to_string();
             return Err(Error::Invalid(what));
         }
-        if frames < pictures.len() {
-            let what =
-                format!("--frames {frames}: fewer than the {} pictures of --interpolate", pictures.len());
+        if frames < images.len() {
+            let what = format!("--frames {frames}: fewer than the {} images of --interpolate", images.len());
             return Err(Error::Invalid(what));
         }
-        Ok(Walk { pictures: pictures.to_vec(), frames })
+        Ok(Interpolation { images: images.to_vec(), frames })
     }
 
-    /// Its latents, evenly spread over the segments, each of which is a [`slerp`]; pictures are numbers of latents in `source`.
+    /// Its latents, evenly spread over the segments, each of which is a [`slerp`]; images are numbers of latents in `source`.
     ///
     /// # Errors
     /// `source` has no such latent.
     pub fn latents(&self, source: &Latents) -> Result<Latents> {
         let stops: Vec<Vec<f32>> =
-            self.pictures.iter().map(|&i| source.latent(i, "--interpolate")).collect::<Result<_>>()?;
+            self.images.iter().map(|&i| source.latent(i, "--interpolate")).collect::<Result<_>>()?;
         let (segments, steps) = (stops.len() - 1, self.frames - 1);
         let mut rows = Vec::with_capacity(self.frames * source.nz());
         for frame in 0..self.frames {
-            // In whole numbers, so that a frame that falls on a picture is that picture.
+            // In whole numbers, so that a frame that falls on an image is that image.
             let segment = (frame * segments / steps).min(segments - 1);
             let t = (frame * segments - segment * steps) as f64 / steps as f64;
             rows.extend(slerp(&stops[segment], &stops[segment + 1], t));
         }
         let mut about = source.about().clone();
-        about["interpolate"] = json!(self.pictures);
+        about["interpolate"] = json!(self.images);
         about["frames"] = self.frames.into();
         Ok(Latents::given(rows, source.nz(), about))
     }
 
     /// The order of its frames in an animation that goes round: there and back, each end once; or, where it ends at the
-    /// picture that it began with, straight on.
+    /// image that it began with, straight on.
     pub fn order(&self) -> Vec<usize> {
         let last = self.frames - 1;
-        match self.pictures.first() == self.pictures.last() {
+        match self.images.first() == self.images.last() {
             true => (0..last).collect(),
             false => (0..=last).chain((1..last).rev()).collect(),
         }
@@ -125,25 +124,29 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_evenly_spread_and_hit_the_pictures() {
+    fn frames_are_evenly_spread_and_hit_the_images() {
         let source = Latents::drawn(3, 1, 5);
         let stop = |i| source.latent(i, "").unwrap();
-        let frame = |walk: &Walk, i| walk.latents(&source).unwrap().latent(i, "").unwrap();
-        let walk = Walk::new(&[4, 0, 9], 9).unwrap();
-        assert_eq!(walk.latents(&source).unwrap().count(), 9);
-        assert_eq!([frame(&walk, 0), frame(&walk, 4), frame(&walk, 8)], [stop(4), stop(0), stop(9)]);
-        assert_eq!(frame(&walk, 1), slerp(&stop(4), &stop(0), 0.25));
-        assert_eq!(frame(&walk, 7), slerp(&stop(0), &stop(9), 0.75));
-        // Six frames: the middle picture lies between the third and the fourth.
-        let walk = Walk::new(&[4, 0, 9], 6).unwrap();
-        assert_eq!(frame(&walk, 2), slerp(&stop(4), &stop(0), 0.8));
-        assert_eq!(frame(&walk, 3), slerp(&stop(0), &stop(9), 0.2));
-        assert_eq!([frame(&walk, 0), frame(&walk, 5)], [stop(4), stop(9)]);
+        let frame =
+            |interpolation: &Interpolation, i| interpolation.latents(&source).unwrap().latent(i, "").unwrap();
+        let interpolation = Interpolation::new(&[4, 0, 9], 9).unwrap();
+        assert_eq!(interpolation.latents(&source).unwrap().count(), 9);
+        assert_eq!(
+            [frame(&interpolation, 0), frame(&interpolation, 4), frame(&interpolation, 8)],
+            [stop(4), stop(0), stop(9)]
+        );
+        assert_eq!(frame(&interpolation, 1), slerp(&stop(4), &stop(0), 0.25));
+        assert_eq!(frame(&interpolation, 7), slerp(&stop(0), &stop(9), 0.75));
+        // Six frames: the middle image lies between the third and the fourth.
+        let interpolation = Interpolation::new(&[4, 0, 9], 6).unwrap();
+        assert_eq!(frame(&interpolation, 2), slerp(&stop(4), &stop(0), 0.8));
+        assert_eq!(frame(&interpolation, 3), slerp(&stop(0), &stop(9), 0.2));
+        assert_eq!([frame(&interpolation, 0), frame(&interpolation, 5)], [stop(4), stop(9)]);
     }
 
     #[test]
     fn an_animation_goes_there_and_back_or_round() {
-        let order = |pictures: &[u32], frames| Walk::new(pictures, frames).unwrap().order();
+        let order = |images: &[u32], frames| Interpolation::new(images, frames).unwrap().order();
         assert_eq!(order(&[1, 2], 4), [0, 1, 2, 3, 2, 1]);
         assert_eq!(order(&[1, 2], 2), [0, 1]);
         assert_eq!(order(&[1, 2, 1], 5), [0, 1, 2, 3]);
@@ -151,9 +154,9 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_needs_two_pictures_and_frames_for_them() {
-        let line = |pictures: &[u32], frames| Walk::new(pictures, frames).unwrap_err().to_string();
-        assert_eq!(line(&[3], 9), "--interpolate: name two pictures or more, as 3,7");
-        assert_eq!(line(&[3, 4, 5], 2), "--frames 2: fewer than the 3 pictures of --interpolate");
+    fn a_walk_needs_two_images_and_frames_for_them() {
+        let line = |images: &[u32], frames| Interpolation::new(images, frames).unwrap_err().to_string();
+        assert_eq!(line(&[3], 9), "--interpolate: name two images or more, as 3,7");
+        assert_eq!(line(&[3, 4, 5], 2), "--frames 2: fewer than the 3 images of --interpolate");
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::features::Features;
-use super::{Choice, Compared, Side};
+use super::{FeatureSpec, FeatureStats, FidInput};
 use crate::metrics::frechet;
 use crate::metrics::kid;
 use crate::metrics::prdc;
@@ -51,23 +51,23 @@ impl std::fmt::Display for Metric {
 /// samples in each of KID's subsets.
 ///
 /// # Errors
-/// A side of statistics where features are needed; one of fewer pictures than a metric needs: 2 for a
-/// covariance, KID's subset, one more than the most neighbours.
-pub fn check(metrics: &[Metric], sides: &[&Side], subset: usize) -> Result<()> {
-    let fewest = sides.iter().filter_map(|side| side.pictures()).map(|pictures| pictures.len()).min();
+/// A side of statistics where features are needed; one of fewer images than a metric needs: 2 for a
+/// covariance, KID's subset, one more than the most neighbors.
+pub fn check(metrics: &[Metric], sides: &[&FidInput], subset: usize) -> Result<()> {
+    let fewest = sides.iter().filter_map(|side| side.images()).map(|images| images.len()).min();
     for side in sides {
         let fails = |what: String| Err(Error::file(side.path(), what));
-        let n = match side.pictures() {
-            Some(pictures) => pictures.len(),
+        let n = match side.images() {
+            Some(images) => images.len(),
             None if metrics.iter().any(|metric| metric.needs_features()) => {
-                let what = "statistics have no single pictures in them: KID and neighbours need the pictures \
+                let what = "statistics have no single images in them: KID and neighbors need the images \
                             themselves";
                 return fails(what.into());
             }
             None => continue,
         };
         if n < 2 {
-            return fails("a covariance needs at least two pictures".into());
+            return fails("a covariance needs at least two images".into());
         }
         for metric in metrics {
             match metric {
@@ -79,13 +79,13 @@ pub fn check(metrics: &[Metric], sides: &[&Side], subset: usize) -> Result<()> {
                     };
                     return fails(format!(
                         "{} are fewer than a subset of KID has, {subset}: take more{flag}",
-                        counted(n as u64, "picture")
+                        counted(n as u64, "image")
                     ));
                 }
                 Metric::Prdc if n <= prdc::MOST => {
                     return fails(format!(
-                        "{} have no {} neighbours each: --metrics prdc needs {} on each side",
-                        counted(n as u64, "picture"),
+                        "{} have no {} neighbors each: --metrics prdc needs {} on each side",
+                        counted(n as u64, "image"),
                         prdc::MOST,
                         prdc::MOST + 1
                     ));
@@ -101,11 +101,11 @@ pub fn check(metrics: &[Metric], sides: &[&Side], subset: usize) -> Result<()> {
 /// as pytorch-fid (and torch-fidelity) computes it is called by a name of its own; alone, the FID needs none.
 ///
 /// # Errors
-/// Sides of other dims, of too few pictures, or without the features that a metric needs.
+/// Sides of other dims, of too few images, or without the features that a metric needs.
 pub fn results(
     metrics: &[Metric],
-    choice: Choice,
-    sides: &[Compared; 2],
+    choice: FeatureSpec,
+    sides: &[FeatureStats; 2],
     subset: usize,
 ) -> Result<(String, Value)> {
     let rounded = sides.iter().any(|side| side.precision == Some(Precision::Bf16));

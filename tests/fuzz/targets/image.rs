@@ -7,9 +7,9 @@ use gan::data::image::{SixteenBit, decode_noting, sniff};
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let known = sniff(bytes).is_some_and(|format| format.is_read());
     match decode_noting(bytes, SixteenBit::HighByte) {
-        Ok((picture, _)) => {
+        Ok((image, _)) => {
             assert!(known, "read, though it is of no kind that is read");
-            assert_eq!(picture.rgb.len(), 3 * picture.width * picture.height);
+            assert_eq!(image.rgb.len(), 3 * image.width * image.height);
         }
         Err(line) => {
             assert!(!line.is_empty() && !line.contains('\n'), "{line:?}");

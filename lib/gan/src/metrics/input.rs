@@ -1,30 +1,30 @@
-//! The two sides of a comparison: pictures or statistics, and what makes them comparable.
+//! The two sides of a comparison: images or statistics, and what makes them comparable.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::features::{Extractor, Features, check_dims};
-use super::{Look, Measured, Pictures, measure};
+use super::{DatasetInfo, ImageSet, Measured, measure};
 use crate::data::source;
 use crate::metrics::features::inception;
 use crate::metrics::features::squeezenet;
 use crate::metrics::frechet::Gaussian;
-use crate::metrics::stats::{self, Kind, Meta, Stats};
+use crate::metrics::stats::{self, Stats, StatsKind, StatsMeta};
 use crate::precision::Precision;
 use crate::progress::Progress;
 use crate::{Error, Result};
 
 /// One side.
-pub enum Side {
+pub enum FidInput {
     /// Statistics that were saved.
     Stats(PathBuf, Box<Stats>),
-    /// Pictures to be measured.
-    Pictures(Box<Pictures>),
+    /// Images to be measured.
+    Images(Box<ImageSet>),
 }
 
 /// By which features to compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Choice {
+pub struct FeatureSpec {
     /// The network; `None` for two files of statistics that could be of any.
     pub features: Option<Features>,
     /// The number of its features.
@@ -32,10 +32,10 @@ pub struct Choice {
 }
 
 /// One side, ready to be compared.
-pub struct Compared {
+pub struct FeatureStats {
     /// Its statistics.
     pub gaussian: Gaussian,
-    /// The number of pictures, where it is known.
+    /// The number of images, where it is known.
     pub n: Option<u64>,
     /// The hash of the weights, where it is known.
     pub weights: Option<String>,
@@ -43,49 +43,51 @@ pub struct Compared {
     pub precision: Option<Precision>,
     /// The features themselves, `[n, dims]`, where they were asked for.
     pub features: Option<Vec<f32>>,
-    /// What the pictures look like, where it is known.
-    pub look: Option<Look>,
+    /// What the images look like, where it is known.
+    pub look: Option<DatasetInfo>,
     /// How long it took to measure them.
     pub seconds: f64,
 }
 
-impl Side {
-    /// Opens `.npz` statistics, whatever their name, or pictures.
+impl FidInput {
+    /// Opens `.npz` statistics, whatever their name, or images.
     ///
     /// # Errors
     /// It is none of these, or broken.
-    pub fn open(path: &Path) -> Result<Side> {
+    pub fn open(path: &Path) -> Result<FidInput> {
         // Samples are published as arrays in an .npz, too, and CIFAR in pickles.
         if source::holds_images(path) {
-            return Ok(Side::Pictures(Box::new(Pictures::open(path)?)));
+            return Ok(FidInput::Images(Box::new(ImageSet::open(path)?)));
         }
         let npz = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npz"));
         Ok(match stats::kind(path)? {
-            Kind::Other(what) => return Err(Error::file(path, what)),
-            kind if npz || kind == Kind::Npz => Side::Stats(path.to_path_buf(), Box::new(Stats::read(path)?)),
-            _ => Side::Pictures(Box::new(Pictures::open(path)?)),
+            StatsKind::Other(what) => return Err(Error::file(path, what)),
+            kind if npz || kind == StatsKind::Npz => {
+                FidInput::Stats(path.to_path_buf(), Box::new(Stats::read(path)?))
+            }
+            _ => FidInput::Images(Box::new(ImageSet::open(path)?)),
         })
     }
 
     /// The path that was opened.
     pub fn path(&self) -> &Path {
         match self {
-            Side::Stats(path, _) => path,
-            Side::Pictures(pictures) => pictures.path(),
+            FidInput::Stats(path, _) => path,
+            FidInput::Images(images) => images.path(),
         }
     }
 
-    /// The pictures to be measured, if this side is pictures.
-    pub fn pictures(&self) -> Option<&Pictures> {
+    /// The images to be measured, if this side is images.
+    pub fn images(&self) -> Option<&ImageSet> {
         match self {
-            Side::Stats(..) => None,
-            Side::Pictures(pictures) => Some(pictures),
+            FidInput::Stats(..) => None,
+            FidInput::Images(images) => Some(images),
         }
     }
 
     /// What its file says of itself, if this side is statistics.
     fn file(&self) -> Option<File<'_>> {
-        let Side::Stats(path, stats) = self else { return None };
+        let FidInput::Stats(path, stats) = self else { return None };
         Some(File { path, dims: stats.gaussian.dims(), meta: stats.meta.as_ref() })
     }
 
@@ -95,14 +97,14 @@ impl Side {
     /// They say that they are of others.
     pub fn check_weights(&self, extractor: &Extractor) -> Result<()> {
         match self {
-            Side::Stats(path, stats) => match &stats.meta {
+            FidInput::Stats(path, stats) => match &stats.meta {
                 Some(meta) if meta.weights != extractor.weights() => {
                     let what = "of other weights than the ones at hand: make the statistics again, or name theirs with --weights";
                     Err(Error::file(path, what))
                 }
                 _ => Ok(()),
             },
-            Side::Pictures(_) => Ok(()),
+            FidInput::Images(_) => Ok(()),
         }
     }
 }
@@ -113,7 +115,7 @@ struct File<'a> {
     path: &'a Path,
     dims: usize,
     /// What our `meta` says; `None` of another program's file.
-    meta: Option<&'a Meta>,
+    meta: Option<&'a StatsMeta>,
 }
 
 impl File<'_> {
@@ -154,17 +156,17 @@ impl std::fmt::Display for File<'_> {
 /// pytorch-fid's (see [`unproved`]).
 ///
 /// # Errors
-/// Statistics of other features than asked for, or than those of the other side; pictures against features
+/// Statistics of other features than asked for, or than those of the other side; images against features
 /// that none of our networks has; unless `force`, statistics of other weights, or another program's against
 /// SqueezeNet's.
-pub fn choose(
-    sides: &[&Side],
+pub fn resolve(
+    sides: &[&FidInput],
     features: Option<Features>,
     dims: Option<usize>,
     force: bool,
-) -> Result<Choice> {
+) -> Result<FeatureSpec> {
     let files: Vec<File> = sides.iter().filter_map(|side| side.file()).collect();
-    let pictures = sides.len() > files.len();
+    let images = sides.len() > files.len();
     for (i, file) in files.iter().enumerate() {
         if let Some(dims) = dims.filter(|&dims| dims != file.dims) {
             return file.fails(format!("statistics of {file}, but --dims asks for {dims}"));
@@ -193,7 +195,7 @@ pub fn choose(
         let features = features.unwrap_or(Features::Inception);
         let dims = dims.unwrap_or(features.usual_dims());
         check_dims(features, dims)?;
-        return Ok(Choice { features: Some(features), dims });
+        return Ok(FeatureSpec { features: Some(features), dims });
     };
     let ours = files.iter().find_map(|file| file.meta.map(|meta| (file, meta.features)));
     let foreign = files.iter().find(|file| file.meta.is_none());
@@ -207,7 +209,7 @@ pub fn choose(
             ));
         }
         (Some((_, network)), _) => Some(network),
-        (None, Some(foreign)) if pictures => {
+        (None, Some(foreign)) if images => {
             let network = match dims {
                 squeezenet::DIMS => Features::Squeezenet,
                 _ => Features::Inception,
@@ -217,11 +219,11 @@ pub fn choose(
         }
         (None, _) => features.or((dims == Features::Inception.usual_dims()).then_some(Features::Inception)),
     };
-    Ok(Choice { features, dims })
+    Ok(FeatureSpec { features, dims })
 }
 
 /// A warning about statistics that do not say of which network and weights they are; `None` where all do.
-pub fn unproved(sides: &[&Side], choice: Choice) -> Option<String> {
+pub fn unproved(sides: &[&FidInput], choice: FeatureSpec) -> Option<String> {
     let files = sides.iter().filter_map(|side| side.file()).filter(|file| file.meta.is_none());
     let mut names: Vec<String> = files.map(|file| file.path.display().to_string()).collect();
     names.dedup();
@@ -235,7 +237,7 @@ pub fn unproved(sides: &[&Side], choice: Choice) -> Option<String> {
     let only = match choice.features {
         Some(_) => format!(
             "the number is a FID only if they are pytorch-fid's (those of clean-fid, TTUR, ADM and EDM are of \
-             pictures resized otherwise{too})"
+             images resized otherwise{too})"
         ),
         None => "the number means something only if they are the same on both sides".into(),
     };
@@ -245,32 +247,32 @@ pub fn unproved(sides: &[&Side], choice: Choice) -> Option<String> {
     ))
 }
 
-/// Makes a side ready to be compared; `extractor` is needed where it is pictures. With `keep` the features are kept: 8 KB for
-/// each picture and 2,048 features.
+/// Makes a side ready to be compared; `extractor` is needed where it is images. With `keep` the features are kept: 8 KB for
+/// each image and 2,048 features.
 ///
 /// # Errors
-/// A picture that cannot be read; fewer than two; no extractor.
-pub fn compared(
-    side: Side,
+/// An image that cannot be read; fewer than two; no extractor.
+pub fn compute_stats(
+    side: FidInput,
     extractor: Option<&Extractor>,
     batch: usize,
     keep: bool,
     progress: &dyn Progress,
-) -> Result<Compared> {
+) -> Result<FeatureStats> {
     match (side, extractor) {
-        (Side::Stats(_, stats), _) => {
+        (FidInput::Stats(_, stats), _) => {
             let precision = stats.meta.as_ref().map(|meta| meta.precision);
             let look = stats.meta.as_ref().and_then(|meta| meta.look.clone());
             let (n, weights) = stats.meta.map(|meta| (meta.n, meta.weights)).unzip();
             let (features, seconds) = (None, 0.0);
-            Ok(Compared { gaussian: stats.gaussian, n, weights, precision, features, look, seconds })
+            Ok(FeatureStats { gaussian: stats.gaussian, n, weights, precision, features, look, seconds })
         }
-        (Side::Pictures(pictures), Some(extractor)) => {
+        (FidInput::Images(images), Some(extractor)) => {
             let began = Instant::now();
-            let Measured { moments, features, look } = measure(&pictures, extractor, batch, keep, progress)?;
+            let Measured { moments, features, look } = measure(&images, extractor, batch, keep, progress)?;
             let n = Some(moments.n());
-            let gaussian = moments.gaussian().map_err(|e| Error::file(pictures.path(), e.to_string()))?;
-            Ok(Compared {
+            let gaussian = moments.gaussian().map_err(|e| Error::file(images.path(), e.to_string()))?;
+            Ok(FeatureStats {
                 gaussian,
                 n,
                 weights: Some(extractor.weights().to_string()),
@@ -280,11 +282,11 @@ pub fn compared(
                 seconds: began.elapsed().as_secs_f64(),
             })
         }
-        (Side::Pictures(pictures), None) => Err(Error::file(pictures.path(), "pictures need a network")),
+        (FidInput::Images(images), None) => Err(Error::file(images.path(), "images need a network")),
     }
 }
 
-impl Choice {
+impl FeatureSpec {
     /// How the Fréchet distance of these features is called: `FD-1024` where their network is not known.
     pub fn distance(self) -> String {
         self.features.map_or_else(|| format!("FD-{}", self.dims), |network| network.distance().to_string())
@@ -297,7 +299,7 @@ impl Choice {
     }
 }
 
-impl std::fmt::Display for Choice {
+impl std::fmt::Display for FeatureSpec {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         match self.features {
             Some(network) => write!(f, "{network} {}", self.dims),
@@ -312,8 +314,8 @@ mod tests {
     use crate::metrics::features::tests::golden;
 
     /// Statistics of `dims` features, ours if a network and weights are named.
-    fn file(name: &str, dims: usize, ours: Option<(Features, &str)>) -> Side {
-        let meta = ours.map(|(features, weights)| Meta {
+    fn file(name: &str, dims: usize, ours: Option<(Features, &str)>) -> FidInput {
+        let meta = ours.map(|(features, weights)| StatsMeta {
             features,
             dims,
             n: 5000,
@@ -325,15 +327,15 @@ mod tests {
             tool: "test".into(),
         });
         let gaussian = Gaussian { mu: vec![0.0; dims], sigma: vec![0.0; dims * dims] };
-        Side::Stats(name.into(), Box::new(Stats { gaussian, meta }))
+        FidInput::Stats(name.into(), Box::new(Stats { gaussian, meta }))
     }
 
-    fn foreign(dims: usize) -> Side {
+    fn foreign(dims: usize) -> FidInput {
         file("theirs.npz", dims, None)
     }
 
-    fn pictures() -> Side {
-        Side::open(&golden("a")).unwrap()
+    fn images() -> FidInput {
+        FidInput::open(&golden("a")).unwrap()
     }
 
     #[test]
@@ -342,11 +344,11 @@ mod tests {
         let ours =
             |dims| file("ours.npz", dims, Some((if dims == 512 { Squeezenet } else { Inception }, "01")));
         for (a, b, wanted, label) in [
-            (pictures(), pictures(), Some(Inception), "FID"),
-            (pictures(), ours(512), Some(Squeezenet), "FD-SqueezeNet"),
-            (ours(64), pictures(), Some(Inception), "FID"),
-            (foreign(64), pictures(), Some(Inception), "FID"),
-            (pictures(), foreign(2048), Some(Inception), "FID"),
+            (images(), images(), Some(Inception), "FID"),
+            (images(), ours(512), Some(Squeezenet), "FD-SqueezeNet"),
+            (ours(64), images(), Some(Inception), "FID"),
+            (foreign(64), images(), Some(Inception), "FID"),
+            (images(), foreign(2048), Some(Inception), "FID"),
             (ours(768), foreign(768), Some(Inception), "FID"),
             (foreign(2048), foreign(2048), Some(Inception), "FID"),
             (foreign(768), foreign(768), None, "FD-768"),
@@ -354,16 +356,16 @@ mod tests {
             (foreign(1), foreign(1), None, "FD-1"),
             (foreign(1000), foreign(1000), None, "FD-1000"),
         ] {
-            let choice = choose(&[&a, &b], None, None, false).unwrap();
+            let choice = resolve(&[&a, &b], None, None, false).unwrap();
             assert_eq!((choice.features, &*choice.distance()), (wanted, label));
             let warned = unproved(&[&a, &b], choice);
             let theirs = [&a, &b].iter().any(|side| side.path() == Path::new("theirs.npz"));
             assert_eq!(warned.is_some(), theirs);
         }
         // Who says that 64 features are Inception's has a FID, and who insists has a number of no name.
-        let said = choose(&[&foreign(64), &foreign(64)], Some(Inception), Some(64), false).unwrap();
+        let said = resolve(&[&foreign(64), &foreign(64)], Some(Inception), Some(64), false).unwrap();
         assert_eq!(said.distance(), "FID");
-        let forced = choose(&[&ours(512), &foreign(512)], None, None, true).unwrap();
+        let forced = resolve(&[&ours(512), &foreign(512)], None, None, true).unwrap();
         assert_eq!((&*forced.distance(), &*forced.to_string()), ("FD-512", "512 of an unknown network"));
     }
 
@@ -375,7 +377,7 @@ mod tests {
         for (a, b, features, dims, force, wanted) in [
             (
                 foreign(512),
-                pictures(),
+                images(),
                 None,
                 None,
                 true,
@@ -383,7 +385,7 @@ mod tests {
             ),
             (
                 foreign(1024),
-                pictures(),
+                images(),
                 None,
                 None,
                 true,
@@ -413,7 +415,7 @@ mod tests {
                 true,
                 "of 63 features of an unknown network, but theirs.npz is of 64",
             ),
-            (foreign(64), pictures(), Some(Squeezenet), None, false, "are not SqueezeNet's"),
+            (foreign(64), images(), Some(Squeezenet), None, false, "are not SqueezeNet's"),
             (foreign(512), foreign(512), Some(Squeezenet), None, true, "are not SqueezeNet's"),
             (foreign(100), foreign(100), Some(Inception), None, true, "768 or 2048 features, not 100"),
             (
@@ -426,7 +428,7 @@ mod tests {
             ),
             (
                 ours(),
-                pictures(),
+                images(),
                 Some(Inception),
                 None,
                 true,
@@ -441,9 +443,9 @@ mod tests {
                 "others.npz: of other squeezenet weights than ours.npz (--force",
             ),
         ] {
-            let line = choose(&[&a, &b], features, dims, force).unwrap_err().to_string();
+            let line = resolve(&[&a, &b], features, dims, force).unwrap_err().to_string();
             assert!(line.contains(wanted) && !line.contains('\n'), "{wanted}: {line}");
         }
-        assert!(choose(&[&ours(), &others()], None, None, true).is_ok());
+        assert!(resolve(&[&ours(), &others()], None, None, true).is_ok());
     }
 }

@@ -1,4 +1,4 @@
-//! What a run shows of itself as it goes: pictures, curves, scores, warnings. It changes nothing of the training.
+//! What a run shows of itself as it goes: images, curves, scores, warnings. It changes nothing of the training.
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use crate::nn::model::ModelConfig;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
 use crate::rng::{Stream, permutation};
-use crate::sample::{latents, pictures};
-use crate::train::report::{Doctor, Facts, Metrics, Report, Score};
+use crate::sample::{images, latents};
+use crate::train::report::{Diagnostics, Metrics, Report, RunInfo, Score};
 use crate::{Error, Result};
 
-/// Pictures in `real.png` and in each that shows the progress.
+/// Images in `real.png` and in each that shows the progress.
 const SHOWN: usize = 64;
-/// Pictures in a row of them.
+/// Images in a row of them.
 const COLUMNS: usize = 8;
 /// Frames of `progress.gif` at most, evenly spread over the epochs.
 const FRAMES: usize = 60;
@@ -31,21 +31,21 @@ const FRAME_WIDTH: usize = 300;
 const FRAME: [Duration; 2] = [Duration::from_millis(150), Duration::from_secs(2)];
 
 /// Watches one run.
-pub struct Watch<'a> {
+pub struct Monitor<'a> {
     recipe: &'a Recipe,
     model: &'a ModelConfig,
     device: &'a Device,
     folder: &'a Path,
     progress: &'a dyn Progress,
-    facts: Facts,
+    info: RunInfo,
     report: Report,
-    doctor: Doctor,
+    diagnostics: Diagnostics,
     scorer: Option<Scorer>,
     epochs: Vec<u64>,
 }
 
-impl<'a> Watch<'a> {
-    /// Begins: `recipe.toml`, `real.png`, and where scores are wanted the statistics of the real pictures. After `taken` steps of
+impl<'a> Monitor<'a> {
+    /// Begins: `recipe.toml`, `real.png`, and where scores are wanted the statistics of the real images. After `taken` steps of
     /// an earlier run in the folder it goes on with what that told of them.
     ///
     /// # Errors
@@ -58,17 +58,17 @@ impl<'a> Watch<'a> {
         folder: &'a Path,
         progress: &'a dyn Progress,
         taken: u64,
-    ) -> Result<Watch<'a>> {
+    ) -> Result<Monitor<'a>> {
         // First of all: it says whether another run has the folder.
         let report = Report::begin(folder, taken)?;
         let toml = recipe.to_toml();
         atomic::write(&folder.join("recipe.toml"), |out| out.write_all(toml.as_bytes()))?;
         let name = shard.path().file_name().unwrap_or_default().to_string_lossy();
-        let facts = Facts {
+        let info = RunInfo {
             name: recipe.name.clone(),
             about: recipe.about.clone(),
             recipe: toml,
-            pictures: format!("{name}, {} pictures", shard.len()),
+            images: format!("{name}, {} images", shard.len()),
             steps: recipe.schedule.steps(shard.len()),
             epoch_steps: recipe.schedule.epoch_steps(shard.len()),
         };
@@ -76,21 +76,21 @@ impl<'a> Watch<'a> {
             0 => None,
             _ => Some(Scorer::new(shard, recipe.seed, device)?),
         };
-        let (doctor, epochs) = (Doctor::default(), Vec::new());
-        let mut watch =
-            Watch { recipe, model, device, folder, progress, facts, report, doctor, scorer, epochs };
-        watch.write_real(shard)?;
-        watch.take_up(taken)?;
-        Ok(watch)
+        let (diagnostics, epochs) = (Diagnostics::default(), Vec::new());
+        let mut monitor =
+            Monitor { recipe, model, device, folder, progress, info, report, diagnostics, scorer, epochs };
+        monitor.write_real(shard)?;
+        monitor.restore(taken)?;
+        Ok(monitor)
     }
 
-    /// Takes up the pictures of the epochs of an earlier run, as far as they are there.
-    fn take_up(&mut self, taken: u64) -> Result<()> {
-        for epoch in 1..=taken / self.facts.epoch_steps {
-            let path = folder::progress_picture(self.folder, epoch);
-            if let Some(picture) = std::fs::read(&path).ok().and_then(|bytes| decode(&bytes).ok()) {
-                let bytes = if self.model.image_shape().2 == 1 { picture.to_grey() } else { picture.rgb };
-                let size = (picture.width, picture.height, self.model.image_shape().2);
+    /// Takes up the images of the epochs of an earlier run, as far as they are there.
+    fn restore(&mut self, taken: u64) -> Result<()> {
+        for epoch in 1..=taken / self.info.epoch_steps {
+            let path = folder::progress_image(self.folder, epoch);
+            if let Some(image) = std::fs::read(&path).ok().and_then(|bytes| decode(&bytes).ok()) {
+                let bytes = if self.model.image_shape().2 == 1 { image.to_gray() } else { image.rgb };
+                let size = (image.width, image.height, self.model.image_shape().2);
                 self.report.shot(epoch, size, &bytes);
                 self.epochs.push(epoch);
             }
@@ -104,25 +104,25 @@ impl<'a> Watch<'a> {
     /// A file that cannot be written.
     pub fn step(&mut self, metrics: &Metrics) -> Result<()> {
         self.report.add(metrics)?;
-        let warning = self.doctor.step(metrics, self.recipe.optimiser.lr_d);
+        let warning = self.diagnostics.step(metrics, self.recipe.optimizer.lr_d);
         self.warn(warning);
         Ok(())
     }
 
-    /// Whether the recipe wants pictures after this step, within epochs.
-    pub fn shows(&self, step: u64) -> bool {
+    /// Whether the recipe wants images after this step, within epochs.
+    pub fn should_sample(&self, step: u64) -> bool {
         let every = self.recipe.output.sample_every;
-        every > 0 && (step.is_multiple_of(every) || step == self.facts.steps)
+        every > 0 && (step.is_multiple_of(every) || step == self.info.steps)
     }
 
-    /// These pictures, if they are wanted; `generator` as it is after the step.
+    /// These images, if they are wanted; `generator` as it is after the step.
     ///
     /// # Errors
     /// A file that cannot be written.
     pub fn show(&self, step: u64, generator: &Network) -> Result<()> {
-        if self.shows(step) {
+        if self.should_sample(step) {
             let bytes = self.fixed(generator)?;
-            let path = folder::step_picture(self.folder, step);
+            let path = folder::step_image(self.folder, step);
             self.write_grid(&path, &bytes, &format!("step {step}, fixed noise"))?;
         }
         Ok(())
@@ -134,7 +134,7 @@ impl<'a> Watch<'a> {
     /// A file that cannot be written.
     pub fn epoch(&mut self, step: u64, epoch: u64, generator: &Network, elapsed: Duration) -> Result<()> {
         let bytes = self.fixed(generator)?;
-        let path = folder::progress_picture(self.folder, epoch);
+        let path = folder::progress_image(self.folder, epoch);
         let (size, grid) = self.write_grid(&path, &bytes, &format!("step {step}, fixed noise"))?;
         self.report.shot(epoch, size, &grid);
         // An epoch in which the run was stopped comes twice.
@@ -142,9 +142,9 @@ impl<'a> Watch<'a> {
             self.epochs.push(epoch);
         }
         let (h, w, c) = self.model.image_shape();
-        let warning = self.doctor.pictures(&bytes, h * w * c, self.recipe.optimiser.lr_g);
+        let warning = self.diagnostics.images(&bytes, h * w * c, self.recipe.optimizer.lr_g);
         self.warn(warning);
-        self.report.write(&self.facts, elapsed)
+        self.report.write(&self.info, elapsed)
     }
 
     /// The score of `generator`, where the recipe wants one at the end of this epoch.
@@ -153,7 +153,7 @@ impl<'a> Watch<'a> {
     /// A file that cannot be written.
     pub fn score(&mut self, step: u64, epoch: u64, generator: &Network) -> Result<Option<&Score>> {
         let Some(scorer) = &self.scorer else { return Ok(None) };
-        let last = step == self.facts.steps;
+        let last = step == self.info.steps;
         if !epoch.is_multiple_of(self.recipe.output.fid_every) && !last {
             return Ok(None);
         }
@@ -164,7 +164,7 @@ impl<'a> Watch<'a> {
         Ok(self.report.scores().last())
     }
 
-    /// At the end: `progress.gif`, of the pictures at the ends of epochs.
+    /// At the end: `progress.gif`, of the images at the ends of epochs.
     ///
     /// # Errors
     /// A file that cannot be read or written.
@@ -173,16 +173,16 @@ impl<'a> Watch<'a> {
         // Counted from the end: the last one is among them.
         let mut chosen: Vec<u64> = self.epochs.iter().rev().step_by(stride).copied().collect();
         chosen.reverse();
-        // The first pictures of each grid: so many rows and columns, and the line after them.
+        // The first images of each grid: so many rows and columns, and the line after them.
         let (side, _, _) = self.model.image_shape();
         let cell = side + PADDING;
         let width = (FRAME_WIDTH / cell).clamp(1, COLUMNS) * cell + PADDING;
         let mut frames = Vec::new();
         for epoch in chosen {
-            let path = folder::progress_picture(self.folder, epoch);
-            let picture = decode(&std::fs::read(&path).map_err(Error::io(&path))?)
+            let path = folder::progress_image(self.folder, epoch);
+            let image = decode(&std::fs::read(&path).map_err(Error::io(&path))?)
                 .map_err(|e| Error::file(&path, e.to_string()))?;
-            let rows = picture.rgb.chunks_exact(3 * picture.width).take(width);
+            let rows = image.rgb.chunks_exact(3 * image.width).take(width);
             frames.push(rows.flat_map(|row| row[..3 * width].to_vec()).collect::<Vec<u8>>());
         }
         let frames: Vec<&[u8]> = frames.iter().map(Vec::as_slice).collect();
@@ -209,17 +209,17 @@ impl<'a> Watch<'a> {
     fn fixed(&self, generator: &Network) -> Result<Vec<u8>> {
         let nz = self.model.latent_size();
         let z = latents(self.recipe.seed, Stream::FixedNoise, 0, SHOWN, nz, self.device)?;
-        pictures(generator, &z)
+        images(generator, &z)
     }
 
-    /// The first pictures of the first epoch, as they are in the shard.
+    /// The first images of the first epoch, as they are in the shard.
     fn write_real(&mut self, shard: &Shard) -> Result<()> {
         let order = permutation(self.recipe.seed, Stream::Shuffle, 0, shard.len());
         let (h, w, c) = self.model.image_shape();
         let mut bytes = vec![0; SHOWN.min(order.len()) * h * w * c];
         bytes.chunks_exact_mut(h * w * c).zip(order).for_each(|(out, i)| shard.pixels(i, out));
         let path = self.folder.join("real.png");
-        let (size, grid) = self.write_grid(&path, &bytes, "training pictures")?;
+        let (size, grid) = self.write_grid(&path, &bytes, "training images")?;
         self.report.real(size, &grid);
         Ok(())
     }

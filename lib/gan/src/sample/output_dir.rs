@@ -1,4 +1,4 @@
-//! A folder of pictures that takes its place whole, and never takes the place of what others made.
+//! A folder of images that takes its place whole, and never takes the place of what others made.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -19,19 +19,19 @@ const MARKER: &str = ".gantools.json";
 const MAKER: &str = "sample";
 
 /// A folder in the making, beside its place; dropped before [`Folder::finish`], it is removed.
-pub struct Folder {
+pub struct OutputDir {
     place: PathBuf,
     making: TempDir,
     _lock: fs::File,
     force: bool,
 }
 
-impl Folder {
+impl OutputDir {
     /// Begins a folder that will take the place `out`, with `force` whatever is there.
     ///
     /// # Errors
     /// `out` is a file, or the folder that we are in, or without `force` a folder that holds what `sample` did not make.
-    pub fn begin(out: &Path, force: bool) -> Result<Folder> {
+    pub fn begin(out: &Path, force: bool) -> Result<OutputDir> {
         // A link to a folder stays a link: the folder behind it is replaced.
         let place = match out.canonicalize() {
             Ok(real) => real,
@@ -40,7 +40,7 @@ impl Folder {
         };
         may_replace(out, &place, force)?;
         let (making, lock) = atomic::begin_folder(&place).map_err(atomic::failed(out))?;
-        Ok(Folder { place, making, _lock: lock, force })
+        Ok(OutputDir { place, making, _lock: lock, force })
     }
 
     /// Adds a file. Many threads may.
@@ -48,7 +48,7 @@ impl Folder {
         fs::write(self.making.path().join(name), bytes).map_err(Error::io(self.place.join(name)))
     }
 
-    /// Adds the marker, with what `about` (an object with `pictures`, their number) tells of them, and takes the place.
+    /// Adds the marker, with what `about` (an object with `images`, their number) tells of them, and takes the place.
     ///
     /// # Errors
     /// The place is no longer free, or the operating system refuses. Then what was there is there still.
@@ -82,13 +82,13 @@ fn may_replace(out: &Path, place: &Path, force: bool) -> Result<()> {
         return Ok(());
     }
     if !place.is_dir() {
-        return Err(Error::file(out, "is a file; name a folder for the pictures"));
+        return Err(Error::file(out, "is a file; name a folder for the images"));
     }
     let here = std::env::current_dir().and_then(|d| d.canonicalize()).map_err(Error::io("."))?;
     if here.starts_with(place) {
         return Err(Error::file(
             out,
-            "is the folder that you are in (or holds it); name one for the pictures alone",
+            "is the folder that you are in (or holds it); name one for the images alone",
         ));
     }
     match foreign(place).map_err(Error::io(out))? {
@@ -121,7 +121,7 @@ fn foreign(folder: &Path) -> io::Result<Option<String>> {
     Ok(other.map(|name| format!("holds {}, which `sample` did not put there", name.display())))
 }
 
-/// Writes a folder's files to the disk. One call for all: one per picture would take longer than making them.
+/// Writes a folder's files to the disk. One call for all: one per image would take longer than making them.
 fn sync(folder: &Path) -> io::Result<()> {
     let folder = fs::File::open(folder)?;
     #[cfg(target_os = "linux")]

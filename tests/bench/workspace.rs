@@ -7,9 +7,9 @@ use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use candle_core::{Device, Tensor};
-use gan::checkpoint::{self, Kind, Meta, ShardId};
+use gan::checkpoint::{self, CheckpointKind, CheckpointMeta, ShardId};
 use gan::data::source::Source;
-use gan::metrics::frechet::{Gaussian, Moments};
+use gan::metrics::frechet::{BatchStats, Gaussian};
 use gan::metrics::stats::Stats;
 use gan::nn::layer::Network;
 use gan::nn::model::ModelConfig;
@@ -36,10 +36,10 @@ const QUALITY: u8 = 90;
 /// Features of the distance.
 const DIMS: usize = 2048;
 
-pub struct Place {
+pub struct Workspace {
     folder: TempDir,
     data: Option<PathBuf>,
-    /// Pictures that the rows of `fid` compare.
+    /// Images that the rows of `fid` compare.
     pub fakes: usize,
     jpegs: OnceLock<PathBuf>,
     shard: OnceLock<PathBuf>,
@@ -49,9 +49,9 @@ pub struct Place {
     samples: OnceLock<PathBuf>,
 }
 
-impl Place {
-    pub fn new(data: Option<PathBuf>, fakes: usize) -> Place {
-        Place {
+impl Workspace {
+    pub fn new(data: Option<PathBuf>, fakes: usize) -> Workspace {
+        Workspace {
             folder: tempfile::tempdir().expect("a temporary folder"),
             // The tools run in this folder.
             data: data.map(|path| fs::canonicalize(&path).unwrap_or(path)),
@@ -101,17 +101,17 @@ impl Place {
     }
 
     /// A generator of the recipe `celeba`. Its weights are random, but its kernels smooth, its statistics its own and its
-    /// contrast that of pictures: the PNGs are about as hard to compress as faces.
+    /// contrast that of images: the PNGs are about as hard to compress as faces.
     pub fn generator(&self) -> &Path {
         self.generator.get_or_init(|| {
             let path = self.path("G.safetensors");
             let model = ModelConfig::Dcgan(TUTORIAL);
             let recipe = Recipe::load("celeba").expect("a built-in recipe");
-            let meta = Meta {
-                kind: Kind::Generator,
+            let meta = CheckpointMeta {
+                kind: CheckpointKind::Generator,
                 model: model.clone(),
                 recipe,
-                shard: ShardId { name: "none".into(), hash: String::new(), pictures: 0 },
+                shard: ShardId { name: "none".into(), hash: String::new(), images: 0 },
                 step: 0,
                 epoch: 0,
                 tool: env!("CARGO_PKG_VERSION").into(),
@@ -138,7 +138,7 @@ impl Place {
             let spread: Vec<f64> = (0..DIMS).map(|j| 0.5 + hashed::uniform("s", j as u64)).collect();
             let offset: Vec<f64> = (0..DIMS).map(|j| 0.3 * hashed::uniform("o", j as u64)).collect();
             let gaussian = |value: &(dyn Fn(usize) -> f64 + Sync)| {
-                let mut moments = Moments::new(DIMS);
+                let mut moments = BatchStats::new(DIMS);
                 moments.push(&(0..3000 * DIMS).into_par_iter().map(value).collect::<Vec<f64>>());
                 moments.gaussian().expect("many samples")
             };
@@ -157,7 +157,7 @@ impl Place {
         value.expect("a golden of 2,048 dimensions")
     }
 
-    /// `a.npz` and `b.npz`: the two Gaussians as statistics, which stand for those of pictures.
+    /// `a.npz` and `b.npz`: the two Gaussians as statistics, which stand for those of images.
     pub fn stats(&self) -> [PathBuf; 2] {
         let (a, b) = self.gaussians();
         [("a.npz", a), ("b.npz", b)].map(|(name, gaussian)| {
@@ -170,7 +170,7 @@ impl Place {
         })
     }
 
-    /// The folder of pictures that the rows of `fid` measure.
+    /// The folder of images that the rows of `fid` measure.
     pub fn samples(&self) -> &Path {
         self.samples.get_or_init(|| process::make_samples(self, "compared", self.fakes, "f32").1)
     }
@@ -181,29 +181,29 @@ fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("lib/gan/tests/golden/fid").join(name)
 }
 
-/// A fresh generator's tensors, changed so that its pictures are smooth and of the contrast of pictures.
+/// A fresh generator's tensors, changed so that its images are smooth and of the contrast of images.
 fn like_trained(mut network: Network) -> gan::Result<Vec<(String, Tensor)>> {
     const LAST: &str = "main.12.weight";
     let low_pass = Tensor::new(&[1f32, 3.0, 3.0, 1.0], &Device::Cpu)?.reshape((4, 1))?;
     let low_pass = (low_pass.broadcast_mul(&low_pass.t()?)? / 16.0)?;
     let mut tensors: HashMap<String, Tensor> = network.tensors()?.into_iter().collect();
     for (name, weight) in &mut tensors {
-        // Not of the first layer, whose kernel is the whole picture.
+        // Not of the first layer, whose kernel is the whole image.
         if weight.rank() == 4 && name != "main.0.weight" {
             let smooth = weight.mean_keepdim(3)?.mean_keepdim(2)?.broadcast_mul(&low_pass)?;
             *weight = (smooth + (&*weight * 0.1)?)?;
         }
     }
     network.load(&tensors)?;
-    // The running statistics, by a momentum of 0.1, and then the pictures' deviation before the tanh.
+    // The running statistics, by a momentum of 0.1, and then the images' deviation before the tanh.
     let z = sample::latents(0, Stream::Noise, 0, 64, TUTORIAL.nz, &Device::Cpu)?;
     let mut last = network.forward_train(&z)?.0;
     for _ in 0..40 {
         last = network.forward_train(&z)?.0;
     }
-    let pictures = last.flatten_all()?.to_vec1::<f32>()?;
+    let images = last.flatten_all()?.to_vec1::<f32>()?;
     let square = |v: &f32| f64::from(v.clamp(-0.999, 0.999).atanh()).powi(2);
-    let deviation = (pictures.iter().map(square).sum::<f64>() / pictures.len() as f64).sqrt();
+    let deviation = (images.iter().map(square).sum::<f64>() / images.len() as f64).sqrt();
     let mut tensors = network.tensors()?;
     for (name, weight) in &mut tensors {
         if name == LAST {

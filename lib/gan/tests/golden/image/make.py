@@ -41,8 +41,8 @@ def decode_files():
     alpha = Image.fromarray(formula(W, H, 5)[:, :, 0])
     rgba = rgb.copy()
     rgba.putalpha(alpha)
-    grey = rgb.convert("L")
-    la = Image.merge("LA", (grey, alpha))
+    gray = rgb.convert("L")
+    la = Image.merge("LA", (gray, alpha))
     palette = rgb.quantize(31)
     sixteen = formula(W, H, 3)[:, :, 0].astype(np.uint16) * 256 + formula(W, H, 7)[:, :, 1]
     for suffix in ("png", "bmp", "ppm", "tif"):
@@ -54,7 +54,7 @@ def decode_files():
     save("lossless_alpha.webp", rgba, lossless=True, exact=True)
     save("lossy.webp", rgb, quality=80)
     for suffix in ("png", "bmp", "pgm", "tif"):
-        save(f"grey.{suffix}", grey)
+        save(f"gray.{suffix}", gray)
     save("rgba.png", rgba)
     save("rgba.tif", rgba)
     save("la.png", la)
@@ -71,12 +71,12 @@ def decode_files():
     save("transparent.gif", palette, transparency=3)
     save("animated.gif", palette, save_all=True, append_images=[palette.rotate(180)])
     save("interlaced.gif", palette, interlace=1)
-    save("grey16.png", Image.fromarray(sixteen))
-    save("grey16.tif", Image.fromarray(sixteen))
-    with open(os.path.join(here, "decode", "grey16.pgm"), "wb") as f:
+    save("gray16.png", Image.fromarray(sixteen))
+    save("gray16.tif", Image.fromarray(sixteen))
+    with open(os.path.join(here, "decode", "gray16.pgm"), "wb") as f:
         f.write(b"P5\n%d %d\n65535\n" % (W, H) + sixteen.astype(">u2").tobytes())
     with open(os.path.join(here, "decode", "maxval127.pgm"), "wb") as f:
-        f.write(b"P5\n# a comment\n%d %d\n127\n" % (W, H) + (np.array(grey) % 128).astype(np.uint8).tobytes())
+        f.write(b"P5\n# a comment\n%d %d\n127\n" % (W, H) + (np.array(gray) % 128).astype(np.uint8).tobytes())
     with open(os.path.join(here, "decode", "plain.ppm"), "wb") as f:
         f.write(b"P3\n%d %d\n255\n" % (W, H) + " ".join(map(str, np.array(rgb).ravel())).encode())
     for name, colour, planes in (("rgb16.png", 2, 3), ("rgba16.png", 6, 4), ("la16.png", 4, 2)):
@@ -86,7 +86,7 @@ def decode_files():
     save("q80_420.jpg", rgb, quality=80)
     save("q80_422.jpg", rgb, quality=80, subsampling=1)
     save("progressive.jpg", rgb, quality=80, progressive=True)
-    save("grey.jpg", grey, quality=90)
+    save("gray.jpg", gray, quality=90)
     save("cmyk.jpg", rgb.convert("CMYK"), quality=95)
     exif = Image.Exif()
     exif[0x0112] = 6
