@@ -114,7 +114,7 @@ pub fn main<A: clap::Parser>(common: fn(&A) -> &Common, run: fn(A) -> anyhow::Re
         }
         Err(e) => {
             let code = if e.is::<Usage>() { 2 } else { 1 };
-            fail(&tool, &format!("{e:#}"), code)
+            fail(&tool, &describe(&e), code)
         }
     }
 }
@@ -172,6 +172,15 @@ where
 /// Parses a number; `range` says in words which, and the library holds it to that.
 pub fn number(range: &'static str) -> impl TypedValueParser<Value = f64> {
     StringValueParser::new().try_map(move |text| text.parse().map_err(|_| format!("not a number {range}")))
+}
+
+/// An error as one line, with the flag that the library does not know of.
+fn describe(e: &anyhow::Error) -> String {
+    match e.downcast_ref::<gan::Error>() {
+        Some(gan::Error::Argument { name, what }) => format!("--{}: {what}", name.replace('_', "-")),
+        Some(gan::Error::Exists { .. }) => format!("{e}; choose another output, or --force to replace it"),
+        _ => format!("{e:#}"),
+    }
 }
 
 fn fail(tool: &str, line: &str, code: u8) -> ExitCode {
@@ -232,7 +241,7 @@ pub fn operand(given: Option<PathBuf>, usage: &str) -> anyhow::Result<PathBuf> {
 pub struct Reporter {
     tool: &'static str,
     quiet: bool,
-    reporter: Option<ProgressBar>,
+    bar: Option<ProgressBar>,
     plain: Mutex<Plain>,
 }
 
@@ -256,15 +265,15 @@ impl Reporter {
 
     /// A bar for `tool`.
     pub fn new(tool: &'static str, common: &Common) -> Reporter {
-        let reporter = (!common.quiet && io::stderr().is_terminal()).then(|| {
-            let reporter = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(8));
-            let style = "{reporter:28} {pos}/{len} {msg} [{elapsed}, {eta} left]";
-            reporter.set_style(ProgressStyle::with_template(style).expect("a constant template"));
-            reporter
+        let bar = (!common.quiet && io::stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(8));
+            let style = "{bar:28} {pos}/{len} {msg} [{elapsed}, {eta} left]";
+            bar.set_style(ProgressStyle::with_template(style).expect("a constant template"));
+            bar
         });
         let start = Instant::now();
         let plain = Plain { start, due: start + Self::PLAIN_FIRST, done: 0, before: 0 };
-        Reporter { tool, quiet: common.quiet, reporter, plain: Mutex::new(plain) }
+        Reporter { tool, quiet: common.quiet, bar, plain: Mutex::new(plain) }
     }
 
     /// The device that `--device` names, or without a name the best one; says why that is not the GPU that this build is for.
@@ -291,39 +300,39 @@ impl Reporter {
         let write = || {
             let _ = writeln!(io::stderr(), "{}: {}", self.tool, printable(line));
         };
-        match &self.reporter {
-            Some(reporter) => reporter.suspend(write),
+        match &self.bar {
+            Some(bar) => bar.suspend(write),
             None => write(),
         }
     }
 
     /// Takes the bar off the terminal; call it when the work is done.
     pub fn finish(&self) {
-        if let Some(reporter) = &self.reporter {
-            reporter.finish_and_clear();
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
         }
     }
 }
 
 impl Progress for Reporter {
     fn begins(&self, done: u64) {
-        if let Some(reporter) = &self.reporter {
-            reporter.reset();
-            reporter.set_position(done);
-            reporter.reset_eta();
+        if let Some(bar) = &self.bar {
+            bar.reset();
+            bar.set_position(done);
+            bar.reset_eta();
         }
         let mut plain = self.plain.lock().expect("no panic while held");
         (plain.start, plain.done, plain.before) = (Instant::now(), done, done);
     }
 
     fn update(&self, done: u64, total: u64, note: &str) {
-        if let Some(reporter) = &self.reporter {
-            if done < reporter.position() {
-                reporter.reset();
+        if let Some(bar) = &self.bar {
+            if done < bar.position() {
+                bar.reset();
             }
-            reporter.set_length(total);
-            reporter.set_position(done);
-            reporter.set_message(note.to_string());
+            bar.set_length(total);
+            bar.set_position(done);
+            bar.set_message(note.to_string());
         } else if !self.quiet {
             let now = Instant::now();
             let mut plain = self.plain.lock().expect("no panic while held");

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use candle_core::{Device, Tensor};
 use gan::checkpoint::{self, CheckpointKind, CheckpointMeta, ShardId};
 use gan::data::source::Source;
-use gan::metrics::frechet::{BatchStats, Gaussian};
+use gan::metrics::frechet::{Gaussian, RunningCovariance};
 use gan::metrics::stats::Stats;
 use gan::nn::layer::Network;
 use gan::nn::model::ModelConfig;
@@ -138,7 +138,7 @@ impl Workspace {
             let spread: Vec<f64> = (0..DIMS).map(|j| 0.5 + hashed::uniform("s", j as u64)).collect();
             let offset: Vec<f64> = (0..DIMS).map(|j| 0.3 * hashed::uniform("o", j as u64)).collect();
             let gaussian = |value: &(dyn Fn(usize) -> f64 + Sync)| {
-                let mut moments = BatchStats::new(DIMS);
+                let mut moments = RunningCovariance::new(DIMS);
                 moments.push(&(0..3000 * DIMS).into_par_iter().map(value).collect::<Vec<f64>>());
                 moments.gaussian().expect("many samples")
             };

@@ -24,7 +24,23 @@ pub enum Error {
         /// What is wrong with it, and the mend.
         what: String,
     },
-    /// A value (a flag's, a recipe key's) makes no sense.
+    /// A named argument (a field of options, a recipe key) has a value that cannot be used.
+    #[error("{}", printable(&format!("{name}: {what}")))]
+    Argument {
+        /// The argument, in snake case.
+        name: String,
+        /// What is wrong with its value.
+        what: String,
+    },
+    /// The output of a command is there already and is not replaced.
+    #[error("{}", printable(&format!("{}: already exists and {what}", path.display())))]
+    Exists {
+        /// The file or folder.
+        path: PathBuf,
+        /// What it is, such as `is not a shard`.
+        what: String,
+    },
+    /// A combination of values makes no sense.
     #[error("{}", printable(.0))]
     Invalid(String),
     /// The work was stopped on request.
@@ -78,6 +94,11 @@ impl Error {
             Error::Invalid(what) => Error::Invalid(format!("{prefix}{what}")),
             other => other,
         }
+    }
+
+    /// An [`Error::Argument`] about `name`.
+    pub fn argument(name: impl Into<String>, what: impl Into<String>) -> Error {
+        Error::Argument { name: name.into(), what: what.into() }
     }
 
     /// An [`Error::File`] about `path`.

@@ -15,7 +15,7 @@ use gan::checkpoint;
 use gan::checkpoint::foreign::LayoutHints;
 use gan::data::image::{Filter, Transform, encode_png};
 use gan::data::shard::{self, Dtype, Shard};
-use gan::data::source::{Source, Walk};
+use gan::data::source::{Recursion, Source};
 use gan::io::weights::Tensors;
 use gan::metrics::frechet::Gaussian;
 use gan::metrics::stats::Stats;
@@ -139,8 +139,9 @@ fn images() -> TempDir {
 fn make_shard(folder: &TempDir, dtype: Dtype) -> PathBuf {
     let path = folder.path().join("small-4.safetensors");
     let fit = Transform { crop: None, size: Some(4), filter: Filter::Bilinear };
-    let options = shard::Options { fit, gray: false, dtype, strict: true, ..shard::Options::default() };
-    let source = Source::open(&[folder.path().to_path_buf()], Walk::Recursive).unwrap();
+    let options =
+        shard::ShardOptions { fit, gray: false, dtype, strict: true, ..shard::ShardOptions::default() };
+    let source = Source::open(&[folder.path().to_path_buf()], Recursion::Recursive).unwrap();
     shard::make(&path, &source, &options, &Silent, &AtomicBool::new(false)).unwrap();
     path
 }
@@ -167,7 +168,7 @@ fn make_run(folder: &TempDir) -> PathBuf {
 
 /// Reads all images of a source.
 fn read_source(path: &Path) -> Result<(), Error> {
-    let source = Source::open(&[path.to_path_buf()], Walk::Recursive)?;
+    let source = Source::open(&[path.to_path_buf()], Recursion::Recursive)?;
     source.fingerprint()?;
     for i in 0..source.len() {
         source.read(i)?.decode().map_err(|what| Error::file(source.name(i), what))?;

@@ -62,6 +62,25 @@ pub fn check_place(path: &Path) -> Result<()> {
     }
 }
 
+/// Checks that an output may be written to `path`: nothing is there, or `force`, or what is there is replaceable. `conflict`
+/// says why it is not, such as `is not a shard`, or gives `None` where it is.
+///
+/// # Errors
+/// [`Error::Exists`]; those of `conflict`.
+pub fn check_overwrite(
+    path: &Path,
+    force: bool,
+    conflict: impl FnOnce() -> Result<Option<String>>,
+) -> Result<()> {
+    if force || !path.exists() {
+        return Ok(());
+    }
+    match conflict()? {
+        Some(what) => Err(Error::Exists { path: path.to_path_buf(), what }),
+        None => Ok(()),
+    }
+}
+
 /// What kept `path` from being made, in words of the names that the user gave.
 pub fn failed(path: &Path) -> impl FnOnce(io::Error) -> Error {
     move |e| {

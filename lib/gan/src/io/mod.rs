@@ -7,4 +7,4 @@ pub(crate) mod npz;
 pub(crate) mod safetensors;
 pub mod weights;
 
-pub use atomic::check_place;
+pub use atomic::{check_overwrite, check_place};

@@ -207,8 +207,7 @@ fn unknown_keys_name_the_nearest() {
         "my.toml: line 27: unknown key `bacth` in [schedule]; did you mean `batch`?"
     );
     assert!(
-        error_after("[optimizer]", "[optimizer]")
-            .contains("`optimizer` at the top; did you mean `optimizer`?")
+        error_after("[optimizer]", "[optimizr]").contains("`optimizr` at the top; did you mean `optimizer`?")
     );
     assert!(error_after("[model]", "nz = 3\n[model]").contains("`nz` at the top: it belongs in [model]"));
     let e = Recipe::load("celba").unwrap_err().to_string();
