@@ -1,4 +1,4 @@
-//! `just bench [WORD…]`: the table of PERFORMANCE.md, or its rows that have one of the words in their names.
+//! `just bench [WORD…]`: the table of docs/performance.md, or its rows that have one of the words in their names.
 //! `just bench peers [WORD…]`: the same work done in turn by Python's programs, and the ratios.
 //! `just test-gpu` ends with `bench gpu [WORD…]`: the tools on a GPU.
 

@@ -1,4 +1,4 @@
-//! The table of PERFORMANCE.md: each row, how it is measured, and its bar. The bars are for two threads on a processor with
+//! The table of docs/performance.md: each row, how it is measured, and its bar. The bars are for two threads on a processor with
 //! AVX-512 and AMX.
 
 use gan::precision::Precision::{self, Bf16, F32};

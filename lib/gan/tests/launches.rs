@@ -1,4 +1,4 @@
-//! What one step of the DCGAN asks of a GPU: the table of PERFORMANCE.md. Counted by the emulated GPU of `just check-cuda`
+//! What one step of the DCGAN asks of a GPU: the table of docs/performance.md. Counted by the emulated GPU of `just check-cuda`
 //! (`tests/cuda/driver.cpp`) at the calls of CUDA's driver and of cuBLAS; nothing is computed there.
 #![cfg(feature = "cuda")]
 
@@ -193,7 +193,7 @@ fn launches_of_a_step_on_the_gpu() {
     }
 }
 
-/// What PERFORMANCE.md tells.
+/// What docs/performance.md tells.
 const MOST: u64 = 752;
 /// The same in bf16.
 const MOST_IN_BF16: u64 = 897;
