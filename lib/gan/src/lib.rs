@@ -3,6 +3,7 @@
 //! It never prints to stdout, never exits and never reads argv. Errors are typed ([`Error`]) and carry the path.
 
 pub mod checkpoint;
+pub mod config;
 pub mod data;
 pub mod device;
 mod error;

@@ -7,7 +7,7 @@ use std::ffi::CStr;
 use candle_core::{DType, Device, Tensor};
 use gan::device::{choose, with_layouts_kept};
 use gan::nn::adam::AdamConfig;
-use gan::nn::model::{DcganConfig, ModelConfig};
+use gan::nn::model::{Arch, Dcgan, ModelConfig};
 use gan::nn::ops::{Activation, Backend, Geometry, Norm, Weight};
 use gan::precision::Precision;
 use gan::train::{PendingStep, Trainer};
@@ -132,16 +132,11 @@ fn layer(device: &Device, &(name, transposed, geometry, side, c, s, norm, activa
 }
 
 fn trainer(device: &Device, precision: Precision) -> Trainer {
-    let model = ModelConfig::Dcgan(DcganConfig {
+    let model = ModelConfig {
         size: 64,
         channels: 3,
-        nz: 100,
-        ngf: 64,
-        ndf: 64,
-        leaky_slope: 0.2,
-        init_std: 0.02,
-        norm_init_std: 0.02,
-    });
+        arch: Arch::Dcgan(Dcgan { nz: 100, ngf: 64, ndf: 64, ..Default::default() }),
+    };
     let adam = AdamConfig { lr: 2e-4, beta1: 0.5, beta2: 0.999, eps: 1e-8 };
     let networks = [model.generator(1, device), model.discriminator(1, device)];
     let [g, d] = networks.map(|network| network.unwrap().with_precision(precision));

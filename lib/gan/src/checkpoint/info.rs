@@ -8,7 +8,6 @@ use super::{CheckpointKind, CheckpointMeta, Opened, open};
 use crate::Result;
 use crate::checkpoint::foreign::{self, LayoutHints, Outline};
 use crate::data::shard::Shard;
-use crate::nn::model::ModelConfig;
 
 /// What a file is.
 pub struct Info {
@@ -55,10 +54,10 @@ fn ours(path: &Path, meta: &CheckpointMeta, numbers: usize) -> Info {
     };
     let text = table(&[
         (name, path.display().to_string()),
-        ("model", model(&meta.model)),
+        ("model", meta.model.describe()),
         ("numbers", numbers.to_string()),
         ("trained", format!("{} steps, to epoch {}", meta.step, meta.epoch)),
-        ("recipe", format!("{} ({})", meta.recipe.name, meta.recipe.schedule.length)),
+        ("recipe", format!("{} ({})", meta.recipe.name, meta.recipe.schedule.length())),
         ("seed", meta.recipe.seed.to_string()),
         ("shard", format!("{}, {} images", meta.shard.name, meta.shard.images)),
         ("shard sha256", meta.shard.hash.clone()),
@@ -81,15 +80,4 @@ fn others(path: &Path, outline: &Outline, numbers: usize) -> Info {
         rows.push(("not told", outline.taken.clone()));
     }
     Info { text: table(&rows), json: json!({ "kind": CheckpointKind::Generator, "model": outline }) }
-}
-
-/// One line about a model.
-fn model(config: &ModelConfig) -> String {
-    let (h, w, c) = config.image_shape();
-    match config {
-        ModelConfig::Dcgan(m) => format!("DCGAN {h}×{w}×{c}, nz {}, ngf {}, ndf {}", m.nz, m.ngf, m.ndf),
-        ModelConfig::Mlp(m) => {
-            format!("MLP {h}×{w}×{c}, nz {}, hidden G {:?}, D {:?}", m.nz, m.hidden_g, m.hidden_d)
-        }
-    }
 }

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::io::safetensors::{self, Item, Weights};
 use crate::io::weights::{Dictionary, Saved, Tensors, is_torch};
-use crate::nn::layer::Network;
+use crate::nn::Network;
 use crate::nn::model::ModelConfig;
 use crate::recipe::Recipe;
 use crate::{Error, Result};
@@ -79,7 +79,8 @@ pub struct ShardId {
     pub name: String,
     /// The hash of its images, as its header has it.
     pub hash: String,
-    /// How many images.
+    /// The number of images.
+    #[serde(alias = "pictures")]
     pub images: usize,
 }
 
@@ -253,7 +254,7 @@ fn ours(path: &Path, weights: Weights, meta: CheckpointMeta, device: &Device) ->
     }
     meta.model.check().map_err(about)?;
     // A model is made before its weights are read: the file must be one of its size.
-    if meta.model.generator_numbers() > weights.numbers() {
+    if meta.model.min_generator_elements() > weights.numbers() {
         return Err(Error::file(path, "has fewer numbers than the generator that it says it is"));
     }
     let (tensors, hash) = read_sealed(path, weights)?;

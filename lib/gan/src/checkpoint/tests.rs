@@ -7,23 +7,18 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
-use crate::nn::model::DcganConfig;
+use crate::nn::model::{Arch, Dcgan};
 use crate::rng::{Stream, normals};
 use crate::train::Trainer;
 
 const CPU: Device = Device::Cpu;
 
 fn model() -> ModelConfig {
-    ModelConfig::Dcgan(DcganConfig {
+    ModelConfig {
         size: 32,
         channels: 3,
-        nz: 5,
-        ngf: 3,
-        ndf: 2,
-        leaky_slope: 0.2,
-        init_std: 0.02,
-        norm_init_std: 0.02,
-    })
+        arch: Arch::Dcgan(Dcgan { nz: 5, ngf: 3, ndf: 2, ..Default::default() }),
+    }
 }
 
 fn meta(kind: CheckpointKind) -> CheckpointMeta {
@@ -47,7 +42,7 @@ fn noise(shape: &[usize], index: u64) -> Tensor {
 fn trainer() -> Trainer {
     let optimizer = Recipe::load("demo").unwrap().optimizer;
     let (g, d) = (model().generator(1, &CPU).unwrap(), model().discriminator(1, &CPU).unwrap());
-    Trainer::new(g, d, &optimizer.generator(), &optimizer.discriminator()).unwrap()
+    Trainer::new(g, d, &optimizer.adam_g(), &optimizer.adam_d()).unwrap()
 }
 
 /// A folder with a generator of ours in it.

@@ -20,7 +20,7 @@ use candle_core::{Device, Tensor};
 
 use crate::data::image::to_u8;
 use crate::device::with_layouts_kept;
-use crate::nn::layer::Network;
+use crate::nn::Network;
 use crate::rng::{self, Stream};
 use crate::{Error, Result};
 

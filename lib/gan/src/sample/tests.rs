@@ -8,23 +8,18 @@ use rayon::ThreadPoolBuilder;
 use super::*;
 use crate::checkpoint::Generator;
 use crate::data::image;
-use crate::nn::model::{DcganConfig, ModelConfig};
+use crate::nn::model::{Arch, Dcgan, ModelConfig};
 use crate::progress::Silent;
 
 const CPU: Device = Device::Cpu;
 
 fn generator() -> Generator {
-    let config = DcganConfig {
+    let config = ModelConfig {
         size: 32,
         channels: 3,
-        nz: 7,
-        ngf: 4,
-        ndf: 4,
-        leaky_slope: 0.2,
-        init_std: 0.02,
-        norm_init_std: 0.02,
+        arch: Arch::Dcgan(Dcgan { nz: 7, ngf: 4, ndf: 4, ..Default::default() }),
     };
-    let model = ModelConfig::Dcgan(config);
+    let model = config;
     Generator::new(&model, model.generator(2, &CPU).unwrap(), None, "beef".into())
 }
 

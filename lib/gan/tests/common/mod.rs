@@ -7,7 +7,7 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use gan::checkpoint::foreign::{self, Dict, Item, LayoutHints, Outline};
-use gan::nn::layer::Network;
+use gan::nn::Network;
 use gan::nn::ops::Backend;
 
 pub type Tensors = HashMap<String, Tensor>;

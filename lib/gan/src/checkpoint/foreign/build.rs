@@ -6,12 +6,14 @@ use super::chain::{Kind, Plan, Step};
 use super::geometry::Geometry;
 use super::layers::{Stored, What, shape};
 use super::{Item, Last, LayoutHints, Numbers};
-use crate::nn::layer::{BN_EPS, Layer, Network};
+use crate::nn::Network;
+use crate::nn::layer::{BN_EPS, BatchNorm, Conv, ConvTranspose, Reshape};
+use crate::nn::model::Layers;
 use crate::nn::ops::{self, Activation, BatchStats, Weight};
 use crate::{Error, Result};
 
 pub(super) fn network(plan: &Plan, hints: &LayoutHints, device: &Device, read: Numbers) -> Result<Network> {
-    let mut layers = Vec::new();
+    let mut layers = Layers::new();
     let hidden = Activation::LeakyRelu(hints.slope.unwrap_or(0.0) as f32);
     let last = plan.steps.len() - 1;
     // What the convolution before adds, where a batch-norm comes next and takes it into its mean.
@@ -25,7 +27,7 @@ pub(super) fn network(plan: &Plan, hints: &LayoutHints, device: &Device, read: N
         // A sigmoid is half of a hyperbolic tangent of the half: 255·σ(x) = (tanh(x/2) + 1)·127.5.
         let half = i == last && plan.last == Last::Sigmoid;
         if let Some((side, channels)) = step.reshape {
-            layers.push(Layer::Reshape([side, side, channels]));
+            layers.push(Box::new(Reshape([side, side, channels])));
         }
         let norm_next = plan.steps.get(i + 1).is_some_and(|next| next.kind == Kind::Norm);
         let name = step.layer.name.to_string();
@@ -45,7 +47,7 @@ pub(super) fn network(plan: &Plan, hints: &LayoutHints, device: &Device, read: N
                 var.iter_mut().for_each(|v| *v = (f64::from(*v) + step.eps - BN_EPS) as f32);
                 let beta = vector(bias.unwrap_or(vec![0.0; step.output]))?;
                 let running = BatchStats { mean: vector(mean)?, var: vector(var)? };
-                layers.push(Layer::BatchNorm { name, gamma: vector(scale)?, beta, running, activation });
+                layers.push(Box::new(BatchNorm { name, gamma: vector(scale)?, beta, running, activation }));
             }
             What::Linear { weight, .. } => {
                 let values = scaled(by_pixels(step, effective(weight, step, read)?, step.input), half);
@@ -53,7 +55,7 @@ pub(super) fn network(plan: &Plan, hints: &LayoutHints, device: &Device, read: N
                 let weight = weight.t()?.force_contiguous()?.reshape((1, 1, step.input, step.output))?;
                 let geometry = ops::Geometry::K1S1P0;
                 let bias = bias.map(vector).transpose()?;
-                layers.push(Layer::Conv { name, geometry, weight: Weight::new(weight), bias, activation });
+                layers.push(Box::new(Conv { name, geometry, weight: Weight::new(weight), bias, activation }));
             }
             What::Kernel { weight, dims, side } => {
                 let geometry = step.geometry.expect("convolutions have one");
@@ -74,15 +76,20 @@ pub(super) fn network(plan: &Plan, hints: &LayoutHints, device: &Device, read: N
                 let (weight, geometry) = (Weight::new(weight), known(geometry));
                 if !transposed {
                     let bias = bias.map(vector).transpose()?;
-                    layers.push(Layer::Conv { name, geometry, weight, bias, activation });
+                    layers.push(Box::new(Conv { name, geometry, weight, bias, activation }));
                     continue;
                 }
                 let Some(bias) = bias else {
-                    layers.push(Layer::ConvTranspose { name, geometry, weight, activation });
+                    layers.push(Box::new(ConvTranspose { name, geometry, weight, activation }));
                     continue;
                 };
                 let own = Activation::Identity;
-                layers.push(Layer::ConvTranspose { name: name.clone(), geometry, weight, activation: own });
+                layers.push(Box::new(ConvTranspose {
+                    name: name.clone(),
+                    geometry,
+                    weight,
+                    activation: own,
+                }));
                 match norm_next && !step.active {
                     true => added = Some(bias),
                     // Batch-norm of mean 0 and variance 1 adds a number to each channel.
@@ -90,17 +97,17 @@ pub(super) fn network(plan: &Plan, hints: &LayoutHints, device: &Device, read: N
                         let constant = |v: f64| vector(vec![v as f32; step.output]);
                         let running = BatchStats { mean: constant(0.0)?, var: constant(1.0 - BN_EPS)? };
                         let (gamma, beta) = (constant(1.0)?, vector(bias)?);
-                        layers.push(Layer::BatchNorm { name, gamma, beta, running, activation });
+                        layers.push(Box::new(BatchNorm { name, gamma, beta, running, activation }));
                     }
                 }
             }
         }
     }
     if plan.steps.iter().all(|step| step.geometry.is_none()) {
-        layers.push(Layer::Reshape([plan.size, plan.size, plan.channels]));
+        layers.push(Box::new(Reshape([plan.size, plan.size, plan.channels])));
     }
     let widest = plan.steps.iter().map(Step::numbers).max().unwrap_or(1).max(1);
-    Ok(Network::new(layers, device).with_together(TOGETHER / widest))
+    Ok(Network::new(layers, device).with_max_batch(TOGETHER / widest))
 }
 
 /// The most numbers that a layer gives at once: those of 64 images of 64 channels at 64×64.

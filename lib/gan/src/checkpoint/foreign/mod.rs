@@ -22,7 +22,7 @@ use candle_core::Device;
 use serde::Serialize;
 
 pub use crate::io::safetensors::Item;
-use crate::nn::layer::Network;
+use crate::nn::Network;
 use crate::{Error, Result};
 
 pub use container::describe;
