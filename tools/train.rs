@@ -71,10 +71,10 @@ struct Args {
     #[arg(long, value_name = "N", value_parser = whole::<usize>(range("nz")))]
     nz: Option<usize>,
     /// The generator's width
-    #[arg(long, value_name = "N", value_parser = whole::<usize>(range("ngf"))]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(range("ngf")))]
     ngf: Option<usize>,
     /// The discriminator's width
-    #[arg(long, value_name = "N", value_parser = whole::<usize>(range("ndf"))]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(range("ndf")))]
     ndf: Option<usize>,
     /// What the generator minimizes: non-saturating, −log D(G(z)), or minimax, log(1 − D(G(z)))
     #[arg(long, value_name = "LOSS", value_parser = losses())]

@@ -18,3 +18,8 @@ pub mod sample;
 pub mod train;
 
 pub use error::{Error, Result, counted, printable};
+
+/// The examples of CONTRIBUTING.md are compiled and run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../CONTRIBUTING.md")]
+struct Contributing;

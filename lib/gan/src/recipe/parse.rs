@@ -97,8 +97,11 @@ pub(super) fn recipe(text: &str, file: &Path) -> Result<Recipe> {
     for (key, value) in top.into_inner() {
         let at = key.span().start;
         let name = tree.known("", key.get_ref()).map_err(|what| error(at, what))?;
+        if lines.iter().any(|(known, _)| *known == name) {
+            return Err(error(at, format!("{name}: is set twice, also by a former name")));
+        }
+        lines.push((name, at));
         if !tree.is_table(name) {
-            lines.push((name, at));
             tree.set("", name, value.get_ref()).map_err(|what| error(at, format!("{name}: {what}")))?;
             continue;
         }
@@ -109,6 +112,9 @@ pub(super) fn recipe(text: &str, file: &Path) -> Result<Recipe> {
         for (key, value) in table {
             let at = key.span().start;
             let key = tree.known(name, key.get_ref()).map_err(|what| error(at, what))?;
+            if lines.iter().any(|(known, _)| *known == key) {
+                return Err(error(at, format!("{key}: is set twice, also by a former name")));
+            }
             lines.push((key, at));
             if key != "arch" {
                 tree.set(name, key, value.get_ref()).map_err(|what| error(at, format!("{key}: {what}")))?;
