@@ -254,7 +254,7 @@ impl Tree {
 }
 
 /// The keys that are tables.
-const TABLES: [&str; 5] = ["model", "optimizer", "schedule", "output", "augment"];
+pub(super) const TABLES: [&str; 5] = ["model", "optimizer", "schedule", "output", "augment"];
 
 fn arch_keys(name: &str) -> &'static [Key] {
     Arch::ALL.iter().find(|(arch, _)| *arch == name).map_or(&[], |(_, keys)| keys)

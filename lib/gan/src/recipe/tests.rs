@@ -1,9 +1,10 @@
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{json, to_value};
 
-use super::parse::{BUILT_IN, recipe};
+use super::parse::{BUILT_IN, TABLES, recipe};
 use super::*;
+use crate::config::{Key, Range};
 use crate::data::augment::Augment;
 use crate::nn::adam::AdamConfig;
 use crate::nn::model::{Arch, Dcgan, Mlp};
@@ -295,4 +296,49 @@ fn images_decide_size_and_channels() {
     assert_eq!(part.model((32, 32, 1)).unwrap().image_shape(), (32, 32, 1));
     assert!(part.model((64, 48, 3)).unwrap_err().to_string().contains("48×64"));
     assert!(part.model((50, 50, 3)).is_err());
+}
+
+/// The rows of a table in docs/formats.md; `defaults` has the values.
+fn rows(table: &str, keys: &[Key], defaults: serde_json::Value) -> String {
+    let row = |key: &Key| {
+        let former = key.former.map(|name| format!(" (formerly `{name}`)")).unwrap_or_default();
+        let default = match &defaults[key.name] {
+            serde_json::Value::Null => String::new(),
+            value => format!("`{value}`"),
+        };
+        let range = if key.range == Range::Any { String::new() } else { key.range.to_string() };
+        format!("| `{}`{former} | {default} | {range} |{} |\n", key.name, key.doc)
+    };
+    format!("| **{table}** | | | |\n{}", keys.iter().map(row).collect::<String>())
+}
+
+/// docs/formats.md lists all keys. With GANTOOLS_UPDATE_DOCS=1 this test writes the list.
+#[test]
+fn the_documented_keys_are_the_keys() {
+    let top: Vec<Key> = Recipe::KEYS.iter().filter(|key| !TABLES.contains(&key.name)).copied().collect();
+    let expected = [
+        "| key | default | range | meaning |\n|---|---|---|---|\n".to_string(),
+        rows("at the top", &top, to_value(Recipe::default()).unwrap()),
+        rows(
+            "[model] with `arch = \"dcgan\"` (the default)",
+            Dcgan::KEYS,
+            to_value(Dcgan::default()).unwrap(),
+        ),
+        rows("[model] with `arch = \"mlp\"`", Mlp::KEYS, to_value(Mlp::default()).unwrap()),
+        rows("[optimizer]", Optimizer::KEYS, to_value(Optimizer::default()).unwrap()),
+        rows("[schedule]", Schedule::KEYS, to_value(Schedule::default()).unwrap()),
+        rows("[output]", Output::KEYS, to_value(Output::default()).unwrap()),
+        rows("[augment]", Augment::KEYS, to_value(Augment::default()).unwrap()),
+    ]
+    .concat();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/formats.md");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (head, rest) = text.split_once("documented_keys -->\n").unwrap();
+    let (found, tail) = rest.split_once("<!-- end of recipe keys -->").unwrap();
+    if std::env::var_os("GANTOOLS_UPDATE_DOCS").is_some() {
+        let new = format!("{head}documented_keys -->\n{expected}<!-- end of recipe keys -->{tail}");
+        std::fs::write(&path, new).unwrap();
+        return;
+    }
+    assert_eq!(found, expected, "update docs/formats.md: GANTOOLS_UPDATE_DOCS=1");
 }
