@@ -416,7 +416,15 @@ pub fn mapped(tool: &str, path: &Path) {
     ));
 }
 
-/// The values of `--precision`.
+/// Parses one of `names` into what it names; `--help` lists them.
+pub fn named<T>(names: &'static [&'static str]) -> impl TypedValueParser<Value = T>
+where
+    T: std::str::FromStr<Err = String> + Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(names).try_map(|name: String| name.parse::<T>())
+}
+
+/// Parses the name of a precision.
 pub fn precision() -> impl TypedValueParser<Value = Precision> {
-    PossibleValuesParser::new(Precision::NAMES).try_map(|name| name.parse::<Precision>())
+    named(Precision::NAMES)
 }

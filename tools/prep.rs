@@ -6,11 +6,10 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::Parser;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gan::data::image::{Filter, Transform};
 use gan::data::shard::{self, Dtype, Shard, ShardOptions};
 use gan::data::source::{Recursion, Source, Split};
-use gantools::{Common, Output, Reporter, Usage, human, out_path, stop_flag, whole};
+use gantools::{Common, Output, Reporter, Usage, human, named, out_path, stop_flag, whole};
 use serde_json::json;
 
 /// Side of the images where none is asked for, in pixels.
@@ -76,14 +75,6 @@ struct Args {
     force: bool,
     #[command(flatten)]
     common: Common,
-}
-
-/// Parses one of `names` into what it names.
-fn named<T>(names: impl Into<Vec<&'static str>>) -> impl TypedValueParser<Value = T>
-where
-    T: std::str::FromStr<Err = String> + Clone + Send + Sync + 'static,
-{
-    PossibleValuesParser::new(names.into()).try_map(|name: String| name.parse::<T>())
 }
 
 fn main() -> ExitCode {

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gan::Error;
 use gan::checkpoint::foreign::{Last, Layout, LayoutHints};
 use gan::checkpoint::{self, Generator};
@@ -13,7 +12,7 @@ use gan::data::shard::Shard;
 use gan::device::Device;
 use gan::precision::Precision;
 use gan::sample::{Expr, Interpolation, Job, Latents, Neighbor, OutputFormat, nearest_grid, sample, sheet};
-use gantools::{Common, Output, Reporter, Usage, operand, out_path, precision, stop_flag, whole};
+use gantools::{Common, Output, Reporter, Usage, named, operand, out_path, precision, stop_flag, whole};
 use serde_json::json;
 
 /// Make images with a trained generator, and print their folder (or file).
@@ -86,7 +85,7 @@ struct Foreign {
     #[arg(long, value_name = "S", value_parser = slope)]
     slope: Option<f64>,
     /// The activation after the last layer; a sigmoid's images are in 0 to 1 [default: tanh]
-    #[arg(long, visible_alias = "last-activation", value_name = "NAME", value_parser = last())]
+    #[arg(long, visible_alias = "last-activation", value_name = "NAME", value_parser = named::<Last>(Last::NAMES))]
     last: Option<Last>,
     /// The convolutions' strides: one number for all, or one for each from the first on
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = side)]
@@ -104,7 +103,7 @@ struct Foreign {
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = eps)]
     eps: Vec<f64>,
     /// The order of the numbers that linear layers make of a color image [default: channels-first]
-    #[arg(long, value_name = "ORDER", value_parser = layout())]
+    #[arg(long, value_name = "ORDER", value_parser = named::<Layout>(Layout::NAMES))]
     layout: Option<Layout>,
 }
 
@@ -130,21 +129,6 @@ fn slope(text: &str) -> Result<f64, String> {
 
 fn eps(text: &str) -> Result<f64, String> {
     in_range(text, |e| (0.0..=1000.0).contains(e), "0 to 1000")
-}
-
-fn last() -> impl TypedValueParser<Value = Last> {
-    PossibleValuesParser::new(["tanh", "sigmoid", "none"]).map(|name| match name.as_str() {
-        "tanh" => Last::Tanh,
-        "sigmoid" => Last::Sigmoid,
-        _ => Last::None,
-    })
-}
-
-fn layout() -> impl TypedValueParser<Value = Layout> {
-    PossibleValuesParser::new(["channels-first", "channels-last"]).map(|name| match name.as_str() {
-        "channels-first" => Layout::ChannelsFirst,
-        _ => Layout::ChannelsLast,
-    })
 }
 
 /// The most images that --nearest shows.
