@@ -79,7 +79,7 @@ fn the_number_of_threads_changes_no_byte() {
         let sandbox = Sandbox::new();
         let t = format!("--threads {threads}");
         let line = format!(
-            "prep --demo 48 --size 32 -q {t} | train {TINY} {t} | sample -n 20 -q {t} --batch {} \
+            "prep --demo 48 --size 32 -q {t} | train {TINY} {t} | sample -n 20 -q {t} --batch-size {} \
              | fid --features squeezenet -q {t} demo-32.safetensors",
             7 * threads
         );

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::nn::layer::{Layer, Network};
 use crate::nn::ops::{Activation, BatchStats, Geometry, Weight};
-use crate::rng::{Stream, many_normals};
+use crate::rng::{Stream, par_normals};
 use crate::{Error, Result};
 
 /// The paper's standard deviation of the initial weights (Radford et al. 2016, section 4), the tutorial's of the initial
@@ -54,7 +54,7 @@ impl Init<'_> {
     fn normal(&self, mean: f32, std: f64, n: usize) -> Vec<f32> {
         let mut numbers = vec![0.0; n];
         if let Some(seed) = self.seed {
-            many_normals(seed, self.stream, self.layers.len() as u64, &mut numbers);
+            par_normals(seed, self.stream, self.layers.len() as u64, &mut numbers);
             numbers.iter_mut().for_each(|v| *v = mean + std as f32 * *v);
         }
         numbers
