@@ -1,7 +1,8 @@
 //! What the four tools share: common flags, pipes, progress, errors and exit codes.
 //!
-//! stdout has only the result, one line; progress and warnings go to stderr. Exit code 0 is success. 1 is failure: one
-//! line names the file or flag, and the fix. 2 is a wrong call. A closed pipe ends a tool without a message.
+//! stdout has only the result, one line; progress and warnings go to stderr. Exit code 0 is success. 1 is
+//! failure: one line names the file or flag, and the fix. 2 is a wrong call. A closed pipe ends a tool
+//! without a message.
 
 use std::any::TypeId;
 use std::error::Error;
@@ -26,8 +27,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Makes the allocator keep freed pages; it would return them to the system after a second. The large buffers of a
-/// training step are the same at each step, and each fresh page costs a page fault and a clearing.
+/// Makes the allocator keep freed pages; it would return them to the system after a second. The large buffers
+/// of a training step are the same at each step, and each fresh page costs a page fault and a clearing.
 pub fn keep_pages() {
     // SAFETY: sets a number that the allocator reads; nothing else sets it.
     unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, -1) };
@@ -79,7 +80,8 @@ impl fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
-/// Runs a tool: parses argv into `A`, sets the threads, calls `run`, prints its output, and maps errors to exit codes.
+/// Runs a tool: parses argv into `A`, sets the threads, calls `run`, prints its output, and maps errors to
+/// exit codes.
 pub fn main<A: clap::Parser>(common: fn(&A) -> &Common, run: fn(A) -> anyhow::Result<Output>) -> ExitCode {
     let mut command = A::command().mut_args(allow_negative);
     let tool = command.get_name().to_string();
@@ -119,7 +121,8 @@ pub fn main<A: clap::Parser>(common: fn(&A) -> &Common, run: fn(A) -> anyhow::Re
     }
 }
 
-/// Lets a numeric flag take a value with a minus sign: `--seed -1` gets an error about the range, not about a flag `-1`.
+/// Lets a numeric flag take a value with a minus sign: `--seed -1` gets an error about the range, not about a
+/// flag `-1`.
 fn allow_negative(arg: clap::Arg) -> clap::Arg {
     let kind = arg.get_value_parser().type_id();
     let is_number = kind == TypeId::of::<u8>()
@@ -211,8 +214,8 @@ pub fn goes_through_the_pipe(path: &Path) -> Result<(), Usage> {
 /// The maximum length of a line from stdin, in bytes.
 const MAX_LINE: u64 = 1 << 20;
 
-/// The operand `given`, or else one line from stdin: a path, or a JSON object with `path`. `usage` says how to name the
-/// operand.
+/// The operand `given`, or else one line from stdin: a path, or a JSON object with `path`. `usage` says how
+/// to name the operand.
 ///
 /// # Errors
 /// Neither is there: `usage`. stdin has no path.
@@ -395,7 +398,8 @@ fn set_sigbus_line(line: String) {
 fn catch_sigbus(tool: &str) {
     extern "C" fn handler(_: libc::c_int) {
         let line = SIGBUS_LINE.load(Ordering::Acquire);
-        // SAFETY: `line` is null or a C string that is never freed; strlen, write and _exit are async-signal-safe.
+        // SAFETY: `line` is null or a C string that is never freed; strlen, write and _exit are
+        // async-signal-safe.
         unsafe {
             if !line.is_null() {
                 libc::write(2, line.cast(), libc::strlen(line));

@@ -1,4 +1,4 @@
-//! `sample`: a generator → a folder of PNGs, or one file of an interpolation, an expression or nearest pairs.
+//! `sample`: a generator → a folder of PNGs, or one file: an interpolation, an expression, nearest pairs.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -342,8 +342,8 @@ fn help_names_every_flag() {
     let output = prep(Path::new("."), &["--help"]);
     assert!(output.status.success());
     let help = text(&output.stdout);
-    let flags = "--output --size --crop --filter --skip --limit --dtype --gray --split --idx --demo --seed --strict --force \
-                 --threads --json --quiet";
+    let flags = "--output --size --crop --filter --skip --limit --dtype --gray --split --idx --demo --seed \
+                 --strict --force --threads --json --quiet";
     for flag in flags.split_whitespace() {
         assert!(help.contains(flag), "{flag}: {help}");
     }

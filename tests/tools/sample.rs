@@ -139,8 +139,8 @@ fn a_terminal_is_not_read() {
     assert!(done.failure(2).starts_with("name a generator: sample G.safetensors"), "{}", done.stderr);
 }
 
-/// A `state_dict` of the PyTorch tutorial's generator, saved by PyTorch as safetensors, with the images that PyTorch
-/// makes: tested in the library. Here: the binary takes it, and says what it is.
+/// A `state_dict` of the PyTorch tutorial's generator, saved by PyTorch as safetensors, with the images that
+/// PyTorch makes: tested in the library. Here: the binary takes it, and says what it is.
 #[test]
 fn pytorchs_generator_is_understood() {
     let sandbox = Sandbox::new();

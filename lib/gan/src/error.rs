@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// An error of the library. Its `Display` is one line: the file or value, what is wrong, and the fix if there is one. No
-/// error has a `source`, so a printed chain of errors says nothing twice.
+/// An error of the library. Its `Display` is one line: the file or value, what is wrong, and the fix if there
+/// is one. No error has a `source`, so a printed chain of errors says nothing twice.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The operating system refused an operation on a file.
@@ -78,8 +78,8 @@ fn first_line(e: &candle_core::Error) -> String {
 }
 
 impl Error {
-    /// An error of the operating system about `path`, for `map_err(Error::io(path))`: in plain words if the cause can be
-    /// seen, else an [`Error::Io`].
+    /// An error of the operating system about `path`, for `map_err(Error::io(path))`: in plain words if the
+    /// cause can be seen, else an [`Error::Io`].
     pub fn io(path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Error {
         move |reason| match in_words(path.as_ref(), reason.kind()) {
             Some(what) => Error::file(path, what),

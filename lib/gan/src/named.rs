@@ -2,10 +2,13 @@
 
 /// Defines an enum of variants with names: `enum E { A = "a", B = "b" }`.
 ///
-/// It gets `NAMES` (in the order of the variants), `Display`, `FromStr` and serde by these names. `Display` and
-/// `FromStr` are inverse to each other; the error of `FromStr` is one line that lists the names.
+/// It gets `NAMES` (in the order of the variants), `Display`, `FromStr` and serde by these names. `Display`
+/// and `FromStr` are inverse to each other; the error of `FromStr` is one line that lists the names.
 macro_rules! named_enum {
-    ($(#[$meta:meta])* $vis:vis enum $Enum:ident { $($(#[$of_variant:meta])* $Variant:ident = $name:literal,)+ }) => {
+    (
+        $(#[$meta:meta])*
+        $vis:vis enum $Enum:ident { $($(#[$of_variant:meta])* $Variant:ident = $name:literal,)+ }
+    ) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
         $vis enum $Enum { $($(#[$of_variant])* #[serde(rename = $name)] $Variant,)+ }
@@ -27,10 +30,7 @@ macro_rules! named_enum {
             fn from_str(name: &str) -> Result<$Enum, String> {
                 match name {
                     $($name => Ok($Enum::$Variant),)+
-                    _ => {
-                        let (names, nearest) = ($Enum::NAMES.join(", "), $crate::named::nearest(name, $Enum::NAMES));
-                        Err(format!("`{name}` is not one of {names}; did you mean `{nearest}`?"))
-                    }
+                    _ => Err($crate::named::unknown(name, $Enum::NAMES)),
                 }
             }
         }
@@ -38,8 +38,13 @@ macro_rules! named_enum {
 }
 pub(crate) use named_enum;
 
-/// The candidate with the fewest insertions, deletions and replacements from `word` (Levenshtein 1966); the first of
-/// equals.
+/// The error about a name that is not one of `names`.
+pub(crate) fn unknown(name: &str, names: &[&str]) -> String {
+    format!("`{name}` is not one of {}; did you mean `{}`?", names.join(", "), nearest(name, names))
+}
+
+/// The candidate with the fewest insertions, deletions and replacements from `word` (Levenshtein 1966); the
+/// first of equals.
 ///
 /// # Panics
 /// Without candidates.

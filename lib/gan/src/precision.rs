@@ -12,7 +12,8 @@ named_enum! {
         /// Single precision.
         #[default]
         F32 = "f32",
-        /// bfloat16: the range of f32, 8 bits of precision, half the memory. Fast on processors with AVX-512-BF16 or AMX.
+        /// bfloat16: the range of f32, 8 bits of precision, half the memory. Fast on processors with
+        /// AVX-512-BF16 or AMX.
         Bf16 = "bf16",
     }
 }

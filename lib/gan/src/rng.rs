@@ -1,7 +1,7 @@
 //! Counter-based random streams: every number is a function of (seed, stream, index) only.
 //!
-//! There is no hidden state. So a run can stop and resume anywhere, and image 7 does not depend on whether images 0 to 6
-//! were drawn. The generator is ChaCha with 8 rounds; stream and index are its nonce.
+//! There is no hidden state. So a run can stop and resume anywhere, and image 7 does not depend on whether
+//! images 0 to 6 were drawn. The generator is ChaCha with 8 rounds; stream and index are its nonce.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
@@ -10,7 +10,8 @@ use rayon::prelude::*;
 /// Normal numbers that a thread draws at once; even, since they come in pairs.
 const BLOCK: usize = 1 << 14;
 
-/// The use of the numbers. Streams never overlap. The discriminants decide the numbers of a seed: they never change.
+/// The use of the numbers. Streams never overlap. The discriminants decide the numbers of a seed: they never
+/// change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
     /// The generator's initial weights; index = the layer.
@@ -31,7 +32,8 @@ pub enum Stream {
     FreshNoise = 8,
     /// The augmentation of training images; index = step · 2^16 + index in the batch.
     Augment = 9,
-    /// The latents of a generator's score in training, and the real images to compare with; index = the image.
+    /// The latents of a generator's score in training, and the real images to compare with; index = the
+    /// image.
     Score = 10,
     /// The subsets of KID; index = 2 · subset, + 1 for the second input.
     Subset = 11,
@@ -49,7 +51,8 @@ pub(crate) fn open_unit(rng: &mut impl RngCore) -> f64 {
     ((rng.next_u64() >> 11) as f64 + 0.5) * (1.0 / (1u64 << 53) as f64)
 }
 
-/// Fills `out` with standard normal numbers N(0, 1), on the calling thread (Box and Muller 1958, both values of a pair).
+/// Fills `out` with standard normal numbers N(0, 1), on the calling thread (Box and Muller 1958, both values
+/// of a pair).
 pub fn normals(seed: u64, stream: Stream, index: u64, out: &mut [f32]) {
     let mut rng = chacha(seed, stream, index);
     out.chunks_mut(2).for_each(|out| out.copy_from_slice(&normal_pair(&mut rng)[..out.len()]));

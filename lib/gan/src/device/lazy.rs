@@ -1,9 +1,10 @@
 //! Loads CUDA's libraries on demand.
 //!
-//! candle links them, and a program does not start if a library that it is linked with is missing. So this file defines the
-//! functions that candle calls, each as a jump to the library's function, and the linker needs no library. Until [`load`] has
-//! found the libraries, each function returns "no device". The functions are those that `nm -D --undefined-only` lists for
-//! the tools without this file. Any other function would be linked as before; `just check-cuda` looks for such ones.
+//! candle links them, and a program does not start if a library that it is linked with is missing. So this
+//! file defines the functions that candle calls, each as a jump to the library's function, and the linker
+//! needs no library. Until [`load`] has found the libraries, each function returns "no device". The functions
+//! are those that `nm -D --undefined-only` lists for the tools without this file. Any other function would be
+//! linked as before; `just check-cuda` looks for such ones.
 
 use std::arch::global_asm;
 use std::env;
@@ -11,7 +12,8 @@ use std::ffi::{CString, c_void};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// The result of a function while its library is not loaded: CUDA_ERROR_NO_DEVICE, cudaErrorNoDevice and
-/// CURAND_STATUS_VERSION_MISMATCH are this number. cuBLAS has no such error, but is called only after the driver.
+/// CURAND_STATUS_VERSION_MISMATCH are this number. cuBLAS has no such error, but is called only after the
+/// driver.
 extern "C" fn absent() -> i32 {
     100
 }
@@ -64,7 +66,7 @@ pub(super) fn load(major: u32) -> Result<(), String> {
     find("libcuda.so.1", driver, DRIVER).map_err(|e| format!("{e}: the driver is too old"))?;
     let toolkit = |name: String, functions: &[_]| {
         let library = open(&name).ok_or(format!(
-            "{name} is missing: install the CUDA toolkit {major}, or set LD_LIBRARY_PATH or CUDA_HOME to its folder"
+            "{name} is missing: install the CUDA toolkit {major}, or set LD_LIBRARY_PATH or CUDA_HOME"
         ))?;
         find(&name, library, functions)
     };
@@ -81,7 +83,8 @@ fn open(name: &str) -> Option<*mut c_void> {
     let folders = homes.flat_map(|home| ["lib64", "lib"].map(|lib| format!("{home}/{lib}/{name}")));
     std::iter::once(name.to_string()).chain(folders).find_map(|path| {
         let path = CString::new(path).ok()?;
-        // SAFETY: the C string outlives the call. NVIDIA's libraries start no thread and change nothing at loading.
+        // SAFETY: the C string outlives the call. NVIDIA's libraries start no thread and change nothing at
+        // loading.
         let library = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) };
         Some(library).filter(|library| !library.is_null())
     })

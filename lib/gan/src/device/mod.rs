@@ -19,8 +19,8 @@ pub struct DeviceChoice {
 /// The device `cpu`, `cuda` or `cuda:N`; without a name, the first GPU if there is one, else the CPU.
 ///
 /// # Errors
-/// There is no such device: another name, a build without CUDA, no such GPU, a driver that is too old, or a GPU that this
-/// build has no kernels for.
+/// There is no such device: another name, a build without CUDA, no such GPU, a driver that is too old, or a
+/// GPU that this build has no kernels for.
 pub fn choose(name: Option<&str>) -> Result<DeviceChoice> {
     let named = |device| Ok(DeviceChoice { device, notice: None });
     let Some(name) = name else {
@@ -47,8 +47,9 @@ pub fn choose(name: Option<&str>) -> Result<DeviceChoice> {
     named(gpu(number).map_err(|why| refuse(&format!("{why}; cpu needs no GPU")))?)
 }
 
-/// Runs `work` on `device` while candle keeps its descriptions of layouts there. Each strided operand of an operation needs
-/// one, and without this each operation copies it to the device. `work` must not copy other data to the device.
+/// Runs `work` on `device` while candle keeps its descriptions of layouts there. Each strided operand of an
+/// operation needs one, and without this each operation copies it to the device. `work` must not copy other
+/// data to the device.
 pub fn with_layouts_kept<T>(device: &Device, work: impl FnOnce() -> T) -> T {
     #[cfg(feature = "cuda")]
     let _kept = match device {
@@ -91,8 +92,8 @@ fn gpu(number: usize) -> Result<Device, String> {
             version(needed)
         ));
     }
-    // One stream for all threads, so that the work of one thread is done before later work of another. candle's default
-    // device has a stream for each thread, in no order.
+    // One stream for all threads, so that the work of one thread is done before later work of another.
+    // candle's default device has a stream for each thread, in no order.
     let device = Device::new_cuda_with_stream(number).map_err(|e| format!("no such GPU: {}", line(e)))?;
     let cuda = device.as_cuda_device().map_err(line)?;
     // SAFETY: there is one stream, so no stream has to wait for another.
@@ -109,14 +110,15 @@ fn gpu(number: usize) -> Result<Device, String> {
     }
 }
 
-/// Makes GPU `number` keep freed memory; without this it returns it whenever a number is read. The buffers of each step, or
-/// chunk of images, are the same. A GPU without a memory pool keeps nothing.
+/// Makes GPU `number` keep freed memory; without this it returns it whenever a number is read. The buffers of
+/// each step, or chunk of images, are the same. A GPU without a memory pool keeps nothing.
 #[cfg(feature = "cuda")]
 fn keep_memory(number: usize) {
     use candle_core::cuda_backend::cudarc::driver::sys::{self, CUmemPool_attribute, CUresult::CUDA_SUCCESS};
 
     let (mut gpu, mut pool, mut all) = (0, std::ptr::null_mut(), u64::MAX);
-    // SAFETY: the driver is initialized; each call reads or writes the given variable, which has the right type.
+    // SAFETY: the driver is initialized; each call reads or writes the given variable, which has the right
+    // type.
     unsafe {
         if sys::cuDeviceGet(&mut gpu, number as i32) == CUDA_SUCCESS
             && sys::cuDeviceGetDefaultMemPool(&mut pool, gpu) == CUDA_SUCCESS

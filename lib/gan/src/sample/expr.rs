@@ -1,5 +1,5 @@
-//! Arithmetic on latents, as in section 6.3.2 of the DCGAN paper (Radford et al. 2016): smiling woman − neutral woman +
-//! neutral man.
+//! Arithmetic on latents, as in section 6.3.2 of the DCGAN paper (Radford et al. 2016): smiling woman −
+//! neutral woman + neutral man.
 //!
 //! The grammar, with spaces anywhere between tokens:
 //!
@@ -11,8 +11,8 @@
 //! factor  = digits "." digits
 //! ```
 //!
-//! Latents are added to latents, and multiplied and divided by factors. So an expression is a weighted sum of *terms*: the
-//! means and single images, in the order in which they are written.
+//! Latents are added to latents, and multiplied and divided by factors. So an expression is a weighted sum of
+//! *terms*: the means and single images, in the order in which they are written.
 
 use std::str::FromStr;
 
@@ -57,8 +57,8 @@ impl FromStr for Expr {
 }
 
 impl Expr {
-    /// The latents of the terms, without their weights, in order, and last the result. The images are indices of latents
-    /// in `source`. Sums are taken in f64.
+    /// The latents of the terms, without their weights, in order, and last the result. The images are indices
+    /// of latents in `source`. Sums are taken in f64.
     ///
     /// # Errors
     /// `source` has no such latent, or a number is too large for f32.
@@ -93,7 +93,8 @@ enum Value {
     Factor(f64),
 }
 
-/// A recursive-descent parser. Signs and factors multiply the weights of the terms that were read before them.
+/// A recursive-descent parser. Signs and factors multiply the weights of the terms that were read before
+/// them.
 struct Parser {
     chars: Vec<char>,
     at: usize,

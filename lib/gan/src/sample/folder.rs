@@ -14,9 +14,9 @@ use crate::io::atomic;
 const IN_GRID: usize = 64;
 const _: () = assert!(IN_GRID <= CHUNK);
 
-/// Writes the images of `latents` to the folder `out` as `000000.png`, `000001.png`, …, and one PNG of the first 64 to
-/// `grid`. The folder appears complete, at the end: until then, and after an error, `out` is as it was. A folder that
-/// `sample` made is replaced, with `force` any folder.
+/// Writes the images of `latents` to the folder `out` as `000000.png`, `000001.png`, …, and one PNG of the
+/// first 64 to `grid`. The folder appears complete, at the end: until then, and after an error, `out` is as
+/// it was. A folder that `sample` made is replaced, with `force` any folder.
 ///
 /// # Errors
 /// [`Error::Exists`](crate::Error::Exists); `grid` is inside `out`; the operating system refuses; those of

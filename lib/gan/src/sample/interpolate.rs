@@ -35,8 +35,8 @@ impl Interpolation {
         Ok(Interpolation { images: images.to_vec(), frames })
     }
 
-    /// The latents on the path, evenly spread over its segments, each of which is a spherical interpolation. The images
-    /// are indices of latents in `source`.
+    /// The latents on the path, evenly spread over its segments, each of which is a spherical interpolation.
+    /// The images are indices of latents in `source`.
     ///
     /// # Errors
     /// `source` has no such latent.
@@ -57,8 +57,8 @@ impl Interpolation {
         Ok(Latents::from_rows(rows, source.nz(), provenance))
     }
 
-    /// The order of the frames in an animation that repeats: forward and back, each end once. Where the first image is
-    /// also the last, forward only.
+    /// The order of the frames in an animation that repeats: forward and back, each end once. Where the first
+    /// image is also the last, forward only.
     pub fn order(&self) -> Vec<usize> {
         let last = self.frames - 1;
         match self.images.first() == self.images.last() {
@@ -68,9 +68,9 @@ impl Interpolation {
     }
 }
 
-/// The point at `t` in [0, 1] on the arc from `a` to `b`: `(sin((1 − t)Ω) a + sin(tΩ) b) / sin Ω`, Ω the angle between
-/// them (Shoemake 1985; for latents White 2016). If both have the same norm, the point has it, too. The line is straight
-/// where they are parallel, antiparallel or 0: no arc is the shortest there.
+/// The point at `t` in [0, 1] on the arc from `a` to `b`: `(sin((1 − t)Ω) a + sin(tΩ) b) / sin Ω`, Ω the
+/// angle between them (Shoemake 1985; for latents White 2016). If both have the same norm, the point has it,
+/// too. The line is straight where they are parallel, antiparallel or 0: no arc is the shortest there.
 fn slerp(a: &[f32], b: &[f32], t: f64) -> Vec<f32> {
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
     let cosine = dot(a, b) / (dot(a, a) * dot(b, b)).sqrt();

@@ -44,8 +44,8 @@ impl Latents {
         Latents { count: rows.len() / nz, values: Values::Rows(rows), nz, provenance }
     }
 
-    /// Reads latents of `nz` numbers each: the tensor `latents` of a safetensors file, or its only tensor, of floats,
-    /// `[N, nz]` (or `[N, nz, 1, 1]`, the input of PyTorch's DCGAN).
+    /// Reads latents of `nz` numbers each: the tensor `latents` of a safetensors file, or its only tensor, of
+    /// floats, `[N, nz]` (or `[N, nz, 1, 1]`, the input of PyTorch's DCGAN).
     ///
     /// # Errors
     /// The file cannot be read, or holds no such tensor, a NaN or an infinity.
@@ -74,7 +74,8 @@ impl Latents {
         Ok(Latents::from_rows(rows, nz, json!({ "latents": hash })))
     }
 
-    /// Writes them to `path`, the tensor `latents` in f32, complete or not at all. The same latents give the same bytes.
+    /// Writes them to `path`, the tensor `latents` in f32, complete or not at all. The same latents give the
+    /// same bytes.
     ///
     /// # Errors
     /// The operating system refuses.
@@ -139,8 +140,8 @@ impl Latents {
         Ok(self.rows(i..i + 1))
     }
 
-    /// The chunk that begins at latent `first`, `[CHUNK, nz]`. Beyond the end of given rows it is 0: an image does not
-    /// depend on its neighbors, but on their number.
+    /// The chunk that begins at latent `first`, `[CHUNK, nz]`. Beyond the end of given rows it is 0: an image
+    /// does not depend on its neighbors, but on their number.
     pub(super) fn chunk(&self, first: usize, device: &Device) -> Result<Tensor> {
         let end = match self.values {
             Values::Seed(_) => first + CHUNK,

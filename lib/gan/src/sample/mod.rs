@@ -1,10 +1,11 @@
 //! Images of a generator: latents, the images made of them, and the files that these are written to.
 //!
-//! [`Latents`] are drawn from a seed or read from a file. An [`Interpolation`] or an [`Expr`] makes further ones of them.
-//! A [`Sampler`] makes their images; [`write_folder`], [`write_sheet`] and [`write_nearest`] write these.
+//! [`Latents`] are drawn from a seed or read from a file. An [`Interpolation`] or an [`Expr`] makes further
+//! ones of them. A [`Sampler`] makes their images; [`write_folder`], [`write_sheet`] and [`write_nearest`]
+//! write these.
 //!
-//! Drawn latent i is a function of (seed, stream, i). Image i is made in chunk i / [`CHUNK`], of fixed size and place. So
-//! neither depends on the number of images, on batches, or on threads.
+//! Drawn latent i is a function of (seed, stream, i). Image i is made in chunk i / [`CHUNK`], of fixed size
+//! and place. So neither depends on the number of images, on batches, or on threads.
 
 mod expr;
 mod folder;
@@ -34,9 +35,9 @@ pub use output_dir::{check_folder, check_outside};
 pub use sampler::Sampler;
 pub use sheet::{OutputFormat, write_nearest, write_sheet};
 
-/// Images that go through the generator together. The shapes of a matrix product decide its order of summation, so this
-/// is a constant: the last image of a request is computed among the same neighbors as in a longer request. Fewer images
-/// make matrix products of few rows, which are slower.
+/// Images that go through the generator together. The shapes of a matrix product decide its order of
+/// summation, so this is a constant: the last image of a request is computed among the same neighbors as in a
+/// longer request. Fewer images make matrix products of few rows, which are slower.
 pub const CHUNK: usize = 64;
 
 /// Latents `first..first + count` of a stream: `[count, nz]`, standard normal.
@@ -61,8 +62,8 @@ fn draw(seed: u64, stream: Stream, first: u64, count: usize, nz: usize) -> Vec<f
     rows
 }
 
-/// The images that `generator` makes of `z` `[B, nz]` in evaluation mode: `[B, H, W, C]` bytes. A value x becomes
-/// `round((x + 1) · 127.5)`, cut off to 0 to 255; the range is fixed, never stretched.
+/// The images that `generator` makes of `z` `[B, nz]` in evaluation mode: `[B, H, W, C]` bytes. A value x
+/// becomes `round((x + 1) · 127.5)`, cut off to 0 to 255; the range is fixed, never stretched.
 ///
 /// # Errors
 /// The generator makes NaN; the device is out of memory.

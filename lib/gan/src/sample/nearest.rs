@@ -22,9 +22,9 @@ pub struct Neighbor {
     pub rms: f64,
 }
 
-/// The nearest image of `shard` to each of `images` (`[N, H, W, C]` bytes, of the shard's shape), by the Euclidean
-/// distance over bytes; over pixels in [-1, 1] the order is the same. All images are compared with all, in integers. Each
-/// thread has one block of the shard in memory at a time.
+/// The nearest image of `shard` to each of `images` (`[N, H, W, C]` bytes, of the shard's shape), by the
+/// Euclidean distance over bytes; over pixels in [-1, 1] the order is the same. All images are compared with
+/// all, in integers. Each thread has one block of the shard in memory at a time.
 ///
 /// # Errors
 /// [`Error::Stopped`] after `stop` was set.

@@ -77,8 +77,8 @@ impl OutputDir {
     }
 }
 
-/// Checks that a folder of images may be written to `out`: nothing is there, or an empty folder, or one of `sample`, or
-/// `force`.
+/// Checks that a folder of images may be written to `out`: nothing is there, or an empty folder, or one of
+/// `sample`, or `force`.
 ///
 /// # Errors
 /// [`Error::Exists`]; `out` is a file, a broken link or the current folder; its parent is missing.
@@ -151,7 +151,8 @@ fn sync(folder: &Path) -> io::Result<()> {
     folder.sync_all()
 }
 
-/// Exchanges two folders: atomically where the file system can, else by renames, which are undone if one fails.
+/// Exchanges two folders: atomically where the file system can, else by renames, which are undone if one
+/// fails.
 fn exchange(new: &Path, old: &Path) -> io::Result<()> {
     match exchange_at_once(new, old) {
         Err(e) if matches!(e.kind(), io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput) => {

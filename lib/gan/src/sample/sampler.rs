@@ -16,8 +16,8 @@ use crate::{Error, Result};
 /// Why a lock is never poisoned.
 const NO_PANIC: &str = "no panic while held";
 
-/// Makes the images of latents. [`write_folder`](super::write_folder), [`write_sheet`](super::write_sheet) and
-/// [`write_nearest`](super::write_nearest) write them to files.
+/// Makes the images of latents. [`write_folder`](super::write_folder), [`write_sheet`](super::write_sheet)
+/// and [`write_nearest`](super::write_nearest) write them to files.
 pub struct Sampler<'a> {
     generator: &'a Generator,
     device: &'a Device,
@@ -28,8 +28,9 @@ pub struct Sampler<'a> {
 }
 
 impl<'a> Sampler<'a> {
-    /// A sampler of `generator`, which is on `device`. `batch_size` (≥ 1, rounded up to a multiple of [`CHUNK`]) is the
-    /// number of images that a thread makes before it writes them; it changes no byte of them.
+    /// A sampler of `generator`, which is on `device`. `batch_size` (≥ 1, rounded up to a multiple of
+    /// [`CHUNK`]) is the number of images that a thread makes before it writes them; it changes no byte of
+    /// them.
     pub fn new(
         generator: &'a Generator,
         device: &'a Device,
@@ -52,9 +53,10 @@ impl<'a> Sampler<'a> {
         height * width * channels
     }
 
-    /// Makes the images of `latents` in batches, and calls `take` with the index of a batch's first image and the bytes
-    /// of its images (`[B, H, W, C]`). Batches are made in parallel and taken in any order: while one thread encodes and
-    /// writes, others run the network. Idle threads help with the matrix products of the last batches.
+    /// Makes the images of `latents` in batches, and calls `take` with the index of a batch's first image and
+    /// the bytes of its images (`[B, H, W, C]`). Batches are made in parallel and taken in any order: while
+    /// one thread encodes and writes, others run the network. Idle threads help with the matrix products of
+    /// the last batches.
     ///
     /// # Errors
     /// Those of [`images`] and of `take`; [`Error::Stopped`].

@@ -35,8 +35,8 @@ impl OutputFormat {
     }
 }
 
-/// Writes the images of `latents` to the file `out`. An animation shows them in `order` (indices of images) and repeats;
-/// a row has each once. An image that `sample` made is replaced, with `force` any file.
+/// Writes the images of `latents` to the file `out`. An animation shows them in `order` (indices of images)
+/// and repeats; a row has each once. An image that `sample` made is replaced, with `force` any file.
 ///
 /// # Errors
 /// [`Error::Exists`]; the operating system refuses; those of [`Sampler::all`]. Then `out` is as it was.
@@ -64,8 +64,8 @@ pub fn write_sheet(
     atomic::write(out, |out| out.write_all(&file))
 }
 
-/// Writes each image of `latents`, with the nearest image of `shard` to its right, as one PNG to `out`, eight pairs in a
-/// row. Returns the nearest images in order.
+/// Writes each image of `latents`, with the nearest image of `shard` to its right, as one PNG to `out`, eight
+/// pairs in a row. Returns the nearest images in order.
 ///
 /// # Errors
 /// Those of [`write_sheet`]; the shard's images have another shape than the generator's.
@@ -80,7 +80,8 @@ pub fn write_nearest(
     let (height, width, channels) = sampler.shape();
     let (h, w, c) = (shard.height(), shard.width(), shard.channels());
     if (h, w, c) != (height, width, channels) {
-        let what = format!("has images of {h}×{w}×{c}, but the generator makes {height}×{width}×{channels}");
+        let ours = format!("{height}×{width}×{channels}");
+        let what = format!("has images of {h}×{w}×{c}, but the generator makes {ours}");
         return Err(Error::file(shard.path(), what));
     }
     let bytes = sampler.all(latents)?;
@@ -112,8 +113,8 @@ pub(super) fn grid_png(
     encode_png(width, height, channels, &bytes, &[("gantools", text)])
 }
 
-/// Checks that an image file may be written to `path`: see [`check_overwrite`]. Our PNGs are known by their text; a GIF
-/// has none.
+/// Checks that an image file may be written to `path`: see [`check_overwrite`]. Our PNGs are known by their
+/// text; a GIF has none.
 pub(super) fn check_image(path: &Path, force: bool) -> Result<()> {
     check_place(path)?;
     check_overwrite(path, force, || {
