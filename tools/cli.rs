@@ -248,20 +248,10 @@ pub fn operand(given: Option<PathBuf>, usage: &str) -> anyhow::Result<PathBuf> {
 pub struct Reporter {
     tool: &'static str,
     quiet: bool,
-    bar: Option<ProgressBar>,
-    plain: Mutex<Plain>,
-}
-
-/// The state of the plain lines.
-struct Plain {
-    /// When this piece of work started.
-    start: Instant,
-    /// When the next line is due.
-    due: Instant,
-    /// Units done at the last update.
-    done: u64,
-    /// Units that were done before this piece of work started.
-    before: u64,
+    /// Hidden where there is no terminal; it estimates the time left for the plain lines.
+    bar: ProgressBar,
+    /// When the next plain line is due; `None` for a bar.
+    due: Option<Mutex<Instant>>,
 }
 
 impl Reporter {
@@ -272,15 +262,15 @@ impl Reporter {
 
     /// A reporter for `tool`.
     pub fn new(tool: &'static str, common: &Common) -> Reporter {
-        let bar = (!common.quiet && io::stderr().is_terminal()).then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(8));
-            let style = "{bar:28} {pos}/{len} {msg} [{elapsed}, {eta} left]";
-            bar.set_style(ProgressStyle::with_template(style).expect("a constant template"));
-            bar
-        });
-        let start = Instant::now();
-        let plain = Plain { start, due: start + Self::PLAIN_FIRST, done: 0, before: 0 };
-        Reporter { tool, quiet: common.quiet, bar, plain: Mutex::new(plain) }
+        let (quiet, is_terminal) = (common.quiet, io::stderr().is_terminal());
+        let target = match is_terminal && !quiet {
+            true => ProgressDrawTarget::stderr_with_hz(8),
+            false => ProgressDrawTarget::hidden(),
+        };
+        let style = ProgressStyle::with_template("{bar:28} {pos}/{len} {msg} [{elapsed}, {eta} left]");
+        let bar = ProgressBar::with_draw_target(None, target).with_style(style.expect("a constant template"));
+        let due = (!is_terminal).then(|| Mutex::new(Instant::now() + Self::PLAIN_FIRST));
+        Reporter { tool, quiet, bar, due }
     }
 
     /// The device of that name, or the best one. Prints why a build for GPUs does not find one.
@@ -302,58 +292,39 @@ impl Reporter {
         if self.quiet {
             return;
         }
-        let write = || {
+        self.bar.suspend(|| {
             let _ = writeln!(io::stderr(), "{}: {}", self.tool, printable(line));
-        };
-        match &self.bar {
-            Some(bar) => bar.suspend(write),
-            None => write(),
-        }
+        });
     }
 
     /// Removes the bar, at the end of the work.
     pub fn finish(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+        self.bar.finish_and_clear();
     }
 }
 
 impl Progress for Reporter {
     fn start(&self, done: u64) {
-        if let Some(bar) = &self.bar {
-            bar.reset();
-            bar.set_position(done);
-            bar.reset_eta();
-        }
-        let mut plain = self.plain.lock().expect("no panic while held");
-        (plain.start, plain.done, plain.before) = (Instant::now(), done, done);
+        self.bar.reset();
+        self.bar.set_position(done);
+        self.bar.reset_eta();
     }
 
     fn update(&self, done: u64, total: u64, note: &str) {
-        if let Some(bar) = &self.bar {
-            if done < bar.position() {
-                bar.reset();
-            }
-            bar.set_length(total);
-            bar.set_position(done);
-            bar.set_message(note.to_string());
-        } else if !self.quiet {
-            let now = Instant::now();
-            let mut plain = self.plain.lock().expect("no panic while held");
-            if done < plain.done {
-                // Another piece of work: the time left is its own.
-                (plain.start, plain.before) = (now, 0);
-            }
-            plain.done = done;
-            if now >= plain.due {
-                plain.due = now + Self::PLAIN_EVERY;
-                let spent = now - plain.start;
-                let own = done.saturating_sub(plain.before).max(1);
-                let left = spent.mul_f64(total.saturating_sub(done) as f64 / own as f64);
-                let note = if note.is_empty() { String::new() } else { format!("  {note}") };
-                let _ = writeln!(io::stderr(), "{}: {done}/{total}{note}  {} left", self.tool, human(left));
-            }
+        if done < self.bar.position() {
+            // Another piece of work.
+            self.bar.reset();
+        }
+        self.bar.set_length(total);
+        self.bar.set_position(done);
+        self.bar.set_message(note.to_string());
+        let (Some(due), false) = (&self.due, self.quiet) else { return };
+        let (now, mut due) = (Instant::now(), due.lock().expect("no panic while held"));
+        if now >= *due {
+            *due = now + Self::PLAIN_EVERY;
+            let (note, left) =
+                (if note.is_empty() { "" } else { &format!("  {note}") }, human(self.bar.eta()));
+            let _ = writeln!(io::stderr(), "{}: {done}/{total}{note}  {left} left", self.tool);
         }
     }
 

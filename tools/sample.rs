@@ -1,5 +1,6 @@
 //! `sample`: a generator → a folder of PNGs, or one file: an interpolation, an expression, nearest pairs.
 
+use std::ops::RangeBounds;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -110,16 +111,16 @@ struct Foreign {
     )]
     last: Option<Last>,
     /// Strides of the convolutions: one for all, or one for each
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = up_to_256)]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = whole::<usize>(0..=256))]
     stride: Vec<usize>,
     /// Paddings of the convolutions
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = up_to_256)]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = whole::<usize>(0..=256))]
     padding: Vec<usize>,
     /// Output paddings of the transposed convolutions; 0 for the others
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = up_to_256)]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = whole::<usize>(0..=256))]
     output_padding: Vec<usize>,
     /// Factor of nn.Upsample (nearest) before each convolution; 1 if there is none
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = up_to_256)]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = whole::<usize>(0..=256))]
     upsample: Vec<usize>,
     /// Epsilon of the batch norms: one for all, or one for each [default: 1e-5]
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = eps)]
@@ -136,21 +137,16 @@ impl Foreign {
     }
 }
 
-/// Parses a number of a range that clap does not have.
-fn in_range<T: std::str::FromStr>(text: &str, is: impl Fn(&T) -> bool, range: &str) -> Result<T, String> {
-    text.parse().ok().filter(is).ok_or_else(|| format!("{text} is not in {range}"))
-}
-
-fn up_to_256(text: &str) -> Result<usize, String> {
-    in_range(text, |n| *n <= 256, "0 to 256")
+fn in_range(text: &str, range: impl RangeBounds<f64>, name: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|x| range.contains(x)).ok_or_else(|| format!("{text} is not in {name}"))
 }
 
 fn slope(text: &str) -> Result<f64, String> {
-    in_range(text, |s| (0.0..1.0).contains(s), "0 to 1, 1 not included")
+    in_range(text, 0.0..1.0, "0 to 1, 1 not included")
 }
 
 fn eps(text: &str) -> Result<f64, String> {
-    in_range(text, |e| (0.0..=1000.0).contains(e), "0 to 1000")
+    in_range(text, 0.0..=1000.0, "0 to 1000")
 }
 
 /// The maximum number of images of --nearest.

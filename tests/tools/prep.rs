@@ -320,7 +320,7 @@ fn wrong_usage_is_one_line_and_exit_2() {
         (&["pets", "--demo", "4"], "--demo"),
         (&["--demo", "4", "--split", "train"], "--split"),
         (&["pets", "--seed", "3"], "--seed"),
-        (&["--json"], "name a folder"),
+        (&["--json"], "name images, folders or other inputs, or --demo N"),
     ];
     for (args, what) in cases {
         let err = fails(dir.path(), args, 2);

@@ -194,7 +194,7 @@ fn errors_are_one_line_that_names_the_file_or_flag() {
         ("--seed 1e3", "--seed 1e3: not a whole number from 0 to 18446744073709551615"),
         ("--slope -1", "--slope -1: -1 is not in 0 to 1"),
         ("--eps -1", "--eps -1: -1 is not in 0 to 1000"),
-        ("--padding 0,-1", "--padding -1: -1 is not in 0 to 256"),
+        ("--padding 0,-1", "--padding -1: not a whole number from 0 to 256"),
         ("--last relu", "possible values: tanh, sigmoid, none"),
         ("--no-such-flag", "unexpected argument"),
         ("a b", "unexpected argument"),

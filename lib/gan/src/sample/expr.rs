@@ -170,13 +170,14 @@ impl Parser {
     /// An image; with a decimal point, a factor.
     fn number(&mut self) -> Result<Value, String> {
         let start = self.at;
-        let whole = self.take_while(|c| c.is_ascii_digit());
+        let whole = self.digits();
         if self.chars.get(self.at) != Some(&'.') {
-            let image = image(&whole, start)?;
+            self.at = start;
+            let image = self.image()?;
             return self.term(vec![image], start);
         }
         self.at += 1;
-        let fraction = self.take_while(|c| c.is_ascii_digit());
+        let fraction = self.digits();
         if fraction.is_empty() {
             return Err(at(self.at, "a factor has digits after its point, as in 2.0"));
         }
@@ -190,22 +191,26 @@ impl Parser {
             return Err(at(start, &format!("there is no `{name}`; use mean, as in mean(3,7)")));
         }
         self.expect('(')?;
-        let mut images = Vec::new();
-        loop {
-            self.peek();
-            let start = self.at;
-            match self.take_while(|c| c.is_ascii_digit()) {
-                none if none.is_empty() => return Err(self.expected("an image")),
-                digits => images.push(image(&digits, start)?),
-            }
-            match self.peek() {
-                Some(',') => self.at += 1,
-                Some(')') => break,
-                _ => return Err(self.expected("`,` or `)`")),
-            }
+        let mut images = vec![self.image()?];
+        while self.peek() == Some(',') {
+            self.at += 1;
+            images.push(self.image()?);
+        }
+        if self.peek() != Some(')') {
+            return Err(self.expected("`,` or `)`"));
         }
         self.at += 1;
         self.term(images, start)
+    }
+
+    fn image(&mut self) -> Result<u32, String> {
+        self.peek();
+        let start = self.at;
+        let digits = self.digits();
+        if digits.is_empty() {
+            return Err(self.expected("an image"));
+        }
+        digits.parse().map_err(|_| at(start, &format!("image {digits}: the last one is {}", u32::MAX)))
     }
 
     fn term(&mut self, images: Vec<u32>, column: usize) -> Result<Value, String> {
@@ -237,6 +242,10 @@ impl Parser {
         Ok(())
     }
 
+    fn digits(&mut self) -> String {
+        self.take_while(|c| c.is_ascii_digit())
+    }
+
     fn take_while(&mut self, is: impl Fn(char) -> bool) -> String {
         let taken: String = self.chars[self.at..].iter().take_while(|&&c| is(c)).collect();
         self.at += taken.chars().count();
@@ -253,10 +262,6 @@ impl Parser {
         let found = self.peek().map_or("the end".to_string(), |c| format!("`{c}`"));
         at(self.at, &format!("expected {what}, found {found}"))
     }
-}
-
-fn image(digits: &str, column: usize) -> Result<u32, String> {
-    digits.parse().map_err(|_| at(column, &format!("image {digits}: the last one is {}", u32::MAX)))
 }
 
 /// An error at a character of the expression.

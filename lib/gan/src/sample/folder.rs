@@ -1,10 +1,10 @@
 //! Images as a folder of PNG files.
 
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::OnceLock;
 
 use super::output_dir::{OutputDir, check_outside, file_name};
-use super::sheet::{check_image, grid_png};
+use super::sheet::{COLUMNS, check_image, grid_png};
 use super::{CHUNK, Latents, Sampler};
 use crate::Result;
 use crate::data::image::encode_png;
@@ -35,26 +35,23 @@ pub fn write_folder(
     }
     let (height, width, channels) = sampler.shape();
     let size = sampler.image_size();
-    let first_images = Mutex::new(Vec::new());
+    let first_images = OnceLock::new();
     sampler.for_each_batch(latents, |first, bytes| {
         for (image, index) in bytes.chunks_exact(size).zip(first..) {
             let text = sampler.provenance(latents, [("index", index.into())]).to_string();
-            folder.add(
-                &file_name(index),
-                &encode_png(width, height, channels, image, &[("gantools", &text)]),
-            )?;
+            let png = encode_png(width, height, channels, image, &[("gantools", &text)]);
+            folder.add(&file_name(index), &png)?;
         }
         if first == 0 {
-            *first_images.lock().expect("no panic while held") =
-                bytes[..bytes.len().min(IN_GRID * size)].to_vec();
+            first_images.get_or_init(|| bytes[..bytes.len().min(IN_GRID * size)].to_vec());
         }
         Ok(())
     })?;
     if let Some(grid) = grid {
-        let first_images = first_images.into_inner().expect("no panic while held");
+        let first_images = first_images.into_inner().unwrap_or_default();
         let cells: Vec<&[u8]> = first_images.chunks_exact(size).collect();
         let text = sampler.provenance(latents, []).to_string();
-        let png = grid_png(&cells, sampler.shape(), 8, &text);
+        let png = grid_png(&cells, sampler.shape(), COLUMNS, &text);
         atomic::write(grid, |out| out.write_all(&png))?;
     }
     let marker = sampler.provenance(latents, [("images", latents.count().into())]);

@@ -55,14 +55,9 @@ impl Latents {
         let (mut tensors, hash) = weights.read_any(path, None)?;
         let refuse = |what: String| Error::file(path, format!("`{name}` {what}"));
         let tensor = tensors.remove(&name).expect("its shape was read");
-        let &[count, numbers, ref ones @ ..] = tensor.dims() else {
-            return Err(refuse(format!("has shape {:?}, not [N, {nz}]", tensor.dims())));
-        };
-        if count == 0 || numbers != nz || ones.iter().any(|&one| one != 1) {
-            return Err(refuse(format!(
-                "has shape {:?}; the generator takes latents [N, {nz}]",
-                tensor.dims()
-            )));
+        let shape = tensor.dims();
+        if shape.len() < 2 || shape[0] == 0 || shape[1] != nz || shape[2..].iter().any(|&n| n != 1) {
+            return Err(refuse(format!("has shape {shape:?}; the generator takes latents [N, {nz}]")));
         }
         if !tensor.dtype().is_float() {
             return Err(refuse(format!("holds integers ({:?}), not floats", tensor.dtype())));

@@ -16,6 +16,9 @@ use crate::{Error, Result};
 /// How long a frame of an animation is shown.
 const FRAME: Duration = Duration::from_millis(80);
 
+/// Images in a row of a grid.
+pub(super) const COLUMNS: usize = 8;
+
 named_enum! {
     /// How images become one file, by its extension.
     pub enum OutputFormat {
@@ -97,7 +100,7 @@ pub fn write_nearest(
     let indices: Vec<usize> = neighbors.iter().map(|neighbor| neighbor.index).collect();
     let more = [("nearest", indices.into()), ("shard", shard.meta().content_hash.as_str().into())];
     let text = sampler.provenance(latents, more).to_string();
-    let png = grid_png(&cells, (height, 2 * width, channels), 8, &text);
+    let png = grid_png(&cells, (height, 2 * width, channels), COLUMNS, &text);
     atomic::write(out, |out| out.write_all(&png))?;
     Ok(neighbors)
 }

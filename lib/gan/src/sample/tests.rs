@@ -210,7 +210,7 @@ fn files_that_hold_no_latents_say_why() {
     for (tensors, expected) in [
         (vec![("latents", zeros(&[2, 8]))], "`latents` has shape [2, 8]; the generator takes latents [N, 7]"),
         (vec![("z", zeros(&[2, 7, 2]))], "`z` has shape [2, 7, 2]; the generator takes latents [N, 7]"),
-        (vec![("z", zeros(&[7]))], "`z` has shape [7], not [N, 7]"),
+        (vec![("z", zeros(&[7]))], "`z` has shape [7]; the generator takes latents [N, 7]"),
         (vec![("z", zeros(&[0, 7]))], "`z` has shape [0, 7]; the generator takes latents [N, 7]"),
         (vec![("a", number(0.0)), ("b", number(0.0))], "has 2 tensors and none is `latents`"),
         (vec![], "has 0 tensors and none is `latents`"),
