@@ -521,7 +521,7 @@ fn errors_are_one_line_that_names_the_file_or_flag() {
     }
     if !cfg!(feature = "cuda") {
         let line = sandbox.run("train faces-32.safetensors --device cuda:0");
-        assert!(line.failure(1).starts_with("--device cuda:0: this build has no CUDA"));
+        assert!(line.failure(1).starts_with("--device: cuda:0: this build has no CUDA"));
     }
     for usage in ["--epochs 1 --steps 1", "--no-such-flag", "a b"] {
         let done = sandbox.run(&format!("train {usage}"));

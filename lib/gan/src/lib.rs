@@ -9,6 +9,7 @@ pub mod device;
 mod error;
 pub mod io;
 pub mod metrics;
+mod named;
 pub mod nn;
 pub mod precision;
 pub mod progress;

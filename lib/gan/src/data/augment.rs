@@ -7,7 +7,7 @@ use rand_chacha::rand_core::RngCore;
 
 use crate::config::{Wrong, table};
 use crate::data::image::luma;
-use crate::rng::{Stream, generator, open_unit};
+use crate::rng::{Stream, chacha, open_unit};
 use crate::{Error, Result};
 
 table! {
@@ -82,7 +82,7 @@ impl Augment {
         pixels: &mut [u8],
     ) {
         assert!(place < 1 << 16 && pixels.len() == height * width * channels);
-        let mut rng = generator(seed, Stream::Augment, step << 16 | place as u64);
+        let mut rng = chacha(seed, Stream::Augment, step << 16 | place as u64);
         // Every number is drawn, used or not: a changed recipe changes its own part alone.
         let mut within = |least: f64, largest: f64| least + (largest - least) * open_unit(&mut rng);
         let flipped = within(0.0, 1.0) < self.flip;

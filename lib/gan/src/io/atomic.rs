@@ -253,7 +253,7 @@ mod tests {
         let long = path(&"x".repeat(300));
         let line = write(&long, |_| Ok(())).unwrap_err().to_string();
         assert!(
-            line.ends_with("xxx: the name is longer than the file system has it: name it shorter"),
+            line.ends_with("xxx: the name is too long for the file system: choose a shorter one"),
             "{line}"
         );
         assert!(check_place(&path("new")).is_ok() && check_place(&path("file")).is_ok());

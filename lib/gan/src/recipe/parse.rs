@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 use super::tables::{DEFAULT_EPOCHS, Length, Optimizer, Output, Recipe, Schedule};
 use crate::config::Key;
 use crate::data::augment::Augment;
+use crate::named::nearest;
 use crate::nn::model::Arch;
 use crate::{Error, Result};
 
@@ -295,9 +296,4 @@ fn kind(value: &DeValue) -> String {
     let name = value.type_str();
     let article = if name.starts_with(['a', 'i']) { "an" } else { "a" };
     format!("{article} {name}")
-}
-
-/// The candidate with the smallest Levenshtein distance; the first of equals.
-pub(super) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> &'a str {
-    candidates.iter().min_by_key(|c| strsim::levenshtein(word, c)).expect("at least one candidate")
 }

@@ -222,7 +222,7 @@ impl<'a> Run<'a> {
         let mut save_clock = Instant::now();
         let mut pending = PendingMetrics { steps: vec![], numbers: vec![], clock: start };
         let together = if self.device.is_cpu() { 1 } else { READ_TOGETHER };
-        progress.begins(self.taken);
+        progress.start(self.taken);
         for (step, batch) in (self.taken + 1..).zip(batches) {
             let epoch = (step - 1) / per_epoch + 1;
             let count = batch.count;

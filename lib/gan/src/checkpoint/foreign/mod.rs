@@ -22,6 +22,7 @@ use candle_core::Device;
 use serde::Serialize;
 
 pub use crate::io::safetensors::Item;
+use crate::named::named_enum;
 use crate::nn::Network;
 use crate::{Error, Result};
 
@@ -65,26 +66,26 @@ impl LayoutHints {
     }
 }
 
-/// The activation after a generator's last layer, and with it the range of its images.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Last {
-    /// Images in [−1, 1].
-    Tanh,
-    /// Images in [0, 1].
-    Sigmoid,
-    /// None: what the layer gives is taken for [−1, 1], and cut off there.
-    None,
+named_enum! {
+    /// The activation after a generator's last layer, and with it the range of its images.
+    pub enum Last {
+        /// Images in [−1, 1].
+        Tanh = "tanh",
+        /// Images in [0, 1].
+        Sigmoid = "sigmoid",
+        /// None: what the layer gives is taken for [−1, 1], and cut off there.
+        None = "none",
+    }
 }
 
-/// How a multilayer perceptron's numbers are the pixels of a color image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Layout {
-    /// Channel by channel, as PyTorch's `view(-1, 3, H, W)`.
-    ChannelsFirst,
-    /// Pixel by pixel.
-    ChannelsLast,
+named_enum! {
+    /// How a multilayer perceptron's numbers are the pixels of a color image.
+    pub enum Layout {
+        /// Channel by channel, as PyTorch's `view(-1, 3, H, W)`.
+        ChannelsFirst = "channels-first",
+        /// Pixel by pixel.
+        ChannelsLast = "channels-last",
+    }
 }
 
 /// Named tensors that were saved together.

@@ -2,14 +2,13 @@
 //! a multiple of [`ALIGN`].
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs::File;
 use std::io::Read;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use super::ShardMeta;
+use crate::named::named_enum;
 
 /// The data begin at a multiple of this: a cache line, and the widest vector.
 const ALIGN: usize = 64;
@@ -18,43 +17,24 @@ const MAX_HEADER: u64 = 1 << 20;
 /// What a file that is no shard is told.
 const MEND: &str = "not a shard: `prep` makes one";
 
-/// How a value of an image is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub enum Dtype {
-    /// A byte, 0 to 255.
-    #[default]
-    U8,
-    /// A float in [-1, 1], little-endian.
-    F32,
+named_enum! {
+    /// How a value of an image is stored.
+    #[derive(Default)]
+    pub enum Dtype {
+        /// A byte, 0 to 255.
+        #[default]
+        U8 = "u8",
+        /// A float in [-1, 1], little-endian.
+        F32 = "f32",
+    }
 }
 
 impl Dtype {
-    /// The names that [`Dtype::from_str`] takes.
-    pub const NAMES: [&str; 2] = ["u8", "f32"];
-
     /// Bytes a value.
     pub fn size(self) -> usize {
         match self {
             Dtype::U8 => 1,
             Dtype::F32 => 4,
-        }
-    }
-}
-
-impl fmt::Display for Dtype {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(Dtype::NAMES[*self as usize])
-    }
-}
-
-impl FromStr for Dtype {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Dtype, String> {
-        match name {
-            "u8" => Ok(Dtype::U8),
-            "f32" => Ok(Dtype::F32),
-            _ => Err(format!("{name}: no such dtype; {}", Dtype::NAMES.join(", "))),
         }
     }
 }

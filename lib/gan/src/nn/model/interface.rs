@@ -6,7 +6,7 @@ use crate::Result;
 use crate::config::Wrong;
 use crate::nn::layer::{BatchNorm, Layer};
 use crate::nn::ops::{Activation, BatchStats, Weight};
-use crate::rng::{Stream, many_normals, uniforms};
+use crate::rng::{Stream, par_normals, uniforms};
 
 /// Height, width and channels of an image.
 pub type ImageShape = (usize, usize, usize);
@@ -78,7 +78,7 @@ impl<'a> Init<'a> {
     fn normal(&mut self, mean: f32, std: f64, n: usize) -> Vec<f32> {
         let (mut values, layer) = (vec![0.0; n], self.next());
         if let Some(seed) = self.seed {
-            many_normals(seed, self.stream, layer, &mut values);
+            par_normals(seed, self.stream, layer, &mut values);
             values.iter_mut().for_each(|v| *v = mean + std as f32 * *v);
         }
         values
