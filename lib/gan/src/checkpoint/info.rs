@@ -30,10 +30,10 @@ pub fn info(path: &Path, hints: &LayoutHints) -> Result<Info> {
             json["kind"] = "shard".into();
             return Ok(Info { text, json });
         }
-        Opened::Ours(weights, meta) => (ours(path, &meta, weights.numbers()), weights.numbers()),
+        Opened::Ours(weights, meta) => (ours(path, &meta, weights.num_elements()), weights.num_elements()),
         Opened::Foreign(weights) => {
             let found = foreign::find(weights.dicts(), hints).map_err(|e| weights.explain(e, path))?;
-            let numbers = weights.numbers();
+            let numbers = weights.num_elements();
             (others(path, &found.outline, numbers), numbers)
         }
     };

@@ -16,7 +16,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::io::safetensors::{self, Item, Weights};
+use crate::io::safetensors::{self, TensorSpec, Weights};
 use crate::io::weights::{Dictionary, Saved, Tensors, is_torch};
 use crate::nn::layer::Network;
 use crate::nn::model::ModelConfig;
@@ -145,15 +145,15 @@ fn read_state(path: &Path) -> Result<State> {
     let Some(meta) = meta(path, &weights)?.filter(|meta| meta.kind == CheckpointKind::State) else {
         return Err(Error::file(path, "is not a run's state"));
     };
-    let (tensors, _) = read_sealed(path, weights)?;
+    let (tensors, _) = read_sealed(&weights)?;
     Ok(State { meta, tensors })
 }
 
-/// Reads a file of ours, as [`write`] wrote it.
-fn read_sealed(path: &Path, weights: Weights) -> Result<(HashMap<String, Tensor>, String)> {
+/// Reads the tensors that [`write`] wrote, and the hash of the file.
+fn read_sealed(weights: &Weights) -> Result<(HashMap<String, Tensor>, String)> {
     let stored = weights.metadata().and_then(|json| serde_json::from_str::<serde_json::Value>(json).ok());
     let seal = stored.and_then(|json| json[SHA256].as_str().map(String::from));
-    weights.read_sealed(path, &seal.unwrap_or_default())
+    weights.read_sealed(&seal.unwrap_or_default())
 }
 
 /// Whether every float among `tensors` is finite.
@@ -230,7 +230,7 @@ pub fn generator(path: &Path, hints: &LayoutHints, device: &Device) -> Result<Ge
             (found.network(device, &numbers).map_err(about)?, tensors.hash())
         }
         Foreign::Safetensors { weights, .. } => {
-            let (tensors, hash) = weights.read_any(path, None)?;
+            let (tensors, hash) = weights.read()?;
             let numbers = |name: &str, _: &[usize]| Ok(tensors[name].flatten_all()?.to_vec1()?);
             (found.network(device, &numbers).map_err(about)?, hash)
         }
@@ -253,10 +253,10 @@ fn ours(path: &Path, weights: Weights, meta: CheckpointMeta, device: &Device) ->
     }
     meta.model.check().map_err(about)?;
     // A model is made before its weights are read: the file must be one of its size.
-    if meta.model.generator_numbers() > weights.numbers() {
+    if meta.model.generator_numbers() > weights.num_elements() {
         return Err(Error::file(path, "has fewer numbers than the generator that it says it is"));
     }
-    let (tensors, hash) = read_sealed(path, weights)?;
+    let (tensors, hash) = read_sealed(&weights)?;
     let mut network = meta.model.blank_generator(device).map_err(about)?;
     network.load(&tensors).map_err(about)?;
     Ok(Generator::new(&meta.model.clone(), network, Some(meta), hash))
@@ -283,8 +283,8 @@ impl Foreign {
         }
     }
 
-    /// LossValue in all tensors.
-    fn numbers(&self) -> usize {
+    /// The number of elements of all tensors.
+    fn num_elements(&self) -> usize {
         let items = self.dicts().iter().flat_map(|dict| &dict.items);
         items.map(|item| item.shape.iter().product::<usize>()).sum()
     }
@@ -293,7 +293,7 @@ impl Foreign {
     fn explain(&self, e: Error, path: &Path) -> Error {
         let Error::Invalid(what) = e else { return e };
         let Foreign::Torch { saved, dicts, .. } = self else { return Error::file(path, what) };
-        let is_weight = |item: &Item| item.float && item.name.contains("weight");
+        let is_weight = |item: &TensorSpec| item.float && item.name.contains("weight");
         let weights = dicts.iter().any(|dict| dict.items.iter().any(is_weight));
         let what = match (weights, saved.objects.first()) {
             (true, _) => what,
@@ -331,7 +331,7 @@ fn open(path: &Path) -> Result<Opened> {
                 |name: &str| if dict.path.is_empty() { name.into() } else { format!("{}.{name}", dict.path) };
             let item = |name: &String| {
                 let (shape, float) = tensors.describe(&full(name))?;
-                Some(Item { name: name.clone(), shape: shape.to_vec(), float })
+                Some(TensorSpec { name: name.clone(), shape: shape.to_vec(), float })
             };
             let items = dict.names.iter().filter_map(item).collect();
             Dict { path: dict.path.clone(), items, ordered: true }
@@ -352,7 +352,7 @@ fn open(path: &Path) -> Result<Opened> {
     if let Some(meta) = meta(path, &weights)? {
         return Ok(Opened::Ours(weights, Box::new(meta)));
     }
-    let dict = [Dict { path: String::new(), items: weights.items(), ordered: false }];
+    let dict = [Dict { path: String::new(), items: weights.specs(), ordered: false }];
     Ok(Opened::Foreign(Foreign::Safetensors { weights, dict }))
 }
 

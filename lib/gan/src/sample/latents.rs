@@ -50,7 +50,7 @@ impl Latents {
     pub fn read(path: &Path, nz: usize) -> Result<Latents> {
         let weights = Weights::open(path)?;
         let name = the_tensor(path, &weights.shapes())?;
-        let (mut tensors, hash) = weights.read_any(path, None)?;
+        let (mut tensors, hash) = weights.read()?;
         let about = |what: String| Error::file(path, format!("`{name}` {what}"));
         let tensor = tensors.remove(&name).expect("it was among the shapes");
         let &[count, numbers, ref ones @ ..] = tensor.dims() else {

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use gan::checkpoint::foreign::{self, Dict, Item, LayoutHints, Outline};
+use gan::checkpoint::foreign::{self, Dict, LayoutHints, Outline, TensorSpec};
 use gan::nn::layer::Network;
 use gan::nn::ops::Backend;
 
@@ -72,8 +72,11 @@ pub fn gradients_match(ours: Vec<(String, Tensor)>, theirs: &Tensors, what: &str
 /// What a generator is taken for by its tensors' names and shapes alone, and the network that comes of it.
 pub fn understood(generator: &Network, hints: &LayoutHints) -> (Outline, Network) {
     let tensors = generator.tensors().unwrap();
-    let item =
-        |(name, t): &(String, Tensor)| Item { name: name.clone(), shape: t.dims().to_vec(), float: true };
+    let item = |(name, t): &(String, Tensor)| TensorSpec {
+        name: name.clone(),
+        shape: t.dims().to_vec(),
+        float: true,
+    };
     let items = tensors.iter().map(item).collect();
     let dicts = [Dict { path: String::new(), items, ordered: false }];
     let found = foreign::find(&dicts, hints).unwrap();

@@ -5,7 +5,7 @@ use candle_core::{Device, Tensor};
 use super::chain::{Kind, Plan, Step};
 use super::geometry::Geometry;
 use super::layers::{Stored, What, shape};
-use super::{Item, Last, LayoutHints, Numbers};
+use super::{Last, LayoutHints, Numbers, TensorSpec};
 use crate::nn::layer::{BN_EPS, Layer, Network};
 use crate::nn::ops::{self, Activation, BatchStats, Weight};
 use crate::{Error, Result};
@@ -138,9 +138,9 @@ fn by_pixels(step: &Step, rows: Vec<f32>, width: usize) -> Vec<f32> {
 
 /// The weight that PyTorch multiplies with in evaluation mode, in its layout.
 fn effective(weight: &Stored, step: &Step, read: Numbers) -> Result<Vec<f32>> {
-    let get = |item: &Item| read(&item.name, &item.shape);
+    let get = |item: &TensorSpec| read(&item.name, &item.shape);
     let item = weight.item();
-    let wrong = |other: &Item, what: String| Error::Invalid(format!("{}: {what}", other.name));
+    let wrong = |other: &TensorSpec, what: String| Error::Invalid(format!("{}: {what}", other.name));
     let dims = item.shape.as_slice();
     match *weight {
         Stored::Plain(item) => get(item),

@@ -3,7 +3,7 @@
 use super::chain::{Plan, Wrong, is_discriminator, plan};
 use super::layers::{Layer, layer, reordered};
 use super::modules::{is_counter, modules};
-use super::{Dict, Found, Item, LayoutHints};
+use super::{Dict, Found, LayoutHints, TensorSpec};
 
 /// How deep networks are looked for under names that others do not share.
 const DEEPEST: usize = 3;
@@ -23,7 +23,7 @@ pub(super) fn choose<'a>(dicts: &'a [Dict], hints: &'a LayoutHints) -> Result<Fo
     let (mut found, mut discriminators) = (Vec::new(), 0);
     let mut wrongs: Vec<(bool, usize, String)> = Vec::new();
     for dict in dicts {
-        let items: Vec<&Item> = dict.items.iter().filter(|item| !is_counter(item)).collect();
+        let items: Vec<&TensorSpec> = dict.items.iter().filter(|item| !is_counter(item)).collect();
         if !items.iter().any(|item| item.float && item.shape.len() > 1) {
             continue;
         }
@@ -80,7 +80,13 @@ pub(super) fn choose<'a>(dicts: &'a [Dict], hints: &'a LayoutHints) -> Result<Fo
 }
 
 /// What the tensors whose names begin with `prefix` are.
-fn role<'a>(items: &[&'a Item], dict: &'a Dict, prefix: &str, hints: &LayoutHints, depth: usize) -> Role<'a> {
+fn role<'a>(
+    items: &[&'a TensorSpec],
+    dict: &'a Dict,
+    prefix: &str,
+    hints: &LayoutHints,
+    depth: usize,
+) -> Role<'a> {
     let prefix = shared_prefix(items, prefix);
     let all = modules(items, dict.ordered);
     let layers: Result<Vec<Layer<'a>>, (usize, String)> =
@@ -139,7 +145,7 @@ fn unordered(wrong: Wrong, layers: &[Layer], dict: &Dict) -> Wrong {
 }
 
 /// What names of a class's embedding show.
-fn conditional(items: &[&Item]) -> Option<String> {
+fn conditional(items: &[&TensorSpec]) -> Option<String> {
     let of_classes =
         |name: &str| ["emb", "label"].iter().any(|word| name.to_ascii_lowercase().contains(word));
     let item = items.iter().find(|item| of_classes(&item.name))?;
@@ -151,11 +157,12 @@ fn conditional(items: &[&Item]) -> Option<String> {
 
 /// `prefix` with the further components that all names share, each with its point; a module's own name is
 /// none.
-fn shared_prefix(items: &[&Item], prefix: &str) -> String {
+fn shared_prefix(items: &[&TensorSpec], prefix: &str) -> String {
     let mut prefix = prefix.to_string();
     loop {
-        let component =
-            |item: &Item| item.name.get(prefix.len()..)?.split_once('.').map(|(first, _)| first.to_string());
+        let component = |item: &TensorSpec| {
+            item.name.get(prefix.len()..)?.split_once('.').map(|(first, _)| first.to_string())
+        };
         let Some(first) = items.first().and_then(|item| component(item)) else { return prefix };
         if items.iter().any(|item| component(item).as_ref() != Some(&first)) {
             return prefix;
@@ -166,8 +173,8 @@ fn shared_prefix(items: &[&Item], prefix: &str) -> String {
 
 /// The parts of a file by the first component of their names after `prefix`, in the file's order; none where
 /// they are layers.
-fn parts<'a, 'b>(items: &'b [&'a Item], prefix: &str) -> Vec<(&'b str, Vec<&'a Item>)> {
-    let mut parts: Vec<(&str, Vec<&Item>)> = Vec::new();
+fn parts<'a, 'b>(items: &'b [&'a TensorSpec], prefix: &str) -> Vec<(&'b str, Vec<&'a TensorSpec>)> {
+    let mut parts: Vec<(&str, Vec<&TensorSpec>)> = Vec::new();
     for item in items {
         let Some((first, _)) = item.name.get(prefix.len()..).and_then(|rest| rest.split_once('.')) else {
             return Vec::new();

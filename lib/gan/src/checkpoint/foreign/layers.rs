@@ -1,22 +1,22 @@
 //! A module's tensors → which layer it is.
 
-use super::Item;
+use super::TensorSpec;
 use super::modules::Module;
 
 /// How a layer's weight is kept.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Stored<'a> {
     /// As it is.
-    Plain(&'a Item),
+    Plain(&'a TensorSpec),
     /// Spectral norm: what is divided by uᵀ·W·v (Miyato et al. 2018), u and v.
-    Spectral(&'a Item, &'a Item, &'a Item),
+    Spectral(&'a TensorSpec, &'a TensorSpec, &'a TensorSpec),
     /// Weight norm: lengths and directions (Salimans, Kingma 2016).
-    Normed(&'a Item, &'a Item),
+    Normed(&'a TensorSpec, &'a TensorSpec),
 }
 
 impl<'a> Stored<'a> {
     /// The tensor that has the weight's shape.
-    pub fn item(&self) -> &'a Item {
+    pub fn item(&self) -> &'a TensorSpec {
         match *self {
             Stored::Plain(item) | Stored::Spectral(item, ..) | Stored::Normed(_, item) => item,
         }
@@ -31,7 +31,7 @@ pub(super) struct Layer<'a> {
     /// The module's parent and number in it, where it is one of an `nn.Sequential`.
     pub number: Option<(&'a str, u64)>,
     pub what: What<'a>,
-    pub bias: Option<&'a Item>,
+    pub bias: Option<&'a TensorSpec>,
 }
 
 #[derive(Clone, Debug)]
@@ -41,7 +41,7 @@ pub(super) enum What<'a> {
     /// A convolution `[output, input, k, k]`, or a transposed one `[input, output, k, k]`.
     Kernel { weight: Stored<'a>, dims: [usize; 2], side: usize },
     /// Batch-norm.
-    Norm { channels: usize, scale: Option<&'a Item>, mean: &'a Item, var: &'a Item },
+    Norm { channels: usize, scale: Option<&'a TensorSpec>, mean: &'a TensorSpec, var: &'a TensorSpec },
 }
 
 /// Weights' tensors, plain, of spectral norm and of weight norm, each as a hook and as a parametrization.
@@ -53,7 +53,7 @@ const FORMS: [&[&str]; 5] = [
     &["parametrizations.weight.original0", "parametrizations.weight.original1"],
 ];
 
-fn wrong<T>(item: &Item, what: &str) -> Result<T, String> {
+fn wrong<T>(item: &TensorSpec, what: &str) -> Result<T, String> {
     Err(format!("{}: {what}", item.name))
 }
 
@@ -137,7 +137,7 @@ pub(super) fn shape(dims: &[usize]) -> String {
 
 impl<'a> Layer<'a> {
     /// The tensor to name where the layer does not fit.
-    pub fn item(&self) -> &'a Item {
+    pub fn item(&self) -> &'a TensorSpec {
         match &self.what {
             What::Linear { weight, .. } | What::Kernel { weight, .. } => weight.item(),
             What::Norm { mean, .. } => mean,

@@ -21,7 +21,7 @@ mod tests;
 use candle_core::Device;
 use serde::Serialize;
 
-pub use crate::io::safetensors::Item;
+pub use crate::io::safetensors::TensorSpec;
 use crate::nn::layer::Network;
 use crate::{Error, Result};
 
@@ -93,7 +93,7 @@ pub struct Dict {
     /// The keys that lead to it, joined by points.
     pub path: String,
     /// Its tensors.
-    pub items: Vec<Item>,
+    pub items: Vec<TensorSpec>,
     /// Whether they are in the order in which they were saved. A safetensors file sorts them by name.
     pub ordered: bool,
 }

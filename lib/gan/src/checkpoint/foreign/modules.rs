@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::Item;
+use super::TensorSpec;
 
 /// A module's tensors, by what they are to it.
 #[derive(Debug)]
@@ -10,11 +10,11 @@ pub(super) struct Module<'a> {
     /// Its name: what its tensors' names begin with. Empty for a lone layer.
     pub name: &'a str,
     /// (what follows in the name, tensor), in the file's order.
-    pub parts: Vec<(&'a str, &'a Item)>,
+    pub parts: Vec<(&'a str, &'a TensorSpec)>,
 }
 
 impl<'a> Module<'a> {
-    pub fn part(&self, part: &str) -> Option<&'a Item> {
+    pub fn part(&self, part: &str) -> Option<&'a TensorSpec> {
         self.parts.iter().find(|(name, _)| *name == part).map(|(_, item)| *item)
     }
 
@@ -39,7 +39,7 @@ fn split(name: &str) -> (&str, &str) {
 
 /// Whether a tensor is a counter beside the weights: `num_batches_tracked`, an average's `n_averaged`, a
 /// saved epoch.
-pub(super) fn is_counter(item: &Item) -> bool {
+pub(super) fn is_counter(item: &TensorSpec) -> bool {
     // Whoever converts all tensors makes floats of them.
     let named = ["num_batches_tracked", "n_averaged"].iter().any(|name| item.name.ends_with(name));
     item.shape.iter().product::<usize>() == 1 && (named || !item.float)
@@ -73,7 +73,7 @@ fn natural(text: &str) -> Vec<(String, u64)> {
 }
 
 /// The modules of tensors that belong to one network, counters left out.
-pub(super) fn modules<'a>(items: &[&'a Item], ordered: bool) -> Vec<Module<'a>> {
+pub(super) fn modules<'a>(items: &[&'a TensorSpec], ordered: bool) -> Vec<Module<'a>> {
     let mut modules: Vec<Module<'a>> = Vec::new();
     let mut known: HashMap<&str, usize> = HashMap::new();
     for &item in items.iter().filter(|item| !is_counter(item)) {
@@ -110,13 +110,13 @@ pub(super) fn modules<'a>(items: &[&'a Item], ordered: bool) -> Vec<Module<'a>> 
 mod tests {
     use super::*;
 
-    fn item(name: &str) -> Item {
-        Item { name: name.into(), shape: vec![2], float: true }
+    fn item(name: &str) -> TensorSpec {
+        TensorSpec { name: name.into(), shape: vec![2], float: true }
     }
 
     fn order(names: &[&str], ordered: bool) -> Vec<String> {
-        let items: Vec<Item> = names.iter().map(|name| item(&format!("{name}.weight"))).collect();
-        let items: Vec<&Item> = items.iter().collect();
+        let items: Vec<TensorSpec> = names.iter().map(|name| item(&format!("{name}.weight"))).collect();
+        let items: Vec<&TensorSpec> = items.iter().collect();
         modules(&items, ordered).iter().map(|m| m.name.to_string()).collect()
     }
 
@@ -130,10 +130,10 @@ mod tests {
 
     #[test]
     fn a_modules_tensors_are_found_under_it() {
-        let counter = Item { name: "0.num_batches_tracked".into(), shape: vec![], float: false };
+        let counter = TensorSpec { name: "0.num_batches_tracked".into(), shape: vec![], float: false };
         let items =
             [item("a.0.weight_orig"), item("a.0.bias"), item("parametrizations.weight.original"), counter];
-        let items: Vec<&Item> = items.iter().collect();
+        let items: Vec<&TensorSpec> = items.iter().collect();
         let modules = modules(&items, true);
         let names: Vec<_> = modules.iter().map(|m| (m.name, m.parts.len())).collect();
         assert_eq!(names, [("a.0", 2), ("", 1)]);

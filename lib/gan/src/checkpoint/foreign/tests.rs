@@ -295,7 +295,7 @@ fn the_tensor_that_does_not_fit_is_named() {
         (&[("0.weight", &[512 * 512, 3])], "0.weight: makes images of 512×512; up to 256×256 are made"),
     ];
     for (shapes, wanted) in cases {
-        let item = |(name, shape): &(&str, &[usize])| Item {
+        let item = |(name, shape): &(&str, &[usize])| TensorSpec {
             name: (*name).into(),
             shape: shape.to_vec(),
             float: true,

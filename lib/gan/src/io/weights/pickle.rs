@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 
-use super::DType;
+use safetensors::Dtype;
 
 /// The longest pickle that is read; that of the Inception weights is 60 kB.
 const LIMIT: usize = 16 << 20;
@@ -27,7 +27,7 @@ pub(super) enum Value {
     Dict(Vec<(Id, Id)>),
     Global(Global),
     Storage {
-        dtype: DType,
+        dtype: Dtype,
         key: String,
         elements: usize,
     },
@@ -59,7 +59,7 @@ pub(super) enum Global {
     OrderedDict,
     RebuildTensor,
     RebuildParameter,
-    Storage(DType),
+    Storage(Dtype),
 }
 
 fn global(module: &str, name: &str) -> Option<Global> {
@@ -67,14 +67,14 @@ fn global(module: &str, name: &str) -> Option<Global> {
         ("collections", "OrderedDict") => Global::OrderedDict,
         ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => Global::RebuildTensor,
         ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => Global::RebuildParameter,
-        ("torch", "DoubleStorage") => Global::Storage(DType::F64),
-        ("torch", "FloatStorage") => Global::Storage(DType::F32),
-        ("torch", "HalfStorage") => Global::Storage(DType::F16),
-        ("torch", "BFloat16Storage") => Global::Storage(DType::BF16),
-        ("torch", "LongStorage") => Global::Storage(DType::Int(8)),
-        ("torch", "IntStorage") => Global::Storage(DType::Int(4)),
-        ("torch", "ShortStorage") => Global::Storage(DType::Int(2)),
-        ("torch", "CharStorage" | "ByteStorage" | "BoolStorage") => Global::Storage(DType::Int(1)),
+        ("torch", "DoubleStorage") => Global::Storage(Dtype::F64),
+        ("torch", "FloatStorage") => Global::Storage(Dtype::F32),
+        ("torch", "HalfStorage") => Global::Storage(Dtype::F16),
+        ("torch", "BFloat16Storage") => Global::Storage(Dtype::BF16),
+        ("torch", "LongStorage") => Global::Storage(Dtype::I64),
+        ("torch", "IntStorage") => Global::Storage(Dtype::I32),
+        ("torch", "ShortStorage") => Global::Storage(Dtype::I16),
+        ("torch", "CharStorage" | "ByteStorage" | "BoolStorage") => Global::Storage(Dtype::U8),
         _ => return None,
     })
 }

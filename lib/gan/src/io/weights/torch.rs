@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
 use std::ops::Range;
 
+use safetensors::Dtype;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::pickle::{Id, Objects, Pickle, Value};
-use super::{DType, Dictionary, Saved, View};
+use super::{Dictionary, Saved, View};
 
 /// A pickle of the number 0x1950a86a20f9469cfc6c: how the older container begins.
 const LEGACY_MAGIC: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
@@ -70,7 +71,7 @@ fn legacy(bytes: &[u8], objects: Objects) -> Result<Container, String> {
         if usize::try_from(count) != Ok(elements) {
             return Err(format!("damaged: storage {key} has {count} elements, not {elements}"));
         }
-        let end = elements.checked_mul(dtype.size()).and_then(|n| (at + 8).checked_add(n));
+        let end = elements.checked_mul(dtype.bitsize() / 8).and_then(|n| (at + 8).checked_add(n));
         let end = end.filter(|&end| end <= bytes.len()).ok_or("cut short; fetch it again")?;
         places.insert(key.to_string(), at + 8..end);
         at = end;
@@ -125,7 +126,7 @@ fn zip(bytes: &[u8], objects: Objects) -> Result<Container, String> {
 }
 
 /// Element type and count of every storage that a pickle names.
-fn storages(object: &Pickle) -> BTreeMap<&str, (DType, usize)> {
+fn storages(object: &Pickle) -> BTreeMap<&str, (Dtype, usize)> {
     let storage = |value| match value {
         &Value::Storage { dtype, ref key, elements } => Some((key.as_str(), (dtype, elements))),
         _ => None,
@@ -175,7 +176,7 @@ impl Container {
         let Value::Storage { dtype, key, .. } = self.object.get(*storage) else { return None };
         let Some(place) = self.places.get(key) else { return Some(Err(": its data is missing")) };
         let view = offset
-            .checked_mul(dtype.size())
+            .checked_mul(dtype.bitsize() / 8)
             .and_then(|offset| place.start.checked_add(offset))
             .filter(|&start| start <= place.end)
             .and_then(|start| View::new(*dtype, shape.clone(), strides.clone(), start..place.end, self.len));
