@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gan::Error;
-use gan::checkpoint::foreign::{Last, Layout, LayoutHints};
+use gan::checkpoint::foreign::{Layout, LayoutHints, OutputActivation};
 use gan::checkpoint::{self, Generator};
 use gan::data::shard::Shard;
 use gan::device::Device;
@@ -87,7 +87,7 @@ struct Foreign {
     slope: Option<f64>,
     /// The activation after the last layer; a sigmoid's images are in 0 to 1 [default: tanh]
     #[arg(long, visible_alias = "last-activation", value_name = "NAME", value_parser = last())]
-    last: Option<Last>,
+    last: Option<OutputActivation>,
     /// The convolutions' strides: one number for all, or one for each from the first on
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = side)]
     stride: Vec<usize>,
@@ -109,7 +109,7 @@ struct Foreign {
 }
 
 impl Foreign {
-    fn told(self) -> LayoutHints {
+    fn hints(self) -> LayoutHints {
         let Foreign { slope, last, eps, stride, padding, output_padding, upsample, layout } = self;
         LayoutHints { slope, last, eps, stride, padding, output_padding, upsample, layout }
     }
@@ -132,11 +132,11 @@ fn eps(text: &str) -> Result<f64, String> {
     in_range(text, |e| (0.0..=1000.0).contains(e), "0 to 1000")
 }
 
-fn last() -> impl TypedValueParser<Value = Last> {
+fn last() -> impl TypedValueParser<Value = OutputActivation> {
     PossibleValuesParser::new(["tanh", "sigmoid", "none"]).map(|name| match name.as_str() {
-        "tanh" => Last::Tanh,
-        "sigmoid" => Last::Sigmoid,
-        _ => Last::None,
+        "tanh" => OutputActivation::Tanh,
+        "sigmoid" => OutputActivation::Sigmoid,
+        _ => OutputActivation::None,
     })
 }
 
@@ -156,7 +156,7 @@ fn main() -> ExitCode {
 
 fn run(mut args: Args) -> Result<Output> {
     let usage = "name a generator: sample G.safetensors (`train` makes one)";
-    let foreign = std::mem::take(&mut args.foreign).told();
+    let foreign = std::mem::take(&mut args.foreign).hints();
     if let Some(file) = args.info {
         let info = checkpoint::info(&operand(file.or(args.generator), usage)?, &foreign)?;
         return Ok(Output { text: info.text, json: info.json });
@@ -166,8 +166,13 @@ fn run(mut args: Args) -> Result<Output> {
     let device = reporter.device(args.device.as_deref())?;
     let path = operand(args.generator.clone(), usage)?;
     let mut generator = checkpoint::generator(&path, &foreign, &device)?;
-    if let Some(outline) = generator.outline.as_ref().filter(|outline| !outline.taken.is_empty()) {
-        reporter.info(&format!("{}: {}: {}", path.display(), outline.text(), outline.taken));
+    if let Some(summary) = generator.summary.as_ref().filter(|summary| !summary.assumed.is_empty()) {
+        let flags: Vec<String> =
+            summary.hints.iter().map(|hint| format!("--{hint}").replace('_', "-")).collect();
+        let change =
+            if flags.is_empty() { String::new() } else { format!(" (change: {})", flags.join(", ")) };
+        let (path, text) = (path.display(), summary.text());
+        reporter.info(&format!("{path}: {text}: assumed {}{change}", summary.assumed));
     }
     generator.network = generator.network.with_precision(args.precision);
     make(&args, &out, &generator, &device, &reporter)
@@ -264,8 +269,8 @@ fn make(
     }
     output["count"] = latents.count().into();
     output["generator"] = generator.hash.as_str().into();
-    if let Some(outline) = &generator.outline {
-        output["model"] = json!(outline);
+    if let Some(summary) = &generator.summary {
+        output["model"] = json!(summary);
     }
     output["grid"] = json!(args.grid);
     output["saved_latents"] = json!(args.save_latents);

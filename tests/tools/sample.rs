@@ -163,10 +163,7 @@ fn errors_are_one_line_that_names_the_file_or_flag() {
         ("cut.safetensors", "cut.safetensors: is cut short"),
         ("foreign.safetensors", "foreign.safetensors: a damaged zip; fetch it again"),
         ("file", "file: is neither a safetensors file nor what torch.save writes"),
-        (
-            "G.safetensors --slope 0.2",
-            "G.safetensors: --slope: is for other programs' generators; this one is ours",
-        ),
+        ("G.safetensors --slope 0.2", "--slope: is for generators of other programs; G.safetensors is none"),
         ("runs", "runs: is a folder"),
         ("faces-32.safetensors", "faces-32.safetensors: is a shard of images, not weights"),
         ("runs/faces-32/D.safetensors", "D.safetensors: is a discriminator, not a generator"),

@@ -5,6 +5,7 @@ pub(crate) mod download;
 pub(crate) mod hash;
 pub(crate) mod npz;
 pub(crate) mod safetensors;
+pub(crate) mod state_dict;
 pub mod weights;
 
 pub use atomic::{check_overwrite, check_place};

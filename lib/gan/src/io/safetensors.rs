@@ -16,6 +16,7 @@ use safetensors::tensor::{Dtype, Metadata, TensorInfo, TensorView};
 
 use crate::io::atomic;
 use crate::io::hash::Hasher;
+use crate::io::state_dict::{StateDict, TensorSpec};
 use crate::{Error, Result};
 
 /// The metadata key of gantools.
@@ -151,17 +152,6 @@ fn position(bytes: &[u8], text: &str) -> Option<usize> {
     bytes.windows(text.len()).position(|window| window == text.as_bytes())
 }
 
-/// What a tensor of a file is.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TensorSpec {
-    /// Its name, without the keys of the dictionaries that hold it.
-    pub name: String,
-    /// Its shape.
-    pub shape: Vec<usize>,
-    /// Whether it holds floats.
-    pub float: bool,
-}
-
 /// A safetensors file whose header and length are checked. The data are not read yet.
 pub struct Weights {
     path: PathBuf,
@@ -197,16 +187,16 @@ impl Weights {
     }
 
     /// What the tensors are, sorted by name.
-    pub fn specs(&self) -> Vec<TensorSpec> {
+    pub(crate) fn state_dict(&self) -> StateDict {
         let tensors = self.header.layout.tensors().into_iter();
         let spec = |(name, info): (String, &TensorInfo)| TensorSpec {
             name,
             shape: info.shape.clone(),
             float: is_float(info.dtype),
         };
-        let mut specs: Vec<_> = tensors.map(spec).collect();
-        specs.sort_by(|a, b| a.name.cmp(&b.name));
-        specs
+        let mut tensors: Vec<_> = tensors.map(spec).collect();
+        tensors.sort_by(|a, b| a.name.cmp(&b.name));
+        StateDict { path: String::new(), tensors, ordered: false }
     }
 
     /// The number of elements of all tensors.

@@ -20,6 +20,7 @@ use pickle::Objects;
 
 use crate::io::hash::Hasher;
 use crate::io::safetensors::{SafetensorsHeader, check_length, is_float};
+use crate::io::state_dict::StateDict;
 use crate::{Error, Result};
 
 /// The largest file that is read: ten times the Inception weights.
@@ -74,20 +75,11 @@ impl View {
     }
 }
 
-/// A dictionary of tensors in a file of `torch.save`, such as a `state_dict`.
-#[derive(Debug)]
-pub struct Dictionary {
-    /// The keys that lead to it, joined by points; empty for the object itself.
-    pub path: String,
-    /// Its tensors' names, in its order.
-    pub names: Vec<String>,
-}
-
 /// What a training script saved.
 #[derive(Debug, Default)]
 pub struct Saved {
     /// Every dictionary that holds tensors.
-    pub dictionaries: Vec<Dictionary>,
+    pub dictionaries: Vec<StateDict>,
     /// Python objects besides: the keys that lead there, and `module.class`.
     pub objects: Vec<(String, String)>,
     /// Whether an optimizer's state is among it, whose tensors are not named.
@@ -149,7 +141,7 @@ impl Tensors {
     }
 
     /// Reads what `torch.save` wrote of any object: its dictionaries of tensors, in whose names the keys of
-    /// [`Dictionary::path`] come first. Other Python objects are passed over; nothing is run.
+    /// [`StateDict::path`] come first. Other Python objects are passed over; nothing is run.
     ///
     /// # Errors
     /// No such file; too large; neither container; damaged.
@@ -166,7 +158,7 @@ impl Tensors {
     }
 
     /// A tensor's shape, and whether it holds floats.
-    pub fn describe(&self, name: &str) -> Option<(&[usize], bool)> {
+    pub(crate) fn describe(&self, name: &str) -> Option<(&[usize], bool)> {
         let view = self.views.get(name)?;
         Some((&view.shape, is_float(view.dtype)))
     }

@@ -8,7 +8,9 @@ use safetensors::Dtype;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::pickle::{Id, Objects, Pickle, Value};
-use super::{Dictionary, Saved, View};
+use super::{Saved, View};
+use crate::io::safetensors::is_float;
+use crate::io::state_dict::{StateDict, TensorSpec, join};
 
 /// A pickle of the number 0x1950a86a20f9469cfc6c: how the older container begins.
 const LEGACY_MAGIC: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
@@ -196,16 +198,12 @@ impl Container {
             if visited + views.len() > MOST_NAMES {
                 return Err("it nests more than a checkpoint does".to_string());
             }
-            let inside = |name: &str| match path.is_empty() {
-                true => name.to_string(),
-                false => format!("{path}.{name}"),
-            };
             let mut deeper = Vec::new();
             let mut visit = |id: Id, name: &str| {
                 let holds = !matches!(self.object.get(id), Value::Int(_) | Value::Other | Value::Text(_));
                 if holds && path.len() + name.len() < LONGEST_NAME && !std::mem::replace(&mut seen[id], true)
                 {
-                    deeper.push((id, inside(name)));
+                    deeper.push((id, join(&path, name)));
                 }
             };
             match self.object.get(id) {
@@ -219,7 +217,7 @@ impl Container {
                     saved.optimizer = true;
                 }
                 Value::Dict(items) => {
-                    let mut names = Vec::new();
+                    let mut tensors = Vec::new();
                     for &(key, value) in items {
                         let name = match self.object.get(key) {
                             Value::Text(name) if name.len() < LONGEST_NAME => name.clone(),
@@ -230,17 +228,19 @@ impl Container {
                             visit(value, &name);
                             continue;
                         };
-                        let full = inside(&name);
+                        let full = join(&path, &name);
                         let view = view.map_err(|what| format!("tensor `{full}`{what}"))?;
+                        let spec =
+                            TensorSpec { name, shape: view.shape.clone(), float: is_float(view.dtype) };
                         if views.insert(full, view).is_none() {
-                            names.push(name);
+                            tensors.push(spec);
                         }
                         if visited + views.len() > MOST_NAMES {
                             break;
                         }
                     }
-                    if !names.is_empty() {
-                        saved.dictionaries.push(Dictionary { path: path.clone(), names });
+                    if !tensors.is_empty() {
+                        saved.dictionaries.push(StateDict { path: path.clone(), tensors, ordered: true });
                     }
                 }
                 _ => {}
