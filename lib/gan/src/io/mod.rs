@@ -1,4 +1,4 @@
-//! Files: written complete or not at all, hashed, downloaded; the containers of tensors and arrays.
+//! Files: atomic writes, hashes, downloads; the formats of tensors and arrays.
 
 pub mod atomic;
 pub(crate) mod download;

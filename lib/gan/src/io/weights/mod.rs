@@ -152,15 +152,10 @@ impl Tensors {
         Ok((Tensors { path: path.to_path_buf(), bytes, views }, saved))
     }
 
-    /// The tensors' names, in order.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.views.keys().map(String::as_str)
-    }
-
-    /// A tensor's shape, and whether it holds floats.
-    pub(crate) fn describe(&self, name: &str) -> Option<(&[usize], bool)> {
-        let view = self.views.get(name)?;
-        Some((&view.shape, is_float(view.dtype)))
+    /// The names and shapes of the tensors of floats, sorted by name.
+    pub(crate) fn floats(&self) -> impl Iterator<Item = (&str, &[usize])> {
+        let floats = self.views.iter().filter(|(_, view)| is_float(view.dtype));
+        floats.map(|(name, view)| (name.as_str(), view.shape.as_slice()))
     }
 
     /// The SHA-256 of the file, hexadecimal.
