@@ -26,8 +26,8 @@ fn a_checkpoint_is_sampled_and_one_line_says_what_was_taken() {
     assert_eq!(done.line(), "fakes/");
     assert_eq!(
         done.stderr,
-        "sample: nested.ckpt: DCGAN 16×16×3, nz 3, hidden [6, 4]: assumed ReLU, tanh at the end, stride 1,2,2, \
-         padding 0,1,1, eps 1e-5 (change: --slope, --last, --stride, --padding, --eps)\n"
+        "sample: nested.ckpt: DCGAN 16×16×3, nz 3, hidden [6, 4]: assumed ReLU, tanh at the end, \
+         stride 1,2,2, padding 0,1,1, eps 1e-5 (change: --slope, --last, --stride, --padding, --eps)\n"
     );
     assert_eq!(image::image_dimensions(sandbox.path("fakes/000001.png")).unwrap(), (16, 16));
     let done = sandbox.run("sample ema.pt -n 1 --json");

@@ -1,7 +1,8 @@
 //! `G.safetensors`, `D.safetensors` and `state.safetensors`: atomic, self-describing, the same bytes every
 //! time.
 //!
-//! Weights have PyTorch's names and layouts. The one metadata key, `gantools`, holds a [`CheckpointMeta`] as JSON.
+//! Weights have PyTorch's names and layouts. The one metadata key, `gantools`, holds a [`CheckpointMeta`] as
+//! JSON.
 
 pub mod foreign;
 mod info;
@@ -302,8 +303,8 @@ impl Foreign {
             (false, Some((part, class))) => {
                 let part = if part.is_empty() { String::new() } else { format!("[\"{part}\"]") };
                 format!(
-                    "a pickled object of the Python class {class}, not its tensors, and code is never run; in Python: \
-                     torch.save(torch.load(F, weights_only=False){part}.state_dict(), \"G.pth\")"
+                    "a pickled object of the Python class {class}, not its tensors, and code is never run; \
+                     in Python: torch.save(torch.load(F, weights_only=False){part}.state_dict(), \"G.pth\")"
                 )
             }
             (false, None) if saved.optimizer => "an optimizer's state, not a generator".to_string(),

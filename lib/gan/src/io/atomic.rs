@@ -1,8 +1,8 @@
-//! Files and folders that are written complete or not at all: made under a temporary name beside their place, synced to
-//! disk, renamed.
+//! Files and folders that are written complete or not at all: made under a temporary name beside their place,
+//! synced to disk, renamed.
 //!
-//! The temporary name of NAME is `.NAME.a1B2c3.part`. It is locked while its process lives, so that the next process that
-//! makes NAME recognizes an orphaned temporary file and removes it.
+//! The temporary name of NAME is `.NAME.a1B2c3.part`. It is locked while its process lives, so that the next
+//! process that makes NAME recognizes an orphaned temporary file and removes it.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -21,8 +21,8 @@ const NUM_RANDOM: usize = 6;
 /// The most characters of NAME in it: NAME may have the full length that the file system allows.
 const MAX_SHOWN: usize = 48;
 
-/// Writes `path` through `fill`, and replaces a file of that name. `path` is the old file or the complete new one at any
-/// time; an error leaves the old one.
+/// Writes `path` through `fill`, and replaces a file of that name. `path` is the old file or the complete new
+/// one at any time; an error leaves the old one.
 ///
 /// # Errors
 /// Those of the operating system and of `fill`, with `path`.
@@ -72,8 +72,8 @@ pub fn check_place(path: &Path) -> Result<()> {
     }
 }
 
-/// Checks that an output may be written to `path`: nothing is there, or `force`, or what is there is replaceable. `conflict`
-/// says why it is not, such as `is not a shard`, or gives `None` where it is.
+/// Checks that an output may be written to `path`: nothing is there, or `force`, or what is there is
+/// replaceable. `conflict` says why it is not, such as `is not a shard`, or gives `None` where it is.
 ///
 /// # Errors
 /// [`Error::Exists`]; those of `conflict`.
@@ -116,7 +116,8 @@ fn without_path(e: io::Error) -> io::Error {
     }
 }
 
-/// Makes a temporary file beside `path`, with the permissions of any new file. It is removed when it is dropped.
+/// Makes a temporary file beside `path`, with the permissions of any new file. It is removed when it is
+/// dropped.
 ///
 /// # Errors
 /// Those of the operating system, about the temporary name: use [`failed`].
@@ -130,8 +131,8 @@ pub fn begin(path: &Path) -> io::Result<NamedTempFile> {
     }
 }
 
-/// Makes a temporary folder beside `path`, with the permissions of any new folder, and returns its lock to be kept as long.
-/// It is removed when it is dropped.
+/// Makes a temporary folder beside `path`, with the permissions of any new folder, and returns its lock to be
+/// kept as long. It is removed when it is dropped.
 ///
 /// # Errors
 /// As [`begin`].

@@ -31,13 +31,13 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// The pause after the first attempt without new bytes; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
-/// Downloads `file` to `to`, and makes its folder. After a break, `.NAME.part` beside it keeps the bytes so far, and the
-/// next call resumes there; `to` is the complete file or does not exist. The environment may name a proxy (`HTTPS_PROXY`,
-/// `ALL_PROXY`).
+/// Downloads `file` to `to`, and makes its folder. After a break, `.NAME.part` beside it keeps the bytes so
+/// far, and the next call resumes there; `to` is the complete file or does not exist. The environment may
+/// name a proxy (`HTTPS_PROXY`, `ALL_PROXY`).
 ///
 /// # Errors
-/// No answer, or too many breaks; another length or hash than published (the bytes so far are removed); an error of the
-/// disk; another process that downloads the file.
+/// No answer, or too many breaks; another length or hash than published (the bytes so far are removed); an
+/// error of the disk; another process that downloads the file.
 pub fn fetch(file: Published, to: &Path, progress: &dyn Progress) -> Result<()> {
     let folder = atomic::folder_of(to);
     std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
@@ -262,7 +262,8 @@ mod tests {
         let _ = stream.write_all(&[content, content].concat());
     }
 
-    /// Downloads from a server of these answers into a new cache: the result, the starts asked for, the files left there.
+    /// Downloads from a server of these answers into a new cache: the result, the starts asked for, the files
+    /// left there.
     fn go(answers: Vec<Answer>) -> (Result<()>, Vec<usize>, Vec<String>) {
         let folder = tempfile::tempdir().unwrap();
         let to = folder.path().join("cache/weights.pth");

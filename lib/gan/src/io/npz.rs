@@ -45,8 +45,8 @@ impl<'a> Npz<'a> {
         Error::file(self.path, format!("array `{name}`: {what}"))
     }
 
-    /// The start of an array's `.npy`: its header. Then, if `max_elements` is given, the data that the shape in the header needs,
-    /// of at most this many elements.
+    /// The start of an array's `.npy`: its header. Then, if `max_elements` is given, the data that the shape
+    /// in the header needs, of at most this many elements.
     fn entry(&mut self, name: &str, max_elements: Option<usize>) -> Result<Vec<u8>> {
         let path = self.path;
         let wrong = |what: String| Error::file(path, format!("array `{name}`: {what}"));
@@ -63,8 +63,8 @@ impl<'a> Npz<'a> {
         let Some(elements) = elements.filter(|&n| n <= max_elements) else {
             return Err(wrong(format!("its shape is {shape:?}: too large to be statistics")));
         };
-        // A few bytes may unpack to very many: no more is read than that shape can need, and one byte to see whether there
-        // are more.
+        // A few bytes may unpack to very many: no more is read than that shape can need, and one byte to see
+        // whether there are more.
         read(&mut bytes, 8 * elements as u64 + 1)?;
         // ndarray-npy allocates what the header claims before it reads: check the claim first.
         match elements <= bytes.len() {

@@ -1,8 +1,8 @@
 //! Safetensors files: their headers, and reading and writing the tensors of checkpoints.
 //!
-//! A file is a length (`u64`, little-endian), a JSON header of that length and the data of the tensors. A header of
-//! gantools has one metadata key, `gantools`; spaces after it align the data to 64 bytes. The same content gives the
-//! same bytes.
+//! A file is a length (`u64`, little-endian), a JSON header of that length and the data of the tensors. A
+//! header of gantools has one metadata key, `gantools`; spaces after it align the data to 64 bytes. The same
+//! content gives the same bytes.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -26,8 +26,8 @@ const ALIGN: usize = 64;
 /// The longest header that the format allows, in bytes.
 const MAX_HEADER: u64 = 100_000_000;
 
-/// The placeholder in metadata that [`write`] replaces by the SHA-256 of the file. The hash is that of all bytes with the
-/// placeholder in them.
+/// The placeholder in metadata that [`write`] replaces by the SHA-256 of the file. The hash is that of all
+/// bytes with the placeholder in them.
 pub const SEAL: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// The header of a safetensors file.
@@ -39,8 +39,8 @@ pub(crate) struct SafetensorsHeader {
 }
 
 impl SafetensorsHeader {
-    /// A header of `metadata` under the key `gantools` and of tensors `(name, type, shape)` in their order. It has at least
-    /// `min_len` bytes.
+    /// A header of `metadata` under the key `gantools` and of tensors `(name, type, shape)` in their order.
+    /// It has at least `min_len` bytes.
     pub(crate) fn new(metadata: &str, tensors: &[(&str, Dtype, &[usize])], min_len: usize) -> Self {
         let mut end = 0;
         let info = |&(name, dtype, shape): &(&str, Dtype, &[usize])| {
@@ -112,8 +112,9 @@ pub(crate) fn is_float(dtype: Dtype) -> bool {
     !matches!(dtype, BOOL | U8 | I8 | I16 | U16 | I32 | U32 | I64 | U64)
 }
 
-/// Writes `tensors` (f32 or i64) and `metadata` (JSON) to `path`, atomically. Integers come first, then names decide: so
-/// all data are aligned, as PyTorch's reader wants it. A [`SEAL`] in the metadata becomes the hash of the file.
+/// Writes `tensors` (f32 or i64) and `metadata` (JSON) to `path`, atomically. Integers come first, then names
+/// decide: so all data are aligned, as PyTorch's reader wants it. A [`SEAL`] in the metadata becomes the hash
+/// of the file.
 ///
 /// # Errors
 /// An error of the operating system.
@@ -163,7 +164,8 @@ impl Weights {
     /// Opens a safetensors file, reads its header and compares the lengths.
     ///
     /// # Errors
-    /// No such file; a folder; no safetensors file; cut short; trailing bytes; a header that contradicts itself.
+    /// No such file; a folder; no safetensors file; cut short; trailing bytes; a header that contradicts
+    /// itself.
     pub fn open(path: &Path) -> Result<Weights> {
         let file = File::open(path).map_err(Error::io(path))?;
         let stat = file.metadata().map_err(Error::io(path))?;
@@ -294,10 +296,11 @@ mod tests {
         write(&path, &json, &tensors).unwrap();
         let seal = "ecf5efb6cd28772d63144b50c3fe5b7ea43ed5d76592053d234af14a03af95a4";
         let header = format!(
-            "{}{}{}",
+            "{}{}{}{}",
             r#"{"__metadata__":{"gantools":"{\"kind\":\"x\",\"sha256\":\"SEAL\"}"},"#.replace("SEAL", seal),
             r#""z.steps":{"dtype":"I64","shape":[1],"data_offsets":[0,8]},"#,
-            r#""a":{"dtype":"F32","shape":[],"data_offsets":[8,12]},"b\"é":{"dtype":"F32","shape":[2,1],"data_offsets":[12,20]}}"#,
+            r#""a":{"dtype":"F32","shape":[],"data_offsets":[8,12]},"#,
+            r#""b\"é":{"dtype":"F32","shape":[2,1],"data_offsets":[12,20]}}"#,
         );
         let mut wanted = format!("{header:<312}").into_bytes();
         wanted.truncate(312);

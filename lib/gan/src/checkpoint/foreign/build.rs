@@ -190,8 +190,8 @@ fn effective(weight: &StoredWeight, step: &PlannedLayer, read: ReadTensor) -> Re
     }
 }
 
-/// A convolution `[out, in, k, k]` of images whose pixels are repeated n times, as a transposed one of stride n. Its kernel
-/// `[in, out, k + n − 1, k + n − 1]` has the sums of the taps that see the same pixel.
+/// A convolution `[out, in, k, k]` of images whose pixels are repeated n times, as a transposed one of stride
+/// n. Its kernel `[in, out, k + n − 1, k + n − 1]` has the sums of the taps that see the same pixel.
 fn upsampled(values: &[f32], [outputs, inputs]: [usize; 2], shape: ConvShape) -> (Vec<f32>, bool, ConvShape) {
     let (k, n) = (shape.kernel, shape.upsample);
     let wide = k + n - 1;

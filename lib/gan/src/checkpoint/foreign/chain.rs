@@ -48,7 +48,8 @@ pub(super) struct PlannedLayer<'a> {
     pub active: bool,
     /// Modules without tensors between the layer before and this one, the activation not counted.
     pub extra: u64,
-    /// Whether it takes as many channels as it gives, so that its shape does not show whether it is transposed.
+    /// Whether it takes as many channels as it gives, so that its shape does not show whether it is
+    /// transposed.
     pub ambiguous: bool,
 }
 
@@ -102,8 +103,8 @@ pub(super) fn is_discriminator(layers: &[StoredLayer]) -> bool {
     }
 }
 
-/// Gives each layer its kind. A convolution that comes first has the kind `first`, by default transposed: no other takes
-/// latents.
+/// Gives each layer its kind. A convolution that comes first has the kind `first`, by default transposed: no
+/// other takes latents.
 pub(super) fn chain<'a>(
     layers: &[StoredLayer<'a>],
     first: Option<LayerKind>,
@@ -184,8 +185,8 @@ pub(super) fn chain<'a>(
                 ambiguous = a == b && fitting.len() == 2;
                 let chosen = match fitting[..] {
                     [] if flow == Flow::Start => {
-                        let what = "its bias or batch-norm does not fit a transposed convolution, and no other \
-                                    takes latents";
+                        let what = "its bias or batch-norm does not fit a transposed convolution, and no \
+                                    other takes latents";
                         return wrong(what.into());
                     }
                     [] => return wrong(format!("a kernel of {}, {before}", shape(&spec.shape))),
@@ -220,8 +221,9 @@ pub(super) fn chain<'a>(
     Ok(steps)
 }
 
-/// Whether a convolution that gives as many channels as it takes is assumed to be transposed: its kernel is even, so
-/// that a plain one would change the size by one; its name says so; or all kernels are odd, and some have to enlarge.
+/// Whether a convolution that gives as many channels as it takes is assumed to be transposed: its kernel is
+/// even, so that a plain one would change the size by one; its name says so; or all kernels are odd, and some
+/// have to enlarge.
 fn is_transposed(layers: &[StoredLayer], layer: &StoredLayer, kernel: usize) -> bool {
     let name = layer.name.to_ascii_lowercase();
     let is_named = ["deconv", "trans", "convt", "up"].iter().any(|word| name.contains(word));

@@ -122,7 +122,8 @@ fn role<'a>(
         .iter()
         .map(|(name, specs)| (*name, role(specs, dict, &format!("{prefix}{name}."), hints, depth - 1)))
         .collect();
-    // Two halves of one network must not count as two: the others are networks, too, or this one has a generator's name.
+    // Two halves of one network must not count as two: the others are networks, too, or this one has a
+    // generator's name.
     let all_known = roles.iter().all(|(_, role)| !matches!(role, NetworkRole::Unknown(_)));
     let (mut found, mut named) = (Vec::new(), None);
     for (name, role) in roles {
@@ -161,7 +162,8 @@ fn class_embedding(specs: &[&TensorSpec]) -> Option<String> {
     Some(format!("{name}: it looks like the embedding of classes; generators with classes are not supported"))
 }
 
-/// `prefix` with the further components that all names share, each with its point. The name of a module is none.
+/// `prefix` with the further components that all names share, each with its point. The name of a module is
+/// none.
 fn shared_prefix(specs: &[&TensorSpec], prefix: &str) -> String {
     let mut prefix = prefix.to_string();
     loop {
@@ -175,7 +177,8 @@ fn shared_prefix(specs: &[&TensorSpec], prefix: &str) -> String {
     }
 }
 
-/// The tensors by the first component of their names after `prefix`, in the order of the file. None if these are layers.
+/// The tensors by the first component of their names after `prefix`, in the order of the file. None if these
+/// are layers.
 fn by_first_component<'a, 'b>(
     specs: &'b [&'a TensorSpec],
     prefix: &str,

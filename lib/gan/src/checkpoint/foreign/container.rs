@@ -71,7 +71,8 @@ fn format_of(start: &[u8], end: [u8; 8]) -> Option<&'static str> {
     })
 }
 
-/// Whether a file begins as a protocol buffer of ONNX: a small version, then the producer's name or the graph.
+/// Whether a file begins as a protocol buffer of ONNX: a small version, then the producer's name or the
+/// graph.
 fn is_onnx(start: &[u8]) -> bool {
     match *start {
         [0x08, 1..=32, 0x12, length, ref rest @ ..] => {

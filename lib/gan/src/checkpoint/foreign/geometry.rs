@@ -35,7 +35,8 @@ pub(super) fn set_conv_shapes(steps: &mut [PlannedLayer], hints: &LayoutHints) -
         };
         let transposed = step.kind == LayerKind::ConvTranspose;
         let stride = strides[i].unwrap_or(match transposed {
-            // The first one makes an image of its kernel's size of one pixel. Odd kernels among even ones keep the size.
+            // The first one makes an image of its kernel's size of one pixel. Odd kernels among even ones
+            // keep the size.
             true if size == 1 || kernel == 1 || kernel % 2 == 1 && any_even => 1,
             true => 2,
             false => 1,
@@ -55,8 +56,8 @@ pub(super) fn set_conv_shapes(steps: &mut [PlannedLayer], hints: &LayoutHints) -
             (None, false) if kernel % 2 == 1 => kernel / 2,
             (None, false) => {
                 return wrong(format!(
-                    "a convolution of {kernel}×{kernel} that is not transposed: the file does not contain its \
-                     padding; set the hint `padding`"
+                    "a convolution of {kernel}×{kernel} that is not transposed: the file does not contain \
+                     its padding; set the hint `padding`"
                 ));
             }
         };
@@ -102,15 +103,16 @@ pub(super) fn set_conv_shapes(steps: &mut [PlannedLayer], hints: &LayoutHints) -
         && later.all(|(_, shape)| shape.after <= shape.before)
     {
         return Err(Error::Invalid(format!(
-            "{}: no layer after it makes images larger than {size}×{size}; the file does not contain what does \
-             (nn.Upsample): set the hint `upsample`",
+            "{}: no layer after it makes images larger than {size}×{size}; the file does not contain what \
+             does (nn.Upsample): set the hint `upsample`",
             step.tensor_name()
         )));
     }
     Ok(size)
 }
 
-/// The values of a hint for `count` layers: one for all, or one for each. All `None` if the hint is not given.
+/// The values of a hint for `count` layers: one for all, or one for each. All `None` if the hint is not
+/// given.
 pub(super) fn one_for_each<T: Copy>(
     hint: &'static str,
     layers: &str,

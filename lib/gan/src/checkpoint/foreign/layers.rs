@@ -58,7 +58,8 @@ pub(super) enum StoredOp<'a> {
     },
 }
 
-/// The tensors of a weight: plain; of spectral norm and of weight norm, each as a hook and as a parametrization.
+/// The tensors of a weight: plain; of spectral norm and of weight norm, each as a hook and as a
+/// parametrization.
 const WEIGHTS: [&[&str]; 5] = [
     &["weight"],
     &["weight_orig", "weight_u", "weight_v"],
@@ -129,8 +130,8 @@ pub(super) fn layer<'a>(module: &Module<'a>) -> Result<StoredLayer<'a>, String> 
         [_, _, h, w] => wrong(spec, &format!("has a kernel of {h}×{w}; only square ones are supported")),
         [_] if bias.is_some() => wrong(
             spec,
-            "is of a norm without running statistics (InstanceNorm, GroupNorm, LayerNorm); only batch-norm is \
-             supported",
+            "is of a norm without running statistics (InstanceNorm, GroupNorm, LayerNorm); only batch-norm \
+             is supported",
         ),
         [_] => wrong(spec, "is of a PReLU, which is not supported"),
         [_, _, _] => wrong(spec, "is of a convolution in one dimension: no images"),
@@ -156,9 +157,9 @@ impl<'a> StoredLayer<'a> {
     }
 }
 
-/// The layers in another order than that of their names: first linear layers, then convolutions, each before the
-/// batch-norm whose name starts with its own (`fc`, `fc_bn`) or has its number (`conv1`, `bn1`). `None` if a batch-norm
-/// belongs to none, or two to one.
+/// The layers in another order than that of their names: first linear layers, then convolutions, each before
+/// the batch-norm whose name starts with its own (`fc`, `fc_bn`) or has its number (`conv1`, `bn1`). `None`
+/// if a batch-norm belongs to none, or two to one.
 pub(super) fn reordered<'a>(layers: &[StoredLayer<'a>]) -> Option<Vec<StoredLayer<'a>>> {
     let (norms, mut weights): (Vec<&StoredLayer>, Vec<&StoredLayer>) =
         layers.iter().partition(|layer| matches!(layer.op, StoredOp::BatchNorm { .. }));

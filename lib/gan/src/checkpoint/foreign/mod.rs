@@ -1,11 +1,12 @@
 //! Generators that other programs saved, rebuilt from the names and shapes of their tensors.
 //!
-//! A `state_dict` holds no activation, stride or padding. Those of DCGANs and multilayer perceptrons are assumed;
-//! [`ModelSummary::assumed`] lists them, and [`LayoutHints`] replace them.
+//! A `state_dict` holds no activation, stride or padding. Those of DCGANs and multilayer perceptrons are
+//! assumed; [`ModelSummary::assumed`] lists them, and [`LayoutHints`] replace them.
 //!
-//! [`modules`]: names → modules in order; [`layers`]: modules → layers; [`chain`]: each layer takes what the one before
-//! gives; [`geometry`]: strides and paddings; [`plan`]: all of this → a generator; [`choose`]: which network of a file is
-//! the generator; [`build`]: a plan and its weights → a network that does what PyTorch's does in evaluation mode.
+//! [`modules`]: names → modules in order; [`layers`]: modules → layers; [`chain`]: each layer takes what the
+//! one before gives; [`geometry`]: strides and paddings; [`plan`]: all of this → a generator; [`choose`]:
+//! which network of a file is the generator; [`build`]: a plan and its weights → a network that does what
+//! PyTorch's does in evaluation mode.
 
 mod build;
 mod chain;

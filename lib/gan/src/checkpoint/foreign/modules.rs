@@ -25,7 +25,8 @@ impl<'a> Module<'a> {
     }
 }
 
-/// What follows the module's name in the tensors of a parametrized weight (`torch.nn.utils.parametrizations`).
+/// What follows the module's name in the tensors of a parametrized weight
+/// (`torch.nn.utils.parametrizations`).
 const PARAMETRIZED: &str = "parametrizations.weight.";
 
 /// The name of a tensor as that of its module and the rest.
@@ -36,7 +37,8 @@ fn split(name: &str) -> (&str, &str) {
     }
 }
 
-/// Whether a tensor is a counter beside the weights: `num_batches_tracked`, an average's `n_averaged`, a saved epoch.
+/// Whether a tensor is a counter beside the weights: `num_batches_tracked`, an average's `n_averaged`, a
+/// saved epoch.
 pub(super) fn is_counter(spec: &TensorSpec) -> bool {
     // A conversion of all tensors makes floats of them.
     let named = ["num_batches_tracked", "n_averaged"].iter().any(|name| spec.name.ends_with(name));
@@ -47,8 +49,8 @@ fn number(text: &str) -> Option<u64> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
-/// The order of one component of a name among its siblings: numbers by value; names by their first appearance, or in
-/// a file that sorts its names, by the numbers in them.
+/// The order of one component of a name among its siblings: numbers by value; names by their first
+/// appearance, or in a file that sorts its names, by the numbers in them.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum SortKey {
     Number(u64),

@@ -105,8 +105,9 @@ fn set_planes(steps: &mut [PlannedLayer], image: (usize, usize)) {
     }
 }
 
-/// Sets after which layers an activation comes. An `nn.Sequential` numbers modules without tensors, too: two layers with
-/// consecutive numbers have nothing between them. Elsewhere an activation comes before each layer with weights.
+/// Sets after which layers an activation comes. An `nn.Sequential` numbers modules without tensors, too: two
+/// layers with consecutive numbers have nothing between them. Elsewhere an activation comes before each layer
+/// with weights.
 fn set_activations(steps: &mut [PlannedLayer]) {
     let gap = |a: &PlannedLayer, b: &PlannedLayer| match (a.layer.number, b.layer.number) {
         (Some((one, i)), Some((other, j))) if one == other => {
@@ -124,7 +125,8 @@ fn set_activations(steps: &mut [PlannedLayer]) {
         let (active, extra) = match gap.as_ref().filter(|(parent, _)| is_sequential(parent)) {
             None => (next.kind != LayerKind::BatchNorm && !done, 0),
             Some((_, n)) => {
-                // One of them makes an image of features (nn.Unflatten), and one repeats pixels (nn.Upsample).
+                // One of them makes an image of features (nn.Unflatten), and one repeats pixels
+                // (nn.Upsample).
                 let upsamples = next.shape.is_some_and(|shape| shape.upsample > 1);
                 let n = n.saturating_sub(u64::from(next.reshape.is_some()) + u64::from(upsamples));
                 let active = n > 0 && !done;

@@ -1,8 +1,8 @@
 //! Reads the pickles of `torch.save` without ever running them.
 //!
-//! A pickle is a program for a stack machine that may name and call any Python function. This machine knows the few
-//! names that a dictionary of tensors needs and refuses every other; or, where [`Objects::Skip`] says so,
-//! keeps no more of what the others make than that it is there. Values live in one list and refer to each
+//! A pickle is a program for a stack machine that may name and call any Python function. This machine knows
+//! the few names that a dictionary of tensors needs and refuses every other; or, where [`Objects::Skip`] says
+//! so, keeps no more of what the others make than that it is there. Values live in one list and refer to each
 //! other by index, so that nothing here recurses, however deep a pickle nests; every value costs at least one
 //! byte of the file.
 
@@ -406,7 +406,8 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// `('storage', torch.FloatStorage, key, location, elements[, view])`: the id of a storage outside the pickle.
+    /// `('storage', torch.FloatStorage, key, location, elements[, view])`: the id of a storage outside the
+    /// pickle.
     fn storage(&mut self) -> Result<(), String> {
         let id = self.pop()?;
         let parts = self.tuple(id)?;

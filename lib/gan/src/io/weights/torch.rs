@@ -38,8 +38,8 @@ pub(super) fn open(bytes: &[u8], objects: Objects) -> Result<Container, String> 
     }
 }
 
-/// The older container: magic number, version, a description of the system, the object, the list of the storages'
-/// keys, each a pickle; then of each storage the number of its elements (i64) and its data.
+/// The older container: magic number, version, a description of the system, the object, the list of the
+/// storages' keys, each a pickle; then of each storage the number of its elements (i64) and its data.
 fn legacy(bytes: &[u8], objects: Objects) -> Result<Container, String> {
     let mut at = LEGACY_MAGIC.len();
     let mut next = || {
@@ -150,7 +150,8 @@ fn not_of_tensors(names: &[String]) -> Option<&'static str> {
     }
     if has("archive_format") || has("models/model.json") {
         return Some(
-            "an exported program (torch.export.save); save the weights: torch.save(netG.state_dict(), \"G.pth\")",
+            "an exported program (torch.export.save); save the weights: torch.save(netG.state_dict(), \
+             \"G.pth\")",
         );
     }
     has(".npy").then_some("a zip of numpy arrays (.npz), not what torch.save writes")
