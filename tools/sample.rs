@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use gan::Error;
-use gan::checkpoint::foreign::{Last, Layout, LayoutHints};
+use gan::checkpoint::foreign::{Layout, LayoutHints, OutputActivation};
 use gan::checkpoint::{self, Generator};
 use gan::data::shard::Shard;
 use gan::device::Device;
@@ -107,9 +107,9 @@ struct Foreign {
     /// Activation of the last layer: tanh is for images in -1 to 1, sigmoid for 0 to 1 [default: tanh]
     #[arg(
         long, visible_alias = "last-activation", value_name = "NAME",
-        value_parser = named::<Last>(Last::NAMES)
+        value_parser = named::<OutputActivation>(OutputActivation::NAMES)
     )]
-    last: Option<Last>,
+    last: Option<OutputActivation>,
     /// Strides of the convolutions: one for all, or one for each
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = whole::<usize>(0..=256))]
     stride: Vec<usize>,
@@ -169,8 +169,13 @@ fn run(mut args: Args) -> Result<Output> {
     let device = reporter.device(args.device.as_deref())?;
     let path = operand(args.generator.clone(), usage)?;
     let mut generator = checkpoint::generator(&path, &hints, &device)?;
-    if let Some(outline) = generator.outline.as_ref().filter(|outline| !outline.taken.is_empty()) {
-        reporter.info(&format!("{}: {}: {}", path.display(), outline.text(), outline.taken));
+    if let Some(summary) = generator.summary.as_ref().filter(|summary| !summary.assumed.is_empty()) {
+        let flags: Vec<String> =
+            summary.hints.iter().map(|hint| format!("--{hint}").replace('_', "-")).collect();
+        let change =
+            if flags.is_empty() { String::new() } else { format!(" (change: {})", flags.join(", ")) };
+        let (path, text) = (path.display(), summary.text());
+        reporter.info(&format!("{path}: {text}: assumed {}{change}", summary.assumed));
     }
     generator.network = generator.network.with_precision(args.precision);
     make(&args, &out, format, &generator, &device, &reporter)
@@ -257,8 +262,8 @@ fn make(
     }
     json["count"] = latents.count().into();
     json["generator"] = generator.hash.as_str().into();
-    if let Some(outline) = &generator.outline {
-        json["model"] = json!(outline);
+    if let Some(summary) = &generator.summary {
+        json["model"] = json!(summary);
     }
     json["grid"] = json!(args.grid);
     json["saved_latents"] = json!(args.save_latents);

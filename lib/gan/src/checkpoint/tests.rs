@@ -105,7 +105,7 @@ fn a_state_goes_on_where_it_was() {
     let expected = step(&mut through, 3);
 
     let mut resumed = trainer();
-    resumed.load(&Weights::open(&path).unwrap().read_any(&path, None).unwrap().0).unwrap();
+    resumed.load(&Weights::open(&path).unwrap().read().unwrap().0).unwrap();
     assert_eq!(step(&mut resumed, 3), expected);
     for ((name, a), (_, b)) in resumed.tensors().unwrap().iter().zip(through.tensors().unwrap()) {
         let bits =
@@ -142,11 +142,14 @@ fn every_wrong_byte_has_its_line() {
         (b"", "is empty"),
         (b"PK\x03\x04zip archive of PyTorch", "a damaged zip; fetch it again"),
         (b"short", "is neither a safetensors file nor what torch.save writes"),
-        (&whole[..40], "is cut short at 40 bytes; make it again"),
-        (&whole[..data], &format!("is cut short at {data} bytes; make it again")),
-        (&[&whole[..], b"more"].concat(), "has 4 bytes too many at its end"),
+        (&whole[..40], "is cut short in its header, at 40 bytes; make or download it again"),
+        (
+            &whole[..data],
+            &format!("is cut short: {data} of {} bytes; make or download it again", whole.len()),
+        ),
+        (&[&whole[..], b"more"].concat(), "has 4 trailing bytes; make or download it again"),
         (&nan, "is damaged: its bytes are not those that were written"),
-        (&shape, "its safetensors header is broken: "),
+        (&shape, "its safetensors header is damaged (invalid "),
         (b"\x02\0\0\0\0\0\0\0{}", "it holds no network"),
     ];
     let path = folder.path().join("X.safetensors");

@@ -52,7 +52,7 @@ impl Latents {
     pub fn read(path: &Path, nz: usize) -> Result<Latents> {
         let weights = Weights::open(path)?;
         let name = tensor_name(path, &weights.shapes())?;
-        let (mut tensors, hash) = weights.read_any(path, None)?;
+        let (mut tensors, hash) = weights.read()?;
         let refuse = |what: String| Error::file(path, format!("`{name}` {what}"));
         let tensor = tensors.remove(&name).expect("its shape was read");
         let shape = tensor.dims();
