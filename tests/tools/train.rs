@@ -9,7 +9,7 @@ use crate::common::Sandbox;
 use safetensors::SafeTensors;
 
 /// A model and a run so small that the tests are quick; 40 images in batches of 16 are 3 steps an epoch.
-pub const SMALL: &str = "--recipe demo --batch 16 --nz 6 --ngf 4 --ndf 3 --device cpu";
+pub const SMALL: &str = "--recipe demo --batch-size 16 --nz 6 --ngf 4 --ndf 3 --device cpu";
 
 #[test]
 fn a_run_prints_its_generator_and_links_the_newest() {
@@ -27,7 +27,7 @@ fn a_run_prints_its_generator_and_links_the_newest() {
         [
             "D.safetensors",
             "G.safetensors",
-            "loss.png",
+            "loss.svg",
             "metrics.jsonl",
             "progress.gif",
             "real.png",
@@ -59,7 +59,9 @@ fn a_file_of_the_users_is_not_taken_for_the_link() {
     let done = sandbox.run(&format!("train faces-32.safetensors {SMALL} --steps 1 -o here"));
     assert_eq!(done.line(), "here/G.safetensors");
     assert!(
-        done.stderr.contains("warning: ./G.safetensors is no link and was left as it is"),
+        done.stderr.contains(
+            "warning: ./G.safetensors is not a link and was kept; the new generator is here/G.safetensors"
+        ),
         "{}",
         done.stderr
     );
@@ -67,7 +69,7 @@ fn a_file_of_the_users_is_not_taken_for_the_link() {
 }
 
 #[test]
-fn metrics_images_and_the_plot_are_whole() {
+fn metrics_images_and_charts_are_complete() {
     let sandbox = Sandbox::with_faces();
     sandbox.run(&format!("train faces-32.safetensors {SMALL} --epochs 2 -o run -q")).line();
     let text = String::from_utf8(sandbox.read("run/metrics.jsonl")).unwrap();
@@ -98,11 +100,16 @@ fn metrics_images_and_the_plot_are_whole() {
     // 8 × 8 images of 32, with 2 pixels around each; of the 40 real ones, 5 rows.
     assert_eq!(size("run/samples/epoch-0002.png"), (8 * 34 + 2, 8 * 34 + 2));
     assert_eq!(size("run/real.png"), (8 * 34 + 2, 5 * 34 + 2));
-    assert_eq!(size("run/loss.png"), (960, 3 * 360));
     assert_eq!(size("run/progress.gif"), (8 * 34 + 2, 8 * 34 + 2));
     let page = String::from_utf8(sandbox.read("run/report.html")).unwrap();
     assert_eq!(page.matches("[1, \"data:image/jpeg;base64,").count(), 1, "the images of epoch 1");
     assert_eq!(page.matches("<svg").count(), 3);
+    // The same charts in a file of their own, one below the other.
+    let charts = String::from_utf8(sandbox.read("run/loss.svg")).unwrap();
+    assert!(charts.contains("viewBox='0 0 480 750' width='960' height='1500'"), "{}", &charts[..200]);
+    for chart in page.split("<svg").skip(1).map(|chart| chart.split_once('>').unwrap().1) {
+        assert!(charts.contains(chart.split("</svg>").next().unwrap()));
+    }
     assert!(page.contains("<dd>6 of 6</dd>") && page.contains("batch = 16"), "steps and recipe");
     // One file that needs no network.
     assert!(!page.contains("http") && !page.contains("<link") && !page.contains("src=\"/"), "{}", page.len());
@@ -113,7 +120,7 @@ fn metrics_images_and_the_plot_are_whole() {
 fn images_generators_and_scores_are_kept_where_asked_for() {
     let sandbox = Sandbox::with_faces();
     sandbox.run(&format!("train faces-32.safetensors {SMALL} --epochs 4 -o plain -q")).line();
-    let flags = "--keep-at 1,3 --sample-every 5 --fid-every 2";
+    let flags = "--snapshot-epochs 1,3 --sample-every 5 --score-every 2";
     sandbox.run(&format!("train faces-32.safetensors {SMALL} --epochs 4 -o run -q {flags}")).line();
     assert!(
         sandbox.read("run/D.safetensors") != sandbox.read("plain/D.safetensors"),
@@ -186,7 +193,7 @@ fn the_minimax_loss_is_another_game() {
 #[test]
 fn the_cats_recipe_changes_images_as_it_draws_them() {
     let sandbox = Sandbox::with_faces();
-    let small = "--batch 16 --nz 6 --ngf 4 --ndf 3 --steps 4 -q";
+    let small = "--batch-size 16 --nz 6 --ngf 4 --ndf 3 --steps 4 -q";
     for threads in [1, 2] {
         sandbox
             .run(&format!(
@@ -288,7 +295,7 @@ fn a_resumed_run_is_the_same_run() {
 
     sandbox.run("prep --demo 41 --size 32 -o other-32.safetensors -q").line();
     for (line, wanted) in [
-        ("--resume=whole", "whole: step 12 of 12 is taken already: --epochs (or --steps) lets it go on"),
+        ("--resume=whole", "whole: the run is complete (step 12 of 12); raise epochs or steps to continue"),
         (
             "--resume=whole --epochs 5 --lr-d 1e-3",
             "whole: the recipe has `lr_d = 0.001` where it had `lr_d = 0.0004`",
@@ -296,7 +303,7 @@ fn a_resumed_run_is_the_same_run() {
         ("--resume=whole --epochs 5 --recipe demo", "whole: the recipe has "),
         (
             "other-32.safetensors --resume=whole --epochs 5",
-            "other-32.safetensors is of other images than it began with",
+            "other-32.safetensors has other images than the run; --force resumes anyway",
         ),
         ("--resume=none", "none/state.safetensors: No such file"),
     ] {
@@ -306,7 +313,11 @@ fn a_resumed_run_is_the_same_run() {
     assert_eq!(sandbox.run("train --resume=whole -o there").code, Some(2));
     fs::rename(sandbox.path("faces-32.safetensors"), sandbox.path("gone.safetensors")).unwrap();
     let gone = sandbox.run("train --resume=whole --epochs 5");
-    assert!(gone.failure(1).contains("faces-32.safetensors: is not here; name it"), "{}", gone.stderr);
+    assert!(
+        gone.failure(1).contains("faces-32.safetensors: not in this directory; name it"),
+        "{}",
+        gone.stderr
+    );
     sandbox.run("train gone.safetensors --resume=whole --epochs 5 -q").line();
 }
 
@@ -325,9 +336,9 @@ fn two_runs_do_not_share_a_folder() {
         std::thread::sleep(Duration::from_millis(5));
     }
     let refused = sandbox.run("train --resume=run --steps 3000000 -q");
-    assert!(refused.failure(1).starts_with("run: another run is at work in it"), "{}", refused.stderr);
+    assert!(refused.failure(1).starts_with("run: in use by another run"), "{}", refused.stderr);
     let refused = sandbox.run(&format!("train faces-32.safetensors {SMALL} --steps 2 -o run --force -q"));
-    assert!(refused.failure(1).starts_with("run: another run is at work in it"), "{}", refused.stderr);
+    assert!(refused.failure(1).starts_with("run: in use by another run"), "{}", refused.stderr);
     assert!(sandbox.path("run/state.safetensors").exists() && at_work());
     // SAFETY: kill has no memory to be unsound with; the process is ours and not yet waited for.
     unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
@@ -403,6 +414,21 @@ fn flags_override_the_recipe_and_the_resolved_one_is_saved() {
         dry.stderr
     );
     assert_eq!(sandbox.names("."), ["G.safetensors", "again", "faces-32.safetensors", "run"]);
+}
+
+#[test]
+fn old_spellings_of_flags_still_work() {
+    let sandbox = Sandbox::with_faces();
+    let old = format!("--out run --keep-at 1 --fid-every 1 {}", SMALL.replace("--batch-size", "--batch"));
+    let new = format!("--output run --snapshot-epochs 1 --score-every 1 {SMALL}");
+    let dry = [old, new].map(|flags| sandbox.run(&format!("train --dry-run --epochs 2 {flags}")).stdout);
+    assert!(dry[0] == dry[1] && dry[0].contains("= [1]"), "{dry:?}");
+    let help = sandbox.run("train --help").stdout;
+    let shown = |flag: &str| help.split_whitespace().any(|word| word == flag);
+    for (old, new) in [("out", "output"), ("batch", "batch-size"), ("keep-at", "snapshot-epochs")] {
+        assert!(shown(&format!("--{new}")) && !shown(&format!("--{old}")), "{help}");
+    }
+    assert!(shown("--score-every") && !shown("--fid-every"), "{help}");
 }
 
 #[test]
@@ -493,8 +519,11 @@ fn errors_are_one_line_that_names_the_file_or_flag() {
         ("run", "run: a folder, not a shard"),
         ("run/G.safetensors", "run/G.safetensors: no tensor `images` in it"),
         ("odd-48.safetensors", "odd-48.safetensors: image size 48: DCGAN takes 32, 64 or 128"),
-        ("faces-32.safetensors -o run", "run: is not empty; name another folder, or --force"),
-        ("faces-32.safetensors -o typo.toml", "typo.toml: is a file: name a folder"),
+        (
+            "faces-32.safetensors -o run",
+            "run: already exists and is not empty; choose another output, or --force to replace it",
+        ),
+        ("faces-32.safetensors -o typo.toml", "typo.toml: is a file; name a folder"),
         ("faces-32.safetensors -o typo.toml/run", "typo.toml/run: typo.toml is not a folder"),
         ("no/such.safetensors", "no/such.safetensors: No such file or folder: there is no folder no"),
         (
@@ -507,7 +536,7 @@ fn errors_are_one_line_that_names_the_file_or_flag() {
             "unknown key `lr_gg` in [optimizer]; did you mean `lr_g`?",
         ),
         ("faces-32.safetensors --lr-g 7", "--lr-g: 7 is not above 0 and at most 1"),
-        ("faces-32.safetensors --keep-at 3,2", "--keep-at: 2 after 3: name each epoch once, rising"),
+        ("faces-32.safetensors --snapshot-epochs 3,2", "--keep-at: 2 after 3: name each epoch once, rising"),
         ("--info cut.safetensors", "cut.safetensors: is cut short"),
         (
             "--info run/recipe.toml",
@@ -551,7 +580,7 @@ fn the_mnist_recipe_goes_from_idx_files_to_samples() {
     }
     assert!(sandbox.read("run/state.safetensors") == sandbox.read("again/state.safetensors"));
     // So many latents that drawing them might be shared out, where no second thread is there to take a share.
-    let alone = "train digits.safetensors --recipe mnist --batch 260 --steps 3 --threads 1 -o alone -q";
+    let alone = "train digits.safetensors --recipe mnist --batch-size 260 --steps 3 --threads 1 -o alone -q";
     assert_eq!(sandbox.shell(&format!("timeout -s KILL 120 {alone}")).line(), "alone/G.safetensors");
     let losses: Vec<[f64; 2]> = String::from_utf8(sandbox.read("run/metrics.jsonl"))
         .unwrap()
@@ -622,7 +651,10 @@ fn ctrl_c_finishes_the_step_saves_and_says_so() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert_eq!(out, "runs/faces-32/G.safetensors\n");
     let steps = fs::read_to_string(sandbox.path("runs/faces-32/metrics.jsonl")).unwrap().lines().count();
-    assert!(err.last().unwrap().starts_with(&format!("train: stopped; saved at step {steps} ")), "{err:?}");
+    assert!(
+        err.last().unwrap().starts_with(&format!("train: stopped and saved at step {steps} ")),
+        "{err:?}"
+    );
     let info = sandbox.run("train --json --info G.safetensors").json();
     assert_eq!(info["step"], steps);
 }
