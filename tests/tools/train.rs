@@ -53,7 +53,7 @@ fn a_run_prints_its_generator_and_links_the_newest() {
 }
 
 #[test]
-fn a_file_of_the_users_is_not_taken_for_the_link() {
+fn a_user_file_is_not_replaced_by_the_link() {
     let sandbox = Sandbox::with_faces();
     sandbox.write("G.safetensors", "mine");
     let done = sandbox.run(&format!("train faces-32.safetensors {SMALL} --steps 1 -o here"));
@@ -115,7 +115,7 @@ fn metrics_images_and_charts_are_complete() {
     assert!(!page.contains("http") && !page.contains("<link") && !page.contains("src=\"/"), "{}", page.len());
 }
 
-/// What the flags of output ask for, and only that; and training goes its way whatever is shown of it.
+/// The output flags write what they ask for and nothing else, and do not change the training.
 #[test]
 fn images_generators_and_scores_are_kept_where_asked_for() {
     let sandbox = Sandbox::with_faces();
@@ -157,7 +157,7 @@ fn images_generators_and_scores_are_kept_where_asked_for() {
     let info = sandbox.run("train --json --info run/G_best.safetensors").json();
     assert_eq!((info["epoch"].as_u64(), &info["kind"]), (Some(best), &"generator".into()));
     assert!(String::from_utf8(sandbox.read("run/report.html")).unwrap().contains("FD-SqueezeNet"));
-    // What a run left goes when another takes its folder.
+    // A run that replaces another removes its files.
     sandbox.run(&format!("train faces-32.safetensors {SMALL} --steps 1 -o run -q --force")).line();
     let left: Vec<String> =
         sandbox.names("plain").into_iter().filter(|name| name != "state.previous.safetensors").collect();
@@ -165,7 +165,7 @@ fn images_generators_and_scores_are_kept_where_asked_for() {
     assert_eq!(sandbox.names("run/samples"), ["epoch-0001.png"]);
 }
 
-/// The saturating loss is the game's own value on fakes: at the same weights it has the other sign of D's loss there.
+/// The saturating loss is the game's value on fakes: at the same weights, D's loss on fakes with the other sign.
 #[test]
 fn the_minimax_loss_is_another_game() {
     let sandbox = Sandbox::with_faces();
@@ -181,7 +181,7 @@ fn the_minimax_loss_is_another_game() {
     };
     let (minimax, other) = (losses("minimax"), losses("non-saturating"));
     assert!(minimax.iter().all(|&l| l < 0.0) && other.iter().all(|&l| l > 0.0), "{minimax:?} {other:?}");
-    // e^(log(1 − D)) + e^(−(−log D)) would be 1 for a single image; for a batch's means Jensen makes it at most that.
+    // e^(log(1 − D)) + e^(−(−log D)) is 1 for a single image; for means over a batch it is at most 1 (Jensen).
     let sum = minimax[0].exp() + (-other[0]).exp();
     assert!(sum <= 1.0 + 1e-6 && sum > 0.9, "{sum}");
     assert!(sandbox.read("minimax/G.safetensors") != sandbox.read("non-saturating/G.safetensors"));
@@ -189,7 +189,7 @@ fn the_minimax_loss_is_another_game() {
     assert_eq!(line.code, Some(2), "{}", line.stderr);
 }
 
-/// Color jitter and blur on the cats' recipe: the same images, otherwise trained on.
+/// The cats' recipe trains on images with color jitter and blur.
 #[test]
 fn the_cats_recipe_changes_images_as_it_draws_them() {
     let sandbox = Sandbox::with_faces();
@@ -230,18 +230,19 @@ fn the_same_bytes_at_one_thread_and_at_two_and_another_seed_differs() {
     }
 }
 
-/// Stopped wherever, with any number of threads, a run that goes on comes to the very bytes of one that was never stopped.
+/// A resumed run gives the same bytes as an uninterrupted one, wherever it was stopped, with any number of threads.
 #[test]
 fn a_resumed_run_is_the_same_run() {
     let sandbox = Sandbox::with_faces();
     let recipe =
         String::from_utf8(sandbox.run(&format!("train --dry-run {SMALL} --epochs 4")).stdout.into()).unwrap();
-    // With changes of images, whose random numbers go on, too. 40 images in batches of 16: 12 steps.
-    let augment = "\n[augment]\nflip = 0.5\nbrightness = 0.2\ncontrast = 0.1\nsaturation = 0.2\nblur = [3, 5]\nblur_sigma = [0.1, 1.2]\n";
+    // With random augmentation, which also resumes. 40 images in batches of 16: 12 steps.
+    let augment = "\n[augment]\nflip = 0.5\nbrightness = 0.2\ncontrast = 0.1\nsaturation = 0.2\n\
+                   blur = [3, 5]\nblur_sigma = [0.1, 1.2]\n";
     sandbox.write("my.toml", recipe + augment);
     sandbox.run("train faces-32.safetensors --recipe my.toml -o whole -q").line();
     let whole: Vec<String> = sandbox.names("whole");
-    // As if killed: the state is of the end of a shorter run, mid-epoch, and metrics and images are of later steps.
+    // As if killed: the state is that of a shorter run, within an epoch; metrics and images are of later steps.
     for (i, stops) in [&[7][..], &[1, 3, 4, 11]].iter().enumerate() {
         let run = format!("run{i}");
         sandbox
@@ -281,7 +282,7 @@ fn a_resumed_run_is_the_same_run() {
                 == sandbox.read(format!("{run}/samples/epoch-0004.png"))
         );
     }
-    // A damaged last state is passed over, and told of.
+    // A damaged last state is reported, and the one before is used.
     let mut state = sandbox.read("run0/state.safetensors");
     let end = state.len();
     state[end - 5] ^= 1;
@@ -406,7 +407,7 @@ fn flags_override_the_recipe_and_the_resolved_one_is_saved() {
     // The saved recipe makes the same run again.
     sandbox.run("train faces-32.safetensors --recipe run/recipe.toml -o again -q").line();
     assert!(sandbox.read("run/G.safetensors") == sandbox.read("again/G.safetensors"));
-    // With a shard, the time is told too; nothing is made.
+    // With a shard, the time is estimated, too; nothing is written.
     let dry = sandbox.run(&format!("train faces-32.safetensors --dry-run {SMALL} --steps 7"));
     assert!(
         dry.stderr.contains(" 7 steps of 16, about ") && dry.stdout.contains("steps = 7"),
@@ -443,7 +444,7 @@ fn modes_that_need_no_shard_never_touch_stdin() {
         "--info faces-32.safetensors",
         "--help",
     ] {
-        // A pipe that never ends: whoever reads it waits for ever.
+        // A pipe that never ends: a reader would wait forever.
         let mut child = sandbox.command(&format!("train {mode}")).stdin(Stdio::piped()).spawn().unwrap();
         let keep = child.stdin.take();
         let start = Instant::now();
@@ -579,7 +580,7 @@ fn the_mnist_recipe_goes_from_idx_files_to_samples() {
         sandbox.run(&format!("train digits.safetensors {flags}")).line();
     }
     assert!(sandbox.read("run/state.safetensors") == sandbox.read("again/state.safetensors"));
-    // So many latents that drawing them might be shared out, where no second thread is there to take a share.
+    // Enough latents to draw in parallel, but there is no second thread.
     let alone = "train digits.safetensors --recipe mnist --batch-size 260 --steps 3 --threads 1 -o alone -q";
     assert_eq!(sandbox.shell(&format!("timeout -s KILL 120 {alone}")).line(), "alone/G.safetensors");
     let losses: Vec<[f64; 2]> = String::from_utf8(sandbox.read("run/metrics.jsonl"))
@@ -627,7 +628,7 @@ fn the_mnist_recipe_goes_from_idx_files_to_samples() {
     assert!(refused.failure(1).contains("image size 28: DCGAN takes 32, 64 or 128"), "{}", refused.stderr);
 }
 
-/// Without a shard and with a terminal for stdin, `train` says what it wants and does not wait.
+/// Without a shard and with a terminal for stdin, `train` prints an error and does not wait.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_terminal_is_not_read() {
@@ -640,7 +641,7 @@ fn ctrl_c_finishes_the_step_saves_and_says_so() {
     let sandbox = Sandbox::with_faces();
     let mut child =
         sandbox.command(&format!("train faces-32.safetensors {SMALL} --epochs 1000000")).spawn().unwrap();
-    // Soon it tells how long it will take.
+    // Soon it prints the time left.
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(|line| line.unwrap());
     assert!(lines.any(|line| line.contains("epoch ") && line.ends_with(" left")), "it ended before that");
     // SAFETY: kill has no memory to be unsound with; the process is ours and not yet waited for.

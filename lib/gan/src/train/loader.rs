@@ -39,11 +39,11 @@ enum Pixels {
 pub type Inputs = (Tensor, Tensor, Option<Tensor>);
 
 impl Batch {
-    /// Copies the batch to `device`.
+    /// The batch on `device`.
     ///
     /// # Errors
     /// The device is out of memory.
-    pub fn to_device(self, device: &Device) -> Result<Inputs> {
+    pub fn into_tensors(self, device: &Device) -> Result<Inputs> {
         let (h, w, c) = self.size;
         let shape = (self.count, h, w, c);
         let real = match self.real {
@@ -147,7 +147,7 @@ mod tests {
                 let setup = Setup::new(&recipe, &shard, &Device::Cpu).unwrap();
                 let batch = Loader { bytes, ..Loader::new(&setup) }.load(&[3, 0, 8], setup.position(6));
                 assert_eq!(matches!(batch.real, Pixels::Bytes(_)), bytes);
-                batch.to_device(&Device::Cpu).unwrap().0.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+                batch.into_tensors(&Device::Cpu).unwrap().0.flatten_all().unwrap().to_vec1::<f32>().unwrap()
             });
             assert_eq!(images[0].len(), 3 * 64 * 64 * 3);
             assert!(images[0].iter().zip(&images[1]).all(|(a, b)| (a - b).abs() < 1e-6), "{name}");

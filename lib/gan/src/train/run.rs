@@ -130,7 +130,7 @@ impl<'a> Run<'a> {
         let indices = &order[..recipe.schedule.batch.min(order.len())];
         let batch = Loader::new(&self.setup).load(indices, self.setup.position(1));
         let count = batch.count;
-        let (real, z, fresh) = batch.to_device(device)?;
+        let (real, z, fresh) = batch.into_tensors(device)?;
         // Not measured: the first step also allocates memory.
         copy.step(&real, &z, fresh.as_ref())?;
         let (start, mut measured) = (Instant::now(), vec![]);
@@ -229,7 +229,7 @@ impl Loop<'_> {
 
     fn step(&mut self, batch: Batch) -> Result<()> {
         let (at, count) = (batch.at, batch.count);
-        let (real, z, fresh) = batch.to_device(self.setup.device)?;
+        let (real, z, fresh) = batch.into_tensors(self.setup.device)?;
         self.pending.push(at, count, self.trainer.start_step(&real, &z, fresh.as_ref())?);
         self.images += count;
         Ok(())

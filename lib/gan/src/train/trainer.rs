@@ -43,7 +43,7 @@ pub struct StepMetrics {
 }
 
 impl StepMetrics {
-    /// D's loss on real images and on fakes.
+    /// D's complete loss.
     pub fn loss_d(&self) -> f64 {
         self.loss_d_real + self.loss_d_fake
     }

@@ -10,7 +10,7 @@ const SIZE: [f64; 2] = [480.0, 250.0];
 const FRAME: [f64; 4] = [46.0, 30.0, 470.0, 215.0];
 /// The largest number of columns of a curve: two for each unit, for screens of high resolution.
 pub const COLUMNS: usize = 848;
-/// A curve of at most so many points also shows each of them.
+/// The largest number of points that are also shown as dots.
 const MAX_DOTS: usize = 40;
 /// The width of a bold character, and the gap between two names, in units.
 const NAME_WIDTH: [f64; 2] = [7.5, 14.0];
@@ -28,7 +28,7 @@ pub fn file(charts: &[Chart]) -> String {
         2.0 * total
     );
     for (i, chart) in charts.iter().enumerate() {
-        let _ = write!(svg, "<g transform='translate(0 {})'>{}</g>\n", height * i as f64, draw(chart));
+        let _ = writeln!(svg, "<g transform='translate(0 {})'>{}</g>", height * i as f64, draw(chart));
     }
     svg + "</svg>\n"
 }
@@ -70,10 +70,8 @@ fn draw(chart: &Chart) -> String {
         let color = format!("rgb({r},{g},{b})");
         let columns: Vec<&Column> = curve.columns.iter().filter(|c| c.mean.is_finite()).collect();
         let path = |points: &mut dyn Iterator<Item = (f64, f64)>| {
-            points
-                .map(|(step, value)| format!("{:.1} {:.1}", x(step), y(value)))
-                .collect::<Vec<_>>()
-                .join("L")
+            let points = points.map(|(step, value)| format!("{:.1} {:.1}", x(step), y(value)));
+            points.collect::<Vec<_>>().join("L")
         };
         let line = path(&mut columns.iter().map(|c| (c.x, c.mean)));
         let low = columns.iter().map(|c| (c.x, c.range.start));
