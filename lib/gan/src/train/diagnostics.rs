@@ -44,8 +44,8 @@ impl Diagnostics {
         let saturated = metrics.d_x > SATURATION && metrics.d_g_z1.max(metrics.d_g_z2) < 1.0 - SATURATION;
         self.saturation.reaches(SATURATED_STEPS, saturated).then(|| {
             format!(
-                "D saturates: it has recognized all fakes for {SATURATED_STEPS} steps (its loss is {:.4}), so \
-                 G learns little; try a lower lr_d, such as {}, or another seed",
+                "D saturates: it has recognized all fakes for {SATURATED_STEPS} steps (its loss is {:.4}), \
+                 so G learns little; try a lower lr_d, such as {}, or another seed",
                 metrics.loss_d,
                 lr_d / 2.0
             )

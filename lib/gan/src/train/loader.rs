@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::SyncSender;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 
 use super::setup::{Position, Setup};
 use crate::Result;
@@ -11,15 +11,12 @@ use crate::data::shard::Dtype;
 use crate::rng::{Stream, normals, permutation};
 
 /// The inputs of a step.
-pub struct Batch {
+pub struct Batch<'a> {
+    setup: &'a Setup<'a>,
     /// The step.
     pub at: Position,
     /// The number of images.
     pub count: usize,
-    /// Height, width and channels of an image.
-    size: (usize, usize, usize),
-    /// The length of a latent vector.
-    nz: usize,
     /// `[count, H, W, C]`.
     real: Pixels,
     /// The latents of D's fakes, `[count, nz]`.
@@ -35,16 +32,14 @@ enum Pixels {
     Bytes(Vec<u8>),
 }
 
-/// A batch on the device: real images, latents, and fresh latents for G.
-pub type Inputs = (Tensor, Tensor, Option<Tensor>);
-
-impl Batch {
-    /// The batch on `device`.
+impl Batch<'_> {
+    /// The batch on the device: real images, latents, and fresh latents for G.
     ///
     /// # Errors
     /// The device is out of memory.
-    pub fn into_tensors(self, device: &Device) -> Result<Inputs> {
-        let (h, w, c) = self.size;
+    pub fn into_tensors(self) -> Result<(Tensor, Tensor, Option<Tensor>)> {
+        let &Setup { ref model, device, .. } = self.setup;
+        let (h, w, c) = model.image_shape();
         let shape = (self.count, h, w, c);
         let real = match self.real {
             Pixels::Floats(real) => Tensor::from_vec(real, shape, device)?,
@@ -52,7 +47,7 @@ impl Batch {
                 Tensor::from_vec(real, shape, device)?.to_dtype(DType::F32)?.affine(1.0 / 127.5, -1.0)?
             }
         };
-        let latents = |z| Tensor::from_vec(z, (self.count, self.nz), device);
+        let latents = |z| Tensor::from_vec(z, (self.count, model.latent_size()), device);
         Ok((real, latents(self.noise)?, self.fresh.map(latents).transpose()?))
     }
 }
@@ -71,7 +66,7 @@ impl<'a> Loader<'a> {
     }
 
     /// Sends the batches of all steps after the first `taken`, in order, until the run drops the receiver.
-    pub fn send(&self, taken: u64, batches: &SyncSender<Batch>) {
+    pub fn send(&self, taken: u64, batches: &SyncSender<Batch<'a>>) {
         let &Setup { recipe, shard, .. } = self.setup;
         let (steps, epoch_steps) = (self.setup.steps(), self.setup.epoch_steps());
         for epoch in taken / epoch_steps.. {
@@ -88,10 +83,9 @@ impl<'a> Loader<'a> {
     }
 
     /// The images of these indices, and the latents of the step at `at`.
-    pub fn load(&self, indices: &[usize], at: Position) -> Batch {
+    pub fn load(&self, indices: &[usize], at: Position) -> Batch<'a> {
         let &Setup { recipe, shard, ref model, .. } = self.setup;
-        let (count, index, nz) = (indices.len(), at.step - 1, model.latent_size());
-        let size = (shard.height(), shard.width(), shard.channels());
+        let (count, index, size) = (indices.len(), at.step - 1, model.image_shape());
         let elements = size.0 * size.1 * size.2;
         let real = if self.bytes || recipe.augment.is_some() {
             let mut bytes = vec![0; count * elements];
@@ -111,18 +105,20 @@ impl<'a> Loader<'a> {
             Pixels::Floats(real)
         };
         let latents = |stream| {
-            let mut z = vec![0.0; count * nz];
+            let mut z = vec![0.0; count * model.latent_size()];
             normals(recipe.seed, stream, index, &mut z);
             z
         };
         let fresh = recipe.schedule.fresh_noise.then(|| latents(Stream::FreshNoise));
-        Batch { at, count, size, nz, real, noise: latents(Stream::Noise), fresh }
+        Batch { setup: self.setup, at, count, real, noise: latents(Stream::Noise), fresh }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicBool;
+
+    use candle_core::Device;
 
     use super::*;
     use crate::data::image::Transform;
@@ -147,7 +143,7 @@ mod tests {
                 let setup = Setup::new(&recipe, &shard, &Device::Cpu).unwrap();
                 let batch = Loader { bytes, ..Loader::new(&setup) }.load(&[3, 0, 8], setup.position(6));
                 assert_eq!(matches!(batch.real, Pixels::Bytes(_)), bytes);
-                batch.into_tensors(&Device::Cpu).unwrap().0.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+                batch.into_tensors().unwrap().0.flatten_all().unwrap().to_vec1::<f32>().unwrap()
             });
             assert_eq!(images[0].len(), 3 * 64 * 64 * 3);
             assert!(images[0].iter().zip(&images[1]).all(|(a, b)| (a - b).abs() < 1e-6), "{name}");

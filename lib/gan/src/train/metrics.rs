@@ -119,9 +119,4 @@ impl Metrics {
             images_per_second,
         }
     }
-
-    /// Whether the losses are finite.
-    pub fn is_finite(&self) -> bool {
-        (self.loss_d + self.loss_g).is_finite()
-    }
 }

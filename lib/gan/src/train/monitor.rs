@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::diagnostics::Diagnostics;
 use super::metrics::{Metrics, Score};
-use super::report::{Report, RunInfo};
+use super::report::Report;
 use super::run_dir::{self, RunDir};
 use super::score::Scorer;
 use super::setup::{Position, Setup};
@@ -31,7 +31,7 @@ pub struct Monitor<'a> {
     setup: &'a Setup<'a>,
     dir: &'a RunDir,
     progress: &'a dyn Progress,
-    report: Report,
+    report: Report<'a>,
     diagnostics: Diagnostics,
     scorer: Option<Scorer>,
     /// The epochs with an image of G.
@@ -51,21 +51,8 @@ impl<'a> Monitor<'a> {
         taken: u64,
     ) -> Result<Monitor<'a>> {
         let &Setup { recipe, shard, device, .. } = setup;
-        let toml = recipe.to_toml();
-        dir.write(run_dir::RECIPE, toml.as_bytes())?;
-        let info = RunInfo {
-            name: recipe.name.clone(),
-            description: recipe.about.clone(),
-            recipe: toml,
-            images: format!(
-                "{}, {} images",
-                shard.path().file_name().unwrap_or_default().to_string_lossy(),
-                shard.len()
-            ),
-            steps: setup.steps(),
-            epoch_steps: setup.epoch_steps(),
-        };
-        let report = Report::new(info, &dir.restore_metrics(taken)?, dir.scores(taken));
+        dir.write(run_dir::RECIPE, recipe.to_toml().as_bytes())?;
+        let report = Report::new(setup, &dir.restore_metrics(taken)?, dir.scores(taken));
         let scorer = match recipe.output.fid_every {
             0 => None,
             _ => Some(Scorer::new(shard, recipe.seed, device)?),
@@ -85,7 +72,7 @@ impl<'a> Monitor<'a> {
             if let Some(image) = file.ok().and_then(|bytes| decode(&bytes).ok()) {
                 let size = (image.width, image.height, c);
                 let bytes = if c == 1 { image.to_gray() } else { image.rgb };
-                self.report.add_snapshot(epoch, size, &bytes);
+                self.report.snapshots.add(epoch, size, &bytes);
                 self.epochs.push(epoch);
             }
         }
@@ -146,7 +133,7 @@ impl<'a> Monitor<'a> {
     pub fn report(&mut self, at: Position, generator: &Network, elapsed: Duration) -> Result<()> {
         let samples = self.fixed_samples(generator)?;
         let (size, grid) = self.write_samples(&RunDir::epoch_image(at.epoch), at, &samples)?;
-        self.report.add_snapshot(at.epoch, size, &grid);
+        self.report.snapshots.add(at.epoch, size, &grid);
         // A run that was stopped within an epoch has the image of this epoch already.
         if self.epochs.last() != Some(&at.epoch) {
             self.epochs.push(at.epoch);
@@ -203,7 +190,7 @@ impl<'a> Monitor<'a> {
         let mut bytes = vec![0; GRID_IMAGES.min(order.len()) * h * w * c];
         bytes.chunks_exact_mut(h * w * c).zip(order).for_each(|(out, i)| shard.pixels(i, out));
         let (size, grid) = self.write_grid(run_dir::REAL, &bytes, "training images")?;
-        self.report.set_real(size, &grid);
+        self.report.snapshots.set_real(size, &grid);
         Ok(())
     }
 

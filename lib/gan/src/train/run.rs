@@ -124,13 +124,13 @@ impl<'a> Run<'a> {
     /// # Errors
     /// The device is out of memory.
     pub fn estimate(&self) -> Result<Estimate> {
-        let Setup { recipe, shard, device, .. } = self.setup;
+        let Setup { recipe, shard, .. } = self.setup;
         let mut copy = self.trainer.copy()?;
         let order = permutation(recipe.seed, Stream::Shuffle, 0, shard.len());
         let indices = &order[..recipe.schedule.batch.min(order.len())];
         let batch = Loader::new(&self.setup).load(indices, self.setup.position(1));
         let count = batch.count;
-        let (real, z, fresh) = batch.into_tensors(device)?;
+        let (real, z, fresh) = batch.into_tensors()?;
         // Not measured: the first step also allocates memory.
         copy.step(&real, &z, fresh.as_ref())?;
         let (start, mut measured) = (Instant::now(), vec![]);
@@ -229,7 +229,7 @@ impl Loop<'_> {
 
     fn step(&mut self, batch: Batch) -> Result<()> {
         let (at, count) = (batch.at, batch.count);
-        let (real, z, fresh) = batch.into_tensors(self.setup.device)?;
+        let (real, z, fresh) = batch.into_tensors()?;
         self.pending.push(at, count, self.trainer.start_step(&real, &z, fresh.as_ref())?);
         self.images += count;
         Ok(())
@@ -250,7 +250,7 @@ impl Loop<'_> {
 
     fn flush(&mut self) -> Result<()> {
         for metrics in self.pending.flush()? {
-            if !metrics.is_finite() {
+            if !(metrics.loss_d + metrics.loss_g).is_finite() {
                 return Err(self.saver.diverged(metrics.step, "the loss is not finite"));
             }
             self.monitor.step(&metrics)?;

@@ -8,7 +8,6 @@ use super::run_dir::{BEST, RunDir};
 use super::setup::{Position, Setup};
 use super::trainer::{NamedTensors, Trainer};
 use crate::checkpoint::{self, CheckpointKind, CheckpointMeta, ShardId};
-use crate::nn::layer::Network;
 use crate::progress::Progress;
 use crate::{Error, Result};
 
@@ -59,18 +58,20 @@ impl Saver<'_> {
         let (g, d) = (&trainer.generator, &trainer.discriminator);
         // In a step D runs on real images, on fakes, and for G's update; G runs once, or twice with fresh
         // noise.
-        let fresh = self.setup.recipe.schedule.fresh_noise;
-        let (runs_d, runs_g) = (3 * at.step, if fresh { 2 * at.step } else { at.step });
-        let name = CheckpointKind::Discriminator.file_name();
-        self.write_network(name, CheckpointKind::Discriminator, at, d, runs_d)?;
+        let schedule = &self.setup.recipe.schedule;
+        let (batches_d, batches_g) = (3 * at.step, if schedule.fresh_noise { 2 * at.step } else { at.step });
+        let [kind_g, kind_d] = [CheckpointKind::Generator, CheckpointKind::Discriminator];
         let snapshot = at.ends_epoch && self.setup.recipe.output.keep_at.contains(&at.epoch);
-        let names = [
-            Some(CheckpointKind::Generator.file_name().to_string()),
+        let names_g = [
+            Some(kind_g.file_name().to_string()),
             snapshot.then(|| RunDir::snapshot(at.epoch)),
             is_best.then(|| BEST.into()),
         ];
-        for name in names.iter().flatten() {
-            self.write_network(name, CheckpointKind::Generator, at, g, runs_g)?;
+        let tensors = with_batch_counts(d.tensors()?, batches_d)?;
+        self.dir.write_network(kind_d.file_name(), &self.meta(kind_d, at), &tensors)?;
+        let tensors = with_batch_counts(g.tensors()?, batches_g)?;
+        for name in names_g.iter().flatten() {
+            self.dir.write_network(name, &self.meta(kind_g, at), &tensors)?;
         }
         self.dir.sync_metrics()?;
         if std::mem::take(&mut self.link) {
@@ -93,24 +94,6 @@ impl Saver<'_> {
         Error::file(self.dir.path(), format!("step {step}: {what}; {saved}; lower lr_g and lr_d"))
     }
 
-    /// Writes a network that has run on `batches` batches.
-    fn write_network(
-        &self,
-        name: &str,
-        kind: CheckpointKind,
-        at: Position,
-        network: &Network,
-        batches: u64,
-    ) -> Result<()> {
-        let mut tensors = network.tensors()?;
-        // PyTorch counts the batches of each batch-norm; with this count a state_dict has the same keys.
-        let norm = |(name, _): &(String, Tensor)| name.strip_suffix("running_mean").map(String::from);
-        for norm in tensors.iter().filter_map(norm).collect::<Vec<_>>() {
-            tensors.push((format!("{norm}num_batches_tracked"), Tensor::new(batches as i64, &Device::Cpu)?));
-        }
-        self.dir.write_network(name, &self.meta(kind, at), &tensors)
-    }
-
     fn meta(&self, kind: CheckpointKind, at: Position) -> CheckpointMeta {
         let &Setup { recipe, ref model, shard, .. } = self.setup;
         let name = shard.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -124,4 +107,13 @@ impl Saver<'_> {
             tool: env!("CARGO_PKG_VERSION").into(),
         }
     }
+}
+
+/// Adds PyTorch's count of batches to each batch-norm, so that a `state_dict` has the same keys.
+fn with_batch_counts(mut tensors: NamedTensors, batches: u64) -> Result<NamedTensors> {
+    let norm = |(name, _): &(String, Tensor)| name.strip_suffix("running_mean").map(String::from);
+    for norm in tensors.iter().filter_map(norm).collect::<Vec<_>>() {
+        tensors.push((format!("{norm}num_batches_tracked"), Tensor::new(batches as i64, &Device::Cpu)?));
+    }
+    Ok(tensors)
 }

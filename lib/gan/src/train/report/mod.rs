@@ -8,27 +8,28 @@ use std::time::Duration;
 
 use super::diagnostics::OPTIMAL_VALUE;
 use super::metrics::{Metrics, Score};
+use super::setup::Setup;
 use chart::{BLUE, Chart, Column, Curve, GREEN, ORANGE, columns};
-pub use page::RunInfo;
 use page::Snapshots;
 
 /// What a run has measured and made so far.
-pub struct Report {
-    info: RunInfo,
+pub struct Report<'a> {
+    setup: &'a Setup<'a>,
     /// Of each step: D's loss, G's loss, the game's value, D(x), D(G(z)).
     series: [Vec<f32>; 5],
     /// Scores of the generator, by rising epoch.
     pub scores: Vec<Score>,
     /// Warnings, one line each.
     pub warnings: Vec<String>,
-    snapshots: Snapshots,
+    /// G's images by epoch, and training images.
+    pub snapshots: Snapshots,
 }
 
-impl Report {
+impl<'a> Report<'a> {
     /// A report that begins with the metrics and scores of earlier steps.
-    pub fn new(info: RunInfo, metrics: &[Metrics], scores: Vec<Score>) -> Report {
+    pub fn new(setup: &'a Setup, metrics: &[Metrics], scores: Vec<Score>) -> Report<'a> {
         let (series, snapshots) = (Default::default(), Snapshots::default());
-        let mut report = Report { info, series, scores, warnings: Vec::new(), snapshots };
+        let mut report = Report { setup, series, scores, warnings: Vec::new(), snapshots };
         metrics.iter().for_each(|metrics| report.add_metrics(metrics));
         report
     }
@@ -39,16 +40,6 @@ impl Report {
         for (all, value) in self.series.iter_mut().zip([loss_d, loss_g, value, d_x, d_g_z1]) {
             all.push(value as f32);
         }
-    }
-
-    /// Adds the images of G at the end of an epoch: `size` is width, height and channels.
-    pub fn add_snapshot(&mut self, epoch: u64, size: (usize, usize, usize), bytes: &[u8]) {
-        self.snapshots.add(epoch, size, bytes);
-    }
-
-    /// Sets the training images: `size` is width, height and channels.
-    pub fn set_real(&mut self, size: (usize, usize, usize), bytes: &[u8]) {
-        self.snapshots.set_real(size, bytes);
     }
 
     /// The contents of `loss.svg` and `report.html`. `elapsed` is the time since the start of the run.

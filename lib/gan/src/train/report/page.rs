@@ -10,23 +10,6 @@ use super::chart::Chart;
 use super::{Report, Score, svg};
 use crate::data::image::encode_jpeg;
 
-/// The fixed facts of a run.
-#[derive(Clone, Debug)]
-pub struct RunInfo {
-    /// The recipe's name.
-    pub name: String,
-    /// The recipe's description, one line.
-    pub description: String,
-    /// The complete recipe, TOML.
-    pub recipe: String,
-    /// The shard's name and number of images.
-    pub images: String,
-    /// Steps of the run.
-    pub steps: u64,
-    /// Steps of an epoch.
-    pub epoch_steps: u64,
-}
-
 /// The largest number of snapshots on a page. More would take long to load, and to write after each epoch.
 const MAX_SNAPSHOTS: usize = 40;
 /// The quality of JPEG images. The page shows the course of a run; the PNG files in `samples/` show the
@@ -80,12 +63,14 @@ fn data_uri((width, height, channels): (usize, usize, usize), bytes: &[u8]) -> S
 
 /// The page.
 pub fn html(report: &Report, charts: &[Chart], elapsed: Duration) -> String {
-    let Report { info, scores, snapshots, .. } = report;
-    let title = escape(&format!("{} on {}", info.name, info.images));
+    let Report { setup, scores, snapshots, .. } = report;
+    let (recipe, shard) = (setup.recipe, setup.shard);
+    let images = shard.path().file_name().unwrap_or_default().to_string_lossy();
+    let title = escape(&format!("{} on {images}, {} images", recipe.name, shard.len()));
     let (head, end) = PAGE.split_once("{body}").expect("the page has a body");
     // The title comes last: no text of the user is searched for a placeholder.
     let mut page = head.replace("{style}", &format!("{STYLE}{}", svg::STYLE)).replace("{title}", &title);
-    let _ = writeln!(page, "<h1>{title}</h1>\n<p>{}</p>", escape(&info.description));
+    let _ = writeln!(page, "<h1>{title}</h1>\n<p>{}</p>", escape(&recipe.about));
     write_summary(&mut page, report, elapsed);
     for warning in &report.warnings {
         let _ = writeln!(page, "<p class='warning'>{}</p>", escape(warning));
@@ -107,18 +92,19 @@ pub fn html(report: &Report, charts: &[Chart], elapsed: Duration) -> String {
     let charts: String = charts.iter().map(svg::inline).collect();
     let _ = writeln!(page, "<h2>Charts</h2>\n<div class='charts'>\n{charts}</div>");
     write_scores(&mut page, scores);
-    let _ = writeln!(page, "<h2>Recipe</h2>\n<pre>{}</pre>", escape(&info.recipe));
+    let _ = writeln!(page, "<h2>Recipe</h2>\n<pre>{}</pre>", escape(&recipe.to_toml()));
     if !all.is_empty() {
         let _ = writeln!(page, "<script>\n{SCRIPT}</script>");
     }
     page + end
 }
 
-fn write_summary(page: &mut String, Report { info, series, scores, .. }: &Report, elapsed: Duration) {
+fn write_summary(page: &mut String, Report { setup, series, scores, .. }: &Report, elapsed: Duration) {
     let (step, seconds) = (series[0].len() as u64, elapsed.as_secs());
-    let [epoch, epochs] = [step, info.steps].map(|steps| steps.div_ceil(info.epoch_steps));
+    let steps = setup.steps();
+    let [epoch, epochs] = [step, steps].map(|steps| steps.div_ceil(setup.epoch_steps()));
     let mut rows = vec![
-        ("step", format!("{step} of {}", info.steps)),
+        ("step", format!("{step} of {steps}")),
         ("epoch", format!("{epoch} of {epochs}")),
         ("time", format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)),
     ];
