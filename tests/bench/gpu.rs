@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use gan::train::report::Metrics;
+use gan::train::Metrics;
 use serde_json::{Value, json};
 
 use crate::measure::Spread;

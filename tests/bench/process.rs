@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use gan::data::shard::Shard;
 use gan::precision::Precision;
-use gan::train::report::Metrics;
+use gan::train::Metrics;
 
 use crate::compute::timed;
 use crate::measure::{Figure, Load, Spread};

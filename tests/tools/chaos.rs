@@ -29,7 +29,7 @@ const STAGES: [Stage; 4] = [
     Stage { name: "prep", line: "prep --demo 12 --size 32 -o faces.safetensors -q --force", again: None },
     Stage {
         name: "train",
-        line: "train faces.safetensors --recipe demo --epochs 3 --batch 8 --ngf 2 --ndf 2 --nz 5 --keep-at 1,2 --fid-every 2 -o run -q --force",
+        line: "train faces.safetensors --recipe demo --epochs 3 --batch-size 8 --ngf 2 --ndf 2 --nz 5 --snapshot-epochs 1,2 --score-every 2 -o run -q --force",
         again: Some("train faces.safetensors --resume=run -q"),
     },
     Stage {
@@ -122,6 +122,7 @@ fn check_whole(what: &str, now: &Files, before: &Files, after: &Files) {
             _ if !path.starts_with("run") => false,
             Some("safetensors") => safetensors::SafeTensors::deserialize(bytes).is_ok(),
             Some("png" | "gif") => image::load_from_memory(bytes).is_ok(),
+            Some("svg") => bytes.starts_with(b"<svg ") && bytes.ends_with(b"</svg>\n"),
             // A line is written at once, but a kill may come before the last one's end.
             Some("jsonl") => {
                 let end = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
@@ -165,7 +166,7 @@ fn go_on(sandbox: &Sandbox, stage: &Stage) -> Done {
         Some(again) => {
             let done = sandbox.run(again);
             // It was killed after its last state; or before it took the place of the older one.
-            match ["is taken already", "is of other images"].iter().any(|what| done.stderr.contains(what)) {
+            match ["the run is complete", "has other images"].iter().any(|what| done.stderr.contains(what)) {
                 true => sandbox.run(stage.line),
                 false => done,
             }
@@ -179,7 +180,7 @@ fn with_stages(each: impl Fn(&Sandbox, &Stage, &Files, &Files)) {
     let sandbox = Sandbox::new();
     let older = [
         "prep --demo 9 --seed 4 --size 32 -o faces.safetensors -q",
-        "train faces.safetensors --recipe demo --steps 1 --batch 4 --ngf 2 --ndf 2 --nz 5 -o run -q",
+        "train faces.safetensors --recipe demo --steps 1 --batch-size 4 --ngf 2 --ndf 2 --nz 5 -o run -q",
         "sample run/G.safetensors -n 7 -o fakes --grid grid.png --save-latents z.safetensors -q",
         "fid --save-stats faces.safetensors stats.npz --features squeezenet -q",
     ];
@@ -382,7 +383,7 @@ fn killed_at_random_moments() {
 #[test]
 fn a_second_signal_leaves_at_once() {
     let sandbox = Sandbox::with_faces();
-    let line = "train faces-32.safetensors --recipe demo --batch 8 --ngf 2 --ndf 2 --nz 5 -q";
+    let line = "train faces-32.safetensors --recipe demo --batch-size 8 --ngf 2 --ndf 2 --nz 5 -q";
     for (run, signals, code) in
         [("one", &[libc::SIGTERM][..], 0), ("two", &[libc::SIGINT, libc::SIGTERM], 130)]
     {
@@ -429,7 +430,7 @@ fn a_shard_is_cut_short_or_replaced_while_it_is_mapped() {
     sandbox.run("prep --demo 1500 --size 32 -o a.safetensors -q").line();
     sandbox.run("prep --demo 1500 --seed 1 --size 32 -o b.safetensors -q").line();
     let whole = sandbox.read("a.safetensors");
-    let train = "train a.safetensors --recipe demo --batch 50 --ngf 2 --ndf 2 --nz 5 -q";
+    let train = "train a.safetensors --recipe demo --batch-size 50 --ngf 2 --ndf 2 --nz 5 -q";
     sandbox.run(&format!("{train} --epochs 4 -o whole")).line();
     let begin = |run: &str| {
         let child = sandbox.command(&format!("{train} --epochs 100000 -o {run}")).spawn().unwrap();
@@ -454,7 +455,11 @@ fn a_shard_is_cut_short_or_replaced_while_it_is_mapped() {
     signal(&child, &[libc::SIGINT]);
     assert_eq!(child.wait().unwrap().code(), Some(0));
     let other = sandbox.run("train a.safetensors --resume=replaced --epochs 4 -q");
-    assert!(other.failure(1).contains("is of other images than it began with"), "{}", other.stderr);
+    assert!(
+        other.failure(1).contains("a.safetensors has other images than the run; --force resumes anyway"),
+        "{}",
+        other.stderr
+    );
     sandbox.write("a.safetensors", &whole);
     let epochs =
         sandbox.run("train --info replaced/state.safetensors --json").json()["epoch"].as_u64().unwrap();

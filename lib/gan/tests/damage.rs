@@ -23,7 +23,7 @@ use gan::metrics::stats::Stats;
 use gan::progress::Silent;
 use gan::recipe::Recipe;
 use gan::sample::Latents;
-use gan::train::{Run, folder};
+use gan::train::{Run, RunDir};
 use tempfile::TempDir;
 
 /// The largest piece of memory that reading may ask for: every file here has less than 32 kB, and the buffers
@@ -163,10 +163,10 @@ fn make_run(folder: &TempDir) -> PathBuf {
     fs::write(&recipe, small.collect::<String>()).unwrap();
     let recipe = Recipe::load(recipe.to_str().unwrap()).unwrap();
     let shard = Shard::open(&make_shard(folder, Dtype::U8)).unwrap();
-    let run = folder::create(Some(&folder.path().join("run")), shard.path(), false).unwrap();
+    let run = RunDir::create(Some(&folder.path().join("run")), shard.path(), false).unwrap();
     let stop = AtomicBool::new(false);
     Run::new(&recipe, &shard, &Device::Cpu).unwrap().train(&run, &stop, &Silent).unwrap();
-    run
+    run.path().to_path_buf()
 }
 
 /// Reads all images of a source.

@@ -1,4 +1,4 @@
-//! One training step: gradients, then apply, for the discriminator and then for the generator.
+//! One training step: the discriminator's gradients and update, then the generator's.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use crate::nn::loss::{Loss, LossKind, LossValue};
 use crate::nn::{Network, States, Tape};
 use crate::{Error, Result};
 
-/// Both networks and their optimizers: the whole state of a training run.
+/// Both networks and their optimizers: the complete state of a run.
 #[derive(Debug)]
 pub struct Trainer {
     /// The generator, `[B, nz]` → `[B, H, W, C]`.
@@ -22,7 +22,7 @@ pub struct Trainer {
     loss: LossKind,
 }
 
-/// What a step measured; probabilities are means of σ(logit) over the batch.
+/// The metrics of a step. Losses are in nats; probabilities are means of σ(logit) over the batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepMetrics {
     /// D's loss on real images.
@@ -40,18 +40,18 @@ pub struct StepMetrics {
 }
 
 impl StepMetrics {
-    /// D's whole loss.
+    /// D's complete loss.
     pub fn loss_d(&self) -> f64 {
         self.loss_d_real + self.loss_d_fake
     }
 
-    /// Whether every number is finite.
+    /// Whether the losses are finite.
     pub fn is_finite(&self) -> bool {
         [self.loss_d_real, self.loss_d_fake, self.loss_g].iter().all(|v| v.is_finite())
     }
 }
 
-/// What a step measured, not yet asked of the device.
+/// The metrics of a step, still on the device.
 #[derive(Debug)]
 pub struct PendingStep {
     real: LossValue,
@@ -60,7 +60,7 @@ pub struct PendingStep {
 }
 
 impl PendingStep {
-    /// The reports of several steps: one question to the device.
+    /// The metrics of several steps: one copy from the device.
     ///
     /// # Errors
     /// The device failed.
@@ -75,14 +75,14 @@ impl PendingStep {
 }
 
 /// Tensors with their names.
-type NamedTensors = Vec<(String, Tensor)>;
+pub(super) type NamedTensors = Vec<(String, Tensor)>;
 
-/// D's gradients with what its two passes measured, and what G's update goes on with.
+/// D's gradients, its two losses, and the fakes for G's update.
 struct DiscriminatorPass {
     grads: Vec<Tensor>,
     real: Loss,
     fake: Loss,
-    /// G's images with the tape of their making.
+    /// G's images and the tape of their forward pass.
     fakes: (Tensor, Tape),
 }
 
@@ -100,7 +100,10 @@ fn discriminate(d: &Network, images: &Tensor, loss: impl Fn(&Tensor) -> Result<L
 }
 
 impl Trainer {
-    /// A trainer for two fresh or loaded networks, with moments of zero.
+    /// A trainer of two networks, with Adam's moments at zero.
+    ///
+    /// # Errors
+    /// The device is out of memory.
     pub fn new(
         generator: Network,
         discriminator: Network,
@@ -117,7 +120,10 @@ impl Trainer {
         self
     }
 
-    /// A trainer in the same state that shares nothing with this one.
+    /// A deep copy.
+    ///
+    /// # Errors
+    /// The device is out of memory.
     pub fn copy(&self) -> Result<Trainer> {
         Ok(Trainer {
             generator: self.generator.copy()?,
@@ -128,22 +134,28 @@ impl Trainer {
         })
     }
 
-    /// One step: D on `real` `[B, H, W, C]` in [−1, 1] and on the fakes of `z` `[B, nz]`, each with its own batch-norm
-    /// statistics, and its update; then G's, through the updated D, on the images of the latents `fresh` or, where there
-    /// are none, on the fakes that D has just seen (as the DCGAN tutorial has it).
+    /// Takes one step. First D's update, on `real` `[B, H, W, C]` in [−1, 1] and on the fakes of `z` `[B,
+    /// nz]`, each with its own batch-norm statistics. Then G's update, through the updated D, on the images
+    /// of the latents `fresh` `[B, nz]`, or without them on the same fakes, as in PyTorch's DCGAN tutorial.
+    ///
+    /// # Errors
+    /// The device failed.
     pub fn step(&mut self, real: &Tensor, z: &Tensor, fresh: Option<&Tensor>) -> Result<StepMetrics> {
-        let numbers = self.start_step(real, z, fresh)?;
-        Ok(PendingStep::read(&[numbers])?.remove(0))
+        let pending = self.start_step(real, z, fresh)?;
+        Ok(PendingStep::read(&[pending])?.remove(0))
     }
 
-    /// [`Trainer::step`] that asks the device for nothing, and so need not wait until it is done.
+    /// [`Trainer::step`] without waiting for the device.
+    ///
+    /// # Errors
+    /// The device failed.
     pub fn start_step(&mut self, real: &Tensor, z: &Tensor, fresh: Option<&Tensor>) -> Result<PendingStep> {
         let backend = self.discriminator.backend();
         let device = real.device();
         let (real, fake, g) = backend.run(|| {
             with_layouts_kept(device, || -> Result<_> {
                 let pass = self.discriminator_gradients(real, z)?;
-                // Between gradients and apply is the place for an all-reduce, should several processes train one model.
+                // An all-reduce over several processes would go between gradients and apply.
                 self.adam_d.apply(&mut self.discriminator, &pass.grads)?;
                 let (grads, loss) = self.generator_gradients(pass.fakes, fresh)?;
                 self.adam_g.apply(&mut self.generator, &grads)?;
@@ -153,8 +165,11 @@ impl Trainer {
         Ok(PendingStep { real: real.value, fake: fake.value, g: g.value })
     }
 
-    /// The gradients of a step from the present weights, D's and G's, in PyTorch's names and layouts; applies D's
-    /// before it computes G's, as [`Trainer::step`] does, but not G's. For tests and for a look inside.
+    /// The gradients of a step, D's and G's, in PyTorch's names and layouts. Like [`Trainer::step`], it
+    /// applies D's before it computes G's; it does not apply G's. For tests.
+    ///
+    /// # Errors
+    /// The device failed.
     pub fn gradients(
         &mut self,
         real: &Tensor,
@@ -186,8 +201,8 @@ impl Trainer {
         Ok(DiscriminatorPass { grads: reals.grads, real: reals.loss, fake: passed.loss, fakes })
     }
 
-    /// G's loss and the gradients of its parameters, on the images of `fresh`
-    /// latents or else on `fakes`.
+    /// G's loss and the gradients of its parameters, on the images of the latents `fresh`, or without them on
+    /// `fakes`.
     fn generator_gradients(
         &mut self,
         fakes: (Tensor, Tape),
@@ -203,8 +218,11 @@ impl Trainer {
         Ok((self.generator.backward_params(tape, at_images)?, loss))
     }
 
-    /// The whole state: `G.NAME` and `D.NAME` (weights and buffers), `adam_g.m.NAME`, `adam_g.v.NAME`, `adam_g.t` and
-    /// the same for D, in PyTorch's names and layouts.
+    /// The complete state: `G.NAME` and `D.NAME` (weights and buffers), `adam_g.m.NAME`, `adam_g.v.NAME`,
+    /// `adam_g.t` and the same for D, in PyTorch's names and layouts.
+    ///
+    /// # Errors
+    /// The device failed.
     pub fn tensors(&self) -> Result<NamedTensors> {
         let parts = [
             ("G", self.generator.tensors()?),
@@ -218,7 +236,10 @@ impl Trainer {
         Ok(parts.into_iter().flat_map(named).collect())
     }
 
-    /// Takes the state that [`Trainer::tensors`] gave. An error names the tensor that is missing or wrong.
+    /// Restores a state of [`Trainer::tensors`].
+    ///
+    /// # Errors
+    /// A tensor is missing or has the wrong shape; the error names it.
     pub fn load(&mut self, tensors: &HashMap<String, Tensor>) -> Result<()> {
         let part = |prefix: &str| -> HashMap<String, Tensor> {
             let of = |(k, v): (&String, &Tensor)| Some((k.strip_prefix(prefix)?.to_string(), v.clone()));
