@@ -1,13 +1,14 @@
-//! `just bench-kernels [WORD]`: every convolution of the DCGAN (64×64, width 64, batch 128), in its three products, and every
-//! distinct one of Inception (batch 16), each in f32 and bf16. Criterion's "thrpt" is the percent of the register peak that
-//! was measured at the start; on a machine that others share, run one WORD at a time.
+//! `just bench-kernels [WORD]`: every convolution of the DCGAN (64×64, width 64, batch 128), in its three
+//! products, and every distinct one of Inception (batch 16), each in f32 and bf16. Criterion's "thrpt" is the
+//! percent of the register peak that was measured at the start; on a machine that others share, run one WORD
+//! at a time.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput};
-use gan_kernels::conv::{Conv, PackedTransposed, Shape, conv_transpose2d, conv2d, pack, weight_grad};
+use gan_kernels::conv::{BatchShape, Conv, PackedTransposed, conv_transpose2d, conv2d, pack, weight_grad};
 use gan_kernels::matmul::peak;
 use gan_kernels::{Activation, Element, Isa, bf16};
 
@@ -16,12 +17,12 @@ use gan_kernels::{Activation, Element, Isa, bf16};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Time, shown as a share of the peak.
-struct OfPeak {
+struct PercentOfPeak {
     /// Operations per nanosecond.
     peak: f64,
 }
 
-impl Measurement for OfPeak {
+impl Measurement for PercentOfPeak {
     type Intermediate = Instant;
     type Value = Duration;
 
@@ -50,7 +51,7 @@ impl Measurement for OfPeak {
     }
 }
 
-impl ValueFormatter for OfPeak {
+impl ValueFormatter for PercentOfPeak {
     fn scale_values(&self, typical: f64, values: &mut [f64]) -> &'static str {
         WallTime.formatter().scale_values(typical, values)
     }
@@ -82,7 +83,7 @@ impl Layer {
         format!("{}x{} stride {stride}, {side}x{side}, {c} to {s}", kernel.0, kernel.1)
     }
 
-    fn large(&self, batch: usize) -> Shape {
+    fn large(&self, batch: usize) -> BatchShape {
         (batch, self.side, self.side, self.c)
     }
 
@@ -102,7 +103,8 @@ impl Layer {
     }
 }
 
-/// D's convolutions from the first to the last; G's are their adjoints but for the last, which has 100 latents for one logit.
+/// D's convolutions from the first to the last; G's are their adjoints but for the last, which has 100
+/// latents for one logit.
 fn dcgan() -> Vec<Layer> {
     let halving = Conv { kernel: (4, 4), stride: 2, padding: (1, 1) };
     let whole = Conv { kernel: (4, 4), stride: 1, padding: (0, 0) };
@@ -113,7 +115,8 @@ fn dcgan() -> Vec<Layer> {
         .collect()
 }
 
-/// Inception's distinct convolutions: how many there are, side, channels, kernel (2), stride, padding (2), filters.
+/// Inception's distinct convolutions: how many there are, side, channels, kernel (2), stride, padding (2),
+/// filters.
 #[rustfmt::skip]
 const INCEPTION: [[usize; 9]; 43] = [
     [1, 299, 3, 3, 3, 2, 0, 0, 32], [1, 149, 32, 3, 3, 1, 0, 0, 32], [1, 147, 32, 3, 3, 1, 1, 1, 64],
@@ -151,12 +154,22 @@ fn numbers<T: Element>(n: usize) -> Vec<T> {
 }
 
 /// One benchmark of `operations`.
-fn measure(group: &mut BenchmarkGroup<OfPeak>, name: String, operations: usize, mut run: impl FnMut()) {
+fn measure(
+    group: &mut BenchmarkGroup<PercentOfPeak>,
+    name: String,
+    operations: usize,
+    mut run: impl FnMut(),
+) {
     group.throughput(Throughput::Elements(operations as u64));
     group.bench_function(name, |b| b.iter(&mut run));
 }
 
-fn convolution<T: Element>(group: &mut BenchmarkGroup<OfPeak>, layer: &Layer, batch: usize, type_: &str) {
+fn convolution<T: Element>(
+    group: &mut BenchmarkGroup<PercentOfPeak>,
+    layer: &Layer,
+    batch: usize,
+    type_: &str,
+) {
     let Layer { conv, c, s, .. } = layer;
     let x: Vec<T> = numbers(batch * layer.side * layer.side * c);
     let weight = pack::<T>(Isa::best::<T>(), conv, &numbers::<f32>(layer.weights()), *c, *s);
@@ -167,7 +180,7 @@ fn convolution<T: Element>(group: &mut BenchmarkGroup<OfPeak>, layer: &Layer, ba
     });
 }
 
-fn adjoint<T: Element>(group: &mut BenchmarkGroup<OfPeak>, layer: &Layer, batch: usize, type_: &str) {
+fn adjoint<T: Element>(group: &mut BenchmarkGroup<PercentOfPeak>, layer: &Layer, batch: usize, type_: &str) {
     let Layer { conv, side, c, s } = layer;
     let weights: Vec<f32> = numbers(layer.weights());
     let weight = PackedTransposed::<T>::new(Isa::best::<T>(), conv, (*side, *side, *c), &weights, *s);
@@ -177,7 +190,7 @@ fn adjoint<T: Element>(group: &mut BenchmarkGroup<OfPeak>, layer: &Layer, batch:
     });
 }
 
-fn gradient<T: Element>(group: &mut BenchmarkGroup<OfPeak>, layer: &Layer, batch: usize, type_: &str) {
+fn gradient<T: Element>(group: &mut BenchmarkGroup<PercentOfPeak>, layer: &Layer, batch: usize, type_: &str) {
     let Layer { conv, side, c, s } = layer;
     let (x, y): (Vec<T>, Vec<T>) = (numbers(batch * side * side * c), numbers(batch * layer.pixels() * s));
     measure(group, format!("weights {}, {type_}", layer.name()), batch * layer.operations(), || {
@@ -191,7 +204,7 @@ fn all<T: Element>(type_: &str) {
     let threads = rayon::current_num_threads();
     println!("{type_}: {:?}, {threads} threads, peak {peak:.0} GFLOP/s\n", Isa::best::<T>());
     let mut criterion = Criterion::default()
-        .with_measurement(OfPeak { peak })
+        .with_measurement(PercentOfPeak { peak })
         .sample_size(10)
         .warm_up_time(Duration::from_millis(200))
         .measurement_time(Duration::from_millis(800))

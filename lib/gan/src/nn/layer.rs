@@ -112,7 +112,7 @@ impl Layer {
     fn forward(&self, backend: Backend, x: Tensor, out: DType) -> Result<Saved> {
         Ok(match self {
             Layer::BatchNorm { gamma, beta, activation, .. } => {
-                let moments = backend.moments(&x)?;
+                let moments = backend.batch_stats(&x)?;
                 let norm = Norm { gamma, beta, eps: BN_EPS, activation: *activation };
                 let y = backend.batch_norm(&x, &moments, &norm)?;
                 Saved { x, y, moments: Some(moments) }

@@ -1,8 +1,8 @@
-//! Dense linear algebra in f64 for the Fréchet distance, on faer: sums of outer products, a Cholesky factor of a
-//! covariance of any rank, and the eigenvalues of a symmetric matrix.
+//! Dense linear algebra in f64 for the Fréchet distance, on faer: sums of outer products, a Cholesky factor
+//! of a covariance of any rank, and the eigenvalues of a symmetric matrix.
 //!
-//! Symmetric matrices are given and returned by their lower triangles. faer cuts the work into a constant number of
-//! tasks, so no result depends on the number of threads.
+//! Symmetric matrices are given and returned by their lower triangles. faer cuts the work into a constant
+//! number of tasks, so no result depends on the number of threads.
 
 #[cfg(test)]
 mod tests;
@@ -19,7 +19,8 @@ use rayon::prelude::*;
 
 use BlockStructure::{Rectangular, TriangularLower, TriangularUpper};
 
-/// The tasks that faer cuts an operation into. Results depend on this number in their last digits, hence a constant.
+/// The tasks that faer cuts an operation into. Results depend on this number in their last digits, hence a
+/// constant.
 const TASKS: Par = Par::Rayon(NonZeroUsize::new(16).unwrap());
 
 /// The factorization failed: the matrix holds values that are not finite.
@@ -33,8 +34,8 @@ pub fn add_gram(acc: MatMut<f64>, x: MatRef<f64>) {
 
 /// The eigenvalues of the symmetric `a`, ascending. Reads the lower triangle.
 ///
-/// If `a` is graded, with its largest entries at the top left, small eigenvalues keep their relative accuracy. In other
-/// matrices their errors are those of the largest eigenvalue.
+/// If `a` is graded, with its largest entries at the top left, small eigenvalues keep their relative
+/// accuracy. In other matrices their errors are those of the largest eigenvalue.
 ///
 /// # Errors
 /// `a` holds values that are not finite.
@@ -50,8 +51,8 @@ pub fn eigenvalues(a: MatRef<f64>) -> Result<Vec<f64>, NotConverged> {
     Ok(values.column_vector().iter().copied().collect())
 }
 
-/// F [d, r] with F·Fᵀ = A for a positive semi-definite A of rank r, by Cholesky's method with complete pivoting (Higham
-/// 2002, Accuracy and Stability of Numerical Algorithms, §10.3).
+/// F [d, r] with F·Fᵀ = A for a positive semi-definite A of rank r, by Cholesky's method with complete
+/// pivoting (Higham 2002, Accuracy and Stability of Numerical Algorithms, §10.3).
 #[derive(Debug, Clone)]
 pub struct Factor {
     /// Row i of `l` is row `order[i]` of F.
@@ -63,8 +64,8 @@ pub struct Factor {
 impl Factor {
     /// Factors the symmetric `a`, [d, d]. Reads the lower triangle.
     ///
-    /// The factorization stops where the largest remaining pivot is noise: below the rounding errors of f64, or, if `a`
-    /// was stored with fewer digits, no larger than the most negative remaining pivot.
+    /// The factorization stops where the largest remaining pivot is noise: below the rounding errors of f64,
+    /// or, if `a` was stored with fewer digits, no larger than the most negative remaining pivot.
     ///
     /// # Errors
     /// `a` holds values that are not finite.
@@ -128,8 +129,8 @@ impl Factor {
     }
 }
 
-/// Whether pivot `j` is no larger than the most negative entry of `diagonal`, what columns before `j` of `l` leave of
-/// the diagonal; if it is larger, takes column `j` from `diagonal`.
+/// Whether pivot `j` is no larger than the most negative entry of `diagonal`, what columns before `j` of `l`
+/// leave of the diagonal; if it is larger, takes column `j` from `diagonal`.
 fn is_noise(l: &Mat<f64>, j: usize, diagonal: &mut [f64]) -> bool {
     let column = l.col(j);
     if diagonal[j..].iter().any(|&v| -v >= column[j] * column[j]) {

@@ -57,7 +57,8 @@ fn eigenvalues_of_what_is_known() {
     let diagonal =
         eigenvalues(Mat::from_fn(20, 20, |i, j| if i == j { 3.0 - i as f64 } else { 0.0 }).as_ref()).unwrap();
     diagonal.iter().zip(-16..).for_each(|(g, w)| assert!((g - f64::from(w)).abs() < 1e-14, "{g} {w}"));
-    // The second difference: 2 − 2 cos(kπ/(n+1)); and the same of entries whose squares would overflow, or vanish.
+    // The second difference: 2 − 2 cos(kπ/(n+1)); and the same of entries whose squares would overflow, or
+    // vanish.
     for scale in [1.0, 1e200, 1e-200] {
         let n = 50;
         let difference = |i: usize, j: usize| [2.0, -1.0, 0.0][i.abs_diff(j).min(2)] * scale;
@@ -74,7 +75,8 @@ fn eigenvalues_of_what_is_known() {
     );
 }
 
-/// Eigenvalues from 1 down to 1e-27 keep ten digits each. The reference: singular values, which are the roots.
+/// Eigenvalues from 1 down to 1e-27 keep ten digits each. The reference: singular values, which are the
+/// roots.
 #[test]
 fn small_eigenvalues_of_a_graded_matrix_keep_their_digits() {
     let d = 40;
