@@ -65,12 +65,12 @@ mod x86 {
             // SAFETY: a row has the 16 f32 of a register.
             *row = unsafe { _mm512_loadu_ps(from.as_ptr()) };
         }
-        let mut singles = rows;
+        // Without `map`, which may be inlined too late for the arrays to stay in registers.
+        let mut singles = [_mm512_setzero_pd(); SQUARE];
         for i in (0..SQUARE).step_by(2) {
-            singles[i] = _mm512_unpacklo_ps(rows[i], rows[i + 1]);
-            singles[i + 1] = _mm512_unpackhi_ps(rows[i], rows[i + 1]);
+            singles[i] = _mm512_castps_pd(_mm512_unpacklo_ps(rows[i], rows[i + 1]));
+            singles[i + 1] = _mm512_castps_pd(_mm512_unpackhi_ps(rows[i], rows[i + 1]));
         }
-        let singles = singles.map(|v| _mm512_castps_pd(v));
         let mut pairs = singles;
         for i in (0..SQUARE).step_by(4) {
             pairs[i] = _mm512_unpacklo_pd(singles[i], singles[i + 2]);

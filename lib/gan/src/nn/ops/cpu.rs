@@ -173,11 +173,7 @@ pub(super) fn conv_transpose_backward(
     let dx = || conv2d(geometry, dy, weight, None, Activation::Identity, dy.dtype());
     let dx = || wants_input.then(dx).transpose();
     let elements = dy.elem_count().max(x.elem_count());
-    let (dw, dx) = Backend::Cpu.both(
-        elements,
-        || wants_weight.then(dw).transpose(),
-        || wants_input.then(dx).transpose(),
-    );
+    let (dw, dx) = Backend::Cpu.both(elements, dw, dx);
     Ok((dw?, dx?))
 }
 

@@ -189,13 +189,13 @@ fn batch_norm_agrees_with_autograd_and_finite_differences() {
         let grads = (&y * &dy).unwrap().sum_all().unwrap().backward().unwrap();
         for backend in BACKENDS {
             let what = format!("{backend:?} {shape:?} {activation:?}");
-            let moments = backend.batch_stats(&x).unwrap();
-            close(&moments.mean, &mean.detach(), 1e-5, &what);
-            close(&moments.var, &var.detach(), 1e-5, &what);
+            let stats = backend.batch_stats(&x).unwrap();
+            close(&stats.mean, &mean.detach(), 1e-5, &what);
+            close(&stats.var, &var.detach(), 1e-5, &what);
             let norm = Norm { gamma: &gamma, beta: &beta, eps: 1e-5, activation };
-            let ours = backend.batch_norm(&x, &moments, &norm).unwrap();
+            let ours = backend.batch_norm(&x, &stats, &norm).unwrap();
             close(&ours, &y.detach(), 2e-5, &what);
-            let back = backend.batch_norm_backward(&x, &ours, dy.copy().unwrap(), &moments, &norm).unwrap();
+            let back = backend.batch_norm_backward(&x, &ours, dy.copy().unwrap(), &stats, &norm).unwrap();
             close(&back.x, grads.get(&vx).unwrap(), 1e-4, &what);
             close(&back.gamma, grads.get(&vg).unwrap(), 2e-5, &what);
             close(&back.beta, grads.get(&vb).unwrap(), 2e-5, &what);
@@ -243,10 +243,10 @@ fn portable_operations_in_bf16_and_f16_agree_with_f32() {
         let (gamma, beta) = ((random(12, &[6]) + 1.0).unwrap(), random(13, &[6]));
         let norm = Norm { gamma: &gamma, beta: &beta, eps: 1e-5, activation: Activation::LeakyRelu(0.2) };
         let passes = |x: &Tensor, dy: &Tensor| {
-            let moments = ops.batch_stats(x).unwrap();
-            assert_eq!((moments.mean.dtype(), moments.var.dtype()), (DType::F32, DType::F32));
-            let y = ops.batch_norm(x, &moments, &norm).unwrap();
-            let back = ops.batch_norm_backward(x, &y, dy.copy().unwrap(), &moments, &norm).unwrap();
+            let stats = ops.batch_stats(x).unwrap();
+            assert_eq!((stats.mean.dtype(), stats.var.dtype()), (DType::F32, DType::F32));
+            let y = ops.batch_norm(x, &stats, &norm).unwrap();
+            let back = ops.batch_norm_backward(x, &y, dy.copy().unwrap(), &stats, &norm).unwrap();
             assert_eq!((y.dtype(), back.x.dtype(), back.gamma.dtype()), (x.dtype(), x.dtype(), DType::F32));
             [y, back.x, back.gamma, back.beta]
         };
