@@ -1,4 +1,5 @@
-//! Work inside this process: training steps, features, the distance, and how they gain from a second thread.
+//! Work inside this process: training steps, features, the Fréchet distance, and the speedup by a second
+//! thread.
 
 use std::time::Instant;
 
@@ -31,10 +32,10 @@ pub const SHAPE: ImageShape = (64, 64, 3);
 /// Steps of the MLP GAN in a repetition.
 pub const MLP_STEPS: usize = 100;
 
-/// Images in a batch of `fid`.
+/// Batch size of `fid`.
 pub const FEATURES_BATCH: usize = 50;
 
-/// The seconds that `work` takes.
+/// The duration of `work` in seconds, without dropping its result.
 pub fn timed<R>(work: impl FnOnce() -> R) -> f64 {
     let start = Instant::now();
     let result = work();
@@ -43,12 +44,12 @@ pub fn timed<R>(work: impl FnOnce() -> R) -> f64 {
     seconds
 }
 
-/// Standard normal numbers, within ±`limit`.
+/// Standard normal values, clamped to ±`limit`.
 fn random(index: u64, limit: f32, shape: &[usize]) -> Tensor {
     let mut data = vec![0.0; shape.iter().product()];
     normals(1, Stream::Noise, index, &mut data);
     data.iter_mut().for_each(|v| *v = v.clamp(-limit, limit));
-    Tensor::from_vec(data, shape, &Device::Cpu).expect("as many numbers as the shape says")
+    Tensor::from_vec(data, shape, &Device::Cpu).expect("as many elements as the shape has")
 }
 
 fn trainer(arch: Arch, shape: ImageShape, beta1: f64, precision: Precision) -> Trainer {
@@ -69,7 +70,7 @@ pub fn dcgan_step(config: &Dcgan, batch: usize, precision: Precision) -> Load<'s
     Load { work: Box::new(work), count: batch as f64, flops: Some(flops), precision }
 }
 
-/// [`MLP_STEPS`] steps of the recipe `mnist`: so small that what surrounds the arithmetic counts.
+/// [`MLP_STEPS`] steps of the recipe `mnist`, small enough that overhead counts.
 pub fn mlp_steps() -> Load<'static> {
     let (batch, config, shape) = (100, Mlp::default(), (28, 28, 1));
     let flops = flops::mlp_step(&config, shape) * (batch * MLP_STEPS) as f64;
@@ -86,7 +87,7 @@ pub fn mlp_steps() -> Load<'static> {
     Load { work: Box::new(work), count: MLP_STEPS as f64, flops: Some(flops), precision: Precision::F32 }
 }
 
-/// Inception's 2,048 features of a batch of images of 64×64 in memory, resizing included.
+/// Inception's 2,048 features of a batch of 64×64 images in memory, resizing included.
 pub fn inception(workspace: &Workspace, precision: Precision) -> Load<'static> {
     let extractor =
         Extractor::inception(workspace.weights(), 2048, precision, &Device::Cpu).expect("sound weights");
@@ -102,21 +103,21 @@ pub fn inception(workspace: &Workspace, precision: Precision) -> Load<'static> {
     Load { work: Box::new(work), count, flops: Some(flops::INCEPTION * count), precision }
 }
 
-/// The distance of two Gaussians of 2,048 dimensions and full rank, those of the goldens.
+/// The Fréchet distance between the Gaussians of the goldens: 2,048 dimensions, full rank.
 pub fn frechet(workspace: &Workspace) -> Load<'_> {
     let (a, b) = workspace.gaussians();
     let work = || timed(|| frechet::distance(a, b).expect("sound statistics"));
     Load { work: Box::new(work), count: 1.0, flops: None, precision: Precision::F32 }
 }
 
-/// How far that distance is from the golden value.
+/// The relative error of that distance.
 pub fn frechet_error(workspace: &Workspace) -> String {
     let (a, b) = workspace.gaussians();
     let got = frechet::distance(a, b).expect("sound statistics");
     format!("{:.0e} from the golden", (got / workspace.golden_distance() - 1.0).abs())
 }
 
-/// The convolution in the middle of the DCGAN's discriminator, on a batch: one large matrix product.
+/// The middle convolution of the DCGAN's discriminator on a batch: one large matrix product.
 pub fn convolution() -> Work<'static> {
     let (x, weight) = (random(0, 1.0, &[128, 16, 16, 128]), Weight::new(random(1, 1.0, &[4, 4, 128, 256])));
     let conv =
@@ -124,25 +125,25 @@ pub fn convolution() -> Work<'static> {
     Box::new(move || timed(|| (0..5).for_each(|_| drop(conv().expect("a convolution")))))
 }
 
-/// One training step of the tutorial's DCGAN.
+/// One training step of [`TUTORIAL`].
 pub fn step() -> Work<'static> {
     dcgan_step(&TUTORIAL, 128, Precision::F32).work
 }
 
-/// How many times faster two threads are than one, in turn.
+/// The speedup of two threads over one, measured in turn.
 pub fn scaling(work: fn() -> Work<'static>, repetitions: usize) -> Result<Figure, String> {
     if std::thread::available_parallelism().map_or(1, |n| n.get()) < 2 {
         return Err("one core here".into());
     }
     let pool = |threads| ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool of threads");
-    let mut sides = [1, 2].map(|threads| (pool(threads), work()));
-    let mut run = |side: usize| {
-        let (pool, work) = &mut sides[side];
+    let mut runners = [1, 2].map(|threads| (pool(threads), work()));
+    let mut run = |i: usize| {
+        let (pool, work) = &mut runners[i];
         pool.install(work)
     };
-    // The first of each pays for fresh memory.
+    // The first run of each allocates memory.
     let _ = [run(0), run(1)];
     let seconds: Vec<[f64; 2]> = (0..repetitions).map(|_| [run(0), run(1)]).collect();
-    let median = |side: usize| Spread::of(seconds.iter().map(|pair| pair[side]).collect()).median;
+    let median = |i: usize| Spread::of(seconds.iter().map(|pair| pair[i]).collect()).median;
     Ok(Figure::new(median(0) / median(1), "×"))
 }

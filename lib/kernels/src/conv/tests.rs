@@ -1,15 +1,15 @@
 use super::*;
-use crate::element::bf16;
-use crate::matmul::Isa;
-use crate::testing::numbers;
+use crate::testing::random;
+use crate::{Isa, bf16};
 
 fn conv(kernel: (usize, usize), stride: usize, padding: (usize, usize)) -> Conv {
     Conv { kernel, stride, padding }
 }
 
-/// (conv, shape, S): the project's own and odd ones: one channel, one image, 1×1, strides, long kernels, kernels smaller
-/// than the stride, images that the stride does not divide, more pixels than one piece or part, wide and narrow outputs.
-fn cases() -> Vec<(Conv, Shape, usize)> {
+/// (conv, shape, S): the project's own and odd ones: one channel, one image, 1×1, strides, long kernels,
+/// kernels smaller than the stride, images that the stride does not divide, more pixels than one piece or
+/// part, wide and narrow outputs.
+fn cases() -> Vec<(Conv, BatchShape, usize)> {
     vec![
         (conv((4, 4), 2, (1, 1)), (3, 8, 8, 5), 7),
         (conv((4, 4), 2, (1, 1)), (2, 64, 64, 3), 16),
@@ -36,7 +36,7 @@ fn cases() -> Vec<(Conv, Shape, usize)> {
 }
 
 /// Σ over the definition, in f64: calls `f(x index, weight index, y index)` for every product.
-fn each(conv: &Conv, (b, h, w, c): Shape, s: usize, mut f: impl FnMut(usize, usize, usize)) {
+fn each(conv: &Conv, (b, h, w, c): BatchShape, s: usize, mut f: impl FnMut(usize, usize, usize)) {
     let (oh, ow) = conv.output(h, w);
     for (bi, oy, ox) in (0..b * oh * ow).map(|r| (r / (oh * ow), r / ow % oh, r % ow)) {
         for (ky, kx) in (0..conv.taps()).map(|k| (k / conv.kernel.1, k % conv.kernel.1)) {
@@ -66,7 +66,7 @@ fn close(ours: &[f32], exact: &[f64], tolerance: f64, what: &str) {
 
 /// Numbers that T holds exactly, so that only sums are rounded.
 fn exact<T: Element>(n: usize, seed: u32) -> (Vec<T>, Vec<f32>) {
-    let stored: Vec<T> = numbers(n, seed).into_iter().map(T::from_f32).collect();
+    let stored: Vec<T> = random(n, seed).into_iter().map(T::from_f32).collect();
     let floats = stored.iter().map(|v| v.to_f32()).collect();
     (stored, floats)
 }
@@ -83,9 +83,9 @@ fn check<T: Element>(tolerance: f64) {
             ex[i] += yf[l] as f64 * k[j] as f64;
             ek[j] += xf[i] as f64 * yf[l] as f64;
         });
-        let bias = numbers(s, 4);
+        let bias = random(s, 4);
         let ez: Vec<f64> = ey.iter().enumerate().map(|(i, v)| (v + bias[i % s] as f64).max(0.0)).collect();
-        for &isa in T::ISAS.iter().filter(|isa| isa.supported()) {
+        for &isa in Isa::candidates::<T>().iter().filter(|isa| isa.supported()) {
             let what = format!("{isa:?} {conv:?} {shape:?} {s}");
             let weight = pack::<T>(isa, &conv, &k, c, s);
             let out: Vec<f32> = conv2d(&conv, &x, shape, &weight, None, Activation::Identity);
@@ -125,7 +125,7 @@ fn the_bytes_do_not_depend_on_the_number_of_threads() {
         pool.install(|| {
             let (conv, shape, s) = (conv((4, 4), 2, (1, 1)), (24, 32, 32, 20), 24);
             let (x, _) = exact::<T>(24 * 32 * 32 * 20, 1);
-            let k = numbers(16 * 20 * s, 2);
+            let k = random(16 * 20 * s, 2);
             let weight = pack(isa, &conv, &k, 20, s);
             let y: Vec<T> = conv2d(&conv, &x, shape, &weight, None, Activation::LeakyRelu(0.2));
             let transposed = PackedTransposed::new(isa, &conv, (32, 32, 20), &k, s);

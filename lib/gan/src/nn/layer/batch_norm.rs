@@ -44,7 +44,7 @@ fn observed(state: &State) -> &Observed {
 
 impl Layer for BatchNorm {
     fn forward(&self, cx: Context, x: Tensor) -> Result<Saved> {
-        let stats = cx.backend.moments(&x)?;
+        let stats = cx.backend.batch_stats(&x)?;
         let y = cx.backend.batch_norm(&x, &stats, &self.norm())?;
         let n = x.elem_count() as f64 / stats.mean.elem_count() as f64;
         let observed: Observed = (stats, n);
