@@ -1,171 +1,240 @@
-//! What two sets of features are compared by, and how the results are called.
+//! The metrics by their names, and their results as a line and as JSON.
+
+use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::features::Features;
-use super::{FeatureSpec, FeatureStats, FidInput};
-use crate::metrics::frechet;
-use crate::metrics::kid;
-use crate::metrics::prdc;
+use super::{FeatureInfo, FeatureSpec, FeatureStats, FidInput, frechet, kid, prdc};
 use crate::precision::Precision;
 use crate::{Error, Result, counted};
 
-/// A way to compare.
+/// All metrics. A new one is its own file and one line here.
+pub const METRICS: &[&dyn Metric] = &[&frechet::Fid, &kid::Kid, &prdc::Prdc];
+
+/// What a metric needs of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Metric {
-    /// The Fréchet distance.
-    Fid,
-    /// The kernel distance.
-    Kid,
-    /// Precision, recall, density and coverage; the first side is the real one.
-    Prdc,
+pub enum Need {
+    /// Nothing: the metric is of the other input alone.
+    Nothing,
+    /// The mean and covariance of its features, which a file of statistics has, too.
+    Statistics,
+    /// The features of each image.
+    Features,
 }
 
-impl Metric {
-    /// What [`str::parse`] takes.
-    pub const NAMES: [&'static str; 3] = ["fid", "kid", "prdc"];
+/// A way to compare two sets of images, or to judge one.
+pub trait Metric: Sync {
+    /// Its name, which [`find`] takes.
+    fn name(&self) -> &'static str;
+    /// What it computes, in a few words.
+    fn help(&self) -> &'static str;
+    /// What it needs of the first input (the reference) and of the second.
+    fn needs(&self) -> [Need; 2];
+    /// The fewest images of an input.
+    fn min_images(&self, _options: &MetricOptions) -> usize {
+        2
+    }
+    /// The option that lowers [`Metric::min_images`], where there is one.
+    fn min_images_option(&self) -> Option<&'static str> {
+        None
+    }
+    /// Computes it.
+    ///
+    /// # Errors
+    /// Inputs of different dims, of too few images, or without what the metric needs.
+    fn compute(&self, comparison: &Comparison) -> Result<Scores>;
+}
 
-    /// Whether it needs the features themselves and not their statistics alone.
-    pub fn needs_features(self) -> bool {
-        self != Metric::Fid
+/// The options of all metrics.
+#[derive(Clone, Copy, Debug)]
+pub struct MetricOptions {
+    /// The images of each input in a subset of KID; at least 2.
+    pub kid_subset_size: usize,
+}
+
+impl Default for MetricOptions {
+    fn default() -> MetricOptions {
+        MetricOptions { kid_subset_size: kid::SUBSET }
     }
 }
 
-impl std::str::FromStr for Metric {
-    type Err = String;
+/// What a metric computes from.
+pub struct Comparison<'a> {
+    /// The two inputs.
+    pub inputs: &'a [FeatureStats; 2],
+    /// Their features.
+    pub spec: FeatureSpec,
+    /// The options.
+    pub options: MetricOptions,
+}
 
-    fn from_str(name: &str) -> Result<Metric, String> {
-        let all = [Metric::Fid, Metric::Kid, Metric::Prdc];
-        let place = Metric::NAMES.iter().position(|known| *known == name);
-        place.map(|i| all[i]).ok_or_else(|| format!("{name}: no such metric"))
+impl Comparison<'_> {
+    /// The features `[n, dims]` of an input.
+    ///
+    /// # Errors
+    /// They were not kept, as [`Metric::needs`] did not ask for them.
+    pub fn features(&self, input: usize) -> Result<&[f32]> {
+        let features = self.inputs[input].features.as_deref();
+        features.ok_or_else(|| Error::Invalid("the features were not kept".into()))
     }
 }
 
-impl std::fmt::Display for Metric {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.write_str(Metric::NAMES[*self as usize])
-    }
+/// The results of a metric.
+pub struct Scores {
+    /// The key in the JSON object.
+    pub key: String,
+    /// The results under that key.
+    pub json: Value,
+    /// Name and value of each printed result.
+    pub printed: Vec<(String, String)>,
 }
 
-/// Checks that `metrics` can be computed of these sides, before any feature is; `subset` is the number of
-/// samples in each of KID's subsets.
+/// The metric of a name.
 ///
 /// # Errors
-/// A side of statistics where features are needed; one of fewer images than a metric needs: 2 for a
-/// covariance, KID's subset, one more than the most neighbors.
-pub fn check(metrics: &[Metric], sides: &[&FidInput], subset: usize) -> Result<()> {
-    let fewest = sides.iter().filter_map(|side| side.images()).map(|images| images.len()).min();
-    for side in sides {
-        let fails = |what: String| Err(Error::file(side.path(), what));
-        let n = match side.images() {
-            Some(images) => images.len(),
-            None if metrics.iter().any(|metric| metric.needs_features()) => {
-                let what = "statistics have no single images in them: KID and neighbors need the images \
-                            themselves";
-                return fails(what.into());
+/// There is none.
+pub fn find(name: &str) -> Result<&'static dyn Metric, String> {
+    METRICS.iter().copied().find(|metric| metric.name() == name).ok_or(format!("{name}: no such metric"))
+}
+
+/// Checks that `metrics` can be computed of these inputs, before any feature is.
+///
+/// # Errors
+/// Statistics where a metric needs features; fewer images than a metric needs.
+pub fn check(metrics: &[&dyn Metric], inputs: &[&FidInput], options: &MetricOptions) -> Result<()> {
+    let images: Vec<(&Path, usize)> = inputs
+        .iter()
+        .filter_map(|input| input.images())
+        .map(|images| (images.path(), images.len()))
+        .collect();
+    for metric in metrics {
+        let name = metric.name();
+        for (input, need) in inputs.iter().zip(metric.needs()) {
+            if need == Need::Features && input.images().is_none() {
+                return Err(Error::file(
+                    input.path(),
+                    format!("statistics without images; {name} needs images"),
+                ));
             }
-            None => continue,
-        };
-        if n < 2 {
-            return fails("a covariance needs at least two images".into());
         }
-        for metric in metrics {
-            match metric {
-                Metric::Kid if n < subset => {
-                    let flag = match fewest {
-                        Some(fewest @ 3..) => format!(", or name --kid-subset-size 2 to {fewest}"),
-                        Some(2) => ", or name --kid-subset-size 2".to_string(),
-                        _ => String::new(),
-                    };
-                    return fails(format!(
-                        "{} are fewer than a subset of KID has, {subset}: take more{flag}",
-                        counted(n as u64, "image")
-                    ));
+        let Some(&(path, n)) = images.iter().min_by_key(|(_, n)| n) else { continue };
+        let min = metric.min_images(options);
+        if n < min {
+            let few = format!("{name} needs at least {} in each input", counted(min as u64, "image"));
+            return Err(match metric.min_images_option() {
+                Some(option) if n >= 2 => {
+                    let what = format!("{few}, but {} has {n}; use 2 to {n}, or more images", path.display());
+                    Error::argument(option, what)
                 }
-                Metric::Prdc if n <= prdc::MOST => {
-                    return fails(format!(
-                        "{} have no {} neighbors each: --metrics prdc needs {} on each side",
-                        counted(n as u64, "image"),
-                        prdc::MOST,
-                        prdc::MOST + 1
-                    ));
-                }
-                _ => {}
-            }
+                _ => Error::file(path, format!("{}; {few}", counted(n as u64, "image"))),
+            });
         }
     }
     Ok(())
 }
 
-/// The results as one line, in the order of `metrics`, and as JSON; KID's of subsets of `subset`. What is not
-/// as pytorch-fid (and torch-fidelity) computes it is called by a name of its own; alone, the FID needs none.
+/// The results as one line, in the order of `metrics`, and as JSON. Results that pytorch-fid (or torch-fidelity)
+/// would not give have names of their own. The FID alone is a bare number.
 ///
 /// # Errors
-/// Sides of other dims, of too few images, or without the features that a metric needs.
-pub fn results(
-    metrics: &[Metric],
-    choice: FeatureSpec,
-    sides: &[FeatureStats; 2],
-    subset: usize,
-) -> Result<(String, Value)> {
-    let rounded = sides.iter().any(|side| side.precision == Some(Precision::Bf16));
-    let precision = if rounded { Precision::Bf16 } else { Precision::F32 };
-    let suffix = if rounded { "-bf16" } else { "" };
-    let key = |inception: &'static str, squeezenet: &'static str, other: &'static str| match choice.features {
-        Some(Features::Inception) => inception,
-        Some(Features::Squeezenet) => squeezenet,
-        None => other,
-    };
-    let weights = sides.each_ref().map(|side| side.weights.as_ref());
-    let sizes = sides.each_ref().map(|side| side.look.as_ref().and_then(|look| look.sizes));
+/// As [`Metric::compute`].
+pub fn results(metrics: &[&dyn Metric], comparison: &Comparison) -> Result<(String, Value)> {
+    let Comparison { inputs, spec, .. } = comparison;
+    let infos = inputs.each_ref().map(|input| input.info.as_ref());
+    let rounded = infos.iter().flatten().any(|info| info.precision == Precision::Bf16);
+    let (precision, suffix) = if rounded { (Precision::Bf16, "-bf16") } else { (Precision::F32, "") };
+    let weights = infos.map(|info| info.map(|info| &info.weights));
+    let sizes = |info: &FeatureInfo| info.dataset.as_ref().and_then(|dataset| dataset.sizes);
     let mut json = json!({
-        "n": [sides[0].n, sides[1].n],
-        "sizes": sizes,
-        "dims": choice.dims,
-        "features": choice.features,
+        "n": infos.map(|info| info.map(|info| info.n)),
+        "sizes": infos.map(|info| info.and_then(sizes)),
+        "dims": spec.dims,
+        "features": spec.features,
         "weights": weights.into_iter().flatten().next(),
         "proved": weights[0].is_some() && weights[0] == weights[1],
-        "precision": sides.iter().any(|side| side.precision.is_some()).then_some(precision),
-        "seconds": sides[0].seconds + sides[1].seconds,
+        "precision": infos.iter().any(Option::is_some).then_some(precision),
+        "seconds": inputs[0].seconds + inputs[1].seconds,
     });
-    let features = || match sides.each_ref().map(|side| side.features.as_deref()) {
-        [Some(a), Some(b)] => Ok([a, b]),
-        _ => Err(Error::Invalid("the features were not kept".into())),
-    };
     let mut texts = Vec::new();
     for metric in metrics {
-        match metric {
-            Metric::Fid => {
-                let distance = frechet::distance(&sides[0].gaussian, &sides[1].gaussian)?;
-                json[key("fid", "fd_squeezenet", "fd")] = distance.into();
-                texts.push(match (metrics, choice.features, precision) {
-                    ([_], Some(Features::Inception), Precision::F32) => format!("{distance:.6}"),
-                    _ => format!("{}{suffix} {distance:.6}", choice.distance()),
-                });
-            }
-            Metric::Kid => {
-                let [a, b] = features()?;
-                let kid = kid::kid(a, b, choice.dims, subset)?;
-                json[key("kid", "kd_squeezenet", "kd")] = json!(kid);
-                let of = if subset == kid::SUBSET { String::new() } else { format!("-subset-{subset}") };
-                let name = choice.kernel_distance();
-                texts.push(format!("{name}{of}{suffix} {:.6} ± {:.6}", kid.mean, kid.std));
-            }
-            Metric::Prdc => {
-                let [real, fake] = features()?;
-                let all = prdc::prdc(real, fake, choice.dims)?;
-                json["prdc"] = json!(all);
-                for prdc::Prdc { k, precision, recall, density, coverage } in all {
-                    let named = [
-                        ("precision", precision),
-                        ("recall", recall),
-                        ("density", density),
-                        ("coverage", coverage),
-                    ];
-                    texts.extend(named.map(|(name, value)| format!("{name}-{k}{suffix} {value:.4}")));
-                }
-            }
+        let scores = metric.compute(comparison)?;
+        json[scores.key] = scores.json;
+        texts.extend(scores.printed.into_iter().map(|(name, value)| format!("{name}{suffix} {value}")));
+    }
+    let text = match &texts[..] {
+        [one] => one.strip_prefix("FID ").unwrap_or(one).to_string(),
+        _ => texts.join(" "),
+    };
+    Ok((text, json))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::features::tests::golden;
+    use crate::metrics::features::{Extractor, Features};
+    use crate::metrics::frechet::Gaussian;
+    use crate::metrics::stats::Stats;
+    use crate::metrics::{ImageSet, measure};
+    use crate::progress::Silent;
+
+    /// A metric of the second input alone, which needs its features: the mean of their lengths.
+    struct MeanNorm;
+
+    impl Metric for MeanNorm {
+        fn name(&self) -> &'static str {
+            "mean-norm"
+        }
+
+        fn help(&self) -> &'static str {
+            "mean length of the features"
+        }
+
+        fn needs(&self) -> [Need; 2] {
+            [Need::Nothing, Need::Features]
+        }
+
+        fn compute(&self, comparison: &Comparison) -> Result<Scores> {
+            let rows = comparison.features(1)?.chunks_exact(comparison.spec.dims);
+            let n = rows.len() as f64;
+            let norm = rows.map(|row| row.iter().map(|v| v * v).sum::<f32>().sqrt() as f64).sum::<f64>() / n;
+            let printed = vec![("mean-norm".into(), format!("{norm:.3}"))];
+            Ok(Scores { key: "mean_norm".into(), json: norm.into(), printed })
         }
     }
-    Ok((texts.join(" "), json))
+
+    #[test]
+    fn a_metric_may_be_of_one_input() {
+        let metrics: [&dyn Metric; 2] = [&MeanNorm, find("fid").unwrap()];
+        let gaussian = Gaussian { mu: vec![0.0; 512], sigma: vec![0.0; 512 * 512] };
+        let statistics = || FidInput::of_stats("s.npz", Stats { gaussian: gaussian.clone(), meta: None });
+        let images = || FidInput::Images(Box::new(ImageSet::open(&golden("odd")).unwrap()));
+        let options = MetricOptions::default();
+        check(&metrics, &[&statistics(), &images()], &options).unwrap();
+        let refused = check(&metrics, &[&images(), &statistics()], &options).unwrap_err().to_string();
+        assert_eq!(refused, "s.npz: statistics without images; mean-norm needs images");
+
+        let network = Extractor::squeezenet(Precision::F32, &candle_core::Device::Cpu).unwrap();
+        let FidInput::Images(images) = images() else { unreachable!() };
+        let inputs = [
+            Stats { gaussian: gaussian.clone(), meta: None }.into(),
+            measure(&images, &network, 8, true, &Silent).unwrap(),
+        ];
+        let spec = FeatureSpec { features: Some(Features::Squeezenet), dims: 512 };
+        let (text, json) = results(&metrics, &Comparison { inputs: &inputs, spec, options }).unwrap();
+        let (norm, distance) = (json["mean_norm"].as_f64().unwrap(), json["fd_squeezenet"].as_f64().unwrap());
+        assert!(norm > 1.0 && distance > 1.0, "{json}");
+        assert_eq!(text, format!("mean-norm {norm:.3} FD-SqueezeNet {distance:.6}"));
+        // The features of the other input are not there.
+        let [a, b] = inputs;
+        assert!(results(&metrics, &Comparison { inputs: &[b, a], spec, options }).is_err());
+    }
+
+    #[test]
+    fn names_are_unique_and_found() {
+        for metric in METRICS {
+            assert_eq!(find(metric.name()).unwrap().help(), metric.help());
+        }
+        assert!(find("is").is_err());
+    }
 }

@@ -1,4 +1,4 @@
-//! Images to features: which networks there are, and one that is ready to run.
+//! Images to features: the networks, and one that is loaded.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::io::weights::Tensors;
 use crate::precision::Precision;
 use crate::{Error, Result};
 
-/// The networks whose features we compute.
+/// The networks whose features are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Features {
@@ -25,14 +25,31 @@ pub enum Features {
 }
 
 impl Features {
-    /// What [`str::parse`] takes.
-    pub const NAMES: [&'static str; 2] = ["inception", "squeezenet"];
+    /// All networks.
+    pub const ALL: [Features; 2] = [Features::Inception, Features::Squeezenet];
 
-    /// The numbers of features that the network has, the usual one last.
-    pub fn choices(self) -> &'static [usize] {
+    /// The name, which [`str::parse`] takes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Features::Inception => "inception",
+            Features::Squeezenet => "squeezenet",
+        }
+    }
+
+    /// The possible numbers of features, the usual one last.
+    pub(crate) fn choices(self) -> &'static [usize] {
         match self {
             Features::Inception => &inception::DIMS,
             Features::Squeezenet => &[squeezenet::DIMS],
+        }
+    }
+
+    /// The possible numbers of features, such as `64, 192, 768 or 2048`.
+    pub(crate) fn choices_in_words(self) -> String {
+        let all: Vec<String> = self.choices().iter().map(usize::to_string).collect();
+        match &all[..] {
+            [most @ .., last] if !most.is_empty() => format!("{} or {last}", most.join(", ")),
+            _ => all.concat(),
         }
     }
 
@@ -41,19 +58,17 @@ impl Features {
         self.choices()[self.choices().len() - 1]
     }
 
-    /// How the Fréchet distance of these features is called: only Inception's is the FID.
-    pub fn distance(self) -> &'static str {
-        match self {
-            Features::Inception => "FID",
-            Features::Squeezenet => "FD-SqueezeNet",
-        }
-    }
-
-    /// How their kernel distance is called: only Inception's is the KID.
-    pub fn kernel_distance(self) -> &'static str {
-        match self {
-            Features::Inception => "KID",
-            Features::Squeezenet => "KD-SqueezeNet",
+    /// Checks a number of features.
+    ///
+    /// # Errors
+    /// The network has no such output.
+    pub(crate) fn check_dims(self, dims: usize) -> Result<()> {
+        match self.choices().contains(&dims) {
+            true => Ok(()),
+            false => Err(Error::argument(
+                "dims",
+                format!("{dims}, but {self} has {} features", self.choices_in_words()),
+            )),
         }
     }
 }
@@ -62,22 +77,18 @@ impl std::str::FromStr for Features {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Features, String> {
-        let all = [Features::Inception, Features::Squeezenet];
-        all.into_iter().find(|f| f.to_string() == name).ok_or_else(|| format!("{name}: no such features"))
+        Features::ALL.into_iter().find(|f| f.name() == name).ok_or(format!("{name}: no such features"))
     }
 }
 
 impl std::fmt::Display for Features {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.write_str(match self {
-            Features::Inception => "inception",
-            Features::Squeezenet => "squeezenet",
-        })
+        f.write_str(self.name())
     }
 }
 
-/// Images that go through a network together on the CPU. Four are enough to share each layer's weights, and their maps
-/// are still few enough.
+/// Images that go through a network together on the CPU. Four are enough to share the loading of each layer's weights,
+/// and their maps still fit the cache.
 const CHUNK: usize = 4;
 
 /// The same network on slices or on a device's tensors.
@@ -87,7 +98,7 @@ pub(crate) enum ExtractorBackend {
     Device(device::DeviceNet),
 }
 
-/// A network that is ready to run.
+/// A network with its weights.
 pub struct Extractor {
     features: Features,
     dims: usize,
@@ -96,10 +107,10 @@ pub struct Extractor {
 }
 
 impl Extractor {
-    /// The FID's Inception-v3 with the weights in a file; `dims` is one of [`inception::DIMS`].
+    /// The FID's Inception-v3 with the weights in a file; `dims` is 64, 192, 768 or 2048.
     ///
     /// # Errors
-    /// Another `dims`; weights that are not there, damaged or not Inception's.
+    /// Another `dims`; weights that are not there, damaged or not Inception's; bf16 on a device other than the CPU.
     pub fn inception(
         weights: &Path,
         dims: usize,
@@ -115,7 +126,7 @@ impl Extractor {
         precision: Precision,
         device: &Device,
     ) -> Result<Extractor> {
-        check_dims(Features::Inception, dims)?;
+        Features::Inception.check_dims(dims)?;
         let (filters, hash) = inception::load(weights)?;
         Extractor::new(Features::Inception, dims, filters, hash, precision, device)
     }
@@ -123,7 +134,7 @@ impl Extractor {
     /// SqueezeNet with its embedded weights.
     ///
     /// # Errors
-    /// The device is out of memory.
+    /// A device out of memory; bf16 on a device other than the CPU.
     pub fn squeezenet(precision: Precision, device: &Device) -> Result<Extractor> {
         let (filters, hash) = squeezenet::load()?;
         Extractor::new(Features::Squeezenet, squeezenet::DIMS, filters, hash, precision, device)
@@ -133,20 +144,19 @@ impl Extractor {
         features: Features,
         dims: usize,
         filters: net::NetworkWeights,
-        weights: String,
+        hash: String,
         precision: Precision,
         device: &Device,
     ) -> Result<Self> {
         if precision == Precision::Bf16 && !device.is_cpu() {
-            let what = "--precision bf16: features are f32 on a GPU; leave it out, or add --device cpu";
-            return Err(Error::Invalid(what.into()));
+            return Err(Error::argument("precision", "features on a GPU are f32; bf16 needs the device cpu"));
         }
         let backend = match (device, precision) {
             (Device::Cpu, Precision::F32) => ExtractorBackend::F32(cpu::Cpu::new(filters)),
             (Device::Cpu, Precision::Bf16) => ExtractorBackend::Bf16(cpu::Cpu::new(filters)),
             (device, _) => ExtractorBackend::Device(device::DeviceNet::new(filters, device)?),
         };
-        Ok(Extractor { features, dims, weights, backend })
+        Ok(Extractor { features, dims, weights: hash, backend })
     }
 
     /// The same network run by another backend.
@@ -165,7 +175,7 @@ impl Extractor {
         self.dims
     }
 
-    /// What the features are computed in.
+    /// The type that the features are computed in.
     pub fn precision(&self) -> Precision {
         match self.backend {
             ExtractorBackend::Bf16(_) => Precision::Bf16,
@@ -173,43 +183,43 @@ impl Extractor {
         }
     }
 
-    /// SHA-256 of the network's weights: of their names, shapes and values, whatever file they came in.
+    /// SHA-256 of the names, shapes and values of the network's weights, whatever the format of their file.
     pub fn weights(&self) -> &str {
         &self.weights
     }
 
-    /// The features of images of any sizes, [n, dims]. On a device the images are one batch.
+    /// The features of images of any sizes, `[n, dims]`. On a device the images are one batch.
     ///
     /// # Errors
-    /// The device fails.
+    /// A failure of the device.
     pub fn run(&self, images: &[Image]) -> Result<Vec<f32>> {
         match &self.backend {
             ExtractorBackend::F32(net) => self.chunks(net, images),
             ExtractorBackend::Bf16(net) => self.chunks(net, images),
             ExtractorBackend::Device(_) if images.is_empty() => Ok(Vec::new()),
             ExtractorBackend::Device(net) => {
-                let input = net.input(self.prepare(images), self.side())?;
+                let input = net.input(self.prepare(images), self.size())?;
                 with_layouts_kept(&input.device().clone(), || self.forward(net, input))
             }
         }
     }
 
-    /// The features of chunks of images, each chunk from its first layer to its last on a thread of its own. The maps
-    /// of so few images stay near the thread, and nobody waits at the end of a layer.
+    /// The features, a thread taking each chunk of images through all layers: its maps stay in the thread's cache, and
+    /// no thread waits at the end of a layer.
     fn chunks<T: Element>(&self, net: &cpu::Cpu<T>, images: &[Image]) -> Result<Vec<f32>> {
         let chunk = |images: &[Image]| {
             let input = self.prepare(images);
-            self.forward(net, net.input(&input, self.side()))
+            self.forward(net, net.input(&input, self.size()))
         };
         let features: Result<Vec<Vec<f32>>> = images.par_chunks(CHUNK).map(chunk).collect();
         Ok(features?.concat())
     }
 
     /// The height and width of the network's input.
-    fn side(&self) -> usize {
+    fn size(&self) -> usize {
         match self.features {
-            Features::Inception => inception::SIDE,
-            Features::Squeezenet => squeezenet::SIDE,
+            Features::Inception => inception::SIZE,
+            Features::Squeezenet => squeezenet::SIZE,
         }
     }
 
@@ -219,13 +229,13 @@ impl Extractor {
             Features::Inception => inception::prepare,
             Features::Squeezenet => squeezenet::prepare,
         };
-        let size = self.side() * self.side() * 3;
-        let mut input = vec![0.0; images.len() * size];
-        input.par_chunks_mut(size).zip(images).for_each(|(out, image)| prepare(image, out));
+        let elements = self.size() * self.size() * 3;
+        let mut input = vec![0.0; images.len() * elements];
+        input.par_chunks_mut(elements).zip(images).for_each(|(out, image)| prepare(image, out));
         input
     }
 
-    /// Through the network and the global average.
+    /// The network and the global average.
     fn forward<N: net::Net>(&self, net: &N, input: N::Map) -> Result<Vec<f32>> {
         let last = match self.features {
             Features::Inception => inception::forward(net, input, self.dims)?,
@@ -233,16 +243,4 @@ impl Extractor {
         };
         net.mean(&last)
     }
-}
-
-/// Checks a number of features against a network.
-///
-/// # Errors
-/// The network has no such output.
-pub fn check_dims(features: Features, dims: usize) -> Result<()> {
-    if features.choices().contains(&dims) {
-        return Ok(());
-    }
-    let choices: Vec<String> = features.choices().iter().map(usize::to_string).collect();
-    Err(Error::Invalid(format!("--dims {dims}: {features} has {} features", choices.join(", "))))
 }

@@ -1,0 +1,106 @@
+//! One pass over a set of images: decode, compute features, accumulate their mean and covariance. Memory does not
+//! grow with the set, unless the features are kept.
+
+use std::time::Instant;
+
+use rayon::prelude::*;
+
+use super::features::Extractor;
+use super::frechet::{Gaussian, RunningCovariance};
+use super::stats::Stats;
+use super::{DatasetInfo, ImageSet};
+use crate::data::image::{Image, Notes};
+use crate::precision::Precision;
+use crate::progress::Progress;
+use crate::{Error, Result};
+
+/// An input of a comparison as its features.
+pub struct FeatureStats {
+    /// Their mean and covariance.
+    pub gaussian: Gaussian,
+    /// What they are features of; `None` of another program's statistics.
+    pub info: Option<FeatureInfo>,
+    /// The features themselves, `[n, dims]`, where they were kept.
+    pub features: Option<Vec<f32>>,
+    /// The seconds that it took to compute them; 0 of statistics from a file.
+    pub seconds: f64,
+}
+
+/// What features were computed from, and how.
+pub struct FeatureInfo {
+    /// The number of images.
+    pub n: u64,
+    /// The hash of the network's weights: [`Extractor::weights`].
+    pub weights: String,
+    /// The type that they were computed in.
+    pub precision: Precision,
+    /// The images; `None` where an earlier version did not save it.
+    pub dataset: Option<DatasetInfo>,
+}
+
+impl From<Stats> for FeatureStats {
+    fn from(Stats { gaussian, meta }: Stats) -> FeatureStats {
+        let info = meta.map(|meta| FeatureInfo {
+            n: meta.n,
+            weights: meta.weights,
+            precision: meta.precision,
+            dataset: meta.dataset,
+        });
+        FeatureStats { gaussian, info, features: None, seconds: 0.0 }
+    }
+}
+
+/// Measures all images, `batch_size` at a time. `keep_features` keeps the features themselves: 8 KB for each image
+/// at 2,048 features.
+///
+/// # Errors
+/// An image that cannot be read; fewer than two; a failure of the device.
+pub fn measure(
+    images: &ImageSet,
+    extractor: &Extractor,
+    batch_size: usize,
+    keep_features: bool,
+    progress: &dyn Progress,
+) -> Result<FeatureStats> {
+    let mut covariance = RunningCovariance::new(extractor.dims());
+    let (mut kept, mut dataset) = (keep_features.then(Vec::new), images.info());
+    let (n, start) = (images.len(), Instant::now());
+    for first in (0..n).step_by(batch_size.max(1)) {
+        let end = n.min(first + batch_size.max(1));
+        let (decoded, notes) = decode(images, first..end)?;
+        decoded.iter().zip(notes).for_each(|(image, notes)| dataset.update(image, notes));
+        let features = extractor.run(&decoded)?;
+        covariance.push(&features);
+        if let Some(kept) = &mut kept {
+            kept.extend(features);
+        }
+        let rate = end as f64 / start.elapsed().as_secs_f64();
+        progress.update(end as u64, n as u64, &format!("{rate:.1} images/s"));
+    }
+    let info = FeatureInfo {
+        n: covariance.n(),
+        weights: extractor.weights().to_string(),
+        precision: extractor.precision(),
+        dataset: Some(dataset),
+    };
+    let gaussian = covariance.gaussian().map_err(|e| Error::file(images.path(), e.to_string()))?;
+    Ok(FeatureStats { gaussian, info: Some(info), features: kept, seconds: start.elapsed().as_secs_f64() })
+}
+
+/// The seconds per image, measured on one batch after one image to warm up.
+///
+/// # Errors
+/// As [`measure`].
+pub fn seconds_per_image(images: &ImageSet, extractor: &Extractor, batch_size: usize) -> Result<f64> {
+    let n = batch_size.clamp(1, images.len());
+    extractor.run(&decode(images, 0..1)?.0)?;
+    let start = Instant::now();
+    extractor.run(&decode(images, 0..n)?.0)?;
+    Ok(start.elapsed().as_secs_f64() / n as f64)
+}
+
+/// The images of a range, and the notes on their files.
+fn decode(images: &ImageSet, range: std::ops::Range<usize>) -> Result<(Vec<Image>, Vec<Notes>)> {
+    let decoded = range.into_par_iter().map(|i| images.get(i)).collect::<Result<Vec<_>>>()?;
+    Ok(decoded.into_iter().unzip())
+}
