@@ -10,15 +10,16 @@ use clap::Parser;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use gan::io::{check_overwrite, check_place};
 use gan::metrics::features::{Extractor, Features, inception, weights};
-use gan::metrics::stats::{self, Partition, Stats, StatsFile, StatsMeta};
-use gan::metrics::{
-    self, Comparison, FeatureInfo, FeatureSpec, FeatureStats, FidInput, ImageSet, METRICS, Metric,
-    MetricOptions,
-};
+use gan::metrics::stats::{self, Partition, StatsFile, StatsMeta};
+use gan::metrics::{self, Comparison, FeatureSpec, FeatureStats, FidInput, ImageSet, METRICS, Metric};
+use gan::metrics::{MetricOptions, Need};
 use gan::precision::Precision;
 use gan::progress::Progress;
 use gantools::{Common, Output, Reporter, Usage, goes_through_the_pipe, human, operand, precision, whole};
 use serde_json::json;
+
+/// The arguments that --merge and --convert-weights do not take.
+const COMPARE: [&str; 8] = ["a", "b", "save_stats", "features", "dims", "weights", "metrics", "dry_run"];
 
 /// Print the Fréchet Inception Distance between two sets of images
 ///
@@ -40,33 +41,20 @@ struct Args {
     #[arg(long, value_name = "K/N", requires = "save_stats")]
     part: Option<Partition>,
     /// Merge the statistics of several sets of images, such as all parts of one
-    #[arg(
-        long,
-        value_names = ["OUT.npz", "IN.npz"],
-        num_args = 3..,
-        conflicts_with_all = ["a", "b", "save_stats", "features", "dims", "weights", "metrics", "dry_run"]
-    )]
+    #[arg(long, value_names = ["OUT.npz", "IN.npz"], num_args = 3.., conflicts_with_all = COMPARE)]
     merge: Vec<PathBuf>,
     /// Convert Inception's weights to .safetensors, and print the path
-    #[arg(
-        long,
-        value_names = ["IN", "OUT.safetensors"],
-        num_args = 2,
-        conflicts_with_all = ["a", "b", "save_stats", "merge", "features", "dims", "weights", "metrics", "dry_run"]
-    )]
+    #[arg(long, value_names = ["IN", "OUT.safetensors"], num_args = 2, conflicts_with_all = COMPARE,
+          conflicts_with = "merge")]
     convert_weights: Vec<PathBuf>,
     #[command(flatten)]
     network: NetworkArgs,
     /// Metrics to compute
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "fid", value_parser = metric())]
-    metrics: Vec<&'static dyn Metric>,
+    metrics: Vec<&'static Metric>,
     /// Images of each input in a subset of KID [default: 1000, as for published numbers]
-    #[arg(
-        long,
-        value_name = "N",
-        value_parser = whole::<usize>(2..=1_000_000),
-        conflicts_with_all = ["save_stats", "merge", "convert_weights"]
-    )]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(2..=1_000_000),
+          conflicts_with_all = ["save_stats", "merge", "convert_weights"])]
     kid_subset_size: Option<usize>,
     /// Check the inputs and the weights, estimate the time, and compute nothing
     #[arg(long)]
@@ -105,8 +93,8 @@ struct NetworkArgs {
 }
 
 /// The values of `--metrics`.
-fn metric() -> impl TypedValueParser<Value = &'static dyn Metric> {
-    let values = METRICS.iter().map(|metric| PossibleValue::new(metric.name()).help(metric.help()));
+fn metric() -> impl TypedValueParser<Value = &'static Metric> {
+    let values = METRICS.iter().map(|metric| PossibleValue::new(metric.name).help(metric.help));
     PossibleValuesParser::new(values).try_map(|name| metrics::find(&name))
 }
 
@@ -153,7 +141,7 @@ fn compare(args: &Args, reporter: &Reporter) -> Result<Output> {
         return plan(&images.collect::<Vec<_>>(), network.as_ref());
     }
     let names = refs.map(|input| input.path().display().to_string());
-    let needs = |input: usize| args.metrics.iter().any(|m| m.needs()[input] == metrics::Need::Features);
+    let needs = |input: usize| args.metrics.iter().any(|metric| metric.needs[input] == Need::Features);
     let [a, b] = inputs;
     let features = |input, keep| feature_stats(input, network.as_ref(), keep, reporter);
     let inputs = [features(a, needs(0))?, features(b, needs(1))?];
@@ -166,7 +154,7 @@ fn compare(args: &Args, reporter: &Reporter) -> Result<Output> {
 
 /// The options of the metrics, after a check of the flags on metrics.
 fn metric_options(args: &Args) -> Result<MetricOptions, Usage> {
-    let names: Vec<&str> = args.metrics.iter().map(|metric| metric.name()).collect();
+    let names: Vec<&str> = args.metrics.iter().map(|metric| metric.name).collect();
     if let Some((_, twice)) = names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)) {
         return Err(Usage(format!("--metrics names {twice} twice")));
     }
@@ -261,9 +249,9 @@ fn print_table(
 ) {
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max("features".len());
     for (name, input) in names.iter().zip(inputs) {
-        let (info, dataset) = (input.info.as_ref(), |info: &FeatureInfo| info.dataset.clone());
-        let n = info.map_or("statistics".to_string(), |info| format!("{} images", info.n));
-        let sizes = info.and_then(dataset).and_then(|dataset| dataset.describe_sizes());
+        let meta = input.stats.meta.as_ref();
+        let n = meta.map_or("statistics".to_string(), |meta| format!("{} images", meta.n));
+        let sizes = meta.and_then(|meta| meta.dataset.as_ref()?.describe_sizes());
         let of = sizes.map_or(String::new(), |sizes| format!(" of {sizes}"));
         let time = match input.seconds {
             0.0 => String::new(),
@@ -300,7 +288,7 @@ fn save_stats(args: &Args, reporter: &Reporter) -> Result<Output> {
     let features = spec.features.expect("the network of images is known");
     let network = Network::load(&args.network, features, spec.dims, reporter)?;
     let FidInput::Images(images) = &input else { unreachable!("opened as images") };
-    let mut meta = StatsMeta::new(images, &network.extractor, content);
+    let meta = StatsMeta::new(images, &network.extractor, content);
     check_overwrite(out, args.force, || {
         let other = origin.as_ref().and_then(|origin| origin.other(out));
         Ok(other.map(|other| format!("is of other images ({other})")))
@@ -318,9 +306,7 @@ fn save_stats(args: &Args, reporter: &Reporter) -> Result<Output> {
     check_place(out)?;
     let few = metrics::few_images_warning(&input.path().display().to_string(), meta.n, spec);
     few.iter().for_each(|line| reporter.warn(line));
-    let measured = feature_stats(input, Some(&network), false, reporter)?;
-    meta.dataset = measured.info.and_then(|info| info.dataset);
-    Stats { gaussian: measured.gaussian, meta: Some(meta) }.write(out, listed)?;
+    feature_stats(input, Some(&network), false, reporter)?.stats.write(out, listed)?;
     origin.iter().for_each(|origin| origin.record(out));
     Ok(Output::path(out, output))
 }

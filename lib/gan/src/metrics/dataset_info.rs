@@ -61,37 +61,28 @@ pub fn comparability_warnings(
     spec: FeatureSpec,
 ) -> Vec<String> {
     let mut lines = Vec::new();
-    let infos = inputs.each_ref().map(|input| input.info.as_ref());
-    for (name, info) in names.iter().zip(infos) {
-        let Some(info) = info else { continue };
-        lines.extend(few_images_warning(name, info.n, spec));
-        let Some(dataset) = &info.dataset else { continue };
+    let metas = inputs.each_ref().map(|input| input.stats.meta.as_ref());
+    for (name, meta) in names.iter().zip(metas) {
+        let Some(meta) = meta else { continue };
+        lines.extend(few_images_warning(name, meta.n, spec));
+        let Some(dataset) = &meta.dataset else { continue };
         for (n, gray) in [
             (dataset.clipped, "16-bit gray is clipped to 255"),
             (dataset.clamped, "signed, 32-bit or floating-point gray is clamped to 0 to 255"),
         ] {
-            if n > 0 {
-                lines.push(format!("{name}: {gray} in {n} images, as in Pillow"));
-            }
+            lines.extend((n > 0).then(|| format!("{name}: {gray} in {n} images, as in Pillow")));
         }
         lines.extend(rotation(dataset.rotated as u64).map(|line| format!("{name}: {line}")));
     }
-    let ([left, right], [Some(a), Some(b)]) = (names, infos) else { return lines };
-    if a.n.max(b.n) / a.n.min(b.n).max(1) >= UNEVEN {
-        let (a, b) = (a.n, b.n);
-        lines.push(format!(
-            "{a} images against {b}: the smaller set decides how near 0 the distance can come"
-        ));
-    }
-    if a.precision != b.precision {
-        let (a, b) = (a.precision, b.precision);
-        lines.push(format!("{left} has features in {a}, {right} in {b}; use one precision for both"));
-    }
-    if a.weights != b.weights {
-        lines.push(format!(
-            "{left} and {right} have features of different weights: their distance means nothing"
-        ));
-    }
+    let ([left, right], [Some(a), Some(b)]) = (names, metas) else { return lines };
+    let (n, m, (p, q)) = (a.n, b.n, (a.precision, b.precision));
+    let uneven = format!("{n} images against {m}: the smaller set decides how near 0 the distance can come");
+    let precision = format!("{left} has features in {p}, {right} in {q}; use one precision for both");
+    let weights =
+        format!("{left} and {right} have features of different weights: their distance means nothing");
+    lines.extend((n.max(m) / n.min(m).max(1) >= UNEVEN).then_some(uneven));
+    lines.extend((p != q).then_some(precision));
+    lines.extend((a.weights != b.weights).then_some(weights));
     let (Some(a), Some(b)) = (&a.dataset, &b.dataset) else { return lines };
     let jpeg = |jpegs, others| {
         format!("{jpegs} is JPEGs and {others} is not: JPEG's changes to images count as a difference")
@@ -101,19 +92,15 @@ pub fn comparability_warnings(
         (Some(false), Some(true)) => lines.push(jpeg(right, left)),
         _ => {}
     }
-    if let (Some(a), Some(b)) = (a.describe_sizes(), b.describe_sizes())
-        && a != b
-    {
-        lines.push(format!(
+    let differ = |a: Option<String>, b: Option<String>| a.zip(b).filter(|(a, b)| a != b);
+    lines.extend(differ(a.describe_sizes(), b.describe_sizes()).map(|(a, b)| {
+        format!(
             "{left} is {a}, {right} is {b}: enlarging to the network's input counts as a difference; resize both \
              to one size first"
-        ));
-    }
-    if let (Some(a), Some(b)) = (&a.prepared, &b.prepared)
-        && a != b
-    {
-        lines.push(format!("{left} was made with {a}, {right} with {b}"));
-    }
+        )
+    }));
+    let prepared = differ(a.prepared.clone(), b.prepared.clone());
+    lines.extend(prepared.map(|(a, b)| format!("{left} was made with {a}, {right} with {b}")));
     lines
 }
 
@@ -133,15 +120,15 @@ pub fn few_images_warning(name: &str, n: u64, spec: FeatureSpec) -> Option<Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::FeatureInfo;
     use crate::metrics::features::Features;
     use crate::metrics::frechet::Gaussian;
+    use crate::metrics::stats::{Stats, StatsMeta, tests::stats_meta};
     use crate::precision::Precision;
 
     fn input(n: u64, dataset: DatasetInfo) -> FeatureStats {
         let gaussian = Gaussian { mu: vec![0.0], sigma: vec![1.0] };
-        let info = FeatureInfo { n, weights: "01".into(), precision: Precision::F32, dataset: Some(dataset) };
-        FeatureStats { gaussian, info: Some(info), features: None, seconds: 0.0 }
+        let meta = StatsMeta { n, dataset: Some(dataset), ..stats_meta(Features::Squeezenet, 512) };
+        Stats { gaussian, meta: Some(meta) }.into()
     }
 
     fn dataset(size: usize, jpeg: Option<bool>, prepared: Option<&str>) -> DatasetInfo {
@@ -163,32 +150,33 @@ mod tests {
         // The unknown is not a difference.
         assert!(warnings(one(), input(3000, DatasetInfo::default())).is_empty());
         let mut unknown = one();
-        unknown.info.as_mut().unwrap().dataset = None;
+        unknown.stats.meta.as_mut().unwrap().dataset = None;
         assert!(warnings(unknown, input(3000, dataset(32, Some(true), None))).is_empty());
-        let unknown = FeatureStats { info: None, ..one() };
+        let mut unknown = one();
+        unknown.stats.meta = None;
         assert!(warnings(unknown, input(3000, dataset(32, Some(true), None))).is_empty());
     }
 
     #[test]
     fn each_difference_is_one_line() {
         let png = |n| input(n, dataset(64, Some(false), None));
-        let changed = |change: fn(&mut FeatureInfo)| {
+        let changed = |change: fn(&mut StatsMeta)| {
             let mut input = png(3000);
-            change(input.info.as_mut().unwrap());
+            change(input.stats.meta.as_mut().unwrap());
             input
         };
-        let gray = |info: &mut FeatureInfo| {
-            let dataset = info.dataset.as_mut().unwrap();
+        let gray = |meta: &mut StatsMeta| {
+            let dataset = meta.dataset.as_mut().unwrap();
             (dataset.clipped, dataset.clamped) = (2, 3);
         };
         for (a, b, wanted) in [
             (png(100), png(900), "a: 100 images are few for 512 features"),
             (png(900), png(3000), "a: 900 images: published numbers use 2048 or more"),
             (png(3000), png(30_000), "3000 images against 30000"),
-            (png(3000), changed(|info| info.precision = Precision::Bf16), "a has features in f32, b in bf16"),
+            (png(3000), changed(|meta| meta.precision = Precision::Bf16), "a has features in f32, b in bf16"),
             (
                 png(3000),
-                changed(|info| info.weights = "02".into()),
+                changed(|meta| meta.weights = "02".into()),
                 "a and b have features of different weights",
             ),
             (png(3000), changed(gray), "b: 16-bit gray is clipped to 255 in 2 images"),

@@ -257,21 +257,13 @@ mod tests {
     use super::*;
     use crate::metrics::features::tests::golden;
     use crate::metrics::frechet::Gaussian;
-    use crate::metrics::stats::StatsMeta;
-    use crate::precision::Precision;
+    use crate::metrics::stats::{StatsMeta, tests::stats_meta};
 
     /// Statistics of `dims` features, ours if a network and weights are named.
     fn file(name: &str, dims: usize, ours: Option<(Features, &str)>) -> FidInput {
-        let meta = ours.map(|(features, weights)| StatsMeta {
-            features,
-            dims,
-            n: 5000,
-            weights: weights.into(),
-            precision: Precision::F32,
-            content: name.into(),
-            dataset: None,
-            source: name.into(),
-            tool: "test".into(),
+        let meta = ours.map(|(features, weights)| {
+            let content = name.into();
+            StatsMeta { n: 5000, weights: weights.into(), content, ..stats_meta(features, dims) }
         });
         let gaussian = Gaussian { mu: vec![0.0; dims], sigma: vec![0.0; dims * dims] };
         FidInput::of_stats(name, Stats { gaussian, meta })

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::products::{columns, inner_products};
-use super::{Comparison, Metric, MetricOptions, Need, Scores};
+use super::{Metric, Need, Scores};
 use crate::rng::{Stream, permutation};
 use crate::{Error, Result};
 
@@ -18,37 +18,20 @@ const SUBSETS: usize = 100;
 pub(super) const SUBSET: usize = 1000;
 
 /// The metric `kid`.
-pub(super) struct Kid;
-
-impl Metric for Kid {
-    fn name(&self) -> &'static str {
-        "kid"
-    }
-
-    fn help(&self) -> &'static str {
-        "kernel distance"
-    }
-
-    fn needs(&self) -> [Need; 2] {
-        [Need::Features; 2]
-    }
-
-    fn min_images(&self, options: &MetricOptions) -> usize {
-        options.kid_subset_size.max(2)
-    }
-
-    fn min_images_option(&self) -> Option<&'static str> {
-        Some("kid_subset_size")
-    }
-
-    fn compute(&self, comparison: &Comparison) -> Result<Scores> {
+pub(super) const KID: Metric = Metric {
+    name: "kid",
+    help: "kernel distance",
+    needs: [Need::Features; 2],
+    min_images: |options| options.kid_subset_size.max(2),
+    min_images_option: Some("kid_subset_size"),
+    compute: |comparison| {
         let (spec, subset) = (comparison.spec, comparison.options.kid_subset_size);
         let kid = kid(comparison.features(0)?, comparison.features(1)?, spec.dims, subset)?;
         let of = if subset == SUBSET { String::new() } else { format!("-subset-{subset}") };
         let printed = (spec.label("KID", "KD") + &of, format!("{:.6} ± {:.6}", kid.mean, kid.std));
         Ok(Scores { key: spec.key("KID", "KD"), json: json!(kid), printed: vec![printed] })
-    }
-}
+    },
+};
 
 /// An estimate.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

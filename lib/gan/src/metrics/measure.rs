@@ -5,48 +5,27 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
+use super::ImageSet;
 use super::features::Extractor;
-use super::frechet::{Gaussian, RunningCovariance};
-use super::stats::Stats;
-use super::{DatasetInfo, ImageSet};
+use super::frechet::RunningCovariance;
+use super::stats::{Stats, StatsMeta};
 use crate::data::image::{Image, Notes};
-use crate::precision::Precision;
 use crate::progress::Progress;
 use crate::{Error, Result};
 
 /// An input of a comparison as its features.
 pub struct FeatureStats {
-    /// Their mean and covariance.
-    pub gaussian: Gaussian,
-    /// What they are features of; `None` of another program's statistics.
-    pub info: Option<FeatureInfo>,
+    /// Their mean and covariance, and what they were computed from.
+    pub stats: Stats,
     /// The features themselves, `[n, dims]`, where they were kept.
     pub features: Option<Vec<f32>>,
-    /// The seconds that it took to compute them; 0 of statistics from a file.
+    /// The seconds that it took to compute them; 0 of saved statistics.
     pub seconds: f64,
 }
 
-/// What features were computed from, and how.
-pub struct FeatureInfo {
-    /// The number of images.
-    pub n: u64,
-    /// The hash of the network's weights: [`Extractor::weights`].
-    pub weights: String,
-    /// The type that they were computed in.
-    pub precision: Precision,
-    /// The images; `None` where an earlier version did not save it.
-    pub dataset: Option<DatasetInfo>,
-}
-
 impl From<Stats> for FeatureStats {
-    fn from(Stats { gaussian, meta }: Stats) -> FeatureStats {
-        let info = meta.map(|meta| FeatureInfo {
-            n: meta.n,
-            weights: meta.weights,
-            precision: meta.precision,
-            dataset: meta.dataset,
-        });
-        FeatureStats { gaussian, info, features: None, seconds: 0.0 }
+    fn from(stats: Stats) -> FeatureStats {
+        FeatureStats { stats, features: None, seconds: 0.0 }
     }
 }
 
@@ -62,6 +41,7 @@ pub fn measure(
     keep_features: bool,
     progress: &dyn Progress,
 ) -> Result<FeatureStats> {
+    let meta = StatsMeta::new(images, extractor, images.content()?.0);
     let mut covariance = RunningCovariance::new(extractor.dims());
     let (mut kept, mut dataset) = (keep_features.then(Vec::new), images.info());
     let (n, start) = (images.len(), Instant::now());
@@ -77,14 +57,9 @@ pub fn measure(
         let rate = end as f64 / start.elapsed().as_secs_f64();
         progress.update(end as u64, n as u64, &format!("{rate:.1} images/s"));
     }
-    let info = FeatureInfo {
-        n: covariance.n(),
-        weights: extractor.weights().to_string(),
-        precision: extractor.precision(),
-        dataset: Some(dataset),
-    };
     let gaussian = covariance.gaussian().map_err(|e| Error::file(images.path(), e.to_string()))?;
-    Ok(FeatureStats { gaussian, info: Some(info), features: kept, seconds: start.elapsed().as_secs_f64() })
+    let stats = Stats { gaussian, meta: Some(StatsMeta { dataset: Some(dataset), ..meta }) };
+    Ok(FeatureStats { stats, features: kept, seconds: start.elapsed().as_secs_f64() })
 }
 
 /// The seconds per image, measured on one batch after one image to warm up.

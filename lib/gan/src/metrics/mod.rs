@@ -17,5 +17,5 @@ pub mod stats;
 pub use dataset_info::{DatasetInfo, comparability_warnings, few_images_warning};
 pub use image_set::ImageSet;
 pub use input::{FeatureSpec, FidInput, provenance_warning, resolve};
-pub use measure::{FeatureInfo, FeatureStats, measure, seconds_per_image};
+pub use measure::{FeatureStats, measure, seconds_per_image};
 pub use registry::{Comparison, METRICS, Metric, MetricOptions, Need, Scores, check, find, results};

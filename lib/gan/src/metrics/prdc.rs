@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::products::{columns, inner_products};
-use super::{Comparison, Metric, MetricOptions, Need, Scores};
+use super::{Metric, Need, Scores};
 use crate::{Error, Result};
 
 /// The usual numbers of neighbors, rising.
@@ -21,33 +21,20 @@ const MAX_NEIGHBORS: usize = NEIGHBORS[1];
 const BLOCK: usize = 512;
 
 /// The metric `prdc`; the first input is the real images.
-pub(super) struct Prdc;
-
-impl Metric for Prdc {
-    fn name(&self) -> &'static str {
-        "prdc"
-    }
-
-    fn help(&self) -> &'static str {
-        "precision, recall, density and coverage by 3 and 5 neighbors, A being the real images"
-    }
-
-    fn needs(&self) -> [Need; 2] {
-        [Need::Features; 2]
-    }
-
-    fn min_images(&self, _: &MetricOptions) -> usize {
-        MAX_NEIGHBORS + 1
-    }
-
-    fn compute(&self, comparison: &Comparison) -> Result<Scores> {
+pub(super) const PRDC: Metric = Metric {
+    name: "prdc",
+    help: "precision, recall, density and coverage by 3 and 5 neighbors, A being the real images",
+    needs: [Need::Features; 2],
+    min_images: |_| MAX_NEIGHBORS + 1,
+    min_images_option: None,
+    compute: |comparison| {
         let all = prdc(comparison.features(0)?, comparison.features(1)?, comparison.spec.dims)?;
         let printed = all.iter().flat_map(|scores| {
             scores.named().map(|(name, value)| (format!("{name}-{}", scores.k), format!("{value:.4}")))
         });
         Ok(Scores { key: "prdc".into(), json: json!(all), printed: printed.collect() })
-    }
-}
+    },
+};
 
 /// The four numbers for one k.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

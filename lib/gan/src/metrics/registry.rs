@@ -4,12 +4,32 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{FeatureInfo, FeatureSpec, FeatureStats, FidInput, frechet, kid, prdc};
+use super::stats::StatsMeta;
+use super::{FeatureSpec, FeatureStats, FidInput, frechet, kid, prdc};
 use crate::precision::Precision;
 use crate::{Error, Result, counted};
 
 /// All metrics. A new one is its own file and one line here.
-pub const METRICS: &[&dyn Metric] = &[&frechet::Fid, &kid::Kid, &prdc::Prdc];
+pub const METRICS: &[Metric] = &[frechet::FID, kid::KID, prdc::PRDC];
+
+/// A way to compare two sets of images, or to judge one.
+pub struct Metric {
+    /// Its name, which [`find`] takes.
+    pub name: &'static str,
+    /// What it computes, in a few words.
+    pub help: &'static str,
+    /// What it needs of the first input (the reference) and of the second.
+    pub needs: [Need; 2],
+    /// The fewest images of an input.
+    pub min_images: fn(&MetricOptions) -> usize,
+    /// The option that lowers [`Metric::min_images`], where there is one.
+    pub min_images_option: Option<&'static str>,
+    /// Computes it.
+    ///
+    /// # Errors
+    /// Inputs of different dims, of too few images, or without what the metric needs.
+    pub compute: fn(&Comparison) -> Result<Scores>,
+}
 
 /// What a metric needs of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,29 +40,6 @@ pub enum Need {
     Statistics,
     /// The features of each image.
     Features,
-}
-
-/// A way to compare two sets of images, or to judge one.
-pub trait Metric: Sync {
-    /// Its name, which [`find`] takes.
-    fn name(&self) -> &'static str;
-    /// What it computes, in a few words.
-    fn help(&self) -> &'static str;
-    /// What it needs of the first input (the reference) and of the second.
-    fn needs(&self) -> [Need; 2];
-    /// The fewest images of an input.
-    fn min_images(&self, _options: &MetricOptions) -> usize {
-        2
-    }
-    /// The option that lowers [`Metric::min_images`], where there is one.
-    fn min_images_option(&self) -> Option<&'static str> {
-        None
-    }
-    /// Computes it.
-    ///
-    /// # Errors
-    /// Inputs of different dims, of too few images, or without what the metric needs.
-    fn compute(&self, comparison: &Comparison) -> Result<Scores>;
 }
 
 /// The options of all metrics.
@@ -72,7 +69,7 @@ impl Comparison<'_> {
     /// The features `[n, dims]` of an input.
     ///
     /// # Errors
-    /// They were not kept, as [`Metric::needs`] did not ask for them.
+    /// They were not kept, since [`Metric::needs`] does not ask for them.
     pub fn features(&self, input: usize) -> Result<&[f32]> {
         let features = self.inputs[input].features.as_deref();
         features.ok_or_else(|| Error::Invalid("the features were not kept".into()))
@@ -93,23 +90,23 @@ pub struct Scores {
 ///
 /// # Errors
 /// There is none.
-pub fn find(name: &str) -> Result<&'static dyn Metric, String> {
-    METRICS.iter().copied().find(|metric| metric.name() == name).ok_or(format!("{name}: no such metric"))
+pub fn find(name: &str) -> Result<&'static Metric, String> {
+    METRICS.iter().find(|metric| metric.name == name).ok_or(format!("{name}: no such metric"))
 }
 
 /// Checks that `metrics` can be computed of these inputs, before any feature is.
 ///
 /// # Errors
 /// Statistics where a metric needs features; fewer images than a metric needs.
-pub fn check(metrics: &[&dyn Metric], inputs: &[&FidInput], options: &MetricOptions) -> Result<()> {
+pub fn check(metrics: &[&Metric], inputs: &[&FidInput], options: &MetricOptions) -> Result<()> {
     let images: Vec<(&Path, usize)> = inputs
         .iter()
         .filter_map(|input| input.images())
         .map(|images| (images.path(), images.len()))
         .collect();
     for metric in metrics {
-        let name = metric.name();
-        for (input, need) in inputs.iter().zip(metric.needs()) {
+        let name = metric.name;
+        for (input, need) in inputs.iter().zip(metric.needs) {
             if need == Need::Features && input.images().is_none() {
                 return Err(Error::file(
                     input.path(),
@@ -118,10 +115,10 @@ pub fn check(metrics: &[&dyn Metric], inputs: &[&FidInput], options: &MetricOpti
             }
         }
         let Some(&(path, n)) = images.iter().min_by_key(|(_, n)| n) else { continue };
-        let min = metric.min_images(options);
+        let min = (metric.min_images)(options);
         if n < min {
             let few = format!("{name} needs at least {} in each input", counted(min as u64, "image"));
-            return Err(match metric.min_images_option() {
+            return Err(match metric.min_images_option {
                 Some(option) if n >= 2 => {
                     let what = format!("{few}, but {} has {n}; use 2 to {n}, or more images", path.display());
                     Error::argument(option, what)
@@ -138,26 +135,26 @@ pub fn check(metrics: &[&dyn Metric], inputs: &[&FidInput], options: &MetricOpti
 ///
 /// # Errors
 /// As [`Metric::compute`].
-pub fn results(metrics: &[&dyn Metric], comparison: &Comparison) -> Result<(String, Value)> {
+pub fn results(metrics: &[&Metric], comparison: &Comparison) -> Result<(String, Value)> {
     let Comparison { inputs, spec, .. } = comparison;
-    let infos = inputs.each_ref().map(|input| input.info.as_ref());
-    let rounded = infos.iter().flatten().any(|info| info.precision == Precision::Bf16);
+    let metas = inputs.each_ref().map(|input| input.stats.meta.as_ref());
+    let rounded = metas.iter().flatten().any(|meta| meta.precision == Precision::Bf16);
     let (precision, suffix) = if rounded { (Precision::Bf16, "-bf16") } else { (Precision::F32, "") };
-    let weights = infos.map(|info| info.map(|info| &info.weights));
-    let sizes = |info: &FeatureInfo| info.dataset.as_ref().and_then(|dataset| dataset.sizes);
+    let weights = metas.map(|meta| meta.map(|meta| &meta.weights));
+    let sizes = |meta: &StatsMeta| meta.dataset.as_ref().and_then(|dataset| dataset.sizes);
     let mut json = json!({
-        "n": infos.map(|info| info.map(|info| info.n)),
-        "sizes": infos.map(|info| info.and_then(sizes)),
+        "n": metas.map(|meta| meta.map(|meta| meta.n)),
+        "sizes": metas.map(|meta| meta.and_then(sizes)),
         "dims": spec.dims,
         "features": spec.features,
         "weights": weights.into_iter().flatten().next(),
         "proved": weights[0].is_some() && weights[0] == weights[1],
-        "precision": infos.iter().any(Option::is_some).then_some(precision),
+        "precision": metas.iter().any(Option::is_some).then_some(precision),
         "seconds": inputs[0].seconds + inputs[1].seconds,
     });
     let mut texts = Vec::new();
     for metric in metrics {
-        let scores = metric.compute(comparison)?;
+        let scores = (metric.compute)(comparison)?;
         json[scores.key] = scores.json;
         texts.extend(scores.printed.into_iter().map(|(name, value)| format!("{name}{suffix} {value}")));
     }
@@ -179,33 +176,24 @@ mod tests {
     use crate::progress::Silent;
 
     /// A metric of the second input alone, which needs its features: the mean of their lengths.
-    struct MeanNorm;
-
-    impl Metric for MeanNorm {
-        fn name(&self) -> &'static str {
-            "mean-norm"
-        }
-
-        fn help(&self) -> &'static str {
-            "mean length of the features"
-        }
-
-        fn needs(&self) -> [Need; 2] {
-            [Need::Nothing, Need::Features]
-        }
-
-        fn compute(&self, comparison: &Comparison) -> Result<Scores> {
+    const MEAN_NORM: Metric = Metric {
+        name: "mean-norm",
+        help: "mean length of the features",
+        needs: [Need::Nothing, Need::Features],
+        min_images: |_| 1,
+        min_images_option: None,
+        compute: |comparison| {
             let rows = comparison.features(1)?.chunks_exact(comparison.spec.dims);
             let n = rows.len() as f64;
             let norm = rows.map(|row| row.iter().map(|v| v * v).sum::<f32>().sqrt() as f64).sum::<f64>() / n;
             let printed = vec![("mean-norm".into(), format!("{norm:.3}"))];
             Ok(Scores { key: "mean_norm".into(), json: norm.into(), printed })
-        }
-    }
+        },
+    };
 
     #[test]
     fn a_metric_may_be_of_one_input() {
-        let metrics: [&dyn Metric; 2] = [&MeanNorm, find("fid").unwrap()];
+        let metrics = [&MEAN_NORM, find("fid").unwrap()];
         let gaussian = Gaussian { mu: vec![0.0; 512], sigma: vec![0.0; 512 * 512] };
         let statistics = || FidInput::of_stats("s.npz", Stats { gaussian: gaussian.clone(), meta: None });
         let images = || FidInput::Images(Box::new(ImageSet::open(&golden("odd")).unwrap()));
@@ -233,7 +221,7 @@ mod tests {
     #[test]
     fn names_are_unique_and_found() {
         for metric in METRICS {
-            assert_eq!(find(metric.name()).unwrap().help(), metric.help());
+            assert_eq!(find(metric.name).unwrap().help, metric.help);
         }
         assert!(find("is").is_err());
     }

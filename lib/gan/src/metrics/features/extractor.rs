@@ -117,18 +117,8 @@ impl Extractor {
         precision: Precision,
         device: &Device,
     ) -> Result<Extractor> {
-        Extractor::of_inception(&Tensors::read(weights)?, dims, precision, device)
-    }
-
-    pub(crate) fn of_inception(
-        weights: &Tensors,
-        dims: usize,
-        precision: Precision,
-        device: &Device,
-    ) -> Result<Extractor> {
-        Features::Inception.check_dims(dims)?;
-        let (filters, hash) = inception::load(weights)?;
-        Extractor::new(Features::Inception, dims, filters, hash, precision, device)
+        let weights = inception::load(&Tensors::read(weights)?)?;
+        Extractor::new(Features::Inception, dims, weights, precision, device)
     }
 
     /// SqueezeNet with its embedded weights.
@@ -136,18 +126,18 @@ impl Extractor {
     /// # Errors
     /// A device out of memory; bf16 on a device other than the CPU.
     pub fn squeezenet(precision: Precision, device: &Device) -> Result<Extractor> {
-        let (filters, hash) = squeezenet::load()?;
-        Extractor::new(Features::Squeezenet, squeezenet::DIMS, filters, hash, precision, device)
+        Extractor::new(Features::Squeezenet, squeezenet::DIMS, squeezenet::load()?, precision, device)
     }
 
-    fn new(
+    /// A network with loaded weights, `(weights, their hash)`.
+    pub(super) fn new(
         features: Features,
         dims: usize,
-        filters: net::NetworkWeights,
-        hash: String,
+        (filters, weights): (net::NetworkWeights, String),
         precision: Precision,
         device: &Device,
     ) -> Result<Self> {
+        features.check_dims(dims)?;
         if precision == Precision::Bf16 && !device.is_cpu() {
             return Err(Error::argument("precision", "features on a GPU are f32; bf16 needs the device cpu"));
         }
@@ -156,7 +146,7 @@ impl Extractor {
             (Device::Cpu, Precision::Bf16) => ExtractorBackend::Bf16(cpu::Cpu::new(filters)),
             (device, _) => ExtractorBackend::Device(device::DeviceNet::new(filters, device)?),
         };
-        Ok(Extractor { features, dims, weights: hash, backend })
+        Ok(Extractor { features, dims, weights, backend })
     }
 
     /// The same network run by another backend.

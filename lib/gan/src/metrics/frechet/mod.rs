@@ -17,27 +17,18 @@ use super::{Comparison, Metric, Need, Scores};
 use crate::{Error, Result};
 
 /// The metric `fid`.
-pub(super) struct Fid;
-
-impl Metric for Fid {
-    fn name(&self) -> &'static str {
-        "fid"
-    }
-
-    fn help(&self) -> &'static str {
-        "Fréchet distance"
-    }
-
-    fn needs(&self) -> [Need; 2] {
-        [Need::Statistics; 2]
-    }
-
-    fn compute(&self, Comparison { inputs, spec, .. }: &Comparison) -> Result<Scores> {
-        let distance = distance(&inputs[0].gaussian, &inputs[1].gaussian)?;
+pub(super) const FID: Metric = Metric {
+    name: "fid",
+    help: "Fréchet distance",
+    needs: [Need::Statistics; 2],
+    min_images: |_| 2,
+    min_images_option: None,
+    compute: |Comparison { inputs, spec, .. }| {
+        let distance = distance(&inputs[0].stats.gaussian, &inputs[1].stats.gaussian)?;
         let printed = vec![(spec.label("FID", "FD"), format!("{distance:.6}"))];
         Ok(Scores { key: spec.key("FID", "FD"), json: distance.into(), printed })
-    }
-}
+    },
+};
 
 /// Mean and covariance of features.
 #[derive(Debug, Clone, PartialEq)]

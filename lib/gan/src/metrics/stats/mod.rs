@@ -7,7 +7,7 @@
 mod kind;
 mod merge;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::HashSet;
 use std::io::{self, Cursor};

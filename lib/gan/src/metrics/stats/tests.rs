@@ -7,21 +7,25 @@ use ndarray::{Array1, Array2, ShapeBuilder, array};
 use super::*;
 use crate::precision::Precision;
 
-fn stats(d: usize) -> Stats {
-    let sigma = (0..d * d).map(|i| if i / d == i % d { 1.5 } else { 0.1 }).collect();
-    let mu = (0..d).map(|i| i as f64 / 3.0).collect();
-    let meta = StatsMeta {
-        precision: Precision::F32,
-        features: Features::Inception,
-        dims: d,
+/// Metadata of ten images.
+pub(crate) fn stats_meta(features: Features, dims: usize) -> StatsMeta {
+    StatsMeta {
+        features,
+        dims,
         n: 10,
         weights: "00ff".to_string(),
+        precision: Precision::F32,
         content: "listing 01".to_string(),
         dataset: None,
         source: "celeba".to_string(),
         tool: "test".to_string(),
-    };
-    Stats { gaussian: Gaussian { mu, sigma }, meta: Some(meta) }
+    }
+}
+
+fn stats(d: usize) -> Stats {
+    let sigma = (0..d * d).map(|i| if i / d == i % d { 1.5 } else { 0.1 }).collect();
+    let mu = (0..d).map(|i| i as f64 / 3.0).collect();
+    Stats { gaussian: Gaussian { mu, sigma }, meta: Some(stats_meta(Features::Inception, d)) }
 }
 
 /// Writes arrays as `fill` says and reads them as statistics.

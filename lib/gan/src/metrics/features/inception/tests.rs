@@ -4,16 +4,17 @@ use std::collections::HashMap;
 use candle_core::Device;
 
 use super::*;
-use crate::metrics::features::Extractor;
 use crate::metrics::features::cpu::{Cpu, FeatureMap};
 use crate::metrics::features::tests::*;
+use crate::metrics::features::{Extractor, Features};
 use crate::metrics::frechet::{RunningCovariance, distance};
 use crate::metrics::{ImageSet, measure};
 use crate::precision::Precision;
 use crate::progress::Silent;
 
 fn extractor(dims: usize) -> Extractor {
-    Extractor::of_inception(inception_tensors(), dims, Precision::F32, &Device::Cpu).unwrap()
+    let weights = load(inception_tensors()).unwrap();
+    Extractor::new(Features::Inception, dims, weights, Precision::F32, &Device::Cpu).unwrap()
 }
 
 fn features_of_a(dims: usize) -> Vec<f32> {
@@ -33,7 +34,8 @@ fn features_are_pytorch_fids() {
 #[test]
 fn features_are_pytorch_fids_on_the_gpu() {
     let device = crate::device::choose(Some("cuda")).unwrap().device;
-    let extractor = Extractor::of_inception(inception_tensors(), 2048, Precision::F32, &device).unwrap();
+    let weights = load(inception_tensors()).unwrap();
+    let extractor = Extractor::new(Features::Inception, 2048, weights, Precision::F32, &device).unwrap();
     let images = ImageSet::open(&golden("a")).unwrap();
     let two: Vec<_> = (0..2).map(|i| images.get(i).unwrap().0).collect();
     let want = golden_array("features_2048.npz", "a");
@@ -43,7 +45,7 @@ fn features_are_pytorch_fids_on_the_gpu() {
 #[test]
 fn the_fid_is_pytorch_fids() {
     let images = ImageSet::open(&golden("a")).unwrap();
-    let a = measure(&images, &extractor(64), 7, false, &Silent).unwrap().gaussian;
+    let a = measure(&images, &extractor(64), 7, false, &Silent).unwrap().stats.gaussian;
     let mut b = RunningCovariance::new(64);
     b.push(golden_array("features_64.npz", "b").as_slice().unwrap());
     let fid = distance(&a, &b.gaussian().unwrap()).unwrap();
