@@ -70,7 +70,7 @@ struct Args {
 #[derive(clap::Args)]
 struct NetworkArgs {
     /// Network whose features are compared [default: that of the .npz, else inception]
-    #[arg(long, value_name = "NAME", value_parser = network())]
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Features::NAMES).try_map(|name| name.parse::<Features>()))]
     features: Option<Features>,
     /// Number of features: 64, 192, 768, 2048 (Inception) or 512 (SqueezeNet) [default: that of the .npz, else 2048 or 512]
     #[arg(long, value_name = "N", value_parser = whole::<usize>(1..=stats::MOST_DIMS as u64))]
@@ -96,11 +96,6 @@ struct NetworkArgs {
 fn metric() -> impl TypedValueParser<Value = &'static Metric> {
     let values = METRICS.iter().map(|metric| PossibleValue::new(metric.name).help(metric.help));
     PossibleValuesParser::new(values).try_map(|name| metrics::find(&name))
-}
-
-/// The values of `--features`.
-fn network() -> impl TypedValueParser<Value = Features> {
-    PossibleValuesParser::new(Features::ALL.map(Features::name)).try_map(|name| name.parse::<Features>())
 }
 
 fn main() -> ExitCode {
@@ -142,9 +137,14 @@ fn compare(args: &Args, reporter: &Reporter) -> Result<Output> {
     }
     let names = refs.map(|input| input.path().display().to_string());
     let needs = |input: usize| args.metrics.iter().any(|metric| metric.needs[input] == Need::Features);
+    let compute = |input, keep| match input {
+        FidInput::Statistics(file) => Ok(file.stats.into()),
+        FidInput::Images(images) => {
+            network.as_ref().expect("a network is loaded for images").measure(&images, keep, reporter)
+        }
+    };
     let [a, b] = inputs;
-    let features = |input, keep| feature_stats(input, network.as_ref(), keep, reporter);
-    let inputs = [features(a, needs(0))?, features(b, needs(1))?];
+    let inputs = [compute(a, needs(0))?, compute(b, needs(1))?];
     reporter.finish();
     let (text, mut json) = metrics::results(&args.metrics, &Comparison { inputs: &inputs, spec, options })?;
     json["passed_over"] = json!(passed_over);
@@ -198,22 +198,6 @@ fn resolve(inputs: &[&FidInput], args: &Args) -> Result<FeatureSpec> {
         true => anyhow!("{e} (--force compares them)"),
         false => e.into(),
     })
-}
-
-/// The statistics of an input, and its features where they are to be kept.
-fn feature_stats(
-    input: FidInput,
-    network: Option<&Network>,
-    keep_features: bool,
-    reporter: &Reporter,
-) -> Result<FeatureStats> {
-    match input {
-        FidInput::Statistics(file) => Ok(file.stats.into()),
-        FidInput::Images(images) => {
-            let network = network.expect("a network is loaded for images");
-            Ok(metrics::measure(&images, &network.extractor, network.batch_size, keep_features, reporter)?)
-        }
-    }
 }
 
 /// Reports which of an input's files were chosen and which were passed over; the latter for `--json`, too.
@@ -304,9 +288,9 @@ fn save_stats(args: &Args, reporter: &Reporter) -> Result<Output> {
         return plan(&[images], Some(&network));
     }
     check_place(out)?;
-    let few = metrics::few_images_warning(&input.path().display().to_string(), meta.n, spec);
+    let few = metrics::few_images_warning(&images.path().display().to_string(), meta.n, spec);
     few.iter().for_each(|line| reporter.warn(line));
-    feature_stats(input, Some(&network), false, reporter)?.stats.write(out, listed)?;
+    network.measure(images, false, reporter)?.stats.write(out, listed)?;
     origin.iter().for_each(|origin| origin.record(out));
     Ok(Output::path(out, output))
 }
@@ -380,6 +364,10 @@ impl Network {
             }
         };
         Ok(Network { extractor, origin, batch_size: args.batch_size })
+    }
+
+    fn measure(&self, images: &ImageSet, keep_features: bool, reporter: &Reporter) -> Result<FeatureStats> {
+        Ok(metrics::measure(images, &self.extractor, self.batch_size, keep_features, reporter)?)
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) struct Cpu<T> {
 impl<T: Element> Cpu<T> {
     pub(crate) fn new(filters: NetworkWeights) -> Cpu<T> {
         let packed = |ConvWeights { spec, weight, bias }: ConvWeights| {
-            (pack(Isa::best::<T>(), &spec.conv, &weight, spec.channels, spec.filters), bias)
+            (pack(Isa::best::<T>(), &spec.conv, &spec.hwio(&weight), spec.channels, spec.filters), bias)
         };
         Cpu { filters: filters.into_iter().map(|(name, filter)| (name, packed(filter))).collect() }
     }

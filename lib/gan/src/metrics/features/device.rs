@@ -19,8 +19,7 @@ impl DeviceNet {
     pub(crate) fn new(filters: NetworkWeights, device: &Device) -> Result<DeviceNet> {
         let upload = |(name, ConvWeights { spec, weight, bias }): (String, ConvWeights)| {
             let [o, i, kh, kw] = spec.oihw();
-            let weight = Tensor::from_vec(weight, (kh, kw, i, o), &Device::Cpu)?;
-            let weight = weight.permute((3, 2, 0, 1))?.contiguous()?.to_device(device)?;
+            let weight = Tensor::from_vec(weight, (o, i, kh, kw), device)?;
             let bias = Tensor::from_vec(bias, (1, o, 1, 1), device)?;
             Ok((name, (weight, bias)))
         };

@@ -25,16 +25,8 @@ pub enum Features {
 }
 
 impl Features {
-    /// All networks.
-    pub const ALL: [Features; 2] = [Features::Inception, Features::Squeezenet];
-
-    /// The name, which [`str::parse`] takes.
-    pub fn name(self) -> &'static str {
-        match self {
-            Features::Inception => "inception",
-            Features::Squeezenet => "squeezenet",
-        }
-    }
+    /// What [`str::parse`] takes.
+    pub const NAMES: [&'static str; 2] = ["inception", "squeezenet"];
 
     /// The possible numbers of features, the usual one last.
     pub(crate) fn choices(self) -> &'static [usize] {
@@ -77,13 +69,14 @@ impl std::str::FromStr for Features {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Features, String> {
-        Features::ALL.into_iter().find(|f| f.name() == name).ok_or(format!("{name}: no such features"))
+        let all = [Features::Inception, Features::Squeezenet];
+        all.into_iter().find(|f| f.to_string() == name).ok_or(format!("{name}: no such features"))
     }
 }
 
 impl std::fmt::Display for Features {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.write_str(self.name())
+        f.write_str(Features::NAMES[*self as usize])
     }
 }
 
@@ -188,7 +181,7 @@ impl Extractor {
             ExtractorBackend::Bf16(net) => self.chunks(net, images),
             ExtractorBackend::Device(_) if images.is_empty() => Ok(Vec::new()),
             ExtractorBackend::Device(net) => {
-                let input = net.input(self.prepare(images), self.size())?;
+                let input = net.input(self.prepare(images), self.input().0)?;
                 with_layouts_kept(&input.device().clone(), || self.forward(net, input))
             }
         }
@@ -199,27 +192,24 @@ impl Extractor {
     fn chunks<T: Element>(&self, net: &cpu::Cpu<T>, images: &[Image]) -> Result<Vec<f32>> {
         let chunk = |images: &[Image]| {
             let input = self.prepare(images);
-            self.forward(net, net.input(&input, self.size()))
+            self.forward(net, net.input(&input, self.input().0))
         };
         let features: Result<Vec<Vec<f32>>> = images.par_chunks(CHUNK).map(chunk).collect();
         Ok(features?.concat())
     }
 
-    /// The height and width of the network's input.
-    fn size(&self) -> usize {
+    /// The height and width of the network's input, and what writes an image as such.
+    fn input(&self) -> (usize, fn(&Image, &mut [f32])) {
         match self.features {
-            Features::Inception => inception::SIZE,
-            Features::Squeezenet => squeezenet::SIZE,
+            Features::Inception => (inception::SIZE, inception::prepare),
+            Features::Squeezenet => (squeezenet::SIZE, squeezenet::prepare),
         }
     }
 
     /// The network's input.
     fn prepare(&self, images: &[Image]) -> Vec<f32> {
-        let prepare = match self.features {
-            Features::Inception => inception::prepare,
-            Features::Squeezenet => squeezenet::prepare,
-        };
-        let elements = self.size() * self.size() * 3;
+        let (size, prepare) = self.input();
+        let elements = size * size * 3;
         let mut input = vec![0.0; images.len() * elements];
         input.par_chunks_mut(elements).zip(images).for_each(|(out, image)| prepare(image, out));
         input

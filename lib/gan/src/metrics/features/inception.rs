@@ -78,7 +78,7 @@ fn fold(spec: ConvSpec, get: &mut dyn FnMut(&str, &[usize]) -> Result<Vec<f32>>)
     }
     let bias =
         (0..spec.filters).map(|i| (f64::from(beta[i]) - f64::from(mean[i]) * scale(i)) as f32).collect();
-    Ok(ConvWeights { weight: spec.hwio(&weight), bias, spec })
+    Ok(ConvWeights { spec, weight, bias })
 }
 
 /// The network from an input `[299, 299, 3]` to the map whose mean is the `dims` features.

@@ -86,7 +86,7 @@ impl ConvSpec {
     }
 }
 
-/// A convolution's weight `[kh, kw, in, out]` and bias `[out]`.
+/// A convolution's weight `[out, in, kh, kw]` and bias `[out]`.
 pub(crate) struct ConvWeights {
     pub spec: ConvSpec,
     pub weight: Vec<f32>,

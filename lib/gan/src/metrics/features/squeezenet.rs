@@ -48,7 +48,7 @@ pub(super) fn load() -> Result<(NetworkWeights, String)> {
     let tensors = Tensors::from_bytes(Path::new("the embedded SqueezeNet"), WEIGHTS.to_vec())?;
     load_weights(&tensors, SIZE, forward, |spec, get| {
         let (weight, bias) = (get("weight", &spec.oihw())?, get("bias", &[spec.filters])?);
-        Ok(ConvWeights { weight: spec.hwio(&weight), bias, spec })
+        Ok(ConvWeights { spec, weight, bias })
     })
 }
 

@@ -165,17 +165,13 @@ fn arrays(names: &[String]) -> Result<[String; 2], String> {
     if ["mu", "sigma"].iter().all(|key| names.iter().any(|name| name == key)) {
         return Ok(["mu".into(), "sigma".into()]);
     }
-    let (all, mut pairs) = (names.iter().map(String::as_str).collect::<HashSet<_>>(), Vec::new());
+    let (all, mut pairs) = (names.iter().collect::<HashSet<_>>(), Vec::new());
     for mean in names {
-        for (word, other) in MEANS.iter().flat_map(|m| COVARIANCES.map(|c| (m, c))) {
-            for (at, _) in mean.match_indices(word) {
-                let (before, after) = (&mean[..at], &mean[at + word.len()..]);
-                let bounded =
-                    !before.ends_with(char::is_alphanumeric) && !after.starts_with(char::is_alphabetic);
-                let covariance = format!("{before}{other}{after}");
-                if bounded && all.contains(&*covariance) {
-                    pairs.push([mean.clone(), covariance]);
-                }
+        for (at, word) in MEANS.iter().flat_map(|word| mean.match_indices(word)) {
+            let (before, after) = (&mean[..at], &mean[at + word.len()..]);
+            if !before.ends_with(char::is_alphanumeric) && !after.starts_with(char::is_alphabetic) {
+                let others = COVARIANCES.map(|other| format!("{before}{other}{after}"));
+                pairs.extend(others.into_iter().filter(|o| all.contains(o)).map(|o| [mean.clone(), o]));
             }
         }
     }
