@@ -23,8 +23,8 @@ const COMPARE: [&str; 8] = ["a", "b", "save_stats", "features", "dims", "weights
 
 /// Print the Fréchet Inception Distance between two sets of images
 ///
-/// Each input is .npz statistics, a folder of images, a zip or a shard. The number is pytorch-fid's. With --features
-/// squeezenet, whose weights are built in, it is not the FID and is printed as FD-SqueezeNet.
+/// Each input is .npz statistics, a folder of images, a zip or a shard. The number is pytorch-fid's. With
+/// --features squeezenet, whose weights are built in, it is not the FID and is printed as FD-SqueezeNet.
 #[derive(Parser)]
 #[command(name = "fid", version)]
 struct Args {
@@ -70,12 +70,14 @@ struct Args {
 #[derive(clap::Args)]
 struct NetworkArgs {
     /// Network whose features are compared [default: that of the .npz, else inception]
-    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Features::NAMES).try_map(|name| name.parse::<Features>()))]
+    #[arg(long, value_name = "NAME", value_parser = network())]
     features: Option<Features>,
-    /// Number of features: 64, 192, 768, 2048 (Inception) or 512 (SqueezeNet) [default: that of the .npz, else 2048 or 512]
+    /// Number of features: 64, 192, 768, 2048 (Inception) or 512 (SqueezeNet) [default: that of the .npz,
+    /// else 2048 or 512]
     #[arg(long, value_name = "N", value_parser = whole::<usize>(1..=stats::MOST_DIMS as u64))]
     dims: Option<usize>,
-    /// Inception weights, .pth or .safetensors [default: FID_WEIGHTS, torch's cache, ~/.cache/gantools, else downloaded]
+    /// Inception weights, .pth or .safetensors [default: FID_WEIGHTS, torch's cache, ~/.cache/gantools, else
+    /// downloaded]
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
     /// Do not download the Inception weights
@@ -96,6 +98,11 @@ struct NetworkArgs {
 fn metric() -> impl TypedValueParser<Value = &'static Metric> {
     let values = METRICS.iter().map(|metric| PossibleValue::new(metric.name).help(metric.help));
     PossibleValuesParser::new(values).try_map(|name| metrics::find(&name))
+}
+
+/// The values of `--features`.
+fn network() -> impl TypedValueParser<Value = Features> {
+    PossibleValuesParser::new(Features::NAMES).try_map(|name| name.parse::<Features>())
 }
 
 fn main() -> ExitCode {
@@ -165,8 +172,8 @@ fn metric_options(args: &Args) -> Result<MetricOptions, Usage> {
     Ok(MetricOptions { kid_subset_size })
 }
 
-/// Opens A and B. B may come from a pipe, which may take hours: errors of A are reported before, unless A does not
-/// exist yet, since the pipe may make that, too.
+/// Opens A and B. B may come from a pipe, which may take hours: errors of A are reported before, unless A
+/// does not exist yet, since the pipe may make that, too.
 fn open_both(args: &Args, reporter: &Reporter) -> Result<[FidInput; 2]> {
     let usage = "name two inputs: fid A B, each .npz statistics, a folder, a zip or a shard";
     let Some(a) = &args.a else { return Err(Usage(usage.into()).into()) };
@@ -259,19 +266,18 @@ fn save_stats(args: &Args, reporter: &Reporter) -> Result<Output> {
         check_place(out)?;
     }
     let listed = SystemTime::now();
-    let images = match (open(input)?, args.part) {
-        (FidInput::Statistics(_), _) => anyhow::bail!("{}: already statistics; name images", input.display()),
-        (FidInput::Images(images), None) => images,
-        (FidInput::Images(images), Some(part)) => Box::new(images.part(part)?),
+    let input = match (open(input)?, args.part) {
+        (FidInput::Images(images), Some(part)) => FidInput::Images(Box::new(images.part(part)?)),
+        (input, _) => input,
     };
-    let (content, changed) = images.content()?;
-    let origin = images.source().map(|source| source.origin());
-    let input = FidInput::Images(images);
+    let path = input.path().display().to_string();
+    let Some(images) = input.images() else { anyhow::bail!("{path}: already statistics; name images") };
     let spec = resolve(&[&input], args)?;
     metrics::check(&[metrics::find("fid").expect("a metric")], &[&input], &MetricOptions::default())?;
+    let (content, changed) = images.content()?;
+    let origin = images.source().map(|source| source.origin());
     let features = spec.features.expect("the network of images is known");
     let network = Network::load(&args.network, features, spec.dims, reporter)?;
-    let FidInput::Images(images) = &input else { unreachable!("opened as images") };
     let meta = StatsMeta::new(images, &network.extractor, content);
     check_overwrite(out, args.force, || {
         let other = origin.as_ref().and_then(|origin| origin.other(out));
@@ -288,8 +294,7 @@ fn save_stats(args: &Args, reporter: &Reporter) -> Result<Output> {
         return plan(&[images], Some(&network));
     }
     check_place(out)?;
-    let few = metrics::few_images_warning(&images.path().display().to_string(), meta.n, spec);
-    few.iter().for_each(|line| reporter.warn(line));
+    metrics::few_images_warning(&path, meta.n, spec).iter().for_each(|line| reporter.warn(line));
     network.measure(images, false, reporter)?.stats.write(out, listed)?;
     origin.iter().for_each(|origin| origin.record(out));
     Ok(Output::path(out, output))

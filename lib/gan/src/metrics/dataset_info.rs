@@ -10,8 +10,8 @@ const PUBLISHED: u64 = 2048;
 /// The ratio of images of both inputs from which on a warning is given.
 const UNEVEN: u64 = 10;
 
-/// Properties of images that change a distance (Parmar et al. 2022, "On Aliased Resizing and Surprising Subtleties in
-/// GAN Evaluation").
+/// Properties of images that change a distance (Parmar et al. 2022, "On Aliased Resizing and Surprising
+/// Subtleties in GAN Evaluation").
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DatasetInfo {
     /// The smallest and the largest width and height; `None` before the first image.
@@ -95,8 +95,8 @@ pub fn comparability_warnings(
     let differ = |a: Option<String>, b: Option<String>| a.zip(b).filter(|(a, b)| a != b);
     lines.extend(differ(a.describe_sizes(), b.describe_sizes()).map(|(a, b)| {
         format!(
-            "{left} is {a}, {right} is {b}: enlarging to the network's input counts as a difference; resize both \
-             to one size first"
+            "{left} is {a}, {right} is {b}: enlarging to the network's input counts as a difference; resize \
+             both to one size first"
         )
     }));
     let prepared = differ(a.prepared.clone(), b.prepared.clone());
@@ -111,7 +111,7 @@ pub fn few_images_warning(name: &str, n: u64, spec: FeatureSpec) -> Option<Strin
             "{name}: {n} images are few for {dims} features: the distance is larger than that of more images"
         )),
         (n, _) if n < PUBLISHED => Some(format!(
-            "{name}: {n} images: published numbers use {PUBLISHED} or more, and the distance falls with their number"
+            "{name}: {n} images: published numbers use {PUBLISHED} or more; more images give a lower distance"
         )),
         _ => None,
     }

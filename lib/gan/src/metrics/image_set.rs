@@ -86,7 +86,8 @@ impl ImageSet {
         }
     }
 
-    /// Image `i` in RGB, and the notes on its file. 16-bit gray is clipped as in Pillow; other gray is replicated.
+    /// Image `i` in RGB, and the notes on its file. 16-bit gray is clipped as in Pillow; other gray is
+    /// replicated.
     ///
     /// # Errors
     /// It cannot be read or decoded. It is not skipped, since that would change the result.
@@ -131,8 +132,8 @@ impl ImageSet {
         DatasetInfo { jpeg, prepared, ..DatasetInfo::default() }
     }
 
-    /// A text that identifies the images ([`super::stats::StatsMeta::content`]), and the time at which a file last
-    /// changed where the text might miss that.
+    /// A text that identifies the images ([`super::stats::StatsMeta::content`]), and the time at which a file
+    /// last changed where the text might miss that.
     ///
     /// # Errors
     /// A file was removed after it was listed.

@@ -155,13 +155,14 @@ impl StatsFile {
     }
 }
 
-/// The features that all inputs can be compared by: those asked for, else those of the statistics, else the FID's.
-/// Nothing names the network of two files of other programs; 2,048 features are taken as pytorch-fid's (see
-/// [`provenance_warning`]).
+/// The features that all inputs can be compared by: those asked for, else those of the statistics, else the
+/// FID's. Nothing names the network of two files of other programs; 2,048 features are taken as pytorch-fid's
+/// (see [`provenance_warning`]).
 ///
 /// # Errors
-/// Statistics of other features than those asked for, or than those of the other input; images against features that no
-/// network here has; unless `force`, statistics of different weights, or another program's against SqueezeNet's.
+/// Statistics of other features than those asked for, or than those of the other input; images against
+/// features that no network here has; unless `force`, statistics of different weights, or another program's
+/// against SqueezeNet's.
 pub fn resolve(
     inputs: &[&FidInput],
     features: Option<Features>,
@@ -224,8 +225,8 @@ pub fn provenance_warning(inputs: &[&FidInput], spec: FeatureSpec) -> Option<Str
 }
 
 impl FeatureSpec {
-    /// The name of a distance between these features: `inception` if they are Inception's, else `other` with the name
-    /// of the network, or with the number of features.
+    /// The name of a distance between these features: `inception` if they are Inception's, else `other` with
+    /// the name of the network, or with the number of features.
     pub(super) fn label(self, inception: &str, other: &str) -> String {
         match self.features {
             Some(Features::Inception) => inception.into(),
@@ -331,7 +332,7 @@ mod tests {
                 None,
                 None,
                 true,
-                "has 1024 features of an unknown network; Inception has 64, 192, 768 or 2048",
+                "has 1024 features of an unknown network; Inception has 64, 192, 768, 2048",
             ),
             (
                 foreign(512),

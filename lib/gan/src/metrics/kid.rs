@@ -46,8 +46,9 @@ struct KidEstimate {
     subset: usize,
 }
 
-/// The distance between features `a` `[n, dims]` and `b` `[m, dims]`, over subsets of `subset` samples of each. The
-/// subsets are drawn without replacement and are the same each time. If `n`, `m` and `subset` are equal, there is one.
+/// The distance between features `a` `[n, dims]` and `b` `[m, dims]`, over subsets of `subset` samples of
+/// each. The subsets are drawn without replacement and are the same each time. If `n`, `m` and `subset` are
+/// equal, there is one.
 ///
 /// # Errors
 /// An input of fewer samples than a subset has; subsets of fewer than two.
@@ -71,8 +72,8 @@ fn kid(a: &[f32], b: &[f32], dims: usize, subset: usize) -> Result<KidEstimate> 
     Ok(KidEstimate { mean, std: variance.sqrt(), subsets, subset })
 }
 
-/// The unbiased estimate from as many samples of both inputs, in columns: the means of the kernel over all pairs of
-/// different samples of an input, less twice its mean over all pairs across.
+/// The unbiased estimate from as many samples of both inputs, in columns: the means of the kernel over all
+/// pairs of different samples of an input, less twice its mean over all pairs across.
 fn discrepancy(a: MatRef<f64>, b: MatRef<f64>) -> f64 {
     let n = a.ncols() as f64;
     let within = |x| {

@@ -1,5 +1,5 @@
-//! One pass over a set of images: decode, compute features, accumulate their mean and covariance. Memory does not
-//! grow with the set, unless the features are kept.
+//! One pass over a set of images: decode, compute features, accumulate their mean and covariance. Memory does
+//! not grow with the set, unless the features are kept.
 
 use std::time::Instant;
 
@@ -29,8 +29,8 @@ impl From<Stats> for FeatureStats {
     }
 }
 
-/// Measures all images, `batch_size` at a time. `keep_features` keeps the features themselves: 8 KB for each image
-/// at 2,048 features.
+/// Measures all images, `batch_size` at a time. `keep_features` keeps the features themselves: 8 KB for each
+/// image at 2,048 features.
 ///
 /// # Errors
 /// An image that cannot be read; fewer than two; a failure of the device.

@@ -1,9 +1,9 @@
 //! Precision, recall, density and coverage of two sets of features by their nearest neighbors.
 //!
-//! Precision and recall: Kynkäänniemi et al. 2019, "Improved Precision and Recall Metric for Assessing Generative
-//! Models"; density and coverage: Naeem et al. 2020, "Reliable Fidelity and Diversity Metrics for Generative Models".
-//! As in the package `prdc` of the latter, a sample's ball reaches to its k-th nearest neighbor in its own set,
-//! excluding its edge.
+//! Precision and recall: Kynkäänniemi et al. 2019, "Improved Precision and Recall Metric for Assessing
+//! Generative Models"; density and coverage: Naeem et al. 2020, "Reliable Fidelity and Diversity Metrics for
+//! Generative Models". As in the package `prdc` of the latter, a sample's ball reaches to its k-th nearest
+//! neighbor in its own set, excluding its edge.
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -58,8 +58,8 @@ impl PrdcScores {
     }
 }
 
-/// The scores of `fake` `[m, dims]` against `real` `[n, dims]` for each k of [`NEIGHBORS`]. Time grows with (n + m)²,
-/// memory with n + m.
+/// The scores of `fake` `[m, dims]` against `real` `[n, dims]` for each k of [`NEIGHBORS`]. Time grows with
+/// (n + m)², memory with n + m.
 ///
 /// # Errors
 /// A set has no more samples than neighbors.

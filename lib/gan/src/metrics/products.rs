@@ -1,4 +1,5 @@
-//! Inner products of features, in f64: in f32, rounding would exceed the distance of two samples that nearly agree.
+//! Inner products of features, in f64: in f32, rounding would exceed the distance of two samples that nearly
+//! agree.
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par};

@@ -1,7 +1,5 @@
 //! The metrics by their names, and their results as a line and as JSON.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 
 use super::stats::StatsMeta;
@@ -99,39 +97,32 @@ pub fn find(name: &str) -> Result<&'static Metric, String> {
 /// # Errors
 /// Statistics where a metric needs features; fewer images than a metric needs.
 pub fn check(metrics: &[&Metric], inputs: &[&FidInput], options: &MetricOptions) -> Result<()> {
-    let images: Vec<(&Path, usize)> = inputs
-        .iter()
-        .filter_map(|input| input.images())
-        .map(|images| (images.path(), images.len()))
-        .collect();
-    for metric in metrics {
-        let name = metric.name;
-        for (input, need) in inputs.iter().zip(metric.needs) {
-            if need == Need::Features && input.images().is_none() {
-                return Err(Error::file(
-                    input.path(),
-                    format!("statistics without images; {name} needs images"),
-                ));
+    for Metric { name, needs, min_images, min_images_option, .. } in metrics {
+        let lacking =
+            |(input, need): &(&&FidInput, &Need)| **need == Need::Features && input.images().is_none();
+        if let Some((input, _)) = inputs.iter().zip(needs).find(lacking) {
+            return Err(Error::file(input.path(), format!("statistics without images; {name} needs images")));
+        }
+        let images = inputs.iter().filter_map(|input| input.images()).min_by_key(|images| images.len());
+        let Some((path, n)) = images.map(|images| (images.path(), images.len())) else { continue };
+        let min = min_images(options);
+        if n >= min {
+            continue;
+        }
+        let few = format!("{name} needs at least {} in each input", counted(min as u64, "image"));
+        return Err(match min_images_option {
+            Some(option) if n >= 2 => {
+                let what = format!("{few}, but {} has {n}; use 2 to {n}, or more images", path.display());
+                Error::argument(*option, what)
             }
-        }
-        let Some(&(path, n)) = images.iter().min_by_key(|(_, n)| n) else { continue };
-        let min = (metric.min_images)(options);
-        if n < min {
-            let few = format!("{name} needs at least {} in each input", counted(min as u64, "image"));
-            return Err(match metric.min_images_option {
-                Some(option) if n >= 2 => {
-                    let what = format!("{few}, but {} has {n}; use 2 to {n}, or more images", path.display());
-                    Error::argument(option, what)
-                }
-                _ => Error::file(path, format!("{}; {few}", counted(n as u64, "image"))),
-            });
-        }
+            _ => Error::file(path, format!("{}; {few}", counted(n as u64, "image"))),
+        });
     }
     Ok(())
 }
 
-/// The results as one line, in the order of `metrics`, and as JSON. Results that pytorch-fid (or torch-fidelity)
-/// would not give have names of their own. The FID alone is a bare number.
+/// The results as one line, in the order of `metrics`, and as JSON. Results that pytorch-fid (or
+/// torch-fidelity) would not give have names of their own. The FID alone is a bare number.
 ///
 /// # Errors
 /// As [`Metric::compute`].

@@ -36,13 +36,9 @@ impl Features {
         }
     }
 
-    /// The possible numbers of features, such as `64, 192, 768 or 2048`.
+    /// The possible numbers of features, such as `64, 192, 768, 2048`.
     pub(crate) fn choices_in_words(self) -> String {
-        let all: Vec<String> = self.choices().iter().map(usize::to_string).collect();
-        match &all[..] {
-            [most @ .., last] if !most.is_empty() => format!("{} or {last}", most.join(", ")),
-            _ => all.concat(),
-        }
+        self.choices().iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
     }
 
     /// The usual number of features.
@@ -55,13 +51,10 @@ impl Features {
     /// # Errors
     /// The network has no such output.
     pub(crate) fn check_dims(self, dims: usize) -> Result<()> {
-        match self.choices().contains(&dims) {
-            true => Ok(()),
-            false => Err(Error::argument(
-                "dims",
-                format!("{dims}, but {self} has {} features", self.choices_in_words()),
-            )),
+        if self.choices().contains(&dims) {
+            return Ok(());
         }
+        Err(Error::argument("dims", format!("{dims}, but {self} has {} features", self.choices_in_words())))
     }
 }
 
@@ -80,8 +73,8 @@ impl std::fmt::Display for Features {
     }
 }
 
-/// Images that go through a network together on the CPU. Four are enough to share the loading of each layer's weights,
-/// and their maps still fit the cache.
+/// Images that go through a network together on the CPU. Four are enough to share the loading of each layer's
+/// weights, and their maps still fit the cache.
 const CHUNK: usize = 4;
 
 /// The same network on slices or on a device's tensors.
@@ -103,7 +96,8 @@ impl Extractor {
     /// The FID's Inception-v3 with the weights in a file; `dims` is 64, 192, 768 or 2048.
     ///
     /// # Errors
-    /// Another `dims`; weights that are not there, damaged or not Inception's; bf16 on a device other than the CPU.
+    /// Another `dims`; weights that are not there, damaged or not Inception's; bf16 on a device other than
+    /// the CPU.
     pub fn inception(
         weights: &Path,
         dims: usize,
@@ -187,8 +181,8 @@ impl Extractor {
         }
     }
 
-    /// The features, a thread taking each chunk of images through all layers: its maps stay in the thread's cache, and
-    /// no thread waits at the end of a layer.
+    /// The features, a thread taking each chunk of images through all layers: its maps stay in the thread's
+    /// cache, and no thread waits at the end of a layer.
     fn chunks<T: Element>(&self, net: &cpu::Cpu<T>, images: &[Image]) -> Result<Vec<f32>> {
         let chunk = |images: &[Image]| {
             let input = self.prepare(images);

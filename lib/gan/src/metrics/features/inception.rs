@@ -1,9 +1,9 @@
 //! The Inception-v3 of the FID: TensorFlow's of 2015-12-05, as pytorch-fid computes it.
 //!
-//! Differences from torchvision's: the averages of the branch pools do not count the padding, and the last block's pool
-//! is a maximum. Input: RGB in [0, 1], bilinear to 299×299 (half-pixel centers, no antialiasing), then 2x − 1.
-//! Sources: Szegedy et al. 2015, "Rethinking the Inception Architecture"; mseitzer's pytorch-fid for this variant and
-//! the names of its tensors.
+//! Differences from torchvision's: the averages of the branch pools do not count the padding, and the last
+//! block's pool is a maximum. Input: RGB in [0, 1], bilinear to 299×299 (half-pixel centers, no
+//! antialiasing), then 2x − 1. Sources: Szegedy et al. 2015, "Rethinking the Inception Architecture";
+//! mseitzer's pytorch-fid for this variant and the names of its tensors.
 
 #[cfg(test)]
 mod tests;
@@ -37,8 +37,8 @@ pub(super) fn prepare(image: &Image, out: &mut [f32]) {
     out.iter_mut().for_each(|v| *v = 2.0 * *v - 1.0);
 }
 
-/// The weights by their published names, each batch-norm folded into its convolution, and their hash. All are read,
-/// whichever features are computed, so that the hash identifies the file's content.
+/// The weights by their published names, each batch-norm folded into its convolution, and their hash. All are
+/// read, whichever features are computed, so that the hash identifies the file's content.
 ///
 /// # Errors
 /// A tensor is missing or has another shape.
@@ -46,8 +46,8 @@ pub(super) fn load(tensors: &Tensors) -> Result<(NetworkWeights, String)> {
     load_weights(tensors, SIZE, |net, input| forward(net, input, 2048), fold)
 }
 
-/// Writes Inception's weights, from any format that is read, as a safetensors file of f32, without the counters of the
-/// file. The same weights give the same bytes.
+/// Writes Inception's weights, from any format that is read, as a safetensors file of f32, without the
+/// counters of the file. The same weights give the same bytes.
 ///
 /// # Errors
 /// Weights that are not Inception's; a file that cannot be written.
@@ -66,7 +66,8 @@ pub fn convert(from: &Path, to: &Path) -> Result<()> {
     safetensors::write(to, &metadata.to_string(), &all)
 }
 
-/// A convolution and the batch-norm after it as one: scale = γ/√(σ²+ε), weight·scale, bias = β − μ·scale. In f64.
+/// A convolution and the batch-norm after it as one: scale = γ/√(σ²+ε), weight·scale, bias = β − μ·scale. In
+/// f64.
 fn fold(spec: ConvSpec, get: &mut dyn FnMut(&str, &[usize]) -> Result<Vec<f32>>) -> Result<ConvWeights> {
     let (oihw, n) = (spec.oihw(), [spec.filters]);
     let mut weight = get("conv.weight", &oihw)?;
@@ -196,7 +197,8 @@ impl<N: Net> InceptionBlock<'_, N> {
         ])
     }
 
-    /// 8×8: 3×3 as 1×3 beside 3×1; `pooled` is the block's input after its pool, which differs between the two blocks.
+    /// 8×8: 3×3 as 1×3 beside 3×1; `pooled` is the block's input after its pool, which differs between the
+    /// two blocks.
     fn e(&self, pooled: N::Map) -> Result<N::Map> {
         let fork = |branches: [&str; 2], x: N::Map| {
             let (wide, tall) = (same(1, 3), same(3, 1));

@@ -1,5 +1,6 @@
-//! The operations of feature networks. A network is a function over any [`Net`]: slices ([`super::cpu`]), a device's
-//! tensors ([`super::device`]), or shapes alone ([`ShapeNet`]), which lists the weights that the network needs.
+//! The operations of feature networks. A network is a function over any [`Net`]: slices ([`super::cpu`]), a
+//! device's tensors ([`super::device`]), or shapes alone ([`ShapeNet`]), which lists the weights that the
+//! network needs.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -96,9 +97,9 @@ pub(crate) struct ConvWeights {
 /// All convolutions of a network by their names.
 pub(crate) type NetworkWeights = HashMap<String, ConvWeights>;
 
-/// Reads the weights of a network, which `forward` runs over shapes from an input of this height and width. `read` makes
-/// those of one convolution of its tensors. Also returns a hash of all tensors, which does not depend on the file's
-/// format.
+/// Reads the weights of a network, which `forward` runs over shapes from an input of this height and width.
+/// `read` makes those of one convolution of its tensors. Also returns a hash of all tensors, which does not
+/// depend on the file's format.
 ///
 /// # Errors
 /// A tensor is missing or has another shape.

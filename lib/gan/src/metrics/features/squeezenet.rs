@@ -1,10 +1,10 @@
 //! SqueezeNet v1.1 (Iandola et al. 2016) as a small feature network whose weights are embedded.
 //!
-//! Input: RGB, bilinear to 227×227 as for Inception (half-pixel centers, no antialiasing), BGR minus ImageNet's mean
-//! [103.939, 116.779, 123.68]. Layers: conv1 (3×3, stride 2, no padding), ReLU, 3×3 maximum of stride 2, fire2, fire3,
-//! maximum, fire4, fire5, maximum, fire6 to fire9; the last window of a maximum may extend beyond the edge. Features: the
-//! 512 channels of fire9, each averaged over all pixels. Their Fréchet distance is called FD-SqueezeNet; it ranks
-//! generators of the same images but is not the FID.
+//! Input: RGB, bilinear to 227×227 as for Inception (half-pixel centers, no antialiasing), BGR minus
+//! ImageNet's mean [103.939, 116.779, 123.68]. Layers: conv1 (3×3, stride 2, no padding), ReLU, 3×3 maximum
+//! of stride 2, fire2, fire3, maximum, fire4, fire5, maximum, fire6 to fire9; the last window of a maximum
+//! may extend beyond the edge. Features: the 512 channels of fire9, each averaged over all pixels. Their
+//! Fréchet distance is called FD-SqueezeNet; it ranks generators of the same images but is not the FID.
 
 #[cfg(test)]
 mod tests;

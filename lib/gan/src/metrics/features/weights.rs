@@ -32,8 +32,8 @@ pub fn is_published(path: &Path) -> Result<bool> {
     Ok(length == PUBLISHED.size && hash::of_file(path)? == PUBLISHED.sha256)
 }
 
-/// The Inception weights: the file `given`, else that of the environment variable `FID_WEIGHTS`, else the first that
-/// exists of torch's hub cache and the cache of gantools; `None` if there is none.
+/// The Inception weights: the file `given`, else that of the environment variable `FID_WEIGHTS`, else the
+/// first that exists of torch's hub cache and the cache of gantools; `None` if there is none.
 ///
 /// # Errors
 /// A file that is named does not exist.
@@ -61,8 +61,8 @@ pub fn missing(why: &str) -> Error {
     let put =
         own_cache(&environment).map_or(String::new(), |path| format!("put it at {}, or ", path.display()));
     Error::Invalid(format!(
-        "no Inception weights found, and {why}; download {INCEPTION_URL} (96 MB) elsewhere and {put}name it by the \
-         environment variable FID_WEIGHTS"
+        "no Inception weights found, and {why}; download {INCEPTION_URL} (96 MB) elsewhere and {put}name it by \
+         the environment variable FID_WEIGHTS"
     ))
 }
 

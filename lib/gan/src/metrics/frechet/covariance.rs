@@ -10,8 +10,8 @@ use crate::{Error, Result};
 /// samples are divided among calls.
 const CHUNK: usize = 256;
 
-/// n, Σ(x−s) and Σ(x−s)(x−s)ᵀ in f64, s being the mean of the first chunk: without this shift, a covariance that is
-/// small beside the mean loses digits.
+/// n, Σ(x−s) and Σ(x−s)(x−s)ᵀ in f64, s being the mean of the first chunk: without this shift, a covariance
+/// that is small beside the mean loses digits.
 #[derive(Debug, Clone)]
 pub struct RunningCovariance {
     dims: usize,

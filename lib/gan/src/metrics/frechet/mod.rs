@@ -1,8 +1,8 @@
 //! The Fréchet distance between two sets of features, each summed up as a Gaussian, in f64.
 //!
-//! d² = |μ1−μ2|² + tr Σ1 + tr Σ2 − 2 tr √(Σ1Σ2) (Dowson and Landau 1982; Heusel et al. 2017 for Inception features).
-//! The trace of the root is never taken from a matrix square root: with Σ1 = F·Fᵀ it is the sum of the roots of the
-//! eigenvalues of Fᵀ·Σ2·F.
+//! d² = |μ1−μ2|² + tr Σ1 + tr Σ2 − 2 tr √(Σ1Σ2) (Dowson and Landau 1982; Heusel et al. 2017 for Inception
+//! features). The trace of the root is never taken from a matrix square root: with Σ1 = F·Fᵀ it is the sum of
+//! the roots of the eigenvalues of Fᵀ·Σ2·F.
 
 mod covariance;
 #[cfg(test)]
@@ -53,8 +53,8 @@ impl Gaussian {
         (0..self.dims()).map(|i| self.sigma[i * self.dims() + i]).sum()
     }
 
-    /// The mean and covariance of all samples, from those of parts and their numbers of samples: those of one pass
-    /// over them, except for rounding (Chan, Golub and LeVeque 1979).
+    /// The mean and covariance of all samples, from those of parts and their numbers of samples: those of one
+    /// pass over them, except for rounding (Chan, Golub and LeVeque 1979).
     ///
     /// # Panics
     /// There are no parts, or they differ in dims.
@@ -80,8 +80,8 @@ impl Gaussian {
     }
 }
 
-/// The squared Fréchet distance between two Gaussians; ≥ 0. Exact up to f64 rounding for singular covariances too
-/// (fewer samples than features), where a matrix square root is mostly noise.
+/// The squared Fréchet distance between two Gaussians; ≥ 0. Exact up to f64 rounding for singular covariances
+/// too (fewer samples than features), where a matrix square root is mostly noise.
 ///
 /// # Errors
 /// Different numbers of features; statistics that are not finite.
@@ -103,8 +103,9 @@ pub fn distance(a: &Gaussian, b: &Gaussian) -> Result<f64> {
     Ok((means + (a.trace() + b.trace() - 2.0 * root)).max(0.0))
 }
 
-/// tr √(Σ1Σ2): the roots of the eigenvalues of Fᵀ·Σ·F, F being the factor of smaller rank: a zero that rounding
-/// makes 1e-16 would count as 1e-8. F is graded by its pivots, so small eigenvalues keep their digits.
+/// tr √(Σ1Σ2): the roots of the eigenvalues of Fᵀ·Σ·F, F being the factor of smaller rank: a zero that
+/// rounding makes 1e-16 would count as 1e-8. F is graded by its pivots, so small eigenvalues keep their
+/// digits.
 fn trace_of_root(a: MatRef<f64>, b: MatRef<f64>) -> Result<f64, NotConverged> {
     let (f, g) = rayon::join(|| Factor::new(a), || Factor::new(b));
     let (factor, other) = if f.rank() <= g.rank() { (f, b) } else { (g, a) };

@@ -44,8 +44,8 @@ fn distances_are_those_of_other_programs() {
     }
 }
 
-/// 120 and 100 samples of 2048 features: the roots of a product of such covariances are mostly noise. The wanted
-/// value is computed from numpy's singular values of the centered samples themselves.
+/// 120 and 100 samples of 2048 features: the roots of a product of such covariances are mostly noise. The
+/// wanted value is computed from numpy's singular values of the centered samples themselves.
 #[test]
 fn few_samples_are_exact() {
     let input = |name: &str| gaussian(2048, golden_array("features_2048.npz", name).as_slice().unwrap());

@@ -46,12 +46,12 @@ impl std::fmt::Display for Partition {
     }
 }
 
-/// The statistics of all images together. All parts of a set give the statistics of the set, except for rounding, with
-/// the same metadata.
+/// The statistics of all images together. All parts of a set give the statistics of the set, except for
+/// rounding, with the same metadata.
 ///
 /// # Errors
-/// A file of another program, which does not say its number of images; files of different features, weights or
-/// precision; the same images twice.
+/// A file of another program, which does not say its number of images; files of different features, weights
+/// or precision; the same images twice.
 pub fn merge(parts: &[StatsFile]) -> Result<Stats> {
     let metas: Vec<&StatsMeta> = parts
         .iter()

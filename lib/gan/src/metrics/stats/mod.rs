@@ -1,8 +1,8 @@
 //! Statistics of a set of images in a file: pytorch-fid's `.npz`, which it reads and writes.
 //!
-//! `mu` `[d]` and `sigma` `[d, d]` in f64 (f32, f16 and the names of other programs are read, too). Files of gantools
-//! also have `meta`, a JSON object as bytes, which describes the images and the features; numpy and pytorch-fid ignore
-//! it. In files without it, only the number of features is known.
+//! `mu` `[d]` and `sigma` `[d, d]` in f64 (f32, f16 and the names of other programs are read, too). Files of
+//! gantools also have `meta`, a JSON object as bytes, which describes the images and the features; numpy and
+//! pytorch-fid ignore it. In files without it, only the number of features is known.
 
 mod kind;
 mod merge;
@@ -43,10 +43,12 @@ pub struct StatsMeta {
     /// The type that the features were computed in; earlier versions, which did not save it, used f32.
     #[serde(default)]
     pub precision: Precision,
-    /// Identifies the images: `listing` and a SHA-256 of their names and sizes in order, `shard` and that of a shard's
-    /// content, `part K/N of` and the text of all images, or `merged` and a SHA-256 of the parts' texts.
+    /// Identifies the images: `listing` and a SHA-256 of their names and versions (such as sizes) in order,
+    /// `shard` and that of a shard's content, `part K/N of` and the text of all images, or `merged` and a
+    /// SHA-256 of the parts' texts.
     pub content: String,
-    /// Properties of the images; `None` if an earlier version did not save them, or merged parts differ in them.
+    /// Properties of the images; `None` if an earlier version did not save them, or merged parts differ in
+    /// them.
     #[serde(default, rename = "look")]
     pub dataset: Option<DatasetInfo>,
     /// The name of the images.
@@ -56,8 +58,8 @@ pub struct StatsMeta {
 }
 
 impl StatsMeta {
-    /// That of `images`, which `content` identifies (see [`ImageSet::content`]), and of the features of `extractor`. Their
-    /// `dataset` is known only after a pass over them.
+    /// That of `images`, which `content` identifies (see [`ImageSet::content`]), and of the features of
+    /// `extractor`. Their `dataset` is known only after a pass over them.
     pub fn new(images: &ImageSet, extractor: &Extractor, content: String) -> StatsMeta {
         StatsMeta {
             features: extractor.features(),
@@ -103,12 +105,12 @@ impl StatsFile {
 }
 
 impl Stats {
-    /// Reads an `.npz`: `mu` and `sigma`, or the only pair of arrays with such names (`mean` and `cov`, `mu_clean` and
-    /// `sigma_clean`).
+    /// Reads an `.npz`: `mu` and `sigma`, or the only pair of arrays with such names (`mean` and `cov`,
+    /// `mu_clean` and `sigma_clean`).
     ///
     /// # Errors
-    /// There is no such file; it is not an `.npz`; it has no such pair of arrays, or several; their shapes do not fit;
-    /// the values are not a mean and a covariance.
+    /// There is no such file; it is not an `.npz`; it has no such pair of arrays, or several; their shapes do
+    /// not fit; the values are not a mean and a covariance.
     pub fn read(path: &Path) -> Result<Stats> {
         let mut npz = Npz::open(path)?;
         let names = npz.names();
@@ -131,8 +133,9 @@ impl Stats {
         Ok(Stats { gaussian: Gaussian { mu: mu.to_vec(), sigma }, meta })
     }
 
-    /// Writes a compressed `.npz`, atomically; the same bytes for the same statistics. Its modification time is set to
-    /// `listed`, the time at which the images were listed, so that a later change of an image makes it out of date.
+    /// Writes a compressed `.npz`, atomically; the same bytes for the same statistics. Its modification time
+    /// is set to `listed`, the time at which the images were listed, so that a later change of an image makes
+    /// it out of date.
     ///
     /// # Errors
     /// The folder is not there or not writable.
@@ -159,8 +162,8 @@ impl Stats {
 const MEANS: [&str; 2] = ["mu", "mean"];
 const COVARIANCES: [&str; 3] = ["sigma", "cov", "covariance"];
 
-/// The names of the mean and the covariance among those of all arrays: `mu` and `sigma`, or else the only pair of names
-/// that are equal except for such words.
+/// The names of the mean and the covariance among those of all arrays: `mu` and `sigma`, or else the only
+/// pair of names that are equal except for such words.
 fn arrays(names: &[String]) -> Result<[String; 2], String> {
     if ["mu", "sigma"].iter().all(|key| names.iter().any(|name| name == key)) {
         return Ok(["mu".into(), "sigma".into()]);
@@ -189,8 +192,9 @@ fn arrays(names: &[String]) -> Result<[String; 2], String> {
     }
 }
 
-/// Whether the file at `path` has the statistics that would be made now, of the same images, by `wanted` (whose
-/// `dataset`, `source` and `tool` are not compared); `changed` is the time at which an image last changed.
+/// Whether the file at `path` has the statistics that would be made now, of the same images, by `wanted`
+/// (whose `dataset`, `source` and `tool` are not compared); `changed` is the time at which an image last
+/// changed.
 pub fn is_up_to_date(path: &Path, wanted: &StatsMeta, changed: Option<SystemTime>) -> bool {
     let Ok(Stats { meta: Some(meta), .. }) = Stats::read(path) else { return false };
     let Ok(modified) = std::fs::metadata(path).and_then(|there| there.modified()) else { return false };

@@ -146,8 +146,8 @@ fn other_weights_are_named() {
     );
 }
 
-/// Gray, 16-bit, palette, alpha and odd sizes: the network's input is the image that Pillow decodes. JPEG decoders may
-/// differ by 3 in 255, which these weights magnify: a wider bound.
+/// Gray, 16-bit, palette, alpha and odd sizes: the network's input is the image that Pillow decodes. JPEG
+/// decoders may differ by 3 in 255, which these weights magnify: a wider bound.
 #[test]
 fn odd_images_give_pytorch_fids_features() {
     let want: serde_json::Value =
