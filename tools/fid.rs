@@ -142,10 +142,9 @@ fn compare(args: &Args, reporter: &Reporter) -> Result<Output> {
         let images = refs.iter().filter_map(|input| input.images());
         return plan(&images.collect::<Vec<_>>(), network.as_ref());
     }
-    let names = refs.map(|input| input.path().display().to_string());
     let needs = |input: usize| args.metrics.iter().any(|metric| metric.needs[input] == Need::Features);
     let compute = |input, keep| match input {
-        FidInput::Statistics(file) => Ok(file.stats.into()),
+        FidInput::Statistics(file) => Ok((*file).into()),
         FidInput::Images(images) => {
             network.as_ref().expect("a network is loaded for images").measure(&images, keep, reporter)
         }
@@ -155,7 +154,7 @@ fn compare(args: &Args, reporter: &Reporter) -> Result<Output> {
     reporter.finish();
     let (text, mut json) = metrics::results(&args.metrics, &Comparison { inputs: &inputs, spec, options })?;
     json["passed_over"] = json!(passed_over);
-    print_table(reporter, &names, &inputs, spec, network.as_ref());
+    print_table(reporter, &inputs, spec, network.as_ref());
     Ok(Output { text, json })
 }
 
@@ -233,11 +232,11 @@ fn plan(images: &[&ImageSet], network: Option<&Network>) -> Result<Output> {
 /// Reports what was compared, and warns of what makes the comparison less meaningful.
 fn print_table(
     reporter: &Reporter,
-    names: &[String; 2],
     inputs: &[FeatureStats; 2],
     spec: FeatureSpec,
     network: Option<&Network>,
 ) {
+    let names = inputs.each_ref().map(|input| input.path.display().to_string());
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max("features".len());
     for (name, input) in names.iter().zip(inputs) {
         let meta = input.stats.meta.as_ref();
@@ -252,8 +251,7 @@ fn print_table(
     }
     let origin = network.map_or(String::new(), |network| format!(", weights {}", network.origin));
     reporter.info(&format!("{:width$}  {spec}{origin}", "features"));
-    let warnings = metrics::comparability_warnings(names.each_ref().map(String::as_str), inputs, spec);
-    warnings.iter().for_each(|line| reporter.warn(line));
+    metrics::comparability_warnings(inputs, spec).iter().for_each(|line| reporter.warn(line));
 }
 
 /// Saves the statistics of images, unless they are there already.

@@ -59,7 +59,7 @@ fn the_number_is_pytorch_fids() {
         "120 images",
         "inception 64",
         "not the published file",
-        "its 64 features are unknown",
+        "of the 64 features are unknown",
     ] {
         assert!(done.stderr.contains(row), "{}", done.stderr);
     }

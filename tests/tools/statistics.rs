@@ -49,7 +49,7 @@ fn statistics_of_other_programs_are_compared_and_called_what_they_are() {
         let number: f64 = done.line().strip_prefix(label).expect(label).parse().unwrap();
         assert!((number / wanted - 1.0).abs() < 1e-6, "{d}: {number} {wanted}");
         let warned = format!(
-            "fid: warning: a.npz and b: the network, weights and resizing of their {d} features are unknown"
+            "fid: warning: a.npz and b: the network, weights and resizing of the {d} features are unknown"
         );
         assert_eq!(done.stderr.matches(&warned).count(), 1, "{}", done.stderr);
         assert_eq!(done.stderr.contains("only if they are pytorch-fid's"), d == 2048, "{}", done.stderr);
@@ -78,7 +78,8 @@ fn statistics_of_another_network_are_not_taken_for_squeezenets() {
     for (line, wanted) in [
         (
             "clip.npz real",
-            "has 512 features of an unknown network of another program; only gantools saves SqueezeNet's",
+            "clip.npz: has 512 features of an unknown network of another program; only gantools saves \
+             SqueezeNet's",
         ),
         ("real clip.npz --force", "clip.npz: has 512 features of an unknown network of another program"),
         (
@@ -102,7 +103,7 @@ fn statistics_of_another_network_are_not_taken_for_squeezenets() {
     assert!(
         forced.line().starts_with("FD-512 ")
             && forced.stderr.contains(
-                "warning: clip.npz: the network, weights and resizing of its 512 features are unknown"
+                "warning: clip.npz: the network, weights and resizing of the 512 features are unknown"
             )
     );
     assert_eq!(sandbox.run("fid ours.npz clip.npz --force -q --json").json()["proved"], false);

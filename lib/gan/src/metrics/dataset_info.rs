@@ -55,12 +55,9 @@ impl DatasetInfo {
 }
 
 /// Why a distance between these inputs means less than it seems to: a line for each reason.
-pub fn comparability_warnings(
-    names: [&str; 2],
-    inputs: &[FeatureStats; 2],
-    spec: FeatureSpec,
-) -> Vec<String> {
+pub fn comparability_warnings(inputs: &[FeatureStats; 2], spec: FeatureSpec) -> Vec<String> {
     let mut lines = Vec::new();
+    let names = inputs.each_ref().map(|input| input.path.display().to_string());
     let metas = inputs.each_ref().map(|input| input.stats.meta.as_ref());
     for (name, meta) in names.iter().zip(metas) {
         let Some(meta) = meta else { continue };
@@ -74,7 +71,7 @@ pub fn comparability_warnings(
         }
         lines.extend(rotation(dataset.rotated as u64).map(|line| format!("{name}: {line}")));
     }
-    let ([left, right], [Some(a), Some(b)]) = (names, metas) else { return lines };
+    let ([left, right], [Some(a), Some(b)]) = (&names, metas) else { return lines };
     let (n, m, (p, q)) = (a.n, b.n, (a.precision, b.precision));
     let uneven = format!("{n} images against {m}: the smaller set decides how near 0 the distance can come");
     let precision = format!("{left} has features in {p}, {right} in {q}; use one precision for both");
@@ -84,7 +81,7 @@ pub fn comparability_warnings(
     lines.extend((p != q).then_some(precision));
     lines.extend((a.weights != b.weights).then_some(weights));
     let (Some(a), Some(b)) = (&a.dataset, &b.dataset) else { return lines };
-    let jpeg = |jpegs, others| {
+    let jpeg = |jpegs: &str, others: &str| {
         format!("{jpegs} is JPEGs and {others} is not: JPEG's changes to images count as a difference")
     };
     match (a.jpeg, b.jpeg) {
@@ -122,13 +119,13 @@ mod tests {
     use super::*;
     use crate::metrics::features::Features;
     use crate::metrics::frechet::Gaussian;
-    use crate::metrics::stats::{Stats, StatsMeta, tests::stats_meta};
+    use crate::metrics::stats::{Stats, StatsFile, StatsMeta, tests::stats_meta};
     use crate::precision::Precision;
 
     fn input(n: u64, dataset: DatasetInfo) -> FeatureStats {
         let gaussian = Gaussian { mu: vec![0.0], sigma: vec![1.0] };
         let meta = StatsMeta { n, dataset: Some(dataset), ..stats_meta(Features::Squeezenet, 512) };
-        Stats { gaussian, meta: Some(meta) }.into()
+        StatsFile { path: "".into(), stats: Stats { gaussian, meta: Some(meta) } }.into()
     }
 
     fn dataset(size: usize, jpeg: Option<bool>, prepared: Option<&str>) -> DatasetInfo {
@@ -138,9 +135,10 @@ mod tests {
         dataset
     }
 
-    fn warnings(a: FeatureStats, b: FeatureStats) -> Vec<String> {
+    fn warnings(mut a: FeatureStats, mut b: FeatureStats) -> Vec<String> {
+        (a.path, b.path) = ("a".into(), "b".into());
         let spec = FeatureSpec { features: Some(Features::Squeezenet), dims: 512 };
-        comparability_warnings(["a", "b"], &[a, b], spec)
+        comparability_warnings(&[a, b], spec)
     }
 
     #[test]

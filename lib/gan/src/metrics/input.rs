@@ -207,11 +207,9 @@ pub fn provenance_warning(inputs: &[&FidInput], spec: FeatureSpec) -> Option<Str
     let files = inputs.iter().filter_map(|input| input.statistics()).filter(|file| file.stats.meta.is_none());
     let mut names: Vec<String> = files.map(|file| file.path.display().to_string()).collect();
     names.dedup();
-    let its = match names.len() {
-        0 => return None,
-        1 => "its",
-        _ => "their",
-    };
+    if names.is_empty() {
+        return None;
+    }
     let (names, dims) = (names.join(" and "), spec.dims);
     let others = if dims == 768 { "; DINOv2 and CLIP have 768 features, too" } else { "" };
     let only = match spec.features {
@@ -221,7 +219,7 @@ pub fn provenance_warning(inputs: &[&FidInput], spec: FeatureSpec) -> Option<Str
         ),
         None => "the number means something only if they are the same for both inputs".into(),
     };
-    Some(format!("{names}: the network, weights and resizing of {its} {dims} features are unknown: {only}"))
+    Some(format!("{names}: the network, weights and resizing of the {dims} features are unknown: {only}"))
 }
 
 impl FeatureSpec {

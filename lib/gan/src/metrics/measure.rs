@@ -1,6 +1,7 @@
 //! One pass over a set of images: decode, compute features, accumulate their mean and covariance. Memory does
 //! not grow with the set, unless the features are kept.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use rayon::prelude::*;
@@ -8,13 +9,15 @@ use rayon::prelude::*;
 use super::ImageSet;
 use super::features::Extractor;
 use super::frechet::RunningCovariance;
-use super::stats::{Stats, StatsMeta};
+use super::stats::{Stats, StatsFile, StatsMeta};
 use crate::data::image::{Image, Notes};
 use crate::progress::Progress;
 use crate::{Error, Result};
 
 /// An input of a comparison as its features.
 pub struct FeatureStats {
+    /// The path of the images or the statistics.
+    pub path: PathBuf,
     /// Their mean and covariance, and what they were computed from.
     pub stats: Stats,
     /// The features themselves, `[n, dims]`, where they were kept.
@@ -23,9 +26,9 @@ pub struct FeatureStats {
     pub seconds: f64,
 }
 
-impl From<Stats> for FeatureStats {
-    fn from(stats: Stats) -> FeatureStats {
-        FeatureStats { stats, features: None, seconds: 0.0 }
+impl From<StatsFile> for FeatureStats {
+    fn from(StatsFile { path, stats }: StatsFile) -> FeatureStats {
+        FeatureStats { path, stats, features: None, seconds: 0.0 }
     }
 }
 
@@ -59,7 +62,8 @@ pub fn measure(
     }
     let gaussian = covariance.gaussian().map_err(|e| Error::file(images.path(), e.to_string()))?;
     let stats = Stats { gaussian, meta: Some(StatsMeta { dataset: Some(dataset), ..meta }) };
-    Ok(FeatureStats { stats, features: kept, seconds: start.elapsed().as_secs_f64() })
+    let (path, seconds) = (images.path().to_path_buf(), start.elapsed().as_secs_f64());
+    Ok(FeatureStats { path, stats, features: kept, seconds })
 }
 
 /// The seconds per image, measured on one batch after one image to warm up.

@@ -162,7 +162,7 @@ mod tests {
     use crate::metrics::features::tests::golden;
     use crate::metrics::features::{Extractor, Features};
     use crate::metrics::frechet::Gaussian;
-    use crate::metrics::stats::Stats;
+    use crate::metrics::stats::{Stats, StatsFile};
     use crate::metrics::{ImageSet, measure};
     use crate::progress::Silent;
 
@@ -196,7 +196,8 @@ mod tests {
         let network = Extractor::squeezenet(Precision::F32, &candle_core::Device::Cpu).unwrap();
         let FidInput::Images(images) = images() else { unreachable!() };
         let inputs = [
-            Stats { gaussian: gaussian.clone(), meta: None }.into(),
+            StatsFile { path: "s.npz".into(), stats: Stats { gaussian: gaussian.clone(), meta: None } }
+                .into(),
             measure(&images, &network, 8, true, &Silent).unwrap(),
         ];
         let spec = FeatureSpec { features: Some(Features::Squeezenet), dims: 512 };
