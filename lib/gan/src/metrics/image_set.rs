@@ -5,8 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::DatasetInfo;
-use super::stats::Partition;
+use super::{DatasetInfo, Partition};
 use crate::data::image::{Image, Notes, SixteenBit};
 use crate::data::shard::Shard;
 use crate::data::source::{Recursion, Source};

@@ -66,7 +66,7 @@ impl FidInput {
         }
     }
 
-    fn statistics(&self) -> Option<&StatsFile> {
+    pub(super) fn statistics(&self) -> Option<&StatsFile> {
         match self {
             FidInput::Statistics(file) => Some(file),
             FidInput::Images(_) => None,
@@ -157,7 +157,7 @@ impl StatsFile {
 
 /// The features that all inputs can be compared by: those asked for, else those of the statistics, else the
 /// FID's. Nothing names the network of two files of other programs; 2,048 features are taken as pytorch-fid's
-/// (see [`provenance_warning`]).
+/// (see [`super::provenance_warning`]).
 ///
 /// # Errors
 /// Statistics of other features than those asked for, or than those of the other input; images against
@@ -202,26 +202,6 @@ pub fn resolve(
     Ok(FeatureSpec { features, dims })
 }
 
-/// A warning about statistics that do not name their network and weights; `None` where all do.
-pub fn provenance_warning(inputs: &[&FidInput], spec: FeatureSpec) -> Option<String> {
-    let files = inputs.iter().filter_map(|input| input.statistics()).filter(|file| file.stats.meta.is_none());
-    let mut names: Vec<String> = files.map(|file| file.path.display().to_string()).collect();
-    names.dedup();
-    if names.is_empty() {
-        return None;
-    }
-    let (names, dims) = (names.join(" and "), spec.dims);
-    let others = if dims == 768 { "; DINOv2 and CLIP have 768 features, too" } else { "" };
-    let only = match spec.features {
-        Some(_) => format!(
-            "the number is a FID only if they are pytorch-fid's (clean-fid, TTUR, ADM and EDM resize images \
-             differently{others})"
-        ),
-        None => "the number means something only if they are the same for both inputs".into(),
-    };
-    Some(format!("{names}: the network, weights and resizing of the {dims} features are unknown: {only}"))
-}
-
 impl FeatureSpec {
     /// The name of a distance between these features: `inception` if they are Inception's, else `other` with
     /// the name of the network, or with the number of features.
@@ -256,6 +236,7 @@ mod tests {
     use super::*;
     use crate::metrics::features::tests::golden;
     use crate::metrics::frechet::Gaussian;
+    use crate::metrics::provenance_warning;
     use crate::metrics::stats::{StatsMeta, tests::stats_meta};
 
     /// Statistics of `dims` features, ours if a network and weights are named.

@@ -8,14 +8,12 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::products::{columns, inner_products};
-use super::{Metric, Need, Scores};
+use super::{Metric, MetricOptions, Need, Scores};
 use crate::rng::{Stream, permutation};
 use crate::{Error, Result};
 
 /// The number of random subsets, over which the estimate is a mean.
 const SUBSETS: usize = 100;
-/// The usual number of samples of each input in a subset, which published numbers use.
-pub(super) const SUBSET: usize = 1000;
 
 /// The metric `kid`.
 pub(super) const KID: Metric = Metric {
@@ -27,7 +25,8 @@ pub(super) const KID: Metric = Metric {
     compute: |comparison| {
         let (spec, subset) = (comparison.spec, comparison.options.kid_subset_size);
         let kid = kid(comparison.features(0)?, comparison.features(1)?, spec.dims, subset)?;
-        let of = if subset == SUBSET { String::new() } else { format!("-subset-{subset}") };
+        let usual = MetricOptions::default().kid_subset_size;
+        let of = if subset == usual { String::new() } else { format!("-subset-{subset}") };
         let printed = (spec.label("KID", "KD") + &of, format!("{:.6} ± {:.6}", kid.mean, kid.std));
         Ok(Scores { key: spec.key("KID", "KD"), json: json!(kid), printed: vec![printed] })
     },
@@ -95,6 +94,8 @@ fn kernel_sums(a: MatRef<f64>, b: MatRef<f64>) -> (f64, f64) {
 mod tests {
     use super::*;
     use crate::metrics::features::tests::{golden, hashed_samples};
+
+    const SUBSET: usize = 1000;
 
     #[test]
     fn kid_is_torch_fidelitys() {

@@ -4,18 +4,25 @@
 
 mod dataset_info;
 pub mod features;
+mod fid;
 pub mod frechet;
 mod image_set;
 mod input;
 mod kid;
 mod measure;
+mod metric;
+mod partition;
 mod prdc;
 mod products;
 mod registry;
 pub mod stats;
+mod warnings;
 
-pub use dataset_info::{DatasetInfo, comparability_warnings, few_images_warning};
+pub use dataset_info::DatasetInfo;
 pub use image_set::ImageSet;
-pub use input::{FeatureSpec, FidInput, provenance_warning, resolve};
+pub use input::{FeatureSpec, FidInput, resolve};
 pub use measure::{FeatureStats, measure, seconds_per_image};
-pub use registry::{Comparison, METRICS, Metric, MetricOptions, Need, Scores, check, find, results};
+pub use metric::{Comparison, Metric, MetricOptions, Need, Scores};
+pub use partition::Partition;
+pub use registry::{METRICS, check, find, results};
+pub use warnings::{comparability_warnings, few_images_warning, provenance_warning};

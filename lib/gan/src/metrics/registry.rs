@@ -3,86 +3,12 @@
 use serde_json::{Value, json};
 
 use super::stats::StatsMeta;
-use super::{FeatureSpec, FeatureStats, FidInput, frechet, kid, prdc};
+use super::{Comparison, FidInput, Metric, MetricOptions, Need, fid, kid, prdc};
 use crate::precision::Precision;
 use crate::{Error, Result, counted};
 
 /// All metrics. A new one is its own file and one line here.
-pub const METRICS: &[Metric] = &[frechet::FID, kid::KID, prdc::PRDC];
-
-/// A way to compare two sets of images, or to judge one.
-pub struct Metric {
-    /// Its name, which [`find`] takes.
-    pub name: &'static str,
-    /// What it computes, in a few words.
-    pub help: &'static str,
-    /// What it needs of the first input (the reference) and of the second.
-    pub needs: [Need; 2],
-    /// The fewest images of an input.
-    pub min_images: fn(&MetricOptions) -> usize,
-    /// The option that lowers [`Metric::min_images`], where there is one.
-    pub min_images_option: Option<&'static str>,
-    /// Computes it.
-    ///
-    /// # Errors
-    /// Inputs of different dims, of too few images, or without what the metric needs.
-    pub compute: fn(&Comparison) -> Result<Scores>,
-}
-
-/// What a metric needs of an input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
-    /// Nothing: the metric is of the other input alone.
-    Nothing,
-    /// The mean and covariance of its features, which a file of statistics has, too.
-    Statistics,
-    /// The features of each image.
-    Features,
-}
-
-/// The options of all metrics.
-#[derive(Clone, Copy, Debug)]
-pub struct MetricOptions {
-    /// The images of each input in a subset of KID; at least 2.
-    pub kid_subset_size: usize,
-}
-
-impl Default for MetricOptions {
-    fn default() -> MetricOptions {
-        MetricOptions { kid_subset_size: kid::SUBSET }
-    }
-}
-
-/// What a metric computes from.
-pub struct Comparison<'a> {
-    /// The two inputs.
-    pub inputs: &'a [FeatureStats; 2],
-    /// Their features.
-    pub spec: FeatureSpec,
-    /// The options.
-    pub options: MetricOptions,
-}
-
-impl Comparison<'_> {
-    /// The features `[n, dims]` of an input.
-    ///
-    /// # Errors
-    /// They were not kept, since [`Metric::needs`] does not ask for them.
-    pub fn features(&self, input: usize) -> Result<&[f32]> {
-        let features = self.inputs[input].features.as_deref();
-        features.ok_or_else(|| Error::Invalid("the features were not kept".into()))
-    }
-}
-
-/// The results of a metric.
-pub struct Scores {
-    /// The key in the JSON object.
-    pub key: String,
-    /// The results under that key.
-    pub json: Value,
-    /// Name and value of each printed result.
-    pub printed: Vec<(String, String)>,
-}
+pub const METRICS: &[Metric] = &[fid::FID, kid::KID, prdc::PRDC];
 
 /// The metric of a name.
 ///
@@ -98,10 +24,11 @@ pub fn find(name: &str) -> Result<&'static Metric, String> {
 /// Statistics where a metric needs features; fewer images than a metric needs.
 pub fn check(metrics: &[&Metric], inputs: &[&FidInput], options: &MetricOptions) -> Result<()> {
     for Metric { name, needs, min_images, min_images_option, .. } in metrics {
-        let lacking =
-            |(input, need): &(&&FidInput, &Need)| **need == Need::Features && input.images().is_none();
-        if let Some((input, _)) = inputs.iter().zip(needs).find(lacking) {
-            return Err(Error::file(input.path(), format!("statistics without images; {name} needs images")));
+        for (input, need) in inputs.iter().zip(needs) {
+            if *need == Need::Features && input.images().is_none() {
+                let what = format!("statistics without images; {name} needs images");
+                return Err(Error::file(input.path(), what));
+            }
         }
         let images = inputs.iter().filter_map(|input| input.images()).min_by_key(|images| images.len());
         let Some((path, n)) = images.map(|images| (images.path(), images.len())) else { continue };
@@ -163,7 +90,7 @@ mod tests {
     use crate::metrics::features::{Extractor, Features};
     use crate::metrics::frechet::Gaussian;
     use crate::metrics::stats::{Stats, StatsFile};
-    use crate::metrics::{ImageSet, measure};
+    use crate::metrics::{FeatureSpec, ImageSet, Scores, measure};
     use crate::progress::Silent;
 
     /// A metric of the second input alone, which needs its features: the mean of their lengths.

@@ -13,22 +13,7 @@ use gan_kernels::linalg::{self, Factor, NotConverged};
 
 pub use covariance::RunningCovariance;
 
-use super::{Comparison, Metric, Need, Scores};
 use crate::{Error, Result};
-
-/// The metric `fid`.
-pub(super) const FID: Metric = Metric {
-    name: "fid",
-    help: "Fréchet distance",
-    needs: [Need::Statistics; 2],
-    min_images: |_| 2,
-    min_images_option: None,
-    compute: |Comparison { inputs, spec, .. }| {
-        let distance = distance(&inputs[0].stats.gaussian, &inputs[1].stats.gaussian)?;
-        let printed = vec![(spec.label("FID", "FD"), format!("{distance:.6}"))];
-        Ok(Scores { key: spec.key("FID", "FD"), json: distance.into(), printed })
-    },
-};
 
 /// Mean and covariance of features.
 #[derive(Debug, Clone, PartialEq)]

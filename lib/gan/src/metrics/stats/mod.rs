@@ -27,7 +27,7 @@ use crate::{Error, Result};
 pub use crate::io::npz::MOST as MOST_DIMS;
 use crate::io::npz::{Npz, NpzWriter};
 pub(crate) use kind::StatsKind;
-pub use merge::{Partition, merge};
+pub use merge::merge;
 
 /// What statistics were computed from, and how.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

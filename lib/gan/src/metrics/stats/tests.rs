@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use ndarray::{Array1, Array2, ShapeBuilder, array};
 
 use super::*;
+use crate::metrics::Partition;
 use crate::precision::Precision;
 
 /// Metadata of ten images.
