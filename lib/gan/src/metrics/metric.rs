@@ -24,8 +24,8 @@ pub struct Metric {
     pub compute: fn(&Comparison) -> Result<Scores>,
 }
 
-/// What a metric needs of an input. The output of another layer, such as logits, would be a variant here and a field of
-/// [`FeatureStats`].
+/// What a metric needs of an input. The output of another layer, such as logits, would be a variant here and
+/// a field of [`FeatureStats`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
     /// Nothing: the metric is of the other input alone.

@@ -61,8 +61,8 @@ pub fn missing(why: &str) -> Error {
     let put =
         own_cache(&environment).map_or(String::new(), |path| format!("put it at {}, or ", path.display()));
     Error::Invalid(format!(
-        "no Inception weights found, and {why}; download {INCEPTION_URL} (96 MB) elsewhere and {put}name it by \
-         the environment variable FID_WEIGHTS"
+        "no Inception weights found, and {why}; download {INCEPTION_URL} (96 MB) elsewhere and {put}name it \
+         by the environment variable FID_WEIGHTS"
     ))
 }
 

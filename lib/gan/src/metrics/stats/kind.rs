@@ -48,8 +48,8 @@ fn of_zip(head: &[u8]) -> StatsKind {
         return StatsKind::Npz;
     }
     if name.ends_with(b"/data.pkl") {
-        let what = "a file of torch.save, not an .npz: save its mean and covariance by np.savez(\"stats.npz\", \
-                    mu=…, sigma=…)";
+        let what = "a file of torch.save, not an .npz: save its mean and covariance by \
+                    np.savez(\"stats.npz\", mu=…, sigma=…)";
         return StatsKind::Other(what.into());
     }
     StatsKind::Unknown

@@ -84,7 +84,8 @@ fn statistics_are_up_to_date_until_images_or_features_change() {
 #[test]
 fn the_keys_of_meta_are_kept() {
     let json = r#"{"features":"inception","dims":2,"n":10,"weights":"00ff","precision":"f32",
-        "content":"listing 01","look":{"sizes":[[1,2],[3,4]],"jpeg":true,"prepared":null},"source":"celeba","tool":"test"}"#;
+        "content":"listing 01","look":{"sizes":[[1,2],[3,4]],"jpeg":true,"prepared":null},
+        "source":"celeba","tool":"test"}"#;
     let meta: StatsMeta = serde_json::from_str(json).unwrap();
     assert_eq!(meta.dataset.as_ref().unwrap().sizes, Some([[1, 2], [3, 4]]));
     assert_eq!(StatsMeta { dataset: None, ..meta.clone() }, stats(2).meta.unwrap());
