@@ -79,9 +79,11 @@ impl ConvSpec {
         let [filters, inputs, kh, kw] = self.oihw();
         let taps = kh * kw;
         let mut out = vec![0.0; oihw.len()];
-        for (i, &weight) in oihw.iter().enumerate() {
-            let (filter, input, tap) = (i / (inputs * taps), i / taps % inputs, i % taps);
-            out[(tap * inputs + input) * filters + filter] = weight;
+        for (i, kernel) in oihw.chunks_exact(taps).enumerate() {
+            let (filter, input) = (i / inputs, i % inputs);
+            for (tap, &weight) in kernel.iter().enumerate() {
+                out[(tap * inputs + input) * filters + filter] = weight;
+            }
         }
         out
     }
@@ -118,7 +120,9 @@ pub(crate) fn load_weights(
             let name = format!("{name}.{part}");
             let values = tensors.get(&name, shape)?;
             hash.update(format!("{name} {shape:?}\n"));
-            hash.update(values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>());
+            let mut bytes = Vec::with_capacity(4 * values.len());
+            values.iter().for_each(|value| bytes.extend(value.to_le_bytes()));
+            hash.update(&bytes);
             Ok(values)
         };
         weights.insert(name.clone(), read(spec, &mut get)?);
