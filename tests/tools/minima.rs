@@ -1,11 +1,11 @@
-//! Fewer images than a number, or a batch, is made of.
+//! Fewer images than a metric or a batch needs.
 
 use std::fs;
 
 use crate::common::Sandbox;
 use crate::train::SMALL;
 
-/// Refused before an image is looked at: these would not be read.
+/// An error before any image is read: these are not images.
 #[test]
 fn fewer_images_than_a_metric_needs_are_refused_before_the_work() {
     let sandbox = Sandbox::new();
@@ -40,7 +40,7 @@ fn fewer_images_than_a_metric_needs_are_refused_before_the_work() {
     ] {
         assert!(line(args).starts_with(wanted), "{args}: {}", line(args));
     }
-    // Enough: now they are read.
+    // With enough images, they are read.
     for args in
         ["six six --metrics prdc", "many many --metrics kid", "five six --metrics kid --kid-subset-size 5"]
     {

@@ -27,7 +27,7 @@ fn independent(names: [&str; 2], d: usize, mean: f64, variance: impl Fn(usize) -
     npz(&[(names[0], &shapes[0], &vec![mean; d]), (names[1], &shapes[1], &sigma)])
 }
 
-/// Of independent features the distance is Σ (μ1−μ2)² + (σ1−σ2)², whatever made them.
+/// The distance of independent features is Σ (μ1−μ2)² + (σ1−σ2)².
 #[test]
 fn statistics_of_other_programs_are_compared_and_called_what_they_are() {
     let sandbox = Sandbox::new();
@@ -68,7 +68,7 @@ fn statistics_of_other_programs_are_compared_and_called_what_they_are() {
     }
 }
 
-/// No features but those of our own files are SqueezeNet's.
+/// Only statistics of gantools are taken as SqueezeNet's.
 #[test]
 fn statistics_of_another_network_are_not_taken_for_squeezenets() {
     let sandbox = sandbox();
