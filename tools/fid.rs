@@ -5,80 +5,104 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::Parser;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
-use gan::io::check_place;
-use gan::metrics::features::{self, Extractor, Features};
-use gan::metrics::kid;
-use gan::metrics::stats::{self, Partition, Stats, StatsMeta};
-use gan::metrics::{self, FeatureSpec, FeatureStats, FidInput, ImageSet, Metric};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use gan::io::{check_overwrite, check_place};
+use gan::metrics::features::{Extractor, Features, inception, weights};
+use gan::metrics::stats::{self, StatsFile, StatsMeta};
+use gan::metrics::{self, Comparison, FeatureSpec, FeatureStats, FidInput, ImageSet, METRICS, Metric};
+use gan::metrics::{MetricOptions, Need, Partition};
 use gan::precision::Precision;
 use gan::progress::Progress;
 use gantools::{Common, Output, Reporter, Usage, goes_through_the_pipe, human, operand, precision, whole};
 use serde_json::json;
 
-/// Print the Fréchet Inception Distance between two sets of images.
+/// The arguments that --merge and --convert-weights do not take.
+const COMPARE: [&str; 8] = ["a", "b", "save_stats", "features", "dims", "weights", "metrics", "dry_run"];
+
+/// Print the Fréchet Inception Distance between two sets of images
 ///
-/// Each side is .npz statistics, a folder of images, a zip or a shard. The number is pytorch-fid's. With --features
-/// squeezenet, whose weights are built in, it is not the FID and is printed as FD-SqueezeNet.
+/// Each input is .npz statistics, a folder of images, a zip or a shard. The number is pytorch-fid's. With
+/// --features squeezenet, whose weights are built in, it is not the FID and is printed as FD-SqueezeNet.
 #[derive(Parser)]
 #[command(name = "fid", version)]
 struct Args {
-    /// One side: .npz, a folder, a zip or a shard
+    /// First input: .npz, a folder, a zip or a shard
     #[arg(value_name = "A")]
     a: Option<PathBuf>,
-    /// The other side [default: one line from stdin, the path or a JSON object with `path`]
+    /// Second input [default: one line from stdin, a path or a JSON object with `path`]
     #[arg(value_name = "B")]
     b: Option<PathBuf>,
-    /// Save the statistics of the images A to the file B, which ends in .npz, and print its path
+    /// Save the statistics of the images A to the file B (.npz), and print its path
     #[arg(long)]
     save_stats: bool,
-    /// With --save-stats: only the K-th of N equal parts of the images, to be added up by --merge
+    /// With --save-stats: only the K-th of N equal parts of the images, for --merge
     #[arg(long, value_name = "K/N", requires = "save_stats")]
     part: Option<Partition>,
-    /// Add up the statistics of several sets of images, such as all parts of one, into OUT.npz
-    #[arg(long, value_names = ["OUT.npz", "IN.npz"], num_args = 3.., conflicts_with_all = ["a", "b", "save_stats", "features", "dims", "weights", "metrics", "dry_run"])]
+    /// Merge the statistics of several sets of images, such as all parts of one
+    #[arg(long, value_names = ["OUT.npz", "IN.npz"], num_args = 3.., conflicts_with_all = COMPARE)]
     merge: Vec<PathBuf>,
-    /// Write Inception's weights as a .safetensors, and print its path
-    #[arg(long, value_names = ["IN", "OUT.safetensors"], num_args = 2, conflicts_with_all = ["a", "b", "save_stats", "merge", "features", "dims", "weights", "metrics", "dry_run"])]
+    /// Convert Inception's weights to .safetensors, and print the path
+    #[arg(long, value_names = ["IN", "OUT.safetensors"], num_args = 2, conflicts_with_all = COMPARE,
+          conflicts_with = "merge")]
     convert_weights: Vec<PathBuf>,
-    /// The network whose features are compared [default: what the .npz is of, else inception]
-    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Features::NAMES).try_map(|name| name.parse::<Features>()))]
-    features: Option<Features>,
-    /// The number of features: 64, 192, 768 or 2048 of Inception, 512 of SqueezeNet [default: what the .npz has, else 2048 or 512]
-    #[arg(long, value_name = "N", value_parser = whole::<usize>(1..=stats::MOST_DIMS as u64))]
-    dims: Option<usize>,
-    /// What to tell, in this order: fid; kid, the kernel distance; prdc, precision, recall, density and coverage by 3 and 5 neighbors, A being the real images
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "fid", value_parser = PossibleValuesParser::new(Metric::NAMES).try_map(|name| name.parse::<Metric>()))]
-    metrics: Vec<Metric>,
-    /// Images of each side in a subset of KID; the published numbers are of 1000 [default: 1000]
-    #[arg(long, value_name = "N", value_parser = whole::<usize>(2..=1_000_000), conflicts_with_all = ["save_stats", "merge", "convert_weights"])]
+    #[command(flatten)]
+    network: NetworkArgs,
+    /// Metrics to compute
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "fid", value_parser = metric())]
+    metrics: Vec<&'static Metric>,
+    /// Images of each input in a subset of KID [default: 1000, as for published numbers]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(2..=1_000_000),
+          conflicts_with_all = ["save_stats", "merge", "convert_weights"])]
     kid_subset_size: Option<usize>,
-    /// The Inception weights, .pth or .safetensors [default: FID_WEIGHTS, torch's hub cache, ~/.cache/gantools, else fetched there]
-    #[arg(long, value_name = "FILE")]
-    weights: Option<PathBuf>,
-    /// Never fetch the Inception weights
-    #[arg(long)]
-    offline: bool,
-    /// Images that are read and computed together; only memory and speed depend on it
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = whole::<u32>(1..=4096))]
-    batch_size: u32,
-    /// What to compute features in: f32, or bf16: faster where the processor multiplies it; the number then differs slightly, and says so
-    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = precision())]
-    precision: Precision,
-    /// Where to compute: cpu, cuda or cuda:N [default: the best that is built in and present]
-    #[arg(long, value_name = "DEVICE")]
-    device: Option<String>,
-    /// Check both sides and the weights, tell how long it would take, and compute no distance
+    /// Check the inputs and the weights, estimate the time, and compute nothing
     #[arg(long)]
     dry_run: bool,
-    /// Replace the file that is to be written; compare though the weights differ, or though nothing says that
-    /// features are SqueezeNet's
+    /// Replace the output; compare features of different weights, or of another program with SqueezeNet's
     #[arg(long)]
     force: bool,
     #[command(flatten)]
     common: Common,
+}
+
+/// Which network computes features, and how.
+#[derive(clap::Args)]
+struct NetworkArgs {
+    /// Network whose features are compared [default: that of the .npz, else inception]
+    #[arg(long, value_name = "NAME", value_parser = network())]
+    features: Option<Features>,
+    /// Number of features: 64, 192, 768, 2048 (Inception) or 512 (SqueezeNet) [default: that of the .npz,
+    /// else 2048 or 512]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(1..=stats::MOST_DIMS as u64))]
+    dims: Option<usize>,
+    /// Inception weights, .pth or .safetensors [default: FID_WEIGHTS, torch's cache, ~/.cache/gantools, else
+    /// downloaded]
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// Do not download the Inception weights
+    #[arg(long)]
+    offline: bool,
+    /// Batch size; changes only memory and speed
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = whole::<usize>(1..=4096))]
+    batch_size: usize,
+    /// Type of the features' computation; bf16 changes the number slightly, and its name
+    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = precision())]
+    precision: Precision,
+    /// Device: cpu, cuda or cuda:N [default: the best that is built in and present]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+}
+
+/// The values of `--metrics`.
+fn metric() -> impl TypedValueParser<Value = &'static Metric> {
+    let values = METRICS.iter().map(|metric| PossibleValue::new(metric.name).help(metric.help));
+    PossibleValuesParser::new(values).try_map(|name| metrics::find(&name))
+}
+
+/// The values of `--features`.
+fn network() -> impl TypedValueParser<Value = Features> {
+    PossibleValuesParser::new(Features::NAMES).try_map(|name| name.parse::<Features>())
 }
 
 fn main() -> ExitCode {
@@ -88,8 +112,8 @@ fn main() -> ExitCode {
 fn run(args: Args) -> Result<Output> {
     let reporter = Reporter::new("fid", &args.common);
     let output = match (&args.convert_weights[..], &args.merge[..]) {
-        ([from, to], _) => convert(&args, from, to),
-        (_, [out, parts @ ..]) => merge(&args, out, parts),
+        ([from, to], _) => convert(from, to, args.force),
+        (_, [out, parts @ ..]) => merge(out, parts, args.force),
         _ if args.save_stats => save_stats(&args, &reporter),
         _ => compare(&args, &reporter),
     };
@@ -97,264 +121,271 @@ fn run(args: Args) -> Result<Output> {
     output
 }
 
+/// Prints the metrics of two inputs.
 fn compare(args: &Args, reporter: &Reporter) -> Result<Output> {
-    let usage = "name two sides: fid A B, each .npz statistics, a folder, a zip or a shard";
-    if let Some(twice) = args.metrics.iter().enumerate().find(|(i, m)| args.metrics[..*i].contains(m)) {
-        return Err(Usage(format!("--metrics names {} twice", twice.1)).into());
-    }
-    if args.kid_subset_size.is_some() && !args.metrics.contains(&Metric::Kid) {
-        return Err(Usage("--kid-subset-size is for --metrics kid".into()).into());
-    }
-    let subset = args.kid_subset_size.unwrap_or(kid::SUBSET);
-    let Some(a) = &args.a else { return Err(Usage(usage.into()).into()) };
-    let b = second(args, a, reporter, usage)?;
-    let sides = [open(a)?, open(&b)?];
-    let choice = metrics::resolve(&sides.each_ref(), args.features, args.dims, args.force)?;
-    metrics::check(&args.metrics, &sides.each_ref(), subset)?;
-    let images = sides.iter().any(|side| side.images().is_some());
-    let network = match choice.features.filter(|_| images) {
-        Some(features) => Some(Network::load(args, features, choice.dims, reporter)?),
+    let options = metric_options(args)?;
+    let inputs = open_both(args, reporter)?;
+    let refs = inputs.each_ref();
+    let spec = resolve(&refs, args)?;
+    metrics::check(&args.metrics, &refs, &options)?;
+    let has_images = refs.iter().any(|input| input.images().is_some());
+    let network = match spec.features.filter(|_| has_images) {
+        Some(features) => Some(Network::load(&args.network, features, spec.dims, reporter)?),
         None => None,
     };
-    let extractor = network.as_ref().map(|network| &network.extractor);
-    for side in sides.iter().filter(|_| !args.force) {
-        extractor.map_or(Ok(()), |extractor| side.check_weights(extractor))?;
+    if let Some(network) = network.as_ref().filter(|_| !args.force) {
+        refs.iter().try_for_each(|input| input.check_weights(&network.extractor))?;
     }
-    metrics::unproved(&sides.each_ref(), choice).iter().for_each(|line| reporter.warn(line));
-    let passed_over = sides.each_ref().map(|side| passed_over(side, reporter));
+    metrics::provenance_warning(&refs, spec).iter().for_each(|line| reporter.warn(line));
+    let passed_over = refs.map(|input| passed_over(input, reporter));
     if args.dry_run {
-        return plan(args, &sides.each_ref().map(FidInput::images), extractor);
+        let images = refs.iter().filter_map(|input| input.images());
+        return plan(&images.collect::<Vec<_>>(), network.as_ref());
     }
-    let paths = sides.each_ref().map(|side| side.path().to_path_buf());
-    let keep = args.metrics.iter().any(|metric| metric.needs_features());
-    let [a, b] = sides.map(|side| {
-        move || metrics::compute_stats(side, extractor, args.batch_size as usize, keep, reporter)
-    });
-    let sides = [a()?, b()?];
+    let needs = |input: usize| args.metrics.iter().any(|metric| metric.needs[input] == Need::Features);
+    let compute = |input, keep| match input {
+        FidInput::Statistics(file) => Ok((*file).into()),
+        FidInput::Images(images) => {
+            network.as_ref().expect("a network is loaded for images").measure(&images, keep, reporter)
+        }
+    };
+    let [a, b] = inputs;
+    let inputs = [compute(a, needs(0))?, compute(b, needs(1))?];
     reporter.finish();
-    let (text, mut json) = metrics::results(&args.metrics, choice, &sides, subset)?;
+    let (text, mut json) = metrics::results(&args.metrics, &Comparison { inputs: &inputs, spec, options })?;
     json["passed_over"] = json!(passed_over);
-    table(reporter, &paths, &sides, choice, network.as_ref());
+    print_table(reporter, &inputs, spec, network.as_ref());
     Ok(Output { text, json })
 }
 
-/// The second side's path. Where the pipe brings it, that may take hours: what is wrong with the first side is said
-/// before, unless the pipe is still to make that, too.
-fn second(args: &Args, first: &Path, reporter: &Reporter, usage: &str) -> Result<PathBuf> {
+/// The options of the metrics, after a check of the flags on metrics.
+fn metric_options(args: &Args) -> Result<MetricOptions, Usage> {
+    let names: Vec<&str> = args.metrics.iter().map(|metric| metric.name).collect();
+    if let Some((_, twice)) = names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)) {
+        return Err(Usage(format!("--metrics names {twice} twice")));
+    }
+    if args.kid_subset_size.is_some() && !names.contains(&"kid") {
+        return Err(Usage("--kid-subset-size is for --metrics kid".into()));
+    }
+    let kid_subset_size = args.kid_subset_size.unwrap_or(MetricOptions::default().kid_subset_size);
+    Ok(MetricOptions { kid_subset_size })
+}
+
+/// Opens A and B. B may come from a pipe, which may take hours: errors of A are reported before, unless A
+/// does not exist yet, since the pipe may make that, too.
+fn open_both(args: &Args, reporter: &Reporter) -> Result<[FidInput; 2]> {
+    let usage = "name two inputs: fid A B, each .npz statistics, a folder, a zip or a shard";
+    let Some(a) = &args.a else { return Err(Usage(usage.into()).into()) };
     if args.b.is_none() && !io::stdin().is_terminal() {
-        match first.exists() {
-            true => drop(open(first)?),
+        match a.exists() {
+            true => drop(open(a)?),
             false => {
-                reporter.info(&format!("{}: is not there yet; waiting for the other side", first.display()))
+                reporter.info(&format!("{}: does not exist yet; waiting for the other input", a.display()))
             }
         }
     }
-    operand(args.b.clone(), usage)
+    let b = operand(args.b.clone(), usage)?;
+    Ok([open(a)?, open(&b)?])
 }
 
-fn save_stats(args: &Args, reporter: &Reporter) -> Result<Output> {
-    let (Some(input), Some(out)) = (&args.a, &args.b) else {
-        return Err(Usage("name the images and the file: fid --save-stats IN OUT.npz".into()).into());
-    };
-    is_npz(out, "fid --save-stats IN OUT.npz")?;
-    // What is there may be up to date where nothing can be written.
-    if !out.is_file() {
-        check_place(out)?;
-    }
-    let listed = SystemTime::now();
-    let side = match (open(input)?, args.part) {
-        (FidInput::Images(images), Some(part)) => FidInput::Images(Box::new(images.part(part)?)),
-        (side, _) => side,
-    };
-    let Some(images) = side.images() else {
-        anyhow::bail!("{}: statistics already: name images to make some of", input.display());
-    };
-    let choice = metrics::resolve(&[&side], args.features, args.dims, false)?;
-    metrics::check(&[Metric::Fid], &[&side], kid::SUBSET)?;
-    let origin = images.origin();
-    let (content, changed) = images.content()?;
-    let features = choice.features.expect("images are measured by a network");
-    let network = Network::load(args, features, choice.dims, reporter)?;
-    let mut meta = StatsMeta {
-        look: None,
-        features,
-        dims: choice.dims,
-        n: images.len() as u64,
-        weights: network.extractor.weights().to_string(),
-        content,
-        precision: args.precision,
-        source: images.describe(),
-        tool: concat!("gantools ", env!("CARGO_PKG_VERSION")).to_string(),
-    };
-    let mut output =
-        json!({ "n": meta.n, "dims": meta.dims, "features": meta.features, "weights": meta.weights });
-    if let Some(other) = origin.as_ref().and_then(|origin| origin.other(out)).filter(|_| !args.force) {
-        anyhow::bail!(
-            "{}: is there and is of other images ({other}): name another file, or --force",
-            out.display()
-        );
-    }
-    output["passed_over"] = passed_over(&side, reporter);
-    if !args.force && stats::is_up_to_date(out, &meta, changed)? {
-        reporter.info(&format!("{} is up to date (--force makes it again)", out.display()));
-        return Ok(Output::path(out, output));
-    }
-    if args.dry_run {
-        return plan(args, &[Some(images)], Some(&network.extractor));
-    }
-    check_place(out)?;
-    metrics::few(&input.display().to_string(), meta.n, choice).iter().for_each(|line| reporter.warn(line));
-    let compared =
-        metrics::compute_stats(side, Some(&network.extractor), args.batch_size as usize, false, reporter)?;
-    meta.look = compared.look;
-    Stats { gaussian: compared.gaussian, meta: Some(meta) }.write(out, listed)?;
-    origin.iter().for_each(|origin| origin.record(out));
-    Ok(Output::path(out, output))
-}
-
-fn is_npz(out: &Path, usage: &str) -> Result<()> {
-    goes_through_the_pipe(out)?;
-    match out.extension().is_some_and(|e| e == "npz") {
-        true => Ok(()),
-        false => Err(Usage(format!("{}: statistics are .npz: {usage}", out.display())).into()),
-    }
-}
-
-fn convert(args: &Args, from: &Path, to: &Path) -> Result<Output> {
-    if to.extension().is_none_or(|e| e != "safetensors") {
-        return Err(Usage(format!("{}: name a .safetensors to write", to.display())).into());
-    }
-    goes_through_the_pipe(to)?;
-    free(args, to)?;
-    check_place(to)?;
-    features::inception::convert(from, to)?;
-    Ok(Output::path(to, json!({})))
-}
-
-/// Refuses a file that is there already, without --force.
-fn free(args: &Args, out: &Path) -> Result<()> {
-    match out.exists() && !args.force {
-        true => anyhow::bail!("{}: is there already: name another file, or --force", out.display()),
-        false => Ok(()),
-    }
-}
-
-fn merge(args: &Args, out: &Path, parts: &[PathBuf]) -> Result<Output> {
-    is_npz(out, "fid --merge OUT.npz IN.npz IN.npz …")?;
-    free(args, out)?;
-    check_place(out)?;
-    let merged = stats::merge(&stats::read_all(parts)?)?;
-    let meta = merged.meta.as_ref().expect("merged statistics tell what they are of");
-    let output =
-        json!({ "n": meta.n, "dims": meta.dims, "features": meta.features, "weights": meta.weights });
-    // An image that changed after the first part was made makes the sum out of date.
-    let made = |path: &PathBuf| std::fs::metadata(path).and_then(|file| file.modified()).ok();
-    merged.write(out, parts.iter().filter_map(made).min().unwrap_or(SystemTime::now()))?;
-    Ok(Output::path(out, output))
-}
-
-/// Opens a side; the line that is written should a shard shrink names it.
+/// Opens an input. If it is a shard that is cut short later, the error names it.
 fn open(path: &Path) -> Result<FidInput> {
-    let side = FidInput::open(path)?;
-    if side.images().is_some_and(ImageSet::is_shard) {
+    let input = FidInput::open(path)?;
+    if input.images().is_some_and(|images| images.source().is_none()) {
         gantools::mapped("fid", path);
     }
-    Ok(side)
+    Ok(input)
 }
 
-/// Says what was taken of a side's files and what was passed over; the latter for `--json`, too.
-fn passed_over(side: &FidInput, reporter: &Reporter) -> serde_json::Value {
-    let Some(images) = side.images() else { return json!({}) };
-    let path = side.path().display();
-    if let [_, ..] = images.taken()[..] {
-        reporter.info(&format!("{path}: the images of {}", images.taken().join(", ")));
+/// [`metrics::resolve`], with a hint where --force would help.
+fn resolve(inputs: &[&FidInput], args: &Args) -> Result<FeatureSpec> {
+    let resolve = |force| metrics::resolve(inputs, args.network.features, args.network.dims, force);
+    resolve(args.force).map_err(|e| match !args.force && resolve(true).is_ok() {
+        true => anyhow!("{e} (--force compares them)"),
+        false => e.into(),
+    })
+}
+
+/// Reports which of an input's files were chosen and which were passed over; the latter for `--json`, too.
+fn passed_over(input: &FidInput, reporter: &Reporter) -> serde_json::Value {
+    let Some(source) = input.images().and_then(ImageSet::source) else { return json!({}) };
+    let path = input.path().display();
+    if let [_, ..] = source.taken()[..] {
+        reporter.info(&format!("{path}: the images of {}", source.taken().join(", ")));
     }
-    let Some(passed_over) = images.passed_over() else { return json!({}) };
-    passed_over.line().iter().for_each(|line| reporter.info(&format!("{path}: {line}")));
-    passed_over.to_json()
+    source.passed_over().line().iter().for_each(|line| reporter.info(&format!("{path}: {line}")));
+    source.passed_over().to_json()
 }
 
-/// The network, and where its weights come from, for people.
-struct Network {
-    extractor: Extractor,
-    origin: String,
-}
-
-impl Network {
-    fn load(args: &Args, features: Features, dims: usize, reporter: &Reporter) -> Result<Network> {
-        let device = reporter.device(args.device.as_deref())?;
-        reporter.advise(args.precision, &device);
-        if features == Features::Squeezenet {
-            if let Some(file) = &args.weights {
-                anyhow::bail!("--weights {}: SqueezeNet's weights are built in", file.display());
-            }
-            return Ok(Network {
-                extractor: Extractor::squeezenet(args.precision, &device)?,
-                origin: "built in".into(),
-            });
-        }
-        let file = match features::weights::find_inception(args.weights.as_deref())? {
-            Some(file) => file,
-            None if args.offline => {
-                return Err(features::weights::missing("--offline forbids to fetch them").into());
-            }
-            None => fetch(args)?,
-        };
-        let published = if features::weights::is_published(&file)? { "" } else { ", not the published file" };
-        let origin = format!("{}{published}", file.display());
-        Ok(Network { extractor: Extractor::inception(&file, dims, args.precision, &device)?, origin })
-    }
-}
-
-/// Fetches the Inception weights.
-fn fetch(args: &Args) -> Result<PathBuf> {
-    let reporter = Reporter::new("fid", &args.common);
-    reporter.info(&format!(
-        "no Inception weights found: fetching {} (96 MB), once",
-        features::weights::INCEPTION_URL
-    ));
-    let fetched = features::weights::fetch_inception(&reporter);
-    reporter.finish();
-    Ok(fetched?)
-}
-
-/// What `--dry-run` tells: how many images and about how long.
-fn plan(args: &Args, sides: &[Option<&ImageSet>], extractor: Option<&Extractor>) -> Result<Output> {
-    let (mut seconds, mut n) = (0.0, 0);
-    for images in sides.iter().copied().flatten() {
-        n += images.len();
-        if let Some(extractor) = extractor {
-            let one = metrics::seconds_per_image(images, extractor, args.batch_size as usize)?;
-            seconds += one * images.len() as f64;
-        }
+/// The result of `--dry-run`: the number of images and the estimated time.
+fn plan(images: &[&ImageSet], network: Option<&Network>) -> Result<Output> {
+    let n: usize = images.iter().map(|images| images.len()).sum();
+    let mut seconds = 0.0;
+    for (images, network) in images.iter().zip(network.iter().cycle()) {
+        let one = metrics::seconds_per_image(images, &network.extractor, network.batch_size)?;
+        seconds += one * images.len() as f64;
     }
     let text = format!("{n} images to measure, about {}", human(Duration::from_secs_f64(seconds)));
     Ok(Output { text, json: json!({ "dry_run": true, "images": n, "seconds": seconds }) })
 }
 
-/// Tells on stderr what was compared, and what spoils the comparison.
-fn table(
+/// Reports what was compared, and warns of what makes the comparison less meaningful.
+fn print_table(
     reporter: &Reporter,
-    paths: &[PathBuf; 2],
-    sides: &[FeatureStats; 2],
-    choice: FeatureSpec,
+    inputs: &[FeatureStats; 2],
+    spec: FeatureSpec,
     network: Option<&Network>,
 ) {
-    let names = paths.each_ref().map(|path| path.display().to_string());
+    let names = inputs.each_ref().map(|input| input.path.display().to_string());
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max("features".len());
-    for (name, side) in names.iter().zip(sides) {
-        let n = side.n.map_or("statistics".to_string(), |n| format!("{n} images"));
-        let sizes = side.look.as_ref().and_then(|look| look.describe());
+    for (name, input) in names.iter().zip(inputs) {
+        let meta = input.stats.meta.as_ref();
+        let n = meta.map_or("statistics".to_string(), |meta| format!("{} images", meta.n));
+        let sizes = meta.and_then(|meta| meta.dataset.as_ref()?.describe_sizes());
         let of = sizes.map_or(String::new(), |sizes| format!(" of {sizes}"));
-        let time = match side.seconds {
+        let time = match input.seconds {
             0.0 => String::new(),
             seconds => format!(", {}", human(Duration::from_secs_f64(seconds))),
         };
         reporter.info(&format!("{name:width$}  {n}{of}{time}"));
     }
     let origin = network.map_or(String::new(), |network| format!(", weights {}", network.origin));
-    reporter.info(&format!("{:width$}  {choice}{origin}", "features"));
-    metrics::comparability_warnings(names.each_ref().map(String::as_str), sides, choice)
-        .iter()
-        .for_each(|line| reporter.warn(line));
+    reporter.info(&format!("{:width$}  {spec}{origin}", "features"));
+    metrics::comparability_warnings(inputs, spec).iter().for_each(|line| reporter.warn(line));
+}
+
+/// Saves the statistics of images, unless they are there already.
+fn save_stats(args: &Args, reporter: &Reporter) -> Result<Output> {
+    let usage = "name the images and the output: fid --save-stats IN OUT.npz";
+    let (Some(input), Some(out)) = (&args.a, &args.b) else { return Err(Usage(usage.into()).into()) };
+    check_npz(out, usage)?;
+    // An existing file may be up to date in a folder that is not writable.
+    if !out.is_file() {
+        check_place(out)?;
+    }
+    let listed = SystemTime::now();
+    let input = match (open(input)?, args.part) {
+        (FidInput::Images(images), Some(part)) => FidInput::Images(Box::new(images.part(part)?)),
+        (input, _) => input,
+    };
+    let path = input.path().display().to_string();
+    let Some(images) = input.images() else { anyhow::bail!("{path}: already statistics; name images") };
+    let spec = resolve(&[&input], args)?;
+    metrics::check(&[metrics::find("fid").expect("a metric")], &[&input], &MetricOptions::default())?;
+    let (content, changed) = images.content()?;
+    let origin = images.source().map(|source| source.origin());
+    let features = spec.features.expect("the network of images is known");
+    let network = Network::load(&args.network, features, spec.dims, reporter)?;
+    let meta = StatsMeta::new(images, &network.extractor, content);
+    check_overwrite(out, args.force, || {
+        let other = origin.as_ref().and_then(|origin| origin.other(out));
+        Ok(other.map(|other| format!("is of other images ({other})")))
+    })?;
+    let mut output = describe(&meta);
+    output["passed_over"] = passed_over(&input, reporter);
+    if !args.force && stats::is_up_to_date(out, &meta, changed) {
+        reporter.info(&format!("{} is up to date (--force makes it again)", out.display()));
+        return Ok(Output::path(out, output));
+    }
+    check_overwrite(out, args.force, || Ok(Some("is of other images or features".into())))?;
+    if args.dry_run {
+        return plan(&[images], Some(&network));
+    }
+    check_place(out)?;
+    metrics::few_images_warning(&path, meta.n, spec).iter().for_each(|line| reporter.warn(line));
+    network.measure(images, false, reporter)?.stats.write(out, listed)?;
+    origin.iter().for_each(|origin| origin.record(out));
+    Ok(Output::path(out, output))
+}
+
+/// Merges statistics.
+fn merge(out: &Path, parts: &[PathBuf], force: bool) -> Result<Output> {
+    check_npz(out, "fid --merge OUT.npz IN.npz IN.npz …")?;
+    check_new(out, force)?;
+    let parts = parts.iter().map(StatsFile::read).collect::<gan::Result<Vec<_>>>()?;
+    let merged = stats::merge(&parts)?;
+    let output = describe(merged.meta.as_ref().expect("merged statistics have metadata"));
+    // The oldest time: an image that changed after the first part was made makes the result out of date.
+    let times = parts.iter().filter_map(|part| part.path.metadata().and_then(|file| file.modified()).ok());
+    merged.write(out, times.min().unwrap_or(SystemTime::now()))?;
+    Ok(Output::path(out, output))
+}
+
+/// Converts Inception's weights.
+fn convert(from: &Path, to: &Path, force: bool) -> Result<Output> {
+    if to.extension().is_none_or(|e| e != "safetensors") {
+        return Err(Usage(format!("{}: weights are written as .safetensors", to.display())).into());
+    }
+    goes_through_the_pipe(to)?;
+    check_new(to, force)?;
+    inception::convert(from, to)?;
+    Ok(Output::path(to, json!({})))
+}
+
+/// The entries of saved statistics in `--json`.
+fn describe(meta: &StatsMeta) -> serde_json::Value {
+    json!({ "n": meta.n, "dims": meta.dims, "features": meta.features, "weights": meta.weights })
+}
+
+fn check_npz(out: &Path, usage: &str) -> Result<(), Usage> {
+    goes_through_the_pipe(out)?;
+    match out.extension().is_some_and(|e| e == "npz") {
+        true => Ok(()),
+        false => Err(Usage(format!("{}: statistics are .npz: {usage}", out.display()))),
+    }
+}
+
+/// Checks that an output can be written, and without `force` that it does not exist.
+fn check_new(out: &Path, force: bool) -> gan::Result<()> {
+    check_overwrite(out, force, || Ok(Some("would be replaced".into())))?;
+    check_place(out)
+}
+
+/// A network that is loaded, and the source of its weights.
+struct Network {
+    extractor: Extractor,
+    origin: String,
+    batch_size: usize,
+}
+
+impl Network {
+    fn load(args: &NetworkArgs, features: Features, dims: usize, reporter: &Reporter) -> Result<Network> {
+        let device = reporter.device(args.device.as_deref())?;
+        reporter.advise(args.precision, &device);
+        let (extractor, origin) = match (features, &args.weights) {
+            (Features::Squeezenet, Some(file)) => {
+                anyhow::bail!("--weights {}: SqueezeNet's weights are built in", file.display())
+            }
+            (Features::Squeezenet, None) => {
+                (Extractor::squeezenet(args.precision, &device)?, "built in".to_string())
+            }
+            (Features::Inception, given) => {
+                let file = find_inception(given.as_deref(), args.offline, reporter)?;
+                let published = if weights::is_published(&file)? { "" } else { ", not the published file" };
+                let extractor = Extractor::inception(&file, dims, args.precision, &device)?;
+                (extractor, format!("{}{published}", file.display()))
+            }
+        };
+        Ok(Network { extractor, origin, batch_size: args.batch_size })
+    }
+
+    fn measure(&self, images: &ImageSet, keep_features: bool, reporter: &Reporter) -> Result<FeatureStats> {
+        Ok(metrics::measure(images, &self.extractor, self.batch_size, keep_features, reporter)?)
+    }
+}
+
+/// The file of the Inception weights, which is downloaded if there is none.
+fn find_inception(given: Option<&Path>, offline: bool, reporter: &Reporter) -> Result<PathBuf> {
+    if let Some(file) = weights::find_inception(given)? {
+        return Ok(file);
+    }
+    let fetched = match offline {
+        true => Err(weights::missing("--offline forbids their download")),
+        false => {
+            let url = weights::INCEPTION_URL;
+            reporter.info(&format!("no Inception weights found: downloading {url} (96 MB), once"));
+            weights::fetch_inception(reporter)
+        }
+    };
+    fetched.map_err(|e| anyhow!("{e} or by --weights; --features squeezenet needs no file"))
 }

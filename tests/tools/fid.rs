@@ -50,13 +50,17 @@ fn value(done: &Done) -> f64 {
 fn the_number_is_pytorch_fids() {
     let sandbox = Sandbox::new();
     let (a, b) = (golden("a"), golden("stats_b_64.npz"));
-    // What the statistics are of is told by their number of features.
+    // The network of the statistics follows from their number of features.
     let line = format!("fid {} {} --weights {}", b.display(), a.display(), weights());
     let done = sandbox.run(&line);
     assert_eq!(done.line(), "1.019689");
-    for row in
-        ["stats_b_64.npz", "120 images", "inception 64", "not the published file", "nothing in it proves"]
-    {
+    for row in [
+        "stats_b_64.npz",
+        "120 images",
+        "inception 64",
+        "not the published file",
+        "of the 64 features are unknown",
+    ] {
         assert!(done.stderr.contains(row), "{}", done.stderr);
     }
     let json = sandbox.run(&format!("{line} --json -q --batch-size 7 --threads 1")).json();
@@ -109,13 +113,15 @@ fn statistics_are_saved_once_and_give_what_the_images_give() {
 
     // One image more, and the statistics are of other images.
     fs::copy(golden("a/0030.png"), sandbox.path("real/0030.png")).unwrap();
-    assert!(sandbox.run(save).failure(1).contains("real.npz: is there and is of other images"));
+    assert!(sandbox.run(save).failure(1).contains(
+        "real.npz: already exists and is of other images or features; choose another output, or --force"
+    ));
     assert_eq!(sandbox.run(&format!("{save} --force -q --json")).json()["n"], 31);
     assert!(sandbox.read("real.npz") != first);
     assert_eq!(sandbox.names("."), ["faces-32.safetensors", "real", "real.npz"]);
 }
 
-/// Whatever container weights come in, as safetensors they are the same.
+/// Converted weights are the same as the original ones.
 #[test]
 fn weights_are_converted_once() {
     let sandbox = sandbox();
@@ -127,14 +133,18 @@ fn weights_are_converted_once() {
         (json["fid"].as_f64().unwrap(), json["weights"].clone())
     };
     assert_eq!(number(weights()), number("inception.safetensors"));
-    assert!(sandbox.run(&convert).failure(1).starts_with("inception.safetensors: is there already"));
+    assert!(
+        sandbox.run(&convert).failure(1).starts_with(
+            "inception.safetensors: already exists and would be replaced; choose another output"
+        )
+    );
     let refused = sandbox.run("fid --convert-weights faces-32.safetensors other.safetensors");
     assert!(refused.failure(1).starts_with("faces-32.safetensors: no tensor"), "{}", refused.stderr);
     assert_eq!(sandbox.run("fid --convert-weights a b.pth").code, Some(2));
     assert!(!sandbox.path("other.safetensors").exists());
 }
 
-/// Parts made one by one, as on many machines, are the whole.
+/// Parts made one by one, as on many machines, give the statistics of the set.
 #[test]
 fn statistics_in_parts_add_up() {
     let sandbox = sandbox();
@@ -148,11 +158,15 @@ fn statistics_in_parts_add_up() {
     assert!(value(&sandbox.run("fid whole.npz merged.npz -q")) < 1e-9);
     let direct = value(&sandbox.run("fid whole.npz faces-32.safetensors -q"));
     assert!((value(&sandbox.run("fid merged.npz faces-32.safetensors -q")) / direct - 1.0).abs() < 1e-9);
-    // It is the whole, which need not be made again.
+    // They are the set's, which are not made again.
     let again = sandbox.run(&format!("{save} merged.npz"));
     assert!(again.stderr.contains("merged.npz is up to date"), "{}", again.stderr);
     for (line, code, wanted) in [
-        ("fid --merge merged.npz part1.npz part2.npz", 1, "merged.npz: is there already"),
+        (
+            "fid --merge merged.npz part1.npz part2.npz",
+            1,
+            "merged.npz: already exists and would be replaced; choose another output, or --force",
+        ),
         ("fid --merge two.npz part1.npz part1.npz", 1, "part1.npz: is of the same images as part1.npz"),
         ("fid --merge two.npz part1.npz real", 1, "real"),
         ("fid --merge two.txt part1.npz part2.npz", 2, "two.txt: statistics are .npz"),
@@ -198,7 +212,7 @@ fn more_numbers_come_from_the_same_features() {
     sandbox.run("fid --features squeezenet --save-stats real real.npz -q").line();
     for line in ["real.npz faces-32.safetensors --metrics kid", "real real.npz --metrics prdc"] {
         let refused = sandbox.run(&format!("fid {line}"));
-        assert!(refused.failure(1).starts_with("real.npz: statistics have no single images in them"));
+        assert!(refused.failure(1).starts_with("real.npz: statistics without images; "));
     }
     let twice = sandbox.run(&format!("{line} kid,kid"));
     assert_eq!(twice.code, Some(2), "{}", twice.stderr);
@@ -228,7 +242,7 @@ fn threads_change_nothing_and_batches_only_noise() {
 }
 
 #[test]
-fn sixteen_bit_gray_is_told_of() {
+fn sixteen_bit_gray_is_reported() {
     let sandbox = sandbox();
     fs::create_dir(sandbox.path("deep")).unwrap();
     let deep = image::ImageBuffer::from_fn(32, 32, |x, y| image::Luma([(x * 2000 + y) as u16]));
@@ -294,7 +308,7 @@ fn crc32(data: &[u8]) -> u32 {
 }
 
 #[test]
-fn the_other_side_may_come_from_a_pipe() {
+fn the_second_input_may_come_from_a_pipe() {
     let sandbox = sandbox();
     sandbox.run("fid --save-stats real real.npz --features squeezenet -q").line();
     let want = sandbox.run("fid real.npz faces-32.safetensors -q").line().to_string();
@@ -321,7 +335,7 @@ fn a_dry_run_measures_and_makes_nothing() {
 }
 
 #[test]
-fn sides_that_do_not_match_are_one_line() {
+fn inputs_that_do_not_match_are_one_line() {
     let sandbox = sandbox();
     sandbox.run("fid --save-stats real s.npz --features squeezenet -q").line();
     fs::copy(golden("stats_b_64.npz"), sandbox.path("i.npz")).unwrap();
@@ -331,19 +345,16 @@ fn sides_that_do_not_match_are_one_line() {
     };
     fails(
         "fid s.npz i.npz",
-        "i.npz: statistics of 64 features of an unknown network, but s.npz is of squeezenet 512",
+        "i.npz: has 64 features of an unknown network, but s.npz has 512 squeezenet features",
     );
     fails(
         "fid s.npz real --features inception",
-        "s.npz: statistics of squeezenet 512, but --features asks for inception",
+        "--features: inception, but s.npz has 512 squeezenet features",
     );
-    fails(
-        "fid i.npz real --dims 2048",
-        "i.npz: statistics of 64 features of an unknown network, but --dims asks for 2048",
-    );
-    fails("fid real real --features squeezenet --dims 64", "--dims 64: squeezenet has 512 features");
-    fails("fid real real --dims 512", "--dims 512: inception has 64, 192, 768, 2048 features");
-    fails("fid real real --dims 100", "--dims 100: inception has 64, 192, 768, 2048 features");
+    fails("fid i.npz real --dims 2048", "--dims: 2048, but i.npz has 64 features of an unknown network");
+    fails("fid real real --features squeezenet --dims 64", "--dims: 64, but squeezenet has 512 features");
+    fails("fid real real --dims 512", "--dims: 512, but inception has 64, 192, 768, 2048 features");
+    fails("fid real real --dims 100", "--dims: 100, but inception has 64, 192, 768, 2048 features");
     fails(
         "fid real real --features squeezenet --weights w.pth",
         "--weights w.pth: SqueezeNet's weights are built in",
@@ -355,7 +366,7 @@ fn sides_that_do_not_match_are_one_line() {
     );
     fails("fid i.npz real --weights faces-32.safetensors", "no tensor `Conv2d_1a_3x3.conv.weight`");
     fails("fid nowhere real", "nowhere: No such file or folder");
-    fails("fid --save-stats s.npz t.npz", "s.npz: statistics already");
+    fails("fid --save-stats s.npz t.npz", "s.npz: already statistics; name images");
     fails(
         "fid --save-stats real no/t.npz --features squeezenet",
         "no: no such folder: make it first (mkdir -p no)",
@@ -367,7 +378,7 @@ fn sides_that_do_not_match_are_one_line() {
     sandbox.write("real/broken.png", "\u{89}PNG");
     fails("fid s.npz real", "broken.png: ");
     copy(&golden("a"), &sandbox.path("one"), 0..1);
-    fails("fid s.npz one", "one: a covariance needs at least two images");
+    fails("fid s.npz one", "one: 1 image; fid needs at least 2 images in each input");
     if cfg!(not(feature = "cuda")) {
         fails("fid s.npz real --device cuda", "--device: cuda: this build has no CUDA");
     }
@@ -388,10 +399,13 @@ fn other_weights_do_not_compare() {
     other[header + 1] ^= 1;
     sandbox.write("other.safetensors", other);
     let done = sandbox.run("fid i.npz real --weights other.safetensors");
-    assert!(done.failure(1).contains("i.npz: of other weights"), "{}", done.stderr);
+    assert!(done.failure(1).contains("i.npz: made with other weights than those loaded"), "{}", done.stderr);
     sandbox.run("fid --save-stats real j.npz --dims 64 -q --weights other.safetensors").line();
     assert!(
-        sandbox.run("fid i.npz j.npz").failure(1).contains("j.npz: of other inception weights than i.npz")
+        sandbox
+            .run("fid i.npz j.npz")
+            .failure(1)
+            .contains("j.npz: made with other inception weights than i.npz (--force")
     );
     assert_eq!(sandbox.run("fid i.npz j.npz --force -q").code, Some(0));
 }

@@ -1,11 +1,11 @@
-//! Fewer images than a number, or a batch, is made of.
+//! Fewer images than a metric or a batch needs.
 
 use std::fs;
 
 use crate::common::Sandbox;
 use crate::train::SMALL;
 
-/// Refused before an image is looked at: these would not be read.
+/// An error before any image is read: these are not images.
 #[test]
 fn fewer_images_than_a_metric_needs_are_refused_before_the_work() {
     let sandbox = Sandbox::new();
@@ -19,25 +19,28 @@ fn fewer_images_than_a_metric_needs_are_refused_before_the_work() {
     };
     for (args, wanted) in [
         ("none many", "none: no images in it"),
-        ("many one", "one: a covariance needs at least two images"),
-        ("one many --metrics kid", "one: a covariance needs at least two images"),
-        ("--save-stats one s.npz", "one: a covariance needs at least two images"),
-        ("--save-stats five s.npz --part 1/5", "five: a covariance needs at least two images"),
-        ("many five --metrics prdc", "five: 5 images have no 5 neighbors each"),
-        ("five many --metrics fid,prdc", "five: 5 images have no 5 neighbors each"),
+        ("many one", "one: 1 image; fid needs at least 2 images in each input"),
+        ("one many --metrics kid", "one: 1 image; kid needs at least 1000 images in each input"),
+        ("--save-stats one s.npz", "one: 1 image; fid needs at least 2 images"),
+        ("--save-stats five s.npz --part 1/5", "five: 1 image; fid needs at least 2 images"),
+        ("many five --metrics prdc", "five: 5 images; prdc needs at least 6 images in each input"),
+        ("five many --metrics fid,prdc", "five: 5 images; prdc needs at least 6 images in each input"),
         (
             "many six --metrics kid",
-            "six: 6 images are fewer than a subset of KID has, 1000: take more, or name --kid-subset-size 2 to 6",
+            "--kid-subset-size: kid needs at least 1000 images in each input, but six has 6; use 2 to 6, or more",
         ),
         (
             "six five --metrics kid --kid-subset-size 6",
-            "five: 5 images are fewer than a subset of KID has, 6",
+            "--kid-subset-size: kid needs at least 6 images in each input, but five has 5; use 2 to 5",
         ),
-        ("five six --metrics kid --dry-run", "five: 5 images are fewer"),
+        (
+            "five six --metrics kid --dry-run",
+            "--kid-subset-size: kid needs at least 1000 images in each input, but five has 5",
+        ),
     ] {
         assert!(line(args).starts_with(wanted), "{args}: {}", line(args));
     }
-    // Enough: now they are read.
+    // With enough images, they are read.
     for args in
         ["six six --metrics prdc", "many many --metrics kid", "five six --metrics kid --kid-subset-size 5"]
     {

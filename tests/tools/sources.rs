@@ -136,12 +136,15 @@ fn a_shard_of_other_images_is_not_replaced() {
         return; // There is nothing to know it by.
     }
     let cats = fs::canonicalize(sandbox.path("cats/train")).unwrap();
-    let of_others = |name: &str| {
-        format!(
-            "{name}: is there and is of other images ({}): name another file{}, or --force",
-            cats.display(),
-            if name.ends_with(".npz") { "" } else { " with -o" }
-        )
+    let of_others = |name: &str| match name.ends_with(".npz") {
+        true => format!(
+            "{name}: already exists and is of other images ({}); choose another output, or --force to replace it",
+            cats.display()
+        ),
+        false => format!(
+            "{name}: is there and is of other images ({}): name another file with -o, or --force",
+            cats.display()
+        ),
     };
     sandbox.run("prep cats/train").line();
     let before = sandbox.read("train-64.safetensors");

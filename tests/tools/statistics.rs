@@ -27,7 +27,7 @@ fn independent(names: [&str; 2], d: usize, mean: f64, variance: impl Fn(usize) -
     npz(&[(names[0], &shapes[0], &vec![mean; d]), (names[1], &shapes[1], &sigma)])
 }
 
-/// Of independent features the distance is Σ (μ1−μ2)² + (σ1−σ2)², whatever made them.
+/// The distance of independent features is Σ (μ1−μ2)² + (σ1−σ2)².
 #[test]
 fn statistics_of_other_programs_are_compared_and_called_what_they_are() {
     let sandbox = Sandbox::new();
@@ -49,7 +49,7 @@ fn statistics_of_other_programs_are_compared_and_called_what_they_are() {
         let number: f64 = done.line().strip_prefix(label).expect(label).parse().unwrap();
         assert!((number / wanted - 1.0).abs() < 1e-6, "{d}: {number} {wanted}");
         let warned = format!(
-            "fid: warning: a.npz and b: nothing in them proves of which network, weights and resizing their {d} features are"
+            "fid: warning: a.npz and b: the network, weights and resizing of the {d} features are unknown"
         );
         assert_eq!(done.stderr.matches(&warned).count(), 1, "{}", done.stderr);
         assert_eq!(done.stderr.contains("only if they are pytorch-fid's"), d == 2048, "{}", done.stderr);
@@ -60,11 +60,15 @@ fn statistics_of_other_programs_are_compared_and_called_what_they_are() {
         assert_eq!(json["features"], if d == 2048 { "inception".into() } else { serde_json::Value::Null });
         assert!(sandbox.run(&format!("fid a.npz b -q --dims {d}")).line().starts_with(label));
         let refused = sandbox.run(&format!("fid a.npz b --dims {}", d + 1));
-        assert!(refused.failure(1).contains("but --dims asks for"), "{}", refused.stderr);
+        assert!(
+            refused.failure(1).starts_with(&format!("--dims: {}, but a.npz has {d} features", d + 1)),
+            "{}",
+            refused.stderr
+        );
     }
 }
 
-/// No features but those of our own files are SqueezeNet's.
+/// Only statistics of gantools are taken as SqueezeNet's.
 #[test]
 fn statistics_of_another_network_are_not_taken_for_squeezenets() {
     let sandbox = sandbox();
@@ -72,21 +76,25 @@ fn statistics_of_another_network_are_not_taken_for_squeezenets() {
     sandbox.write("vit.npz", independent(["mu", "sigma"], 1024, 0.0, |_| 1.0));
     sandbox.run("fid --save-stats real ours.npz --features squeezenet -q").line();
     for (line, wanted) in [
-        ("clip.npz real", "clip.npz: of another program's network: its 512 features are not SqueezeNet's"),
-        ("real clip.npz --force", "clip.npz: of another program's network"),
-        ("real clip.npz --features squeezenet", "clip.npz: of another program's network"),
+        (
+            "clip.npz real",
+            "clip.npz: has 512 features of an unknown network of another program; only gantools saves \
+             SqueezeNet's",
+        ),
+        ("real clip.npz --force", "clip.npz: has 512 features of an unknown network of another program"),
+        (
+            "real clip.npz --features squeezenet",
+            "clip.npz: has 512 features of an unknown network of another",
+        ),
         (
             "ours.npz clip.npz",
-            "its 512 features are not SqueezeNet's, as those of ours.npz are (--force compares them)",
+            "of an unknown network of another program, but ours.npz has SqueezeNet's (--force compares them)",
         ),
         (
             "vit.npz real",
-            "vit.npz: of another program's network: Inception has 64, 192, 768 or 2048 features, not 1024",
+            "vit.npz: has 1024 features of an unknown network; Inception has 64, 192, 768, 2048",
         ),
-        (
-            "vit.npz clip.npz",
-            "clip.npz: statistics of 512 features of an unknown network, but vit.npz is of 1024",
-        ),
+        ("vit.npz clip.npz", "clip.npz: has 512 features of an unknown network, but vit.npz has 1024"),
     ] {
         let done = sandbox.run(&format!("fid {line}"));
         assert!(done.failure(1).contains(wanted), "{line}: {}", done.stderr);
@@ -94,11 +102,13 @@ fn statistics_of_another_network_are_not_taken_for_squeezenets() {
     let forced = sandbox.run("fid ours.npz clip.npz --force");
     assert!(
         forced.line().starts_with("FD-512 ")
-            && forced.stderr.contains("warning: clip.npz: nothing in it proves")
+            && forced.stderr.contains(
+                "warning: clip.npz: the network, weights and resizing of the 512 features are unknown"
+            )
     );
     assert_eq!(sandbox.run("fid ours.npz clip.npz --force -q --json").json()["proved"], false);
     let own = sandbox.run("fid ours.npz real");
-    assert!(own.line().starts_with("FD-SqueezeNet ") && !own.stderr.contains("proves"), "{}", own.stderr);
+    assert!(own.line().starts_with("FD-SqueezeNet ") && !own.stderr.contains("unknown"), "{}", own.stderr);
     sandbox.write("s.pkl", b"\x80\x04}(mu sigma");
     let pickle = sandbox.run("fid s.pkl real");
     assert!(

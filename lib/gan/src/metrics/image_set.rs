@@ -1,24 +1,24 @@
-//! The images of one side of a comparison: a folder, a zip or a shard.
+//! The images of an input: a folder, a zip or a shard.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::{DatasetInfo, Partition};
 use crate::data::image::{Image, Notes, SixteenBit};
 use crate::data::shard::Shard;
-use crate::data::source::{Origin, PassedOver, Recursion, Source};
-use crate::metrics::stats::Partition;
+use crate::data::source::{Recursion, Source};
 use crate::{Error, Result};
 
-/// A listed set of images, each read by its number from any thread.
+/// A listed set of images. Any thread can read any image.
 pub struct ImageSet {
     path: PathBuf,
-    kind: Kind,
+    reader: ImageReader,
     part: Option<Partition>,
 }
 
-enum Kind {
+enum ImageReader {
     Source(Source),
     Shard(Box<Shard>),
 }
@@ -27,13 +27,13 @@ impl ImageSet {
     /// Lists the images of a folder (one level, the extensions that pytorch-fid reads), a zip, or a shard.
     ///
     /// # Errors
-    /// None of these; no images in it.
+    /// It is none of these; it has no images.
     pub fn open(path: &Path) -> Result<ImageSet> {
-        let kind = match is_safetensors(path)? {
-            true => Kind::Shard(Box::new(Shard::open(path)?)),
-            false => Kind::Source(Source::open(&[path.to_path_buf()], Recursion::OneLevel)?),
+        let reader = match is_safetensors(path)? {
+            true => ImageReader::Shard(Box::new(Shard::open(path)?)),
+            false => ImageReader::Source(Source::open(&[path.to_path_buf()], Recursion::OneLevel)?),
         };
-        let images = ImageSet { path: path.to_path_buf(), kind, part: None };
+        let images = ImageSet { path: path.to_path_buf(), reader, part: None };
         match images.is_empty() {
             true => Err(Error::file(path, "no images in it")),
             false => Ok(images),
@@ -43,7 +43,7 @@ impl ImageSet {
     /// One part of these images.
     ///
     /// # Errors
-    /// Too few images: the part would be empty.
+    /// The part is empty, since there are too few images.
     pub fn part(mut self, part: Partition) -> Result<ImageSet> {
         let all = self.len();
         self.part = Some(part);
@@ -53,11 +53,11 @@ impl ImageSet {
         }
     }
 
-    /// The images among all that were listed.
+    /// The indices of the images among all that were listed.
     fn range(&self) -> std::ops::Range<usize> {
-        let all = match &self.kind {
-            Kind::Source(source) => source.len(),
-            Kind::Shard(shard) => shard.len(),
+        let all = match &self.reader {
+            ImageReader::Source(source) => source.len(),
+            ImageReader::Shard(shard) => shard.len(),
         };
         self.part.map_or(0..all, |part| part.range(all))
     }
@@ -77,25 +77,27 @@ impl ImageSet {
         &self.path
     }
 
-    /// Whether it is a shard, which stays mapped while it is read.
-    pub fn is_shard(&self) -> bool {
-        matches!(self.kind, Kind::Shard(_))
+    /// Where the images are read from; `None` of a shard, which is mapped into memory.
+    pub fn source(&self) -> Option<&Source> {
+        match &self.reader {
+            ImageReader::Source(source) => Some(source),
+            ImageReader::Shard(_) => None,
+        }
     }
 
-    /// Image `i` in RGB, and what else there is to say of its file. 16-bit gray is clipped as Pillow does
-    /// it; other gray is replicated.
+    /// Image `i` in RGB, and the notes on its file. 16-bit gray is clipped as in Pillow; other gray is
+    /// replicated.
     ///
     /// # Errors
-    /// It cannot be read or decoded: leaving it out would change the number, so that is an error and names it.
-    pub fn get(&self, i: usize) -> Result<(Image, Notes)> {
+    /// It cannot be read or decoded. It is not skipped, since that would change the result.
+    pub(crate) fn get(&self, i: usize) -> Result<(Image, Notes)> {
         let i = self.range().start + i;
-        match &self.kind {
-            Kind::Source(source) => {
-                let raw = source.read(i)?;
-                let about = |why| Error::file(source.name(i), format!("{why}; mend or remove it"));
-                raw.decode_noting(SixteenBit::ClipAsPillow).map_err(about)
+        match &self.reader {
+            ImageReader::Source(source) => {
+                let with_name = |why| Error::file(source.name(i), format!("{why}; fix or remove it"));
+                source.read(i)?.decode_noting(SixteenBit::ClipAsPillow).map_err(with_name)
             }
-            Kind::Shard(shard) => {
+            ImageReader::Shard(shard) => {
                 let (width, height) = (shard.width(), shard.height());
                 let mut pixels = vec![0; height * width * shard.channels()];
                 shard.pixels(i, &mut pixels);
@@ -108,70 +110,48 @@ impl ImageSet {
         }
     }
 
-    /// Whether most are JPEGs by their names; `None` of a shard.
-    pub fn mostly_jpeg(&self) -> Option<bool> {
-        let Kind::Source(source) = &self.kind else { return None };
-        let jpeg = |i: &usize| {
-            let name = source.name(*i).to_ascii_lowercase();
-            name.ends_with(".jpg") || name.ends_with(".jpeg")
+    /// What is known about the images before any is read.
+    pub(super) fn info(&self) -> DatasetInfo {
+        let (jpeg, prepared) = match &self.reader {
+            ImageReader::Source(source) => {
+                let is_jpeg = |i: &usize| {
+                    let name = source.name(*i).to_ascii_lowercase();
+                    name.ends_with(".jpg") || name.ends_with(".jpeg")
+                };
+                (Some(2 * self.range().filter(is_jpeg).count() > self.len()), None)
+            }
+            ImageReader::Shard(shard) => {
+                let meta = shard.meta();
+                let crop = meta.crop.map_or("no crop".to_string(), |crop| format!("crop {crop}"));
+                let size = meta.size.map_or("native size".to_string(), |size| format!("size {size}"));
+                let filter = meta.filter.as_ref().map_or(String::new(), |filter| format!(", {filter}"));
+                (None, Some(format!("{crop}, {size}{filter}")))
+            }
         };
-        Some(2 * self.range().filter(jpeg).count() > self.len())
+        DatasetInfo { jpeg, prepared, ..DatasetInfo::default() }
     }
 
-    /// How a shard's images were cropped and resized; `None` of others.
-    pub fn prepared(&self) -> Option<String> {
-        let Kind::Shard(shard) = &self.kind else { return None };
-        let meta = shard.meta();
-        let crop = meta.crop.map_or("no crop".to_string(), |crop| format!("crop {crop}"));
-        let size = meta.size.map_or("native size".to_string(), |size| format!("size {size}"));
-        let filter = meta.filter.as_ref().map_or(String::new(), |filter| format!(", {filter}"));
-        Some(format!("{crop}, {size}{filter}"))
-    }
-
-    /// What tells these images from others, and when a file last changed where that would miss it.
+    /// A text that identifies the images ([`super::stats::StatsMeta::content`]), and the time at which a file
+    /// last changed where the text might miss that.
     ///
     /// # Errors
-    /// A file that has gone since it was listed.
+    /// A file was removed after it was listed.
     pub fn content(&self) -> Result<(String, Option<SystemTime>)> {
-        let (whole, changed) = match &self.kind {
-            Kind::Source(source) => {
+        let (all, changed) = match &self.reader {
+            ImageReader::Source(source) => {
                 let print = source.fingerprint()?;
                 (format!("listing {}", print.digest), print.changed)
             }
-            Kind::Shard(shard) => (format!("shard {}", shard.meta().content_hash), None),
+            ImageReader::Shard(shard) => (format!("shard {}", shard.meta().content_hash), None),
         };
-        Ok((self.part.map_or(whole.clone(), |part| part.content(&whole)), changed))
+        Ok((self.part.map_or(all.clone(), |part| part.content(&all)), changed))
     }
 
-    /// What lies beside the images and is not among them; `None` of a shard.
-    pub fn passed_over(&self) -> Option<&PassedOver> {
-        match &self.kind {
-            Kind::Source(source) => Some(source.passed_over()),
-            Kind::Shard(_) => None,
-        }
-    }
-
-    /// The files that were chosen of several in the input (IDX).
-    pub fn taken(&self) -> Vec<&str> {
-        match &self.kind {
-            Kind::Source(source) => source.taken(),
-            Kind::Shard(_) => Vec::new(),
-        }
-    }
-
-    /// Where the images are; `None` of a shard, which is known by its content.
-    pub fn origin(&self) -> Option<Origin> {
-        match &self.kind {
-            Kind::Source(source) => Some(source.origin()),
-            Kind::Shard(_) => None,
-        }
-    }
-
-    /// What the images are, for people.
-    pub fn describe(&self) -> String {
-        match &self.kind {
-            Kind::Source(source) => source.description().to_string(),
-            Kind::Shard(_) => {
+    /// The name of the images, without their folder.
+    pub(super) fn describe(&self) -> String {
+        match &self.reader {
+            ImageReader::Source(source) => source.description().to_string(),
+            ImageReader::Shard(_) => {
                 self.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
             }
         }
@@ -185,6 +165,6 @@ fn is_safetensors(path: &Path) -> Result<bool> {
         return Ok(false);
     }
     let mut start = [0; 9];
-    // A file too short for it is none; what it is instead, the other reader tells.
+    // A file that is too short is not one; `Source` describes what it is instead.
     Ok(file.read_exact(&mut start).is_ok() && start[8] == b'{')
 }

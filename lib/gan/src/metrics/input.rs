@@ -1,219 +1,199 @@
-//! The two sides of a comparison: images or statistics, and what makes them comparable.
+//! The inputs of a comparison: images or statistics, and the features that both can be compared by.
 
-use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::path::Path;
 
-use super::features::{Extractor, Features, check_dims};
-use super::{DatasetInfo, ImageSet, Measured, measure};
+use super::ImageSet;
+use super::features::{Extractor, Features, squeezenet};
+use super::stats::{Stats, StatsFile, StatsKind};
 use crate::data::source;
-use crate::metrics::features::inception;
-use crate::metrics::features::squeezenet;
-use crate::metrics::frechet::Gaussian;
-use crate::metrics::stats::{self, Stats, StatsKind, StatsMeta};
-use crate::precision::Precision;
-use crate::progress::Progress;
 use crate::{Error, Result};
 
-/// One side.
+/// An input of a comparison.
 pub enum FidInput {
-    /// Statistics that were saved.
-    Stats(PathBuf, Box<Stats>),
-    /// Images to be measured.
+    /// Saved statistics.
+    Statistics(Box<StatsFile>),
+    /// Images, whose features are yet to be computed.
     Images(Box<ImageSet>),
 }
 
-/// By which features to compare.
+/// The features to compare by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FeatureSpec {
-    /// The network; `None` for two files of statistics that could be of any.
+    /// The network; `None` where two files of statistics do not say it. Always known for images.
     pub features: Option<Features>,
-    /// The number of its features.
+    /// The number of features.
     pub dims: usize,
-}
-
-/// One side, ready to be compared.
-pub struct FeatureStats {
-    /// Its statistics.
-    pub gaussian: Gaussian,
-    /// The number of images, where it is known.
-    pub n: Option<u64>,
-    /// The hash of the weights, where it is known.
-    pub weights: Option<String>,
-    /// What the features were computed in, where it is known.
-    pub precision: Option<Precision>,
-    /// The features themselves, `[n, dims]`, where they were asked for.
-    pub features: Option<Vec<f32>>,
-    /// What the images look like, where it is known.
-    pub look: Option<DatasetInfo>,
-    /// How long it took to measure them.
-    pub seconds: f64,
 }
 
 impl FidInput {
     /// Opens `.npz` statistics, whatever their name, or images.
     ///
     /// # Errors
-    /// It is none of these, or broken.
+    /// It is none of these, or damaged.
     pub fn open(path: &Path) -> Result<FidInput> {
-        // Samples are published as arrays in an .npz, too, and CIFAR in pickles.
-        if source::holds_images(path) {
-            return Ok(FidInput::Images(Box::new(ImageSet::open(path)?)));
-        }
-        let npz = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npz"));
-        Ok(match stats::kind(path)? {
-            StatsKind::Other(what) => return Err(Error::file(path, what)),
-            kind if npz || kind == StatsKind::Npz => {
-                FidInput::Stats(path.to_path_buf(), Box::new(Stats::read(path)?))
+        // Samples are also published as arrays in an .npz, and CIFAR in pickles.
+        if !source::holds_images(path) {
+            let npz = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npz"));
+            match StatsKind::of(path)? {
+                StatsKind::Other(what) => return Err(Error::file(path, what)),
+                kind if npz || kind == StatsKind::Npz => {
+                    return Ok(FidInput::of_stats(path, Stats::read(path)?));
+                }
+                _ => {}
             }
-            _ => FidInput::Images(Box::new(ImageSet::open(path)?)),
-        })
+        }
+        Ok(FidInput::Images(Box::new(ImageSet::open(path)?)))
+    }
+
+    /// Statistics that were read from `path`.
+    pub(super) fn of_stats(path: impl AsRef<Path>, stats: Stats) -> FidInput {
+        FidInput::Statistics(Box::new(StatsFile { path: path.as_ref().to_path_buf(), stats }))
     }
 
     /// The path that was opened.
     pub fn path(&self) -> &Path {
         match self {
-            FidInput::Stats(path, _) => path,
+            FidInput::Statistics(file) => &file.path,
             FidInput::Images(images) => images.path(),
         }
     }
 
-    /// The images to be measured, if this side is images.
+    /// The images, if this input is images.
     pub fn images(&self) -> Option<&ImageSet> {
         match self {
-            FidInput::Stats(..) => None,
+            FidInput::Statistics(_) => None,
             FidInput::Images(images) => Some(images),
         }
     }
 
-    /// What its file says of itself, if this side is statistics.
-    fn file(&self) -> Option<File<'_>> {
-        let FidInput::Stats(path, stats) = self else { return None };
-        Some(File { path, dims: stats.gaussian.dims(), meta: stats.meta.as_ref() })
-    }
-
-    /// Checks that statistics are of the weights that an extractor has.
-    ///
-    /// # Errors
-    /// They say that they are of others.
-    pub fn check_weights(&self, extractor: &Extractor) -> Result<()> {
+    pub(super) fn statistics(&self) -> Option<&StatsFile> {
         match self {
-            FidInput::Stats(path, stats) => match &stats.meta {
-                Some(meta) if meta.weights != extractor.weights() => {
-                    let what = "of other weights than the ones at hand: make the statistics again, or name theirs with --weights";
-                    Err(Error::file(path, what))
-                }
-                _ => Ok(()),
-            },
-            FidInput::Images(_) => Ok(()),
+            FidInput::Statistics(file) => Some(file),
+            FidInput::Images(_) => None,
         }
     }
-}
 
-/// What a file of statistics is of, as far as it says.
-#[derive(Clone, Copy)]
-struct File<'a> {
-    path: &'a Path,
-    dims: usize,
-    /// What our `meta` says; `None` of another program's file.
-    meta: Option<&'a StatsMeta>,
-}
-
-impl File<'_> {
-    fn fails<T>(self, what: impl Into<String>) -> Result<T> {
-        Err(Error::file(self.path, what))
-    }
-
-    /// Checks that another program's features can be of `network`.
+    /// Checks that statistics, if this input is such, were made with the weights of `extractor`.
     ///
     /// # Errors
-    /// They cannot.
-    fn check_foreign(self, network: Features) -> Result<()> {
-        let dims = self.dims;
+    /// They were made with others.
+    pub fn check_weights(&self, extractor: &Extractor) -> Result<()> {
+        match self.statistics().and_then(|file| file.stats.meta.as_ref()) {
+            Some(meta) if meta.weights != extractor.weights() => Err(Error::file(
+                self.path(),
+                "made with other weights than those loaded; make the statistics again, or load their weights",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl StatsFile {
+    fn fails<T>(&self, what: impl Into<String>) -> Result<T> {
+        Err(Error::file(&self.path, what))
+    }
+
+    fn dims(&self) -> usize {
+        self.stats.gaussian.dims()
+    }
+
+    /// The network, which another program's file does not name.
+    fn network(&self) -> Option<Features> {
+        self.stats.meta.as_ref().map(|meta| meta.features)
+    }
+
+    /// Such as `512 squeezenet features`.
+    fn describe(&self) -> String {
+        match self.network() {
+            Some(network) => format!("{} {network} features", self.dims()),
+            None => format!("{} features of an unknown network", self.dims()),
+        }
+    }
+
+    /// Checks that the file has the features that were asked for.
+    fn check_request(&self, features: Option<Features>, dims: Option<usize>) -> Result<()> {
+        let wrong = |name: &str, asked: &dyn std::fmt::Display| {
+            let what = format!("{asked}, but {} has {}", self.path.display(), self.describe());
+            Err(Error::argument(name, what))
+        };
+        match (dims, features, self.network()) {
+            (Some(dims), ..) if dims != self.dims() => wrong("dims", &dims),
+            (_, Some(asked), Some(features)) if asked != features => wrong("features", &asked),
+            (_, Some(asked), None) => self.check_foreign(asked),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that another program's features may be those of `network`.
+    fn check_foreign(&self, network: Features) -> Result<()> {
         match network {
-            Features::Inception if inception::DIMS.contains(&dims) => Ok(()),
-            Features::Inception => self.fails(format!(
-                "of another program's network: Inception has 64, 192, 768 or 2048 features, not {dims}"
-            )),
+            Features::Inception if network.choices().contains(&self.dims()) => Ok(()),
+            Features::Inception => {
+                self.fails(format!("has {}; Inception has {}", self.describe(), network.choices_in_words()))
+            }
             Features::Squeezenet => self.fails(format!(
-                "of another program's network: its {dims} features are not SqueezeNet's, of which gantools \
-                 alone makes statistics"
+                "has {} of another program; only gantools saves SqueezeNet's",
+                self.describe()
             )),
         }
     }
-}
 
-impl std::fmt::Display for File<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        match self.meta {
-            Some(meta) => write!(f, "{} {}", meta.features, self.dims),
-            None => write!(f, "{} features of an unknown network", self.dims),
+    /// Checks that the features are the same as those of `other`, as far as the files say.
+    fn check_like(&self, other: &StatsFile, force: bool) -> Result<()> {
+        let networks = self.network().zip(other.network());
+        let other_path = other.path.display();
+        if self.dims() != other.dims() || networks.is_some_and(|(a, b)| a != b) {
+            return self.fails(format!("has {}, but {other_path} has {}", self.describe(), other.describe()));
+        }
+        let metas = self.stats.meta.as_ref().zip(other.stats.meta.as_ref());
+        match metas.filter(|(a, b)| !force && a.weights != b.weights) {
+            Some((meta, _)) => {
+                self.fails(format!("made with other {} weights than {other_path}", meta.features))
+            }
+            None => Ok(()),
         }
     }
 }
 
-/// The features that all sides can be compared by: what was asked for, else what the statistics are of, else
-/// the FID's. Of what two files of other programs are is told by nothing; 2,048 features are taken for
-/// pytorch-fid's (see [`unproved`]).
+/// The features that all inputs can be compared by: those asked for, else those of the statistics, else the
+/// FID's. Nothing names the network of two files of other programs; 2,048 features are taken as pytorch-fid's
+/// (see [`super::provenance_warning`]).
 ///
 /// # Errors
-/// Statistics of other features than asked for, or than those of the other side; images against features
-/// that none of our networks has; unless `force`, statistics of other weights, or another program's against
-/// SqueezeNet's.
+/// Statistics of other features than those asked for, or than those of the other input; images against
+/// features that no network here has; unless `force`, statistics of different weights, or another program's
+/// against SqueezeNet's.
 pub fn resolve(
-    sides: &[&FidInput],
+    inputs: &[&FidInput],
     features: Option<Features>,
     dims: Option<usize>,
     force: bool,
 ) -> Result<FeatureSpec> {
-    let files: Vec<File> = sides.iter().filter_map(|side| side.file()).collect();
-    let images = sides.len() > files.len();
+    let files: Vec<&StatsFile> = inputs.iter().filter_map(|input| input.statistics()).collect();
     for (i, file) in files.iter().enumerate() {
-        if let Some(dims) = dims.filter(|&dims| dims != file.dims) {
-            return file.fails(format!("statistics of {file}, but --dims asks for {dims}"));
-        }
-        match (features, file.meta) {
-            (Some(asked), Some(meta)) if asked != meta.features => {
-                return file.fails(format!("statistics of {file}, but --features asks for {asked}"));
-            }
-            (Some(asked), None) => file.check_foreign(asked)?,
-            _ => {}
-        }
-        for other in &files[..i] {
-            let both = other.meta.zip(file.meta);
-            if other.dims != file.dims || both.is_some_and(|(a, b)| a.features != b.features) {
-                return file
-                    .fails(format!("statistics of {file}, but {} is of {other}", other.path.display()));
-            }
-            if let Some((_, meta)) = both.filter(|(a, b)| !force && a.weights != b.weights) {
-                let (network, other) = (meta.features, other.path.display());
-                return file
-                    .fails(format!("of other {network} weights than {other} (--force compares them)"));
-            }
-        }
+        file.check_request(features, dims)?;
+        files[..i].iter().try_for_each(|other| file.check_like(other, force))?;
     }
-    let Some(&File { dims, .. }) = files.first() else {
+    let Some(dims) = files.first().map(|file| file.dims()) else {
         let features = features.unwrap_or(Features::Inception);
         let dims = dims.unwrap_or(features.usual_dims());
-        check_dims(features, dims)?;
+        features.check_dims(dims)?;
         return Ok(FeatureSpec { features: Some(features), dims });
     };
-    let ours = files.iter().find_map(|file| file.meta.map(|meta| (file, meta.features)));
-    let foreign = files.iter().find(|file| file.meta.is_none());
-    let features = match (ours, foreign) {
+    let known = files.iter().find_map(|file| Some((file, file.network()?)));
+    let foreign = files.iter().find(|file| file.network().is_none());
+    let features = match (known, foreign) {
         (Some((_, Features::Squeezenet)), Some(_)) if force => None,
-        (Some((ours, Features::Squeezenet)), Some(foreign)) => {
+        (Some((known, Features::Squeezenet)), Some(foreign)) => {
             return foreign.fails(format!(
-                "of another program's network: its {dims} features are not SqueezeNet's, as those of {} are \
-                 (--force compares them)",
-                ours.path.display()
+                "has {} of another program, but {} has SqueezeNet's",
+                foreign.describe(),
+                known.path.display()
             ));
         }
         (Some((_, network)), _) => Some(network),
-        (None, Some(foreign)) if images => {
-            let network = match dims {
-                squeezenet::DIMS => Features::Squeezenet,
-                _ => Features::Inception,
-            };
+        (None, Some(foreign)) if files.len() < inputs.len() => {
+            let network = if dims == squeezenet::DIMS { Features::Squeezenet } else { Features::Inception };
             foreign.check_foreign(network)?;
             Some(network)
         }
@@ -222,80 +202,23 @@ pub fn resolve(
     Ok(FeatureSpec { features, dims })
 }
 
-/// A warning about statistics that do not say of which network and weights they are; `None` where all do.
-pub fn unproved(sides: &[&FidInput], choice: FeatureSpec) -> Option<String> {
-    let files = sides.iter().filter_map(|side| side.file()).filter(|file| file.meta.is_none());
-    let mut names: Vec<String> = files.map(|file| file.path.display().to_string()).collect();
-    names.dedup();
-    let (it, its) = match names.len() {
-        0 => return None,
-        1 => ("it", "its"),
-        _ => ("them", "their"),
-    };
-    let (names, dims) = (names.join(" and "), choice.dims);
-    let too = if dims == 768 { "; DINOv2 and CLIP have 768, too" } else { "" };
-    let only = match choice.features {
-        Some(_) => format!(
-            "the number is a FID only if they are pytorch-fid's (those of clean-fid, TTUR, ADM and EDM are of \
-             images resized otherwise{too})"
-        ),
-        None => "the number means something only if they are the same on both sides".into(),
-    };
-    Some(format!(
-        "{names}: nothing in {it} proves of which network, weights and resizing {its} {dims} features are: \
-         {only}"
-    ))
-}
-
-/// Makes a side ready to be compared; `extractor` is needed where it is images. With `keep` the features are kept: 8 KB for
-/// each image and 2,048 features.
-///
-/// # Errors
-/// An image that cannot be read; fewer than two; no extractor.
-pub fn compute_stats(
-    side: FidInput,
-    extractor: Option<&Extractor>,
-    batch: usize,
-    keep: bool,
-    progress: &dyn Progress,
-) -> Result<FeatureStats> {
-    match (side, extractor) {
-        (FidInput::Stats(_, stats), _) => {
-            let precision = stats.meta.as_ref().map(|meta| meta.precision);
-            let look = stats.meta.as_ref().and_then(|meta| meta.look.clone());
-            let (n, weights) = stats.meta.map(|meta| (meta.n, meta.weights)).unzip();
-            let (features, seconds) = (None, 0.0);
-            Ok(FeatureStats { gaussian: stats.gaussian, n, weights, precision, features, look, seconds })
-        }
-        (FidInput::Images(images), Some(extractor)) => {
-            let began = Instant::now();
-            let Measured { moments, features, look } = measure(&images, extractor, batch, keep, progress)?;
-            let n = Some(moments.n());
-            let gaussian = moments.gaussian().map_err(|e| Error::file(images.path(), e.to_string()))?;
-            Ok(FeatureStats {
-                gaussian,
-                n,
-                weights: Some(extractor.weights().to_string()),
-                precision: Some(extractor.precision()),
-                features,
-                look: Some(look),
-                seconds: began.elapsed().as_secs_f64(),
-            })
-        }
-        (FidInput::Images(images), None) => Err(Error::file(images.path(), "images need a network")),
-    }
-}
-
 impl FeatureSpec {
-    /// How the Fréchet distance of these features is called: `FD-1024` where their network is not known.
-    pub fn distance(self) -> String {
-        self.features.map_or_else(|| format!("FD-{}", self.dims), |network| network.distance().to_string())
+    /// The name of a distance between these features: `inception` if they are Inception's, else `other` with
+    /// the name of the network, or with the number of features.
+    pub(super) fn label(self, inception: &str, other: &str) -> String {
+        match self.features {
+            Some(Features::Inception) => inception.into(),
+            Some(Features::Squeezenet) => format!("{other}-SqueezeNet"),
+            None => format!("{other}-{}", self.dims),
+        }
     }
 
-    /// How their kernel distance is called.
-    pub fn kernel_distance(self) -> String {
-        self.features
-            .map_or_else(|| format!("KD-{}", self.dims), |network| network.kernel_distance().to_string())
+    /// The key of that distance in JSON, such as `fid`, `fd_squeezenet`, `fd`.
+    pub(super) fn key(self, inception: &str, other: &str) -> String {
+        match self.features {
+            Some(_) => self.label(inception, other).replace('-', "_").to_lowercase(),
+            None => other.to_lowercase(),
+        }
     }
 }
 
@@ -312,22 +235,18 @@ impl std::fmt::Display for FeatureSpec {
 mod tests {
     use super::*;
     use crate::metrics::features::tests::golden;
+    use crate::metrics::frechet::Gaussian;
+    use crate::metrics::provenance_warning;
+    use crate::metrics::stats::{StatsMeta, tests::stats_meta};
 
     /// Statistics of `dims` features, ours if a network and weights are named.
     fn file(name: &str, dims: usize, ours: Option<(Features, &str)>) -> FidInput {
-        let meta = ours.map(|(features, weights)| StatsMeta {
-            features,
-            dims,
-            n: 5000,
-            weights: weights.into(),
-            precision: Precision::F32,
-            content: name.into(),
-            look: None,
-            source: name.into(),
-            tool: "test".into(),
+        let meta = ours.map(|(features, weights)| {
+            let content = name.into();
+            StatsMeta { n: 5000, weights: weights.into(), content, ..stats_meta(features, dims) }
         });
         let gaussian = Gaussian { mu: vec![0.0; dims], sigma: vec![0.0; dims * dims] };
-        FidInput::Stats(name.into(), Box::new(Stats { gaussian, meta }))
+        FidInput::of_stats(name, Stats { gaussian, meta })
     }
 
     fn foreign(dims: usize) -> FidInput {
@@ -339,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_compared_is_what_both_sides_can_be() {
+    fn the_features_are_those_that_both_inputs_can_have() {
         use Features::{Inception, Squeezenet};
         let ours =
             |dims| file("ours.npz", dims, Some((if dims == 512 { Squeezenet } else { Inception }, "01")));
@@ -356,21 +275,24 @@ mod tests {
             (foreign(1), foreign(1), None, "FD-1"),
             (foreign(1000), foreign(1000), None, "FD-1000"),
         ] {
-            let choice = resolve(&[&a, &b], None, None, false).unwrap();
-            assert_eq!((choice.features, &*choice.distance()), (wanted, label));
-            let warned = unproved(&[&a, &b], choice);
-            let theirs = [&a, &b].iter().any(|side| side.path() == Path::new("theirs.npz"));
+            let spec = resolve(&[&a, &b], None, None, false).unwrap();
+            assert_eq!((spec.features, &*spec.label("FID", "FD")), (wanted, label));
+            let warned = provenance_warning(&[&a, &b], spec);
+            let theirs = [&a, &b].iter().any(|input| input.path() == Path::new("theirs.npz"));
             assert_eq!(warned.is_some(), theirs);
         }
-        // Who says that 64 features are Inception's has a FID, and who insists has a number of no name.
-        let said = resolve(&[&foreign(64), &foreign(64)], Some(Inception), Some(64), false).unwrap();
-        assert_eq!(said.distance(), "FID");
+        // 64 features are taken as Inception's on request; forced comparisons have no network's name.
+        let asked = resolve(&[&foreign(64), &foreign(64)], Some(Inception), Some(64), false).unwrap();
+        assert_eq!((&*asked.label("FID", "FD"), &*asked.key("FID", "FD")), ("FID", "fid"));
         let forced = resolve(&[&ours(512), &foreign(512)], None, None, true).unwrap();
-        assert_eq!((&*forced.distance(), &*forced.to_string()), ("FD-512", "512 of an unknown network"));
+        assert_eq!((&*forced.label("FID", "FD"), &*forced.key("FID", "FD")), ("FD-512", "fd"));
+        assert_eq!(forced.to_string(), "512 of an unknown network");
+        let own = resolve(&[&ours(512)], None, None, false).unwrap();
+        assert_eq!(own.key("KID", "KD"), "kd_squeezenet");
     }
 
     #[test]
-    fn what_cannot_be_compared_is_one_line() {
+    fn inputs_that_cannot_be_compared_are_one_line() {
         use Features::{Inception, Squeezenet};
         let ours = || file("ours.npz", 512, Some((Squeezenet, "01")));
         let others = || file("others.npz", 512, Some((Squeezenet, "02")));
@@ -381,7 +303,7 @@ mod tests {
                 None,
                 None,
                 true,
-                "theirs.npz: of another program's network: its 512 features",
+                "theirs.npz: has 512 features of an unknown network of another program",
             ),
             (
                 foreign(1024),
@@ -389,7 +311,7 @@ mod tests {
                 None,
                 None,
                 true,
-                "Inception has 64, 192, 768 or 2048 features, not 1024",
+                "has 1024 features of an unknown network; Inception has 64, 192, 768, 2048",
             ),
             (
                 foreign(512),
@@ -397,7 +319,7 @@ mod tests {
                 None,
                 None,
                 false,
-                "are not SqueezeNet's, as those of ours.npz are (--force",
+                "network of another program, but ours.npz has SqueezeNet's",
             ),
             (
                 ours(),
@@ -405,7 +327,7 @@ mod tests {
                 None,
                 None,
                 true,
-                "of 64 features of an unknown network, but ours.npz is of squeezenet 512",
+                "theirs.npz: has 64 features of an unknown network, but ours.npz has 512 squeezenet features",
             ),
             (
                 foreign(64),
@@ -413,18 +335,25 @@ mod tests {
                 None,
                 None,
                 true,
-                "of 63 features of an unknown network, but theirs.npz is of 64",
+                "has 63 features of an unknown network, but theirs.npz has 64",
             ),
-            (foreign(64), images(), Some(Squeezenet), None, false, "are not SqueezeNet's"),
-            (foreign(512), foreign(512), Some(Squeezenet), None, true, "are not SqueezeNet's"),
-            (foreign(100), foreign(100), Some(Inception), None, true, "768 or 2048 features, not 100"),
+            (foreign(64), images(), Some(Squeezenet), None, false, "only gantools saves SqueezeNet's"),
+            (foreign(512), foreign(512), Some(Squeezenet), None, true, "only gantools saves SqueezeNet's"),
+            (
+                foreign(100),
+                foreign(100),
+                Some(Inception),
+                None,
+                true,
+                "has 100 features of an unknown network; Inception has 64",
+            ),
             (
                 foreign(100),
                 foreign(100),
                 None,
                 Some(64),
                 true,
-                "theirs.npz: statistics of 100 features of an unknown network, but --dims asks for 64",
+                "dims: 64, but theirs.npz has 100 features of an unknown network",
             ),
             (
                 ours(),
@@ -432,7 +361,7 @@ mod tests {
                 Some(Inception),
                 None,
                 true,
-                "ours.npz: statistics of squeezenet 512, but --features asks for inception",
+                "features: inception, but ours.npz has 512 squeezenet features",
             ),
             (
                 ours(),
@@ -440,7 +369,7 @@ mod tests {
                 None,
                 None,
                 false,
-                "others.npz: of other squeezenet weights than ours.npz (--force",
+                "others.npz: made with other squeezenet weights than ours.npz",
             ),
         ] {
             let line = resolve(&[&a, &b], features, dims, force).unwrap_err().to_string();

@@ -1,64 +1,78 @@
-//! The Kernel Inception Distance: an unbiased estimate of the squared maximum mean discrepancy of two sets of features under
-//! the kernel (x·y/d + 1)³ (Bińkowski et al. 2018, "Demystifying MMD GANs", section 4), as torch-fidelity has it.
+//! The Kernel Inception Distance: an unbiased estimate of the squared maximum mean discrepancy of two sets of
+//! features under the kernel (x·y/d + 1)³ (Bińkowski et al. 2018, "Demystifying MMD GANs", section 4), as in
+//! torch-fidelity.
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatRef, Par};
+use faer::MatRef;
 use rayon::prelude::*;
 use serde::Serialize;
+use serde_json::json;
 
+use super::products::{columns, inner_products};
+use super::{Metric, MetricOptions, Need, Scores};
 use crate::rng::{Stream, permutation};
 use crate::{Error, Result};
 
-/// Random subsets that the estimate is the mean of.
-pub const SUBSETS: usize = 100;
-/// The usual number of samples of each side in a subset.
-pub const SUBSET: usize = 1000;
+/// The number of random subsets, over which the estimate is a mean.
+const SUBSETS: usize = 100;
+
+/// The metric `kid`.
+pub(super) const KID: Metric = Metric {
+    name: "kid",
+    help: "kernel distance",
+    needs: [Need::Features; 2],
+    min_images: |options| options.kid_subset_size.max(2),
+    min_images_option: Some("kid_subset_size"),
+    compute: |comparison| {
+        let (spec, subset) = (comparison.spec, comparison.options.kid_subset_size);
+        let kid = kid(comparison.features(0)?, comparison.features(1)?, spec.dims, subset)?;
+        let usual = MetricOptions::default().kid_subset_size;
+        let of = if subset == usual { String::new() } else { format!("-subset-{subset}") };
+        let printed = (spec.label("KID", "KD") + &of, format!("{:.6} ± {:.6}", kid.mean, kid.std));
+        Ok(Scores { key: spec.key("KID", "KD"), json: json!(kid), printed: vec![printed] })
+    },
+};
 
 /// An estimate.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Kid {
-    /// The mean over the subsets. It may be a little below 0: the estimate is unbiased.
-    pub mean: f64,
+struct KidEstimate {
+    /// The mean over the subsets. It may be slightly below 0, since the estimate is unbiased.
+    mean: f64,
     /// The standard deviation over the subsets.
-    pub std: f64,
-    /// How many subsets.
-    pub subsets: usize,
-    /// How many samples of each side in each.
-    pub subset: usize,
+    std: f64,
+    /// The number of subsets.
+    subsets: usize,
+    /// The samples of each input in a subset.
+    subset: usize,
 }
 
 /// The distance between features `a` `[n, dims]` and `b` `[m, dims]`, over subsets of `subset` samples of
-/// each. The subsets are the same each time, and drawn without replacement; where both sides are one subset,
-/// there is one.
+/// each. The subsets are drawn without replacement and are the same each time. If `n`, `m` and `subset` are
+/// equal, there is one.
 ///
 /// # Errors
-/// A side of fewer samples than a subset has; subsets of a single one.
-pub fn kid(a: &[f32], b: &[f32], dims: usize, subset: usize) -> Result<Kid> {
+/// An input of fewer samples than a subset has; subsets of fewer than two.
+fn kid(a: &[f32], b: &[f32], dims: usize, subset: usize) -> Result<KidEstimate> {
     let (n, m) = (a.len() / dims, b.len() / dims);
     if subset < 2 || n.min(m) < subset {
-        return Err(Error::Invalid(format!("KID of {n} and {m} images has no subsets of {subset}")));
+        let what = format!("{subset} is not in 2 to {}, the number of images", n.min(m));
+        return Err(Error::argument("kid_subset_size", what));
     }
     let subsets = if subset == n && subset == m { 1 } else { SUBSETS };
+    let draw = |x: &[f32], draw: u64, n: usize| {
+        let indices = permutation(0, Stream::Subset, draw, n);
+        columns(x, dims, subset, |i| indices[i])
+    };
     let estimates: Vec<f64> = (0..subsets as u64)
         .into_par_iter()
-        .map(|i| {
-            let a = chosen(a, dims, &permutation(0, Stream::Subset, 2 * i, n)[..subset]);
-            let b = chosen(b, dims, &permutation(0, Stream::Subset, 2 * i + 1, m)[..subset]);
-            discrepancy(a.as_ref(), b.as_ref())
-        })
+        .map(|i| discrepancy(draw(a, 2 * i, n).as_ref(), draw(b, 2 * i + 1, m).as_ref()))
         .collect();
     let mean = estimates.iter().sum::<f64>() / subsets as f64;
     let variance = estimates.iter().map(|e| (e - mean).powi(2)).sum::<f64>() / subsets as f64;
-    Ok(Kid { mean, std: variance.sqrt(), subsets, subset })
+    Ok(KidEstimate { mean, std: variance.sqrt(), subsets, subset })
 }
 
-/// The rows `indices` of `x`, as columns.
-fn chosen(x: &[f32], dims: usize, indices: &[usize]) -> Mat<f64> {
-    Mat::from_fn(dims, indices.len(), |row, column| f64::from(x[indices[column] * dims + row]))
-}
-
-/// The unbiased estimate from equally many samples of both sides, in columns: means of the kernel over all pairs of different
-/// samples of a side, less twice the mean over all pairs across.
+/// The unbiased estimate from as many samples of both inputs, in columns: the means of the kernel over all
+/// pairs of different samples of an input, less twice its mean over all pairs across.
 fn discrepancy(a: MatRef<f64>, b: MatRef<f64>) -> f64 {
     let n = a.ncols() as f64;
     let within = |x| {
@@ -68,19 +82,20 @@ fn discrepancy(a: MatRef<f64>, b: MatRef<f64>) -> f64 {
     within(a) + within(b) - 2.0 * kernel_sums(a, b).0 / (n * n)
 }
 
-/// The sums of the kernel over all pairs, and over the pairs of equal places.
+/// The sums of the kernel over all pairs, and over the pairs of equal indices.
 fn kernel_sums(a: MatRef<f64>, b: MatRef<f64>) -> (f64, f64) {
-    let mut products = Mat::zeros(a.ncols(), b.ncols());
-    matmul(products.as_mut(), Accum::Replace, a.transpose(), b, 1.0 / a.nrows() as f64, Par::Seq);
+    let products = inner_products(a, b, 1.0 / a.nrows() as f64);
     let kernel = |product: &f64| (product + 1.0).powi(3);
-    let columns = (0..b.ncols()).map(|j| products.col_as_slice(j).iter().map(kernel).sum::<f64>());
-    (columns.sum(), (0..a.ncols()).map(|i| kernel(&products[(i, i)])).sum())
+    let sums = (0..b.ncols()).map(|j| products.col_as_slice(j).iter().map(kernel).sum::<f64>());
+    (sums.sum(), (0..a.ncols()).map(|i| kernel(&products[(i, i)])).sum())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::metrics::features::tests::{golden, hashed_samples};
+
+    const SUBSET: usize = 1000;
 
     #[test]
     fn kid_is_torch_fidelitys() {
@@ -105,7 +120,7 @@ mod tests {
         let [a, b] = hashed_samples(1400, 1300, 4);
         let ours = kid(&a, &b, 4, SUBSET).unwrap();
         assert_eq!((ours.subsets, ours.subset), (SUBSETS, SUBSET));
-        let all = |x: &[f32]| chosen(x, 4, &(0..1300).collect::<Vec<_>>());
+        let all = |x: &[f32]| columns(x, 4, 1300, |i| i);
         let whole = discrepancy(all(&a).as_ref(), all(&b).as_ref());
         assert!(ours.std > 0.0 && (ours.mean - whole).abs() < 2.0 * ours.std, "{ours:?} {whole}");
         assert_eq!(kid(&a, &b, 4, SUBSET).unwrap(), ours, "the same subsets each time");

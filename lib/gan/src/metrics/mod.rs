@@ -1,18 +1,28 @@
 //! Distances between sets of images: features, statistics, and the metrics computed from them.
+//!
+//! A new metric is one file with an `impl Metric` and one line in the list of the `registry` module.
 
 mod dataset_info;
 pub mod features;
+mod fid;
 pub mod frechet;
 mod image_set;
 mod input;
-pub mod kid;
-mod pass;
-pub mod prdc;
+mod kid;
+mod measure;
+mod metric;
+mod partition;
+mod prdc;
+mod products;
 mod registry;
 pub mod stats;
+mod warnings;
 
-pub use dataset_info::{DatasetInfo, comparability_warnings, few};
+pub use dataset_info::DatasetInfo;
 pub use image_set::ImageSet;
-pub use input::{FeatureSpec, FeatureStats, FidInput, compute_stats, resolve, unproved};
-pub use pass::{Measured, measure, seconds_per_image};
-pub use registry::{Metric, check, results};
+pub use input::{FeatureSpec, FidInput, resolve};
+pub use measure::{FeatureStats, measure, seconds_per_image};
+pub use metric::{Comparison, Metric, MetricOptions, Need, Scores};
+pub use partition::Partition;
+pub use registry::{METRICS, check, find, results};
+pub use warnings::{comparability_warnings, few_images_warning, provenance_warning};

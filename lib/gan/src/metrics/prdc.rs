@@ -1,128 +1,154 @@
 //! Precision, recall, density and coverage of two sets of features by their nearest neighbors.
 //!
-//! Precision and recall: Kynkäänniemi et al. 2019, "Improved Precision and Recall Metric for Assessing Generative Models";
-//! density and coverage: Naeem et al. 2020, "Reliable Fidelity and Diversity Metrics for Generative Models". As the latter's
-//! package `prdc` computes them: a sample's ball reaches to its k-th nearest neighbor on its own side, its edge not included.
+//! Precision and recall: Kynkäänniemi et al. 2019, "Improved Precision and Recall Metric for Assessing
+//! Generative Models"; density and coverage: Naeem et al. 2020, "Reliable Fidelity and Diversity Metrics for
+//! Generative Models". As in the package `prdc` of the latter, a sample's ball reaches to its k-th nearest
+//! neighbor in its own set, excluding its edge.
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatRef, Par};
 use rayon::prelude::*;
 use serde::Serialize;
+use serde_json::json;
 
+use super::products::{columns, inner_products};
+use super::{Metric, Need, Scores};
 use crate::{Error, Result};
 
-/// The usual numbers of neighbors.
-pub const NEIGHBORS: [usize; 2] = [3, 5];
-/// The larger of them: each side needs more samples than that.
-pub const MOST: usize = NEIGHBORS[1];
-/// Samples of either side whose distances are computed in one product.
+/// The usual numbers of neighbors, rising.
+const NEIGHBORS: [usize; 2] = [3, 5];
+/// The larger of them: each set needs more samples.
+const MAX_NEIGHBORS: usize = NEIGHBORS[1];
+/// Samples of each set whose distances are computed in one product.
 const BLOCK: usize = 512;
+
+/// The metric `prdc`; the first input is the real images.
+pub(super) const PRDC: Metric = Metric {
+    name: "prdc",
+    help: "precision, recall, density and coverage by 3 and 5 neighbors, A being the real images",
+    needs: [Need::Features; 2],
+    min_images: |_| MAX_NEIGHBORS + 1,
+    min_images_option: None,
+    compute: |comparison| {
+        let all = prdc(comparison.features(0)?, comparison.features(1)?, comparison.spec.dims)?;
+        let printed = all.iter().flat_map(|scores| {
+            scores.named().map(|(name, value)| (format!("{name}-{}", scores.k), format!("{value:.4}")))
+        });
+        Ok(Scores { key: "prdc".into(), json: json!(all), printed: printed.collect() })
+    },
+};
 
 /// The four numbers for one k.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Prdc {
+struct PrdcScores {
     /// The number of neighbors.
-    pub k: usize,
-    /// The share of fakes within some real one's ball.
-    pub precision: f64,
-    /// The share of real ones within some fake's ball.
-    pub recall: f64,
-    /// The mean number of real ones' balls that a fake is in, divided by k; may be above 1.
-    pub density: f64,
-    /// The share of real ones whose ball has a fake in it.
-    pub coverage: f64,
+    k: usize,
+    /// The share of fakes in the ball of some real sample.
+    precision: f64,
+    /// The share of real samples in the ball of some fake.
+    recall: f64,
+    /// The mean number of real samples whose ball a fake is in, divided by k; may be above 1.
+    density: f64,
+    /// The share of real samples with a fake in their ball.
+    coverage: f64,
 }
 
-/// The numbers of `fake` `[m, dims]` against `real` `[n, dims]` for each k of [`NEIGHBORS`]. Time grows with (n + m)², memory
-/// with n + m.
+impl PrdcScores {
+    fn named(&self) -> [(&'static str, f64); 4] {
+        let &PrdcScores { precision, recall, density, coverage, .. } = self;
+        [("precision", precision), ("recall", recall), ("density", density), ("coverage", coverage)]
+    }
+}
+
+/// The scores of `fake` `[m, dims]` against `real` `[n, dims]` for each k of [`NEIGHBORS`]. Time grows with
+/// (n + m)², memory with n + m.
 ///
 /// # Errors
-/// No more samples on a side than neighbors.
-pub fn prdc(real: &[f32], fake: &[f32], dims: usize) -> Result<[Prdc; 2]> {
-    let (real, fake) = (Samples::new(real, dims), Samples::new(fake, dims));
-    if let Some(few) = [real.len(), fake.len()].into_iter().find(|&n| n <= MOST) {
-        return Err(Error::Invalid(format!("{few} images have no {MOST} neighbors each")));
+/// A set has no more samples than neighbors.
+fn prdc(real: &[f32], fake: &[f32], dims: usize) -> Result<[PrdcScores; 2]> {
+    let (real, fake) = (Points::new(real, dims), Points::new(fake, dims));
+    if let Some(few) = [real.len(), fake.len()].into_iter().find(|&n| n <= MAX_NEIGHBORS) {
+        return Err(Error::Invalid(format!("{few} images have no {MAX_NEIGHBORS} neighbors each")));
     }
     let (real_radii, fake_radii) = (radii(&real), radii(&fake));
-    let of_block = |i: usize| {
+    let count_block = |i: usize| {
         let fakes = fake.block(i);
-        let mut within = vec![[0u64; 2]; fakes.len()];
-        let mut tally = Tally::nothing(real.len());
+        let mut balls = vec![[0u64; 2]; fakes.len()];
+        let mut counts = BallCounts::new(real.len());
         fake.each_distance(i, &real, |f, r, distance| {
             for k in 0..2 {
-                within[f - fakes.start][k] += u64::from(distance < real_radii[r][k]);
-                tally.found[r].inside[k] |= distance < fake_radii[f][k];
+                balls[f - fakes.start][k] += u64::from(distance < real_radii[r][k]);
+                counts.reals[r].recalled[k] |= distance < fake_radii[f][k];
             }
-            tally.found[r].nearest = tally.found[r].nearest.min(distance);
+            counts.reals[r].nearest = counts.reals[r].nearest.min(distance);
         });
         for k in 0..2 {
-            tally.precise[k] = within.iter().filter(|w| w[k] > 0).count() as u64;
-            tally.within[k] = within.iter().map(|w| w[k]).sum();
+            counts.precise[k] = balls.iter().filter(|balls| balls[k] > 0).count() as u64;
+            counts.balls[k] = balls.iter().map(|balls| balls[k]).sum();
         }
-        tally
+        counts
     };
-    let blocks = (0..fake.len().div_ceil(BLOCK)).into_par_iter().map(of_block);
-    // Whole numbers, minima and whether: in any order they come to the same.
-    let Tally { precise, within, found } = blocks.reduce(|| Tally::nothing(real.len()), Tally::with);
+    let blocks = (0..fake.len().div_ceil(BLOCK)).into_par_iter().map(count_block);
+    // Integers, minima and booleans: the order of the blocks changes nothing.
+    let BallCounts { precise, balls, reals } =
+        blocks.reduce(|| BallCounts::new(real.len()), BallCounts::merge);
     let (n, m) = (real.len() as f64, fake.len() as f64);
-    Ok([0, 1].map(|i| Prdc {
+    Ok([0, 1].map(|i| PrdcScores {
         k: NEIGHBORS[i],
         precision: precise[i] as f64 / m,
-        recall: found.iter().filter(|f| f.inside[i]).count() as f64 / n,
-        density: within[i] as f64 / (NEIGHBORS[i] as f64 * m),
-        coverage: found.iter().zip(&real_radii).filter(|(f, r)| f.nearest < r[i]).count() as f64 / n,
+        recall: reals.iter().filter(|real| real.recalled[i]).count() as f64 / n,
+        density: balls[i] as f64 / (NEIGHBORS[i] as f64 * m),
+        coverage: reals.iter().zip(&real_radii).filter(|(real, r)| real.nearest < r[i]).count() as f64 / n,
     }))
 }
 
-/// What some of the fakes come to, for each k where there are two.
-struct Tally {
-    /// Fakes within some real one's ball.
+/// Counts over some of the fakes; arrays have an element for each k.
+struct BallCounts {
+    /// Fakes in the ball of some real sample.
     precise: [u64; 2],
-    /// Pairs of a fake and a real one's ball that it is in.
-    within: [u64; 2],
+    /// Pairs of a fake and a real sample whose ball it is in.
+    balls: [u64; 2],
     /// For each real sample.
-    found: Vec<Found>,
+    reals: Vec<RealSample>,
 }
 
-impl Tally {
-    fn nothing(n: usize) -> Tally {
-        let none = Found { nearest: f64::INFINITY, inside: [false; 2] };
-        Tally { precise: [0; 2], within: [0; 2], found: vec![none; n] }
+impl BallCounts {
+    fn new(n: usize) -> BallCounts {
+        let real = RealSample { nearest: f64::INFINITY, recalled: [false; 2] };
+        BallCounts { precise: [0; 2], balls: [0; 2], reals: vec![real; n] }
     }
 
-    fn with(mut self, other: Tally) -> Tally {
+    fn merge(mut self, other: BallCounts) -> BallCounts {
         for k in 0..2 {
             self.precise[k] += other.precise[k];
-            self.within[k] += other.within[k];
+            self.balls[k] += other.balls[k];
         }
-        for (all, one) in self.found.iter_mut().zip(other.found) {
+        for (all, one) in self.reals.iter_mut().zip(other.reals) {
             all.nearest = all.nearest.min(one.nearest);
-            (0..2).for_each(|k| all.inside[k] |= one.inside[k]);
+            (0..2).for_each(|k| all.recalled[k] |= one.recalled[k]);
         }
         self
     }
 }
 
-/// What a real sample sees of the fakes.
+/// A real sample among the fakes.
 #[derive(Clone, Copy)]
-struct Found {
-    /// The squared distance to the nearest.
+struct RealSample {
+    /// The squared distance to the nearest fake.
     nearest: f64,
-    /// Whether it is within some fake's ball, for each k.
-    inside: [bool; 2],
+    /// Whether it is in the ball of some fake, for each k.
+    recalled: [bool; 2],
 }
 
-/// Samples `[n, dims]` and their squared lengths.
-struct Samples<'a> {
-    values: &'a [f32],
+/// Features `[n, dims]` and their squared lengths.
+struct Points<'a> {
+    features: &'a [f32],
     dims: usize,
     squares: Vec<f64>,
 }
 
-impl Samples<'_> {
-    fn new(values: &[f32], dims: usize) -> Samples<'_> {
+impl Points<'_> {
+    fn new(features: &[f32], dims: usize) -> Points<'_> {
         let square = |row: &[f32]| row.iter().map(|&v| f64::from(v).powi(2)).sum();
-        Samples { values, dims, squares: values.par_chunks_exact(dims).map(square).collect() }
+        Points { features, dims, squares: features.par_chunks_exact(dims).map(square).collect() }
     }
 
     fn len(&self) -> usize {
@@ -134,20 +160,16 @@ impl Samples<'_> {
         i * BLOCK..self.len().min((i + 1) * BLOCK)
     }
 
-    /// The samples of block `i` as columns, in f64: where two samples nearly agree, f32's rounding would be their distance.
-    fn columns(&self, i: usize) -> Mat<f64> {
+    /// Calls `f` with a sample of block `i`, a sample of `others` and their squared distance, for all pairs.
+    fn each_distance(&self, i: usize, others: &Points, mut f: impl FnMut(usize, usize, f64)) {
+        let columns = |points: &Points, block: &std::ops::Range<usize>| {
+            columns(points.features, points.dims, block.len(), |i| block.start + i)
+        };
         let block = self.block(i);
-        Mat::from_fn(self.dims, block.len(), |row, column| {
-            f64::from(self.values[(block.start + column) * self.dims + row])
-        })
-    }
-
-    /// Calls `f` with (sample of block `i`, sample of `others`, their squared distance).
-    fn each_distance(&self, i: usize, others: &Samples, mut f: impl FnMut(usize, usize, f64)) {
-        let (block, columns) = (self.block(i), self.columns(i));
+        let block_columns = columns(self, &block);
         for j in 0..others.len().div_ceil(BLOCK) {
             let other = others.block(j);
-            let products = products(columns.as_ref(), others.columns(j).as_ref());
+            let products = inner_products(block_columns.as_ref(), columns(others, &other).as_ref(), 1.0);
             for (column, b) in other.enumerate() {
                 for (product, a) in products.col_as_slice(column).iter().zip(block.clone()) {
                     f(a, b, (self.squares[a] + others.squares[b] - 2.0 * product).max(0.0));
@@ -157,21 +179,15 @@ impl Samples<'_> {
     }
 }
 
-fn products(a: MatRef<f64>, b: MatRef<f64>) -> Mat<f64> {
-    let mut products = Mat::zeros(a.ncols(), b.ncols());
-    matmul(products.as_mut(), Accum::Replace, a.transpose(), b, 1.0, Par::Seq);
-    products
-}
-
-/// The squared distance of each sample to its k-th nearest neighbor, itself not counted, for each k.
-fn radii(samples: &Samples) -> Vec<[f64; 2]> {
+/// The squared distance of each sample to its k-th nearest neighbor, itself excluded, for each k.
+fn radii(points: &Points) -> Vec<[f64; 2]> {
     let of_block = |i: usize| {
-        let block = samples.block(i);
+        let block = points.block(i);
         // The nearest so far, rising.
-        let mut nearest = vec![vec![f64::INFINITY; MOST]; block.len()];
-        samples.each_distance(i, samples, |a, b, distance| {
+        let mut nearest = vec![[f64::INFINITY; MAX_NEIGHBORS]; block.len()];
+        points.each_distance(i, points, |a, b, distance| {
             let nearest = &mut nearest[a - block.start];
-            if a != b && distance < nearest[MOST - 1] {
+            if a != b && distance < nearest[MAX_NEIGHBORS - 1] {
                 let place = nearest.partition_point(|&d| d <= distance);
                 nearest[place..].rotate_right(1);
                 nearest[place] = distance;
@@ -179,7 +195,7 @@ fn radii(samples: &Samples) -> Vec<[f64; 2]> {
         });
         nearest.into_iter().map(|nearest| NEIGHBORS.map(|k| nearest[k - 1])).collect::<Vec<_>>()
     };
-    let blocks: Vec<_> = (0..samples.len().div_ceil(BLOCK)).into_par_iter().map(of_block).collect();
+    let blocks: Vec<_> = (0..points.len().div_ceil(BLOCK)).into_par_iter().map(of_block).collect();
     blocks.concat()
 }
 
@@ -200,12 +216,7 @@ mod tests {
             let [real, fake] = hashed_samples(n, m, d);
             for ours in prdc(&real, &fake, d).unwrap() {
                 let theirs = |key: &str| case[format!("prdc_{}", ours.k)][key].as_f64().unwrap();
-                for (key, value) in [
-                    ("precision", ours.precision),
-                    ("recall", ours.recall),
-                    ("density", ours.density),
-                    ("coverage", ours.coverage),
-                ] {
+                for (key, value) in ours.named() {
                     let theirs = theirs(key);
                     assert!(
                         (value - theirs).abs() < 1e-12,

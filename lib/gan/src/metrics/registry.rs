@@ -1,154 +1,147 @@
-//! What two sets of features are compared by, and how the results are called.
+//! The metrics by their names, and their results as a line and as JSON.
 
 use serde_json::{Value, json};
 
-use super::features::Features;
-use super::{FeatureSpec, FeatureStats, FidInput};
-use crate::metrics::frechet;
-use crate::metrics::kid;
-use crate::metrics::prdc;
-use crate::named::named_enum;
+use super::stats::StatsMeta;
+use super::{Comparison, FidInput, Metric, MetricOptions, Need, fid, kid, prdc};
 use crate::precision::Precision;
 use crate::{Error, Result, counted};
 
-named_enum! {
-    /// A way to compare.
-    pub enum Metric {
-        /// The Fréchet distance.
-        Fid = "fid",
-        /// The kernel distance.
-        Kid = "kid",
-        /// Precision, recall, density and coverage; the first side is the real one.
-        Prdc = "prdc",
-    }
-}
+/// All metrics. A new one is its own file and one line here.
+pub const METRICS: &[Metric] = &[fid::FID, kid::KID, prdc::PRDC];
 
-impl Metric {
-    /// Whether it needs the features themselves and not their statistics alone.
-    pub fn needs_features(self) -> bool {
-        self != Metric::Fid
-    }
-}
-
-/// Checks that `metrics` can be computed of these sides, before any feature is; `subset` is the number of
-/// samples in each of KID's subsets.
+/// The metric of a name.
 ///
 /// # Errors
-/// A side of statistics where features are needed; one of fewer images than a metric needs: 2 for a
-/// covariance, KID's subset, one more than the most neighbors.
-pub fn check(metrics: &[Metric], sides: &[&FidInput], subset: usize) -> Result<()> {
-    let fewest = sides.iter().filter_map(|side| side.images()).map(|images| images.len()).min();
-    for side in sides {
-        let fails = |what: String| Err(Error::file(side.path(), what));
-        let n = match side.images() {
-            Some(images) => images.len(),
-            None if metrics.iter().any(|metric| metric.needs_features()) => {
-                let what = "statistics have no single images in them: KID and neighbors need the images \
-                            themselves";
-                return fails(what.into());
-            }
-            None => continue,
-        };
-        if n < 2 {
-            return fails("a covariance needs at least two images".into());
-        }
-        for metric in metrics {
-            match metric {
-                Metric::Kid if n < subset => {
-                    let flag = match fewest {
-                        Some(fewest @ 3..) => format!(", or name --kid-subset-size 2 to {fewest}"),
-                        Some(2) => ", or name --kid-subset-size 2".to_string(),
-                        _ => String::new(),
-                    };
-                    return fails(format!(
-                        "{} are fewer than a subset of KID has, {subset}: take more{flag}",
-                        counted(n as u64, "image")
-                    ));
-                }
-                Metric::Prdc if n <= prdc::MOST => {
-                    return fails(format!(
-                        "{} have no {} neighbors each: --metrics prdc needs {} on each side",
-                        counted(n as u64, "image"),
-                        prdc::MOST,
-                        prdc::MOST + 1
-                    ));
-                }
-                _ => {}
+/// There is none.
+pub fn find(name: &str) -> Result<&'static Metric, String> {
+    METRICS.iter().find(|metric| metric.name == name).ok_or(format!("{name}: no such metric"))
+}
+
+/// Checks that `metrics` can be computed of these inputs, before any feature is.
+///
+/// # Errors
+/// Statistics where a metric needs features; fewer images than a metric needs.
+pub fn check(metrics: &[&Metric], inputs: &[&FidInput], options: &MetricOptions) -> Result<()> {
+    for Metric { name, needs, min_images, min_images_option, .. } in metrics {
+        for (input, need) in inputs.iter().zip(needs) {
+            if *need == Need::Features && input.images().is_none() {
+                let what = format!("statistics without images; {name} needs images");
+                return Err(Error::file(input.path(), what));
             }
         }
+        let images = inputs.iter().filter_map(|input| input.images()).min_by_key(|images| images.len());
+        let Some((path, n)) = images.map(|images| (images.path(), images.len())) else { continue };
+        let min = min_images(options);
+        if n >= min {
+            continue;
+        }
+        let few = format!("{name} needs at least {} in each input", counted(min as u64, "image"));
+        return Err(match min_images_option {
+            Some(option) if n >= 2 => {
+                let what = format!("{few}, but {} has {n}; use 2 to {n}, or more images", path.display());
+                Error::argument(*option, what)
+            }
+            _ => Error::file(path, format!("{}; {few}", counted(n as u64, "image"))),
+        });
     }
     Ok(())
 }
 
-/// The results as one line, in the order of `metrics`, and as JSON; KID's of subsets of `subset`. What is not
-/// as pytorch-fid (and torch-fidelity) computes it is called by a name of its own; alone, the FID needs none.
+/// The results as one line, in the order of `metrics`, and as JSON. Results that pytorch-fid (or
+/// torch-fidelity) would not give have names of their own. The FID alone is a bare number.
 ///
 /// # Errors
-/// Sides of other dims, of too few images, or without the features that a metric needs.
-pub fn results(
-    metrics: &[Metric],
-    choice: FeatureSpec,
-    sides: &[FeatureStats; 2],
-    subset: usize,
-) -> Result<(String, Value)> {
-    let rounded = sides.iter().any(|side| side.precision == Some(Precision::Bf16));
-    let precision = if rounded { Precision::Bf16 } else { Precision::F32 };
-    let suffix = if rounded { "-bf16" } else { "" };
-    let key = |inception: &'static str, squeezenet: &'static str, other: &'static str| match choice.features {
-        Some(Features::Inception) => inception,
-        Some(Features::Squeezenet) => squeezenet,
-        None => other,
-    };
-    let weights = sides.each_ref().map(|side| side.weights.as_ref());
-    let sizes = sides.each_ref().map(|side| side.look.as_ref().and_then(|look| look.sizes));
+/// As [`Metric::compute`].
+pub fn results(metrics: &[&Metric], comparison: &Comparison) -> Result<(String, Value)> {
+    let Comparison { inputs, spec, .. } = comparison;
+    let metas = inputs.each_ref().map(|input| input.stats.meta.as_ref());
+    let rounded = metas.iter().flatten().any(|meta| meta.precision == Precision::Bf16);
+    let (precision, suffix) = if rounded { (Precision::Bf16, "-bf16") } else { (Precision::F32, "") };
+    let weights = metas.map(|meta| meta.map(|meta| &meta.weights));
+    let sizes = |meta: &StatsMeta| meta.dataset.as_ref().and_then(|dataset| dataset.sizes);
     let mut json = json!({
-        "n": [sides[0].n, sides[1].n],
-        "sizes": sizes,
-        "dims": choice.dims,
-        "features": choice.features,
+        "n": metas.map(|meta| meta.map(|meta| meta.n)),
+        "sizes": metas.map(|meta| meta.and_then(sizes)),
+        "dims": spec.dims,
+        "features": spec.features,
         "weights": weights.into_iter().flatten().next(),
         "proved": weights[0].is_some() && weights[0] == weights[1],
-        "precision": sides.iter().any(|side| side.precision.is_some()).then_some(precision),
-        "seconds": sides[0].seconds + sides[1].seconds,
+        "precision": metas.iter().any(Option::is_some).then_some(precision),
+        "seconds": inputs[0].seconds + inputs[1].seconds,
     });
-    let features = || match sides.each_ref().map(|side| side.features.as_deref()) {
-        [Some(a), Some(b)] => Ok([a, b]),
-        _ => Err(Error::Invalid("the features were not kept".into())),
-    };
     let mut texts = Vec::new();
     for metric in metrics {
-        match metric {
-            Metric::Fid => {
-                let distance = frechet::distance(&sides[0].gaussian, &sides[1].gaussian)?;
-                json[key("fid", "fd_squeezenet", "fd")] = distance.into();
-                texts.push(match (metrics, choice.features, precision) {
-                    ([_], Some(Features::Inception), Precision::F32) => format!("{distance:.6}"),
-                    _ => format!("{}{suffix} {distance:.6}", choice.distance()),
-                });
-            }
-            Metric::Kid => {
-                let [a, b] = features()?;
-                let kid = kid::kid(a, b, choice.dims, subset)?;
-                json[key("kid", "kd_squeezenet", "kd")] = json!(kid);
-                let of = if subset == kid::SUBSET { String::new() } else { format!("-subset-{subset}") };
-                let name = choice.kernel_distance();
-                texts.push(format!("{name}{of}{suffix} {:.6} ± {:.6}", kid.mean, kid.std));
-            }
-            Metric::Prdc => {
-                let [real, fake] = features()?;
-                let all = prdc::prdc(real, fake, choice.dims)?;
-                json["prdc"] = json!(all);
-                for prdc::Prdc { k, precision, recall, density, coverage } in all {
-                    let named = [
-                        ("precision", precision),
-                        ("recall", recall),
-                        ("density", density),
-                        ("coverage", coverage),
-                    ];
-                    texts.extend(named.map(|(name, value)| format!("{name}-{k}{suffix} {value:.4}")));
-                }
-            }
-        }
+        let scores = (metric.compute)(comparison)?;
+        json[scores.key] = scores.json;
+        texts.extend(scores.printed.into_iter().map(|(name, value)| format!("{name}{suffix} {value}")));
     }
-    Ok((texts.join(" "), json))
+    let text = match &texts[..] {
+        [one] => one.strip_prefix("FID ").unwrap_or(one).to_string(),
+        _ => texts.join(" "),
+    };
+    Ok((text, json))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::features::tests::golden;
+    use crate::metrics::features::{Extractor, Features};
+    use crate::metrics::frechet::Gaussian;
+    use crate::metrics::stats::{Stats, StatsFile};
+    use crate::metrics::{FeatureSpec, ImageSet, Scores, measure};
+    use crate::progress::Silent;
+
+    /// A metric of the second input alone, which needs its features: the mean of their lengths.
+    const MEAN_NORM: Metric = Metric {
+        name: "mean-norm",
+        help: "mean length of the features",
+        needs: [Need::Nothing, Need::Features],
+        min_images: |_| 1,
+        min_images_option: None,
+        compute: |comparison| {
+            let rows = comparison.features(1)?.chunks_exact(comparison.spec.dims);
+            let n = rows.len() as f64;
+            let norm = rows.map(|row| row.iter().map(|v| v * v).sum::<f32>().sqrt() as f64).sum::<f64>() / n;
+            let printed = vec![("mean-norm".into(), format!("{norm:.3}"))];
+            Ok(Scores { key: "mean_norm".into(), json: norm.into(), printed })
+        },
+    };
+
+    #[test]
+    fn a_metric_may_be_of_one_input() {
+        let metrics = [&MEAN_NORM, find("fid").unwrap()];
+        let gaussian = Gaussian { mu: vec![0.0; 512], sigma: vec![0.0; 512 * 512] };
+        let statistics = || FidInput::of_stats("s.npz", Stats { gaussian: gaussian.clone(), meta: None });
+        let images = || FidInput::Images(Box::new(ImageSet::open(&golden("odd")).unwrap()));
+        let options = MetricOptions::default();
+        check(&metrics, &[&statistics(), &images()], &options).unwrap();
+        let refused = check(&metrics, &[&images(), &statistics()], &options).unwrap_err().to_string();
+        assert_eq!(refused, "s.npz: statistics without images; mean-norm needs images");
+
+        let network = Extractor::squeezenet(Precision::F32, &candle_core::Device::Cpu).unwrap();
+        let FidInput::Images(images) = images() else { unreachable!() };
+        let inputs = [
+            StatsFile { path: "s.npz".into(), stats: Stats { gaussian: gaussian.clone(), meta: None } }
+                .into(),
+            measure(&images, &network, 8, true, &Silent).unwrap(),
+        ];
+        let spec = FeatureSpec { features: Some(Features::Squeezenet), dims: 512 };
+        let (text, json) = results(&metrics, &Comparison { inputs: &inputs, spec, options }).unwrap();
+        let (norm, distance) = (json["mean_norm"].as_f64().unwrap(), json["fd_squeezenet"].as_f64().unwrap());
+        assert!(norm > 1.0 && distance > 1.0, "{json}");
+        assert_eq!(text, format!("mean-norm {norm:.3} FD-SqueezeNet {distance:.6}"));
+        // The features of the other input are not there.
+        let [a, b] = inputs;
+        assert!(results(&metrics, &Comparison { inputs: &[b, a], spec, options }).is_err());
+    }
+
+    #[test]
+    fn names_are_unique_and_found() {
+        for metric in METRICS {
+            assert_eq!(find(metric.name).unwrap().help, metric.help);
+        }
+        assert!(find("is").is_err());
+    }
 }

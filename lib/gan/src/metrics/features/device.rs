@@ -1,37 +1,36 @@
-//! A network over candle's tensors, [batch, channels, height, width], for devices other than the CPU.
+//! A network over candle's tensors, `[batch, channels, height, width]`, for devices other than the CPU.
 
 use std::collections::HashMap;
 
 use candle_core::{DType, Device, Tensor};
 use gan_kernels::conv::Conv;
 
-use super::net::{MaxPool, Net, NetworkWeights};
+use super::net::{ConvWeights, MaxPool, Net, NetworkWeights};
 use crate::Result;
 
 /// The weights, on the device.
 pub(crate) struct DeviceNet {
     device: Device,
-    /// Weight [out, in, kh, kw] and bias [1, out, 1, 1].
+    /// Weight `[out, in, kh, kw]` and bias `[1, out, 1, 1]` by name.
     filters: HashMap<String, (Tensor, Tensor)>,
 }
 
 impl DeviceNet {
     pub(crate) fn new(filters: NetworkWeights, device: &Device) -> Result<DeviceNet> {
-        let upload = |(name, filter): (String, super::net::ConvWeights)| {
-            let [o, i, kh, kw] = filter.layer.oihw();
-            let weight = Tensor::from_vec(filter.weight, (kh, kw, i, o), &Device::Cpu)?;
-            let weight = weight.permute((3, 2, 0, 1))?.contiguous()?.to_device(device)?;
-            let bias = Tensor::from_vec(filter.bias, (1, o, 1, 1), device)?;
+        let upload = |(name, ConvWeights { spec, weight, bias }): (String, ConvWeights)| {
+            let [o, i, kh, kw] = spec.oihw();
+            let weight = Tensor::from_vec(weight, (o, i, kh, kw), device)?;
+            let bias = Tensor::from_vec(bias, (1, o, 1, 1), device)?;
             Ok((name, (weight, bias)))
         };
         let filters = filters.into_iter().map(upload).collect::<Result<_>>()?;
         Ok(DeviceNet { device: device.clone(), filters })
     }
 
-    /// A batch of square inputs, [n, side, side, 3].
-    pub(crate) fn input(&self, data: Vec<f32>, side: usize) -> Result<Tensor> {
-        let n = data.len() / (side * side * 3);
-        let x = Tensor::from_vec(data, (n, side, side, 3), &self.device)?;
+    /// A batch of square inputs, `[n, size, size, 3]`.
+    pub(crate) fn input(&self, data: Vec<f32>, size: usize) -> Result<Tensor> {
+        let n = data.len() / (size * size * 3);
+        let x = Tensor::from_vec(data, (n, size, size, 3), &self.device)?;
         Ok(x.permute((0, 3, 1, 2))?.contiguous()?)
     }
 }
@@ -42,22 +41,19 @@ impl Net for DeviceNet {
     fn conv(&self, name: &str, conv: Conv, _: usize, x: &Tensor) -> Result<Tensor> {
         let (weight, bias) = &self.filters[name];
         let (ph, pw) = conv.padding;
-        // candle pads both directions alike.
+        // candle has one padding for both directions.
         let y = match ph == pw {
             true => x.conv2d(weight, ph, conv.stride, 1, 1)?,
-            false => x.pad_with_zeros(2, ph, ph)?.pad_with_zeros(3, pw, pw)?.conv2d(
-                weight,
-                0,
-                conv.stride,
-                1,
-                1,
-            )?,
+            false => {
+                let x = x.pad_with_zeros(2, ph, ph)?.pad_with_zeros(3, pw, pw)?;
+                x.conv2d(weight, 0, conv.stride, 1, 1)?
+            }
         };
         Ok(y.broadcast_add(bias)?.relu()?)
     }
 
     fn max_pool(&self, pool: MaxPool, x: &Tensor) -> Result<Tensor> {
-        // Maps are at least zero after ReLU, so zeros outside are never above the maximum.
+        // After ReLU no value is below zero, so zeros as padding never exceed the maximum.
         let mut x = x.clone();
         for dim in [2, 3] {
             let n = x.dim(dim)?;

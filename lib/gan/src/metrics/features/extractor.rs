@@ -1,4 +1,4 @@
-//! Images to features: which networks there are, and one that is ready to run.
+//! Images to features: the networks, and one that is loaded.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use crate::precision::Precision;
 use crate::{Error, Result};
 
 named_enum! {
-    /// The networks whose features we compute.
+    /// The networks whose features are computed.
     pub enum Features {
         /// The FID's Inception-v3: 64, 192, 768 or 2048 features.
         Inception = "inception",
@@ -25,12 +25,17 @@ named_enum! {
 }
 
 impl Features {
-    /// The numbers of features that the network has, the usual one last.
-    pub fn choices(self) -> &'static [usize] {
+    /// The possible numbers of features, the usual one last.
+    pub(crate) fn choices(self) -> &'static [usize] {
         match self {
             Features::Inception => &inception::DIMS,
             Features::Squeezenet => &[squeezenet::DIMS],
         }
+    }
+
+    /// The possible numbers of features, such as `64, 192, 768, 2048`.
+    pub(crate) fn choices_in_words(self) -> String {
+        self.choices().iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
     }
 
     /// The usual number of features.
@@ -38,25 +43,20 @@ impl Features {
         self.choices()[self.choices().len() - 1]
     }
 
-    /// How the Fréchet distance of these features is called: only Inception's is the FID.
-    pub fn distance(self) -> &'static str {
-        match self {
-            Features::Inception => "FID",
-            Features::Squeezenet => "FD-SqueezeNet",
+    /// Checks a number of features.
+    ///
+    /// # Errors
+    /// The network has no such output.
+    pub(crate) fn check_dims(self, dims: usize) -> Result<()> {
+        if self.choices().contains(&dims) {
+            return Ok(());
         }
-    }
-
-    /// How their kernel distance is called: only Inception's is the KID.
-    pub fn kernel_distance(self) -> &'static str {
-        match self {
-            Features::Inception => "KID",
-            Features::Squeezenet => "KD-SqueezeNet",
-        }
+        Err(Error::argument("dims", format!("{dims}, but {self} has {} features", self.choices_in_words())))
     }
 }
 
-/// Images that go through a network together on the CPU. Four are enough to share each layer's weights, and their maps
-/// are still few enough.
+/// Images that go through a network together on the CPU. Four are enough to share the loading of each layer's
+/// weights, and their maps still fit the cache.
 const CHUNK: usize = 4;
 
 /// The same network on slices or on a device's tensors.
@@ -66,7 +66,7 @@ pub(crate) enum ExtractorBackend {
     Device(device::DeviceNet),
 }
 
-/// A network that is ready to run.
+/// A network with its weights.
 pub struct Extractor {
     features: Features,
     dims: usize,
@@ -75,50 +75,40 @@ pub struct Extractor {
 }
 
 impl Extractor {
-    /// The FID's Inception-v3 with the weights in a file; `dims` is one of [`inception::DIMS`].
+    /// The FID's Inception-v3 with the weights in a file; `dims` is 64, 192, 768 or 2048.
     ///
     /// # Errors
-    /// Another `dims`; weights that are not there, damaged or not Inception's.
+    /// Another `dims`; weights that are not there, damaged or not Inception's; bf16 on a device other than
+    /// the CPU.
     pub fn inception(
         weights: &Path,
         dims: usize,
         precision: Precision,
         device: &Device,
     ) -> Result<Extractor> {
-        Extractor::of_inception(&Tensors::read(weights)?, dims, precision, device)
-    }
-
-    pub(crate) fn of_inception(
-        weights: &Tensors,
-        dims: usize,
-        precision: Precision,
-        device: &Device,
-    ) -> Result<Extractor> {
-        check_dims(Features::Inception, dims)?;
-        let (filters, hash) = inception::load(weights)?;
-        Extractor::new(Features::Inception, dims, filters, hash, precision, device)
+        let weights = inception::load(&Tensors::read(weights)?)?;
+        Extractor::new(Features::Inception, dims, weights, precision, device)
     }
 
     /// SqueezeNet with its embedded weights.
     ///
     /// # Errors
-    /// The device is out of memory.
+    /// A device out of memory; bf16 on a device other than the CPU.
     pub fn squeezenet(precision: Precision, device: &Device) -> Result<Extractor> {
-        let (filters, hash) = squeezenet::load()?;
-        Extractor::new(Features::Squeezenet, squeezenet::DIMS, filters, hash, precision, device)
+        Extractor::new(Features::Squeezenet, squeezenet::DIMS, squeezenet::load()?, precision, device)
     }
 
-    fn new(
+    /// A network with loaded weights, `(weights, their hash)`.
+    pub(super) fn new(
         features: Features,
         dims: usize,
-        filters: net::NetworkWeights,
-        weights: String,
+        (filters, weights): (net::NetworkWeights, String),
         precision: Precision,
         device: &Device,
     ) -> Result<Self> {
+        features.check_dims(dims)?;
         if precision == Precision::Bf16 && !device.is_cpu() {
-            let what = "--precision bf16: features are f32 on a GPU; leave it out, or add --device cpu";
-            return Err(Error::Invalid(what.into()));
+            return Err(Error::argument("precision", "features on a GPU are f32; bf16 needs the device cpu"));
         }
         let backend = match (device, precision) {
             (Device::Cpu, Precision::F32) => ExtractorBackend::F32(cpu::Cpu::new(filters)),
@@ -144,7 +134,7 @@ impl Extractor {
         self.dims
     }
 
-    /// What the features are computed in.
+    /// The type that the features are computed in.
     pub fn precision(&self) -> Precision {
         match self.backend {
             ExtractorBackend::Bf16(_) => Precision::Bf16,
@@ -152,59 +142,56 @@ impl Extractor {
         }
     }
 
-    /// SHA-256 of the network's weights: of their names, shapes and values, whatever file they came in.
+    /// SHA-256 of the names, shapes and values of the network's weights, whatever the format of their file.
     pub fn weights(&self) -> &str {
         &self.weights
     }
 
-    /// The features of images of any sizes, [n, dims]. On a device the images are one batch.
+    /// The features of images of any sizes, `[n, dims]`. On a device the images are one batch.
     ///
     /// # Errors
-    /// The device fails.
+    /// A failure of the device.
     pub fn run(&self, images: &[Image]) -> Result<Vec<f32>> {
         match &self.backend {
             ExtractorBackend::F32(net) => self.chunks(net, images),
             ExtractorBackend::Bf16(net) => self.chunks(net, images),
             ExtractorBackend::Device(_) if images.is_empty() => Ok(Vec::new()),
             ExtractorBackend::Device(net) => {
-                let input = net.input(self.prepare(images), self.side())?;
+                let input = net.input(self.prepare(images), self.input().0)?;
                 with_layouts_kept(&input.device().clone(), || self.forward(net, input))
             }
         }
     }
 
-    /// The features of chunks of images, each chunk from its first layer to its last on a thread of its own. The maps
-    /// of so few images stay near the thread, and nobody waits at the end of a layer.
+    /// The features, a thread taking each chunk of images through all layers: its maps stay in the thread's
+    /// cache, and no thread waits at the end of a layer.
     fn chunks<T: Element>(&self, net: &cpu::Cpu<T>, images: &[Image]) -> Result<Vec<f32>> {
         let chunk = |images: &[Image]| {
             let input = self.prepare(images);
-            self.forward(net, net.input(&input, self.side()))
+            self.forward(net, net.input(&input, self.input().0))
         };
         let features: Result<Vec<Vec<f32>>> = images.par_chunks(CHUNK).map(chunk).collect();
         Ok(features?.concat())
     }
 
-    /// The height and width of the network's input.
-    fn side(&self) -> usize {
+    /// The height and width of the network's input, and what writes an image as such.
+    fn input(&self) -> (usize, fn(&Image, &mut [f32])) {
         match self.features {
-            Features::Inception => inception::SIDE,
-            Features::Squeezenet => squeezenet::SIDE,
+            Features::Inception => (inception::SIZE, inception::prepare),
+            Features::Squeezenet => (squeezenet::SIZE, squeezenet::prepare),
         }
     }
 
     /// The network's input.
     fn prepare(&self, images: &[Image]) -> Vec<f32> {
-        let prepare = match self.features {
-            Features::Inception => inception::prepare,
-            Features::Squeezenet => squeezenet::prepare,
-        };
-        let size = self.side() * self.side() * 3;
-        let mut input = vec![0.0; images.len() * size];
-        input.par_chunks_mut(size).zip(images).for_each(|(out, image)| prepare(image, out));
+        let (size, prepare) = self.input();
+        let elements = size * size * 3;
+        let mut input = vec![0.0; images.len() * elements];
+        input.par_chunks_mut(elements).zip(images).for_each(|(out, image)| prepare(image, out));
         input
     }
 
-    /// Through the network and the global average.
+    /// The network and the global average.
     fn forward<N: net::Net>(&self, net: &N, input: N::Map) -> Result<Vec<f32>> {
         let last = match self.features {
             Features::Inception => inception::forward(net, input, self.dims)?,
@@ -212,16 +199,4 @@ impl Extractor {
         };
         net.mean(&last)
     }
-}
-
-/// Checks a number of features against a network.
-///
-/// # Errors
-/// The network has no such output.
-pub fn check_dims(features: Features, dims: usize) -> Result<()> {
-    if features.choices().contains(&dims) {
-        return Ok(());
-    }
-    let choices: Vec<String> = features.choices().iter().map(usize::to_string).collect();
-    Err(Error::Invalid(format!("--dims {dims}: {features} has {} features", choices.join(", "))))
 }

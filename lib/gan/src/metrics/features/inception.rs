@@ -1,8 +1,9 @@
 //! The Inception-v3 of the FID: TensorFlow's of 2015-12-05, as pytorch-fid computes it.
 //!
-//! Against torchvision's: the averages of the branch pools do not count the padding, and the last block's pool is a
-//! maximum. Input: RGB in [0, 1], bilinear to 299×299 (half-pixel centers, no antialiasing), then 2x − 1.
-//! Sources: Szegedy et al. 2015 for the network; mseitzer's pytorch-fid for this variant and its tensors' names.
+//! Differences from torchvision's: the averages of the branch pools do not count the padding, and the last
+//! block's pool is a maximum. Input: RGB in [0, 1], bilinear to 299×299 (half-pixel centers, no
+//! antialiasing), then 2x − 1. Sources: Szegedy et al. 2015, "Rethinking the Inception Architecture";
+//! mseitzer's pytorch-fid for this variant and the names of its tensors.
 
 #[cfg(test)]
 mod tests;
@@ -12,48 +13,41 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use gan_kernels::conv::Conv;
 
-use super::net::{ConvSpec, ConvWeights, MaxPool, Net, NetworkWeights, Plan, WeightsHash, same, valid};
+use super::net::{ConvSpec, ConvWeights, MaxPool, Net, NetworkWeights, load_weights, same, valid};
 use super::resize;
 use crate::Result;
 use crate::data::image::Image;
 use crate::io::safetensors;
 use crate::io::weights::Tensors;
 
-/// The numbers of features that can be had: after the first pool, the second, the block Mixed_6e, and at the end.
-pub const DIMS: [usize; 4] = [64, 192, 768, 2048];
+/// The possible numbers of features: after the first pool, the second, the block Mixed_6e, and at the end.
+pub(super) const DIMS: [usize; 4] = [64, 192, 768, 2048];
 
 /// The input's height and width.
-pub(crate) const SIDE: usize = 299;
+pub(super) const SIZE: usize = 299;
 
-/// What keeps batch-norm from dividing by zero; TensorFlow's value.
+/// Keeps batch-norm from dividing by zero; TensorFlow's value.
 const EPSILON: f64 = 1e-3;
 
 const POOL: MaxPool = MaxPool { stride: 2, padding: 0, ceil: false };
 
-/// An image as the network sees it, [299, 299, 3] in [-1, 1].
-pub(crate) fn prepare(image: &Image, out: &mut [f32]) {
-    resize::bilinear(image, SIDE, |byte| f32::from(byte) / 255.0, out);
+/// Writes an image as the network's input, `[299, 299, 3]` in [-1, 1].
+pub(super) fn prepare(image: &Image, out: &mut [f32]) {
+    resize::bilinear(image, SIZE, |byte| f32::from(byte) / 255.0, out);
     out.iter_mut().for_each(|v| *v = 2.0 * *v - 1.0);
 }
 
-/// The weights by their published names, each batch-norm folded into its convolution, and their hash. All are read,
-/// whichever features are wanted, so that the hash names the file's content.
+/// The weights by their published names, each batch-norm folded into its convolution, and their hash. All are
+/// read, whichever features are computed, so that the hash identifies the file's content.
 ///
 /// # Errors
 /// A tensor is missing or has another shape.
-pub(crate) fn load(tensors: &Tensors) -> Result<(NetworkWeights, String)> {
-    let plan = Plan::default();
-    forward(&plan, (SIDE, SIDE, 3), 2048)?;
-    let mut hash = WeightsHash::default();
-    let mut filters = NetworkWeights::new();
-    for layer in plan.layers() {
-        filters.insert(layer.name.clone(), fold(tensors, layer, &mut hash)?);
-    }
-    Ok((filters, hash.finish()))
+pub(super) fn load(tensors: &Tensors) -> Result<(NetworkWeights, String)> {
+    load_weights(tensors, SIZE, |net, input| forward(net, input, 2048), fold)
 }
 
-/// Writes Inception's weights, in whatever container they came, as a safetensors file of f32. What else is in the file, such as
-/// counters, is left out. The same weights give the same bytes.
+/// Writes Inception's weights, from any format that is read, as a safetensors file of f32, without the
+/// counters of the file. The same weights give the same bytes.
 ///
 /// # Errors
 /// Weights that are not Inception's; a file that cannot be written.
@@ -65,19 +59,14 @@ pub fn convert(from: &Path, to: &Path) -> Result<()> {
         Ok((name.to_string(), Tensor::from_vec(values, shape, &Device::Cpu)?))
     };
     let all = tensors.floats().map(read).collect::<Result<Vec<_>>>()?;
-    let about = serde_json::json!({ "kind": "inception", "weights": hash });
-    safetensors::write(to, &about.to_string(), &all)
+    let metadata = serde_json::json!({ "kind": "inception", "weights": hash });
+    safetensors::write(to, &metadata.to_string(), &all)
 }
 
-/// A convolution and the batch-norm after it as one: scale = γ/√(σ²+ε), weight·scale, bias = β − μ·scale. In f64.
-fn fold(tensors: &Tensors, layer: ConvSpec, hash: &mut WeightsHash) -> Result<ConvWeights> {
-    let mut get = |part: &str, shape: &[usize]| {
-        let name = format!("{}.{part}", layer.name);
-        let values = tensors.get(&name, shape)?;
-        hash.add(&name, shape, &values);
-        Ok::<_, crate::Error>(values)
-    };
-    let (oihw, n) = (layer.oihw(), [layer.filters]);
+/// A convolution and the batch-norm after it as one: scale = γ/√(σ²+ε), weight·scale, bias = β − μ·scale. In
+/// f64.
+fn fold(spec: ConvSpec, get: &mut dyn FnMut(&str, &[usize]) -> Result<Vec<f32>>) -> Result<ConvWeights> {
+    let (oihw, n) = (spec.oihw(), [spec.filters]);
     let mut weight = get("conv.weight", &oihw)?;
     let (gamma, beta) = (get("bn.weight", &n)?, get("bn.bias", &n)?);
     let (mean, variance) = (get("bn.running_mean", &n)?, get("bn.running_var", &n)?);
@@ -86,12 +75,12 @@ fn fold(tensors: &Tensors, layer: ConvSpec, hash: &mut WeightsHash) -> Result<Co
         weights.iter_mut().for_each(|w| *w = (f64::from(*w) * scale(i)) as f32);
     }
     let bias =
-        (0..layer.filters).map(|i| (f64::from(beta[i]) - f64::from(mean[i]) * scale(i)) as f32).collect();
-    Ok(ConvWeights { weight: layer.hwio(&weight), bias, layer })
+        (0..spec.filters).map(|i| (f64::from(beta[i]) - f64::from(mean[i]) * scale(i)) as f32).collect();
+    Ok(ConvWeights { spec, weight, bias })
 }
 
-/// The network from an input [299, 299, 3] to the map whose mean is the `dims` features.
-pub(crate) fn forward<N: Net>(net: &N, input: N::Map, dims: usize) -> Result<N::Map> {
+/// The network from an input `[299, 299, 3]` to the map whose mean is the `dims` features.
+pub(super) fn forward<N: Net>(net: &N, input: N::Map, dims: usize) -> Result<N::Map> {
     let mut x = net.conv("Conv2d_1a_3x3", valid(3, 2), 32, &input)?;
     drop(input);
     x = net.conv("Conv2d_2a_3x3", valid(3, 1), 32, &x)?;
@@ -107,29 +96,29 @@ pub(crate) fn forward<N: Net>(net: &N, input: N::Map, dims: usize) -> Result<N::
         return Ok(x);
     }
     for (name, pooled) in [("Mixed_5b", 32), ("Mixed_5c", 64), ("Mixed_5d", 64)] {
-        x = Block { net, name, x: &x }.a(pooled)?;
+        x = InceptionBlock { net, name, x: &x }.a(pooled)?;
     }
-    x = Block { net, name: "Mixed_6a", x: &x }.b()?;
+    x = InceptionBlock { net, name: "Mixed_6a", x: &x }.b()?;
     for (name, c7) in [("Mixed_6b", 128), ("Mixed_6c", 160), ("Mixed_6d", 160), ("Mixed_6e", 192)] {
-        x = Block { net, name, x: &x }.c(c7)?;
+        x = InceptionBlock { net, name, x: &x }.c(c7)?;
     }
     if dims == 768 {
         return Ok(x);
     }
-    x = Block { net, name: "Mixed_7a", x: &x }.d()?;
-    x = Block { net, name: "Mixed_7b", x: &x }.e(net.avg_pool(&x)?)?;
+    x = InceptionBlock { net, name: "Mixed_7a", x: &x }.d()?;
+    x = InceptionBlock { net, name: "Mixed_7b", x: &x }.e(net.avg_pool(&x)?)?;
     let pooled = net.max_pool(MaxPool { stride: 1, padding: 1, ceil: false }, &x)?;
-    Block { net, name: "Mixed_7c", x: &x }.e(pooled)
+    InceptionBlock { net, name: "Mixed_7c", x: &x }.e(pooled)
 }
 
-/// One Inception block: branches from the same input, put side by side. The kinds are called as in torchvision.
-struct Block<'a, N: Net> {
+/// An Inception block: branches from the same input, concatenated. Its kinds have torchvision's names.
+struct InceptionBlock<'a, N: Net> {
     net: &'a N,
     name: &'a str,
     x: &'a N::Map,
 }
 
-impl<N: Net> Block<'_, N> {
+impl<N: Net> InceptionBlock<'_, N> {
     fn conv(&self, branch: &str, conv: Conv, filters: usize, x: &N::Map) -> Result<N::Map> {
         self.net.conv(&format!("{}.{branch}", self.name), conv, filters, x)
     }
@@ -205,7 +194,8 @@ impl<N: Net> Block<'_, N> {
         ])
     }
 
-    /// 8×8: 3×3 as 1×3 beside 3×1; `pooled` is the block's input after the pool, which is not the same in both.
+    /// 8×8: 3×3 as 1×3 beside 3×1; `pooled` is the block's input after its pool, which differs between the
+    /// two blocks.
     fn e(&self, pooled: N::Map) -> Result<N::Map> {
         let fork = |branches: [&str; 2], x: N::Map| {
             let (wide, tall) = (same(1, 3), same(3, 1));

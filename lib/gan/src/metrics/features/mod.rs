@@ -1,4 +1,4 @@
-//! The networks whose features are compared, and how they are run.
+//! Feature networks and their backends.
 
 pub(crate) mod cpu;
 mod device;
@@ -11,4 +11,4 @@ pub mod squeezenet;
 pub(crate) mod tests;
 pub mod weights;
 
-pub use extractor::{Extractor, Features, check_dims};
+pub use extractor::{Extractor, Features};

@@ -1,46 +1,47 @@
-//! What a network is made of. A network is a function that walks over [`Net`]: over slices ([`super::cpu`]), over a
-//! device's tensors ([`super::device`]), or over shapes alone ([`Plan`]), which tells the weights that it needs.
+//! The operations of feature networks. A network is a function over any [`Net`]: slices ([`super::cpu`]), a
+//! device's tensors ([`super::device`]), or shapes alone ([`ShapeNet`]), which lists the weights that the
+//! network needs.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use gan_kernels::conv::Conv;
-
 use crate::Result;
 use crate::io::hash::Hasher;
+use crate::io::weights::Tensors;
+use gan_kernels::conv::Conv;
 
 /// A 3×3 maximum.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MaxPool {
     pub stride: usize,
-    /// On every side; what lies outside is never the maximum.
+    /// On each edge; it is never the maximum.
     pub padding: usize,
-    /// Whether a last window that reaches over the edge counts.
+    /// Whether a last window that extends beyond the edge counts.
     pub ceil: bool,
 }
 
 impl MaxPool {
-    /// The side of every pool's window.
+    /// The height and width of each window.
     pub const WINDOW: usize = gan_kernels::pool::WINDOW;
 
-    /// The output's side for an input of side `n`.
+    /// The height (or width) of the output for an input of height (or width) `n`.
     pub fn output(&self, n: usize) -> usize {
         let reach = n + 2 * self.padding - Self::WINDOW;
         1 + if self.ceil { reach.div_ceil(self.stride) } else { reach / self.stride }
     }
 }
 
-/// The steps of a network; maps are batches of `[height, width, channels]`.
+/// The operations of a network on maps, which are batches of `[height, width, channels]`.
 pub(crate) trait Net {
     type Map;
-    /// The convolution called `name`, which has `filters` of them, its bias and ReLU.
+    /// The convolution of this name and number of filters, with bias and ReLU.
     fn conv(&self, name: &str, conv: Conv, filters: usize, x: &Self::Map) -> Result<Self::Map>;
     fn max_pool(&self, pool: MaxPool, x: &Self::Map) -> Result<Self::Map>;
     /// The 3×3 average of stride 1 with padding 1 that divides by the pixels inside the image.
     fn avg_pool(&self, x: &Self::Map) -> Result<Self::Map>;
-    /// All channels of all parts, in order.
+    /// The channels of all parts, in order.
     fn concat(&self, parts: &[Self::Map]) -> Result<Self::Map>;
-    /// The mean over all pixels, [batch, channels].
+    /// The mean over all pixels, `[batch, channels]`.
     fn mean(&self, x: &Self::Map) -> Result<Vec<f32>>;
 }
 
@@ -54,7 +55,7 @@ pub(crate) fn valid(kernel: usize, stride: usize) -> Conv {
     Conv { kernel: (kernel, kernel), stride, padding: (0, 0) }
 }
 
-/// One convolution's shape.
+/// The shape of a convolution.
 #[derive(Debug, Clone)]
 pub(crate) struct ConvSpec {
     pub name: String,
@@ -66,29 +67,29 @@ pub(crate) struct ConvSpec {
 }
 
 impl ConvSpec {
-    /// The weight's shape in PyTorch's files, [out, in, kh, kw].
+    /// The weight's shape in PyTorch's files, `[out, in, kh, kw]`.
     pub fn oihw(&self) -> [usize; 4] {
         [self.filters, self.channels, self.conv.kernel.0, self.conv.kernel.1]
     }
 
-    /// A weight [out, in, kh, kw] as [kh, kw, in, out].
+    /// A weight `[out, in, kh, kw]` as `[kh, kw, in, out]`.
     pub fn hwio(&self, oihw: &[f32]) -> Vec<f32> {
-        let [o, i, kh, kw] = self.oihw();
-        let (inputs, taps) = (i, kh * kw);
+        let [filters, inputs, kh, kw] = self.oihw();
+        let taps = kh * kw;
         let mut out = vec![0.0; oihw.len()];
-        for (filter, weights) in oihw.chunks_exact(inputs * taps).enumerate() {
-            for (at, &w) in weights.iter().enumerate() {
-                let (input, tap) = (at / taps, at % taps);
-                out[(tap * inputs + input) * o + filter] = w;
+        for (i, kernel) in oihw.chunks_exact(taps).enumerate() {
+            let (filter, input) = (i / inputs, i % inputs);
+            for (tap, &weight) in kernel.iter().enumerate() {
+                out[(tap * inputs + input) * filters + filter] = weight;
             }
         }
         out
     }
 }
 
-/// A convolution's weight [kh, kw, in, out] and bias [out].
+/// A convolution's weight `[out, in, kh, kw]` and bias `[out]`.
 pub(crate) struct ConvWeights {
-    pub layer: ConvSpec,
+    pub spec: ConvSpec,
     pub weight: Vec<f32>,
     pub bias: Vec<f32>,
 }
@@ -96,18 +97,42 @@ pub(crate) struct ConvWeights {
 /// All convolutions of a network by their names.
 pub(crate) type NetworkWeights = HashMap<String, ConvWeights>;
 
-/// Walks over shapes alone and writes down the convolutions that it meets.
-#[derive(Default)]
-pub(crate) struct Plan(RefCell<Vec<ConvSpec>>);
-
-impl Plan {
-    /// The convolutions met, in order.
-    pub(crate) fn layers(self) -> Vec<ConvSpec> {
-        self.0.into_inner()
+/// Reads the weights of a network, which `forward` runs over shapes from an input of this height and width.
+/// `read` makes those of one convolution of its tensors. Also returns a hash of all tensors, which does not
+/// depend on the file's format.
+///
+/// # Errors
+/// A tensor is missing or has another shape.
+pub(crate) fn load_weights(
+    tensors: &Tensors,
+    size: usize,
+    forward: impl FnOnce(&ShapeNet, (usize, usize, usize)) -> Result<(usize, usize, usize)>,
+    read: impl Fn(ConvSpec, &mut dyn FnMut(&str, &[usize]) -> Result<Vec<f32>>) -> Result<ConvWeights>,
+) -> Result<(NetworkWeights, String)> {
+    let net = ShapeNet::default();
+    forward(&net, (size, size, 3))?;
+    let (mut weights, mut hash) = (NetworkWeights::new(), Hasher::default());
+    for spec in net.0.into_inner() {
+        let name = spec.name.clone();
+        let mut get = |part: &str, shape: &[usize]| {
+            let name = format!("{name}.{part}");
+            let values = tensors.get(&name, shape)?;
+            hash.update(format!("{name} {shape:?}\n").as_bytes());
+            let mut bytes = Vec::with_capacity(4 * values.len());
+            values.iter().for_each(|value| bytes.extend(value.to_le_bytes()));
+            hash.update(&bytes);
+            Ok(values)
+        };
+        weights.insert(name.clone(), read(spec, &mut get)?);
     }
+    Ok((weights, hash.finish()))
 }
 
-impl Net for Plan {
+/// Runs over shapes alone and lists the convolutions, in order.
+#[derive(Default)]
+pub(crate) struct ShapeNet(RefCell<Vec<ConvSpec>>);
+
+impl Net for ShapeNet {
     /// Height, width, channels.
     type Map = (usize, usize, usize);
 
@@ -138,22 +163,5 @@ impl Net for Plan {
 
     fn mean(&self, _: &Self::Map) -> Result<Vec<f32>> {
         Ok(Vec::new())
-    }
-}
-
-/// A hash of named tensors that does not depend on the file that they came in.
-#[derive(Default)]
-pub(crate) struct WeightsHash(Hasher);
-
-impl WeightsHash {
-    pub(crate) fn add(&mut self, name: &str, shape: &[usize], values: &[f32]) {
-        self.0.update(format!("{name} {shape:?}\n").as_bytes());
-        let mut bytes = Vec::with_capacity(values.len() * 4);
-        values.iter().for_each(|v| bytes.extend(v.to_le_bytes()));
-        self.0.update(&bytes);
-    }
-
-    pub(crate) fn finish(self) -> String {
-        self.0.finish()
     }
 }

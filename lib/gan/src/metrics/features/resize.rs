@@ -2,9 +2,9 @@
 
 use crate::data::image::Image;
 
-/// For every output position: the two input positions, and the weight of the second.
+/// For each output position: the two input positions, and the weight of the second.
 fn taps(from: usize, to: usize) -> Vec<(usize, usize, f32)> {
-    // In f64: positions rounded to f32 alone would move a feature by 3e-4.
+    // In f64: rounding the positions to f32 would change a feature by 3e-4.
     let scale = from as f64 / to as f64;
     let tap = |i: usize| {
         let at = (scale * (i as f64 + 0.5) - 0.5).max(0.0);
@@ -14,12 +14,12 @@ fn taps(from: usize, to: usize) -> Vec<(usize, usize, f32)> {
     (0..to).map(tap).collect()
 }
 
-/// Resizes to `side`×`side`; `out` is [side, side, 3], each value `level(byte)` interpolated.
-pub(crate) fn bilinear(image: &Image, side: usize, level: impl Fn(u8) -> f32, out: &mut [f32]) {
+/// Resizes to `size`×`size`; `out` is `[size, size, 3]`, `level(byte)` interpolated.
+pub(crate) fn bilinear(image: &Image, size: usize, level: impl Fn(u8) -> f32, out: &mut [f32]) {
     let levels: [f32; 256] = std::array::from_fn(|byte| level(byte as u8));
     let row = |y: usize| &image.rgb[y * image.width * 3..][..image.width * 3];
-    let columns = taps(image.width, side);
-    for (out, (y0, y1, v)) in out.chunks_exact_mut(side * 3).zip(taps(image.height, side)) {
+    let columns = taps(image.width, size);
+    for (out, (y0, y1, v)) in out.chunks_exact_mut(size * 3).zip(taps(image.height, size)) {
         let (upper, lower) = (row(y0), row(y1));
         for (out, &(x0, x1, u)) in out.chunks_exact_mut(3).zip(&columns) {
             for (channel, out) in out.iter_mut().enumerate() {

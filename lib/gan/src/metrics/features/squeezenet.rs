@@ -1,17 +1,17 @@
 //! SqueezeNet v1.1 (Iandola et al. 2016) as a small feature network whose weights are embedded.
 //!
-//! The recipe of these features: RGB, bilinear to 227×227 as Inception's input is (half-pixel centers, no antialiasing),
-//! BGR minus ImageNet's mean [103.939, 116.779, 123.68]; conv1 (3×3, stride 2, no padding), ReLU, 3×3 maximum of stride
-//! 2, fire2, fire3, maximum, fire4, fire5, maximum, fire6 to fire9; the last window of a maximum may reach over the edge. The
-//! features are the 512 channels of fire9, each averaged over all pixels. Their Fréchet distance is called
-//! FD-SqueezeNet; it ranks generators of the same images but is not the FID.
+//! Input: RGB, bilinear to 227×227 as for Inception (half-pixel centers, no antialiasing), BGR minus
+//! ImageNet's mean [103.939, 116.779, 123.68]. Layers: conv1 (3×3, stride 2, no padding), ReLU, 3×3 maximum
+//! of stride 2, fire2, fire3, maximum, fire4, fire5, maximum, fire6 to fire9; the last window of a maximum
+//! may extend beyond the edge. Features: the 512 channels of fire9, each averaged over all pixels. Their
+//! Fréchet distance is called FD-SqueezeNet; it ranks generators of the same images but is not the FID.
 
 #[cfg(test)]
 mod tests;
 
 use std::path::Path;
 
-use super::net::{ConvWeights, MaxPool, Net, NetworkWeights, Plan, WeightsHash, same, valid};
+use super::net::{ConvWeights, MaxPool, Net, NetworkWeights, load_weights, same, valid};
 use super::resize;
 use crate::Result;
 use crate::data::image::Image;
@@ -21,19 +21,19 @@ use crate::io::weights::Tensors;
 pub const DIMS: usize = 512;
 
 /// The input's height and width.
-pub(crate) const SIDE: usize = 227;
+pub(super) const SIZE: usize = 227;
 
-/// ImageNet's mean in bytes, blue, green, red.
+/// ImageNet's mean, 0 to 255, in the order blue, green, red.
 const MEAN: [f32; 3] = [103.939, 116.779, 123.68];
 
-/// The weights in half precision; assets/README.md tells where they come from.
+/// The weights in half precision; assets/README.md names their source.
 static WEIGHTS: &[u8] = include_bytes!("../../../assets/squeezenet-v1.1-f16.safetensors");
 
 const POOL: MaxPool = MaxPool { stride: 2, padding: 0, ceil: true };
 
-/// An image as the network sees it, [227, 227, 3].
-pub(crate) fn prepare(image: &Image, out: &mut [f32]) {
-    resize::bilinear(image, SIDE, f32::from, out);
+/// Writes an image as the network's input, `[227, 227, 3]`.
+pub(super) fn prepare(image: &Image, out: &mut [f32]) {
+    resize::bilinear(image, SIZE, f32::from, out);
     for pixel in out.chunks_exact_mut(3) {
         pixel.reverse();
         pixel.iter_mut().zip(MEAN).for_each(|(v, mean)| *v -= mean);
@@ -43,28 +43,17 @@ pub(crate) fn prepare(image: &Image, out: &mut [f32]) {
 /// The embedded weights and their hash.
 ///
 /// # Errors
-/// None: they are checked by a test.
-pub(crate) fn load() -> Result<(NetworkWeights, String)> {
+/// None: a test checks them.
+pub(super) fn load() -> Result<(NetworkWeights, String)> {
     let tensors = Tensors::from_bytes(Path::new("the embedded SqueezeNet"), WEIGHTS.to_vec())?;
-    let plan = Plan::default();
-    forward(&plan, (SIDE, SIDE, 3))?;
-    let mut hash = WeightsHash::default();
-    let mut filters = NetworkWeights::new();
-    for layer in plan.layers() {
-        let mut get = |part: &str, shape: &[usize]| {
-            let name = format!("{}.{part}", layer.name);
-            let values = tensors.get(&name, shape)?;
-            hash.add(&name, shape, &values);
-            Ok::<_, crate::Error>(values)
-        };
-        let (weight, bias) = (get("weight", &layer.oihw())?, get("bias", &[layer.filters])?);
-        filters.insert(layer.name.clone(), ConvWeights { weight: layer.hwio(&weight), bias, layer });
-    }
-    Ok((filters, hash.finish()))
+    load_weights(&tensors, SIZE, forward, |spec, get| {
+        let (weight, bias) = (get("weight", &spec.oihw())?, get("bias", &[spec.filters])?);
+        Ok(ConvWeights { spec, weight, bias })
+    })
 }
 
-/// The network from an input [227, 227, 3] to the map whose mean is the features.
-pub(crate) fn forward<N: Net>(net: &N, input: N::Map) -> Result<N::Map> {
+/// The network from an input `[227, 227, 3]` to the map whose mean is the features.
+pub(super) fn forward<N: Net>(net: &N, input: N::Map) -> Result<N::Map> {
     let mut x = net.conv("conv1", valid(3, 2), 64, &input)?;
     for (name, squeezed, expanded, pooled) in [
         ("fire2", 16, 64, true),

@@ -1,4 +1,4 @@
-//! What the tests of the feature networks share, and those of the parts that both networks use.
+//! Helpers of the tests of both networks, and tests of the code that both use.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use candle_core::{Device, Tensor};
 use ndarray::Array2;
 
-use super::cpu::Map;
+use super::cpu::FeatureMap;
 use super::device::DeviceNet;
 use super::extractor::{Extractor, ExtractorBackend};
 use super::net::{MaxPool, Net, NetworkWeights};
@@ -83,10 +83,10 @@ fn pools_agree_on_both_backends() {
         cpu::Cpu::<f32>::new(NetworkWeights::new()),
         DeviceNet::new(NetworkWeights::new(), &Device::Cpu).unwrap(),
     );
-    let map = Map { shape: (2, h, w, c), data: values.clone() };
+    let map = FeatureMap { shape: (2, h, w, c), data: values.clone() };
     let tensor = Tensor::from_vec(values, (2, h, w, c), &Device::Cpu).unwrap().permute((0, 3, 1, 2)).unwrap();
     let tensor = tensor.contiguous().unwrap();
-    let same = |got: Map<f32>, want: Tensor| {
+    let same = |got: FeatureMap<f32>, want: Tensor| {
         let want = want.permute((0, 2, 3, 1)).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
         assert_eq!(got.data.len(), want.len());
         got.data.iter().zip(want).for_each(|(g, w)| assert!((g - w).abs() < 1e-6, "{g} and {w}"));
@@ -101,12 +101,12 @@ fn pools_agree_on_both_backends() {
 #[test]
 fn an_average_does_not_count_the_padding() {
     let cpu = cpu::Cpu::<f32>::new(NetworkWeights::new());
-    let map = Map { shape: (1, 2, 3, 1), data: vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0] };
+    let map = FeatureMap { shape: (1, 2, 3, 1), data: vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0] };
     assert_eq!(cpu.avg_pool(&map).unwrap().data, [3.0, 3.5, 4.0, 3.0, 3.5, 4.0]);
 }
 
 #[test]
-fn resizing_a_image_to_its_own_size_changes_nothing() {
+fn resizing_an_image_to_its_own_size_changes_nothing() {
     let image = &drawn(1, 17, 17)[0];
     let mut out = vec![0.0; 17 * 17 * 3];
     resize::bilinear(image, 17, f32::from, &mut out);

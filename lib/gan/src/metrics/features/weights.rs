@@ -1,4 +1,4 @@
-//! Where the Inception weights are on this machine.
+//! The file of the Inception weights: where it is searched, and its download.
 
 use std::env;
 use std::ffi::OsString;
@@ -9,11 +9,12 @@ use crate::io::hash;
 use crate::progress::Progress;
 use crate::{Error, Result};
 
-/// The name of the published file of the FID Inception weights.
-pub const INCEPTION_FILE: &str = "pt_inception-2015-12-05-6726825d.pth";
+/// The name of the published file.
+const INCEPTION_FILE: &str = "pt_inception-2015-12-05-6726825d.pth";
 
-/// Where that file is published.
-pub const INCEPTION_URL: &str = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth";
+/// The address of the published file.
+pub const INCEPTION_URL: &str = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/\
+                                 pt_inception-2015-12-05-6726825d.pth";
 
 /// The published file.
 const PUBLISHED: Published = Published {
@@ -22,7 +23,7 @@ const PUBLISHED: Published = Published {
     sha256: "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
 };
 
-/// Whether the file is the published one, byte by byte.
+/// Whether the file is the published one, by its SHA-256.
 ///
 /// # Errors
 /// The file cannot be read.
@@ -31,40 +32,37 @@ pub fn is_published(path: &Path) -> Result<bool> {
     Ok(length == PUBLISHED.size && hash::of_file(path)? == PUBLISHED.sha256)
 }
 
-/// The Inception weights: the file `given` (a flag's), else that of the environment's `FID_WEIGHTS`, else the first
-/// that is there of torch's hub cache and our own cache; `None` if there is none.
+/// The Inception weights: the file `given`, else that of the environment variable `FID_WEIGHTS`, else the
+/// first that exists of torch's hub cache and the cache of gantools; `None` if there is none.
 ///
 /// # Errors
-/// A file that is named and not there.
+/// A file that is named does not exist.
 pub fn find_inception(given: Option<&Path>) -> Result<Option<PathBuf>> {
     find(given, &environment)
 }
 
-/// Fetches the published weights into our own cache, and returns their path.
+/// Downloads the published weights into the cache of gantools, and returns their path.
 ///
 /// # Errors
-/// They cannot be fetched: the error tells where to put them by hand.
+/// The download fails.
 pub fn fetch_inception(progress: &dyn Progress) -> Result<PathBuf> {
-    let place = our_place(&environment).ok_or_else(|| missing("there is no HOME to keep them in"))?;
-    match download::fetch(PUBLISHED, &place, progress) {
-        Ok(()) => Ok(place),
-        // The whole line names the address once.
-        Err(e) => {
-            let why = e.to_string();
-            let why = why.strip_prefix(INCEPTION_URL).unwrap_or(&why).trim_start_matches(": ");
-            Err(missing(&format!("they cannot be fetched ({why})")))
-        }
-    }
+    let path = own_cache(&environment).ok_or_else(|| missing("HOME, which would have them, is not set"))?;
+    download::fetch(PUBLISHED, &path, progress).map_err(|e| {
+        let why = e.to_string();
+        // The line has the address once.
+        let why = why.strip_prefix(INCEPTION_URL).unwrap_or(&why).trim_start_matches(": ");
+        missing(&format!("the download failed ({why})"))
+    })?;
+    Ok(path)
 }
 
-/// The error of weights that are nowhere; `why` they were not fetched.
+/// The error of weights that were not found; `why` they were not downloaded.
 pub fn missing(why: &str) -> Error {
-    let put = match our_place(&environment) {
-        Some(place) => format!("put them at {}, or name them with --weights or FID_WEIGHTS", place.display()),
-        None => "name them with --weights or FID_WEIGHTS".to_string(),
-    };
+    let put =
+        own_cache(&environment).map_or(String::new(), |path| format!("put it at {}, or ", path.display()));
     Error::Invalid(format!(
-        "no Inception weights found, and {why}. Fetch {INCEPTION_URL} (96 MB) elsewhere and {put}; --features squeezenet needs none"
+        "no Inception weights found, and {why}; download {INCEPTION_URL} (96 MB) elsewhere and {put}name it \
+         by the environment variable FID_WEIGHTS"
     ))
 }
 
@@ -73,39 +71,34 @@ fn environment(name: &str) -> Option<OsString> {
 }
 
 fn find(given: Option<&Path>, env: &dyn Fn(&str) -> Option<OsString>) -> Result<Option<PathBuf>> {
-    if let Some(path) = given {
-        return match path.is_file() {
-            true => Ok(Some(path.to_path_buf())),
-            false => Err(Error::file(path, format!("no such file of weights; fetch {INCEPTION_URL}"))),
-        };
+    let named = given.map(Path::to_path_buf).or_else(|| env("FID_WEIGHTS").map(PathBuf::from));
+    match named {
+        Some(path) if path.is_file() => Ok(Some(path)),
+        Some(path) if given.is_none() => {
+            Err(Error::file(path, "FID_WEIGHTS names this file, which does not exist"))
+        }
+        Some(path) => Err(Error::file(path, format!("no such file of weights; download {INCEPTION_URL}"))),
+        None => Ok(candidates(env).into_iter().find(|path| path.is_file())),
     }
-    if let Some(path) = env("FID_WEIGHTS").map(PathBuf::from) {
-        return match path.is_file() {
-            true => Ok(Some(path)),
-            false => Err(Error::file(path, "FID_WEIGHTS names this file, but it is not there")),
-        };
-    }
-    Ok(places(env).into_iter().find(|p| p.is_file()))
 }
 
-/// Where we keep what we fetch.
-fn our_place(env: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    places(env).pop().filter(|place| place.parent().is_some_and(|p| p.ends_with("gantools")))
+/// The file in the cache of gantools, into which it is downloaded.
+fn own_cache(env: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    candidates(env).pop().filter(|path| path.parent().is_some_and(|p| p.ends_with("gantools")))
 }
 
-/// Where the file may lie, in the order in which it is looked for; the last is the place we propose.
-fn places(env: &dyn Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
+/// The paths that are searched, in order; the last is that of the download.
+fn candidates(env: &dyn Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
     let cache = env("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .or_else(|| env("HOME").map(|home| Path::new(&home).join(".cache")));
     let torch = env("TORCH_HOME").map(PathBuf::from).or_else(|| cache.as_ref().map(|c| c.join("torch")));
-    let mut places = Vec::new();
-    places.extend(torch.map(|t| t.join("hub/checkpoints").join(INCEPTION_FILE)));
-    if let Some(ours) = cache.map(|c| c.join("gantools").join(INCEPTION_FILE)) {
-        places.push(ours.with_extension("safetensors"));
-        places.push(ours);
+    let mut paths = Vec::new();
+    paths.extend(torch.map(|t| t.join("hub/checkpoints").join(INCEPTION_FILE)));
+    if let Some(own) = cache.map(|c| c.join("gantools").join(INCEPTION_FILE)) {
+        paths.extend([own.with_extension("safetensors"), own]);
     }
-    places
+    paths
 }
 
 #[cfg(test)]
@@ -155,7 +148,7 @@ mod tests {
         assert_eq!(find(None, &named).unwrap(), Some(at("named.pth")));
         make("given.pth");
         assert_eq!(find(Some(&at("given.pth")), &named).unwrap(), Some(at("given.pth")));
-        // What is named but not there is never silently replaced by what is.
+        // A file that is named but missing is never replaced silently.
         let gone = env(&[("HOME", "home"), ("FID_WEIGHTS", "gone.pth")]);
         assert!(find(None, &gone).unwrap_err().to_string().contains("FID_WEIGHTS"));
         assert!(find(Some(&at("gone.pth")), &named).is_err());

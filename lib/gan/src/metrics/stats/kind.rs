@@ -1,4 +1,4 @@
-//! Which files hold statistics, by how they begin, and what those of other programs are instead.
+//! Which files hold statistics, by their first bytes, and what to do with those of other programs.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -6,59 +6,58 @@ use std::path::Path;
 
 use crate::{Error, Result};
 
-/// What a file looks like.
+/// The kind of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StatsKind {
+pub(crate) enum StatsKind {
     /// A zip of numpy's arrays.
     Npz,
-    /// What another program may keep statistics in, which is not read: what it is and how to make an `.npz`
-    /// of it.
+    /// Another program's format, which is not read: its name, and how to make an `.npz` of it.
     Other(String),
-    /// Anything else: images, perhaps.
+    /// Anything else, such as images.
     Unknown,
 }
 
-/// The bytes that are looked at: a pickle names what is in it before its second array.
-const LOOKED_AT: u64 = 1 << 16;
+/// The bytes that are read: a pickle names its contents before its second array.
+const HEAD: u64 = 1 << 16;
 
-/// What the file or folder at `path` looks like.
-///
-/// # Errors
-/// It is not there or not to be read.
-pub fn kind(path: &Path) -> Result<StatsKind> {
-    let mut start = Vec::new();
-    match File::open(path).and_then(|file| file.take(LOOKED_AT).read_to_end(&mut start)) {
-        Err(e) if e.kind() == ErrorKind::IsADirectory => return Ok(StatsKind::Unknown),
-        other => other.map_err(Error::io(path))?,
-    };
-    Ok(match &start[..] {
-        [b'P', b'K', 3, 4, ..] => of_zip(&start),
-        // The versions of pickles that are not text.
-        [0x80, 2..=5, ..] => StatsKind::Other(of_pickle(&start)),
-        _ => StatsKind::Unknown,
-    })
+impl StatsKind {
+    /// The kind of the file or folder at `path`.
+    ///
+    /// # Errors
+    /// It is not there or not readable.
+    pub(crate) fn of(path: &Path) -> Result<StatsKind> {
+        let mut head = Vec::new();
+        match File::open(path).and_then(|file| file.take(HEAD).read_to_end(&mut head)) {
+            Err(e) if e.kind() == ErrorKind::IsADirectory => return Ok(StatsKind::Unknown),
+            other => other.map_err(Error::io(path))?,
+        };
+        Ok(match &head[..] {
+            [b'P', b'K', 3, 4, ..] => of_zip(&head),
+            // The binary versions of pickles.
+            [0x80, 2..=5, ..] => StatsKind::Other(of_pickle(&head)),
+            _ => StatsKind::Unknown,
+        })
+    }
 }
 
-/// Of a zip, by the name of its first entry: a length at 26, the name at 30.
-fn of_zip(start: &[u8]) -> StatsKind {
-    let Some(&[low, high]) = start.get(26..28) else { return StatsKind::Unknown };
-    let name = start.get(30..30 + usize::from(u16::from_le_bytes([low, high]))).unwrap_or_default();
+/// Of a zip, by the name of its first entry: its length at 26, the name at 30.
+fn of_zip(head: &[u8]) -> StatsKind {
+    let Some(&[low, high]) = head.get(26..28) else { return StatsKind::Unknown };
+    let name = head.get(30..30 + usize::from(u16::from_le_bytes([low, high]))).unwrap_or_default();
     if name.ends_with(b".npy") {
         return StatsKind::Npz;
     }
     if name.ends_with(b"/data.pkl") {
-        return StatsKind::Other(
-            "a file of torch.save, not an .npz: of a mean and a covariance in it, \
-             np.savez(\"stats.npz\", mu=…, sigma=…) makes one"
-                .into(),
-        );
+        let what = "a file of torch.save, not an .npz: save its mean and covariance by \
+                    np.savez(\"stats.npz\", mu=…, sigma=…)";
+        return StatsKind::Other(what.into());
     }
     StatsKind::Unknown
 }
 
-fn of_pickle(start: &[u8]) -> String {
-    let names = |name: &[u8]| start.windows(name.len()).any(|window| window == name);
-    let (what, make) = if names(b"raw_mean") {
+fn of_pickle(head: &[u8]) -> String {
+    let names = |name: &[u8]| head.windows(name.len()).any(|window| window == name);
+    let (what, save) = if names(b"raw_mean") {
         (
             "StyleGAN's statistics, a pickle",
             "n, mu = d[\"num_items\"], d[\"raw_mean\"] / d[\"num_items\"]; np.savez(\"stats.npz\", mu=mu, \
@@ -74,5 +73,5 @@ fn of_pickle(start: &[u8]) -> String {
     } else {
         ("a Python pickle", "np.savez(\"stats.npz\", mu=…, sigma=…) of a mean and a covariance in it")
     };
-    format!("{what}, which is not read: d = pickle.load(open(…, \"rb\")); {make}")
+    format!("{what}, which is not read: d = pickle.load(open(…, \"rb\")); {save}")
 }

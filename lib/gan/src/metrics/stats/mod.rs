@@ -1,75 +1,116 @@
-//! Statistics of a set of images in a file: pytorch-fid's `.npz`, which it writes and reads, and so do we.
+//! Statistics of a set of images in a file: pytorch-fid's `.npz`, which it reads and writes.
 //!
-//! `mu` [d] and `sigma` [d, d] in f64 (f32, f16 and the names of other programs are read, too). What we write
-//! also has `meta`, a JSON object as bytes, which tells the features that the statistics are of; numpy and
-//! pytorch-fid pass it over. Files without it prove nothing but the number of their features.
+//! `mu` `[d]` and `sigma` `[d, d]` in f64 (f32, f16 and the names of other programs are read, too). Files of
+//! gantools also have `meta`, a JSON object as bytes, which describes the images and the features; numpy and
+//! pytorch-fid ignore it. In files without it, only the number of features is known.
 
 mod kind;
 mod merge;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::HashSet;
 use std::io::{self, Cursor};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use ndarray::{ArrayView1, ArrayView2};
 use serde::{Deserialize, Serialize};
 
 use crate::io::atomic;
-use crate::metrics::DatasetInfo;
-use crate::metrics::features::Features;
+use crate::metrics::features::{Extractor, Features};
 use crate::metrics::frechet::Gaussian;
+use crate::metrics::{DatasetInfo, ImageSet};
 use crate::precision::Precision;
 use crate::{Error, Result};
 
 pub use crate::io::npz::MAX_FEATURES as MOST_DIMS;
 use crate::io::npz::{Npz, NpzWriter};
-pub use kind::{StatsKind, kind};
-pub use merge::{Partition, merge, read_all};
+pub(crate) use kind::StatsKind;
+pub use merge::merge;
 
-/// What statistics are of.
+/// What statistics were computed from, and how.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StatsMeta {
-    /// The network whose features they are.
+    /// The network.
     pub features: Features,
     /// The number of features.
     pub dims: usize,
     /// The number of images.
     pub n: u64,
-    /// SHA-256 of the network's weights as we compute it (not of their file).
+    /// SHA-256 of the network's weights: [`Extractor::weights`].
     pub weights: String,
-    /// What they were computed in; f32 where an earlier version does not say.
+    /// The type that the features were computed in; earlier versions, which did not save it, used f32.
     #[serde(default)]
     pub precision: Precision,
-    /// Identifies the images: a hash of their bytes in order.
+    /// Identifies the images: `listing` and a SHA-256 of their names and versions (such as sizes) in order,
+    /// `shard` and that of a shard's content, `part K/N of` and the text of all images, or `merged` and a
+    /// SHA-256 of the parts' texts.
     pub content: String,
-    /// What the images look like; `None` where an earlier version does not say, and of merged ones that differ.
-    #[serde(default)]
-    pub look: Option<DatasetInfo>,
-    /// The images as they were named.
+    /// Properties of the images; `None` if an earlier version did not save them, or merged parts differ in
+    /// them.
+    #[serde(default, rename = "look")]
+    pub dataset: Option<DatasetInfo>,
+    /// The name of the images.
     pub source: String,
     /// The program that made the file.
     pub tool: String,
 }
 
-/// Statistics and, where the file tells, what they are of.
+impl StatsMeta {
+    /// That of `images`, which `content` identifies (see [`ImageSet::content`]), and of the features of
+    /// `extractor`. Their `dataset` is known only after a pass over them.
+    pub fn new(images: &ImageSet, extractor: &Extractor, content: String) -> StatsMeta {
+        StatsMeta {
+            features: extractor.features(),
+            dims: extractor.dims(),
+            n: images.len() as u64,
+            weights: extractor.weights().to_string(),
+            precision: extractor.precision(),
+            content,
+            dataset: None,
+            source: images.describe(),
+            tool: concat!("gantools ", env!("CARGO_PKG_VERSION")).to_string(),
+        }
+    }
+}
+
+/// Statistics of features.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stats {
     /// Mean and covariance.
     pub gaussian: Gaussian,
-    /// `None` for files of other programs.
+    /// What they were computed from; `None` for files of other programs.
     pub meta: Option<StatsMeta>,
 }
 
-impl Stats {
-    /// Reads an `.npz`: `mu` and `sigma`, or the one pair of arrays that other programs call so (`mean` and
-    /// `cov`, `mu_clean` and `sigma_clean`).
+/// Statistics and the file that they were read from.
+#[derive(Debug, Clone)]
+pub struct StatsFile {
+    /// The file.
+    pub path: PathBuf,
+    /// The statistics.
+    pub stats: Stats,
+}
+
+impl StatsFile {
+    /// Reads a file of statistics.
     ///
     /// # Errors
-    /// No such file; not an `.npz`; no such pair of arrays, or several; arrays of other shapes; values that
-    /// no features have.
+    /// As [`Stats::read`].
+    pub fn read(path: impl Into<PathBuf>) -> Result<StatsFile> {
+        let path = path.into();
+        Ok(StatsFile { stats: Stats::read(&path)?, path })
+    }
+}
+
+impl Stats {
+    /// Reads an `.npz`: `mu` and `sigma`, or the only pair of arrays with such names (`mean` and `cov`,
+    /// `mu_clean` and `sigma_clean`).
+    ///
+    /// # Errors
+    /// There is no such file; it is not an `.npz`; it has no such pair of arrays, or several; their shapes do
+    /// not fit; the values are not a mean and a covariance.
     pub fn read(path: &Path) -> Result<Stats> {
         let mut npz = Npz::open(path)?;
         let names = npz.names();
@@ -81,18 +122,20 @@ impl Stats {
             return Err(Error::file(path, what));
         }
         check_values([&mean, &covariance], &mu, &sigma).map_err(|what| Error::file(path, what))?;
-        let meta = match names.iter().any(|n| n == "meta") {
-            true => npz.bytes("meta")?.map_or(Ok(None), |json| meta(&json, d)),
-            false => Ok(None),
-        };
-        let meta = meta.map_err(|what| Error::file(path, what))?;
-        // Row-major or column-major is one for a symmetric matrix.
+        let json = if names.iter().any(|n| n == "meta") { npz.bytes("meta")? } else { None };
+        // Another program's array may have the same name.
+        let meta: Option<StatsMeta> = json.and_then(|json| serde_json::from_slice(&json).ok());
+        if let Some(StatsMeta { dims, .. }) = meta.as_ref().filter(|meta| meta.dims != d) {
+            return Err(Error::file(path, format!("`{mean}` has {d} features but `meta` says {dims}")));
+        }
+        // A symmetric matrix is the same in row-major and column-major order.
         let sigma = sigma.iter().copied().collect();
         Ok(Stats { gaussian: Gaussian { mu: mu.to_vec(), sigma }, meta })
     }
 
-    /// Writes an `.npz`, compressed, in one piece; the same bytes for the same statistics. The file gets the time at which
-    /// the images were `listed`, so that an image that changes later makes it out of date.
+    /// Writes a compressed `.npz`, atomically; the same bytes for the same statistics. Its modification time
+    /// is set to `listed`, the time at which the images were listed, so that a later change of an image makes
+    /// it out of date.
     ///
     /// # Errors
     /// The folder is not there or not writable.
@@ -115,27 +158,23 @@ impl Stats {
     }
 }
 
-/// How other programs call a mean, and a covariance.
+/// The names of a mean, and of a covariance, in other programs.
 const MEANS: [&str; 2] = ["mu", "mean"];
 const COVARIANCES: [&str; 3] = ["sigma", "cov", "covariance"];
 
-/// The arrays that are mean and covariance, among the names of all: `mu` and `sigma`, or else the only pair
-/// whose names are alike but for such words.
+/// The names of the mean and the covariance among those of all arrays: `mu` and `sigma`, or else the only
+/// pair of names that are equal except for such words.
 fn arrays(names: &[String]) -> Result<[String; 2], String> {
     if ["mu", "sigma"].iter().all(|key| names.iter().any(|name| name == key)) {
         return Ok(["mu".into(), "sigma".into()]);
     }
-    let (all, mut pairs) = (names.iter().map(String::as_str).collect::<HashSet<_>>(), Vec::new());
+    let (all, mut pairs) = (names.iter().collect::<HashSet<_>>(), Vec::new());
     for mean in names {
-        for (word, other) in MEANS.iter().flat_map(|m| COVARIANCES.map(|c| (m, c))) {
-            for (at, _) in mean.match_indices(word) {
-                let (before, after) = (&mean[..at], &mean[at + word.len()..]);
-                let whole =
-                    !before.ends_with(char::is_alphanumeric) && !after.starts_with(char::is_alphabetic);
-                let covariance = format!("{before}{other}{after}");
-                if whole && all.contains(&*covariance) {
-                    pairs.push([mean.clone(), covariance]);
-                }
+        for (at, word) in MEANS.iter().flat_map(|word| mean.match_indices(word)) {
+            let (before, after) = (&mean[..at], &mean[at + word.len()..]);
+            if !before.ends_with(char::is_alphanumeric) && !after.starts_with(char::is_alphabetic) {
+                let others = COVARIANCES.map(|other| format!("{before}{other}{after}"));
+                pairs.extend(others.into_iter().filter(|o| all.contains(o)).map(|o| [mean.clone(), o]));
             }
         }
     }
@@ -144,7 +183,7 @@ fn arrays(names: &[String]) -> Result<[String; 2], String> {
         [] => {
             let missing = if names.iter().any(|name| name == "mu") { "sigma" } else { "mu" };
             let held = if names.is_empty() { "nothing".to_string() } else { names.join(", ") };
-            Err(format!("no array `{missing}` (it holds {held}); statistics come from fid --save-stats"))
+            Err(format!("no array `{missing}` (it holds {held}); make the statistics again"))
         }
         several => {
             let pairs: Vec<String> = several.iter().map(|[a, b]| format!("`{a}` and `{b}`")).collect();
@@ -153,47 +192,27 @@ fn arrays(names: &[String]) -> Result<[String; 2], String> {
     }
 }
 
-/// Whether statistics may be written to `path`, and are not there already: `true` if what is there is what would be
-/// made now, of the same images, by `wanted` (whose `look`, `source` and `tool` do not matter); `changed` is when an image last
+/// Whether the file at `path` has the statistics that would be made now, of the same images, by `wanted`
+/// (whose `dataset`, `source` and `tool` are not compared); `changed` is the time at which an image last
 /// changed.
-///
-/// # Errors
-/// Something else is there; the folder is not.
-pub fn is_up_to_date(path: &Path, wanted: &StatsMeta, changed: Option<SystemTime>) -> Result<bool> {
-    let modified = match std::fs::metadata(path).and_then(|there| there.modified()) {
-        Ok(modified) => modified,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(e) => return Err(Error::io(path)(e)),
-    };
-    let same = |there: &StatsMeta| {
-        let StatsMeta { look, source, tool, .. } = there.clone();
-        *there == StatsMeta { look, source, tool, ..wanted.clone() }
-    };
-    match Stats::read(path) {
-        Ok(Stats { meta: Some(meta), .. })
-            if same(&meta) && changed.is_none_or(|changed| changed <= modified) =>
-        {
-            Ok(true)
-        }
-        _ => Err(Error::file(
-            path,
-            "is there and is of other images or features: name another file, or --force",
-        )),
-    }
+pub fn is_up_to_date(path: &Path, wanted: &StatsMeta, changed: Option<SystemTime>) -> bool {
+    let Ok(Stats { meta: Some(meta), .. }) = Stats::read(path) else { return false };
+    let Ok(modified) = std::fs::metadata(path).and_then(|there| there.modified()) else { return false };
+    let StatsMeta { dataset, source, tool, .. } = meta.clone();
+    meta == StatsMeta { dataset, source, tool, ..wanted.clone() }
+        && changed.is_none_or(|changed| changed <= modified)
 }
 
-/// What a covariance cannot be, as one line.
+/// Checks that the values are a mean and a covariance.
 fn check_values(
     [mean, covariance]: [&str; 2],
     mu: &ndarray::Array1<f64>,
     sigma: &ndarray::Array2<f64>,
 ) -> Result<(), String> {
-    if let Some(name) =
-        [(mean, mu.iter().all(|v| v.is_finite())), (covariance, sigma.iter().all(|v| v.is_finite()))]
-            .iter()
-            .find_map(|(name, sound)| (!sound).then_some(name))
-    {
-        return Err(format!("`{name}` holds values that are not finite; make the statistics again"));
+    let finite =
+        [(mean, mu.iter().all(|v| v.is_finite())), (covariance, sigma.iter().all(|v| v.is_finite()))];
+    if let Some((name, _)) = finite.iter().find(|(_, finite)| !finite) {
+        return Err(format!("`{name}` has values that are not finite; make the statistics again"));
     }
     let largest = sigma.iter().fold(0.0f64, |a, v| a.max(v.abs()));
     for ((i, j), v) in sigma.indexed_iter() {
@@ -205,13 +224,4 @@ fn check_values(
         }
     }
     Ok(())
-}
-
-/// Our `meta`; `None` for a foreign array of that name.
-fn meta(json: &[u8], d: usize) -> Result<Option<StatsMeta>, String> {
-    let Ok(meta) = serde_json::from_slice::<StatsMeta>(json) else { return Ok(None) };
-    if meta.dims != d {
-        return Err(format!("`mu` has {d} features but `meta` says {}", meta.dims));
-    }
-    Ok(Some(meta))
 }

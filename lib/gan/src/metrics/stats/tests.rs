@@ -5,23 +5,28 @@ use std::path::PathBuf;
 use ndarray::{Array1, Array2, ShapeBuilder, array};
 
 use super::*;
+use crate::metrics::Partition;
 use crate::precision::Precision;
+
+/// Metadata of ten images.
+pub(crate) fn stats_meta(features: Features, dims: usize) -> StatsMeta {
+    StatsMeta {
+        features,
+        dims,
+        n: 10,
+        weights: "00ff".to_string(),
+        precision: Precision::F32,
+        content: "listing 01".to_string(),
+        dataset: None,
+        source: "celeba".to_string(),
+        tool: "test".to_string(),
+    }
+}
 
 fn stats(d: usize) -> Stats {
     let sigma = (0..d * d).map(|i| if i / d == i % d { 1.5 } else { 0.1 }).collect();
     let mu = (0..d).map(|i| i as f64 / 3.0).collect();
-    let meta = StatsMeta {
-        precision: Precision::F32,
-        features: Features::Inception,
-        dims: d,
-        n: 10,
-        weights: "00ff".to_string(),
-        content: "listing 01".to_string(),
-        look: None,
-        source: "celeba".to_string(),
-        tool: "test".to_string(),
-    };
-    Stats { gaussian: Gaussian { mu, sigma }, meta: Some(meta) }
+    Stats { gaussian: Gaussian { mu, sigma }, meta: Some(stats_meta(Features::Inception, d)) }
 }
 
 /// Writes arrays as `fill` says and reads them as statistics.
@@ -57,22 +62,38 @@ fn statistics_are_up_to_date_until_images_or_features_change() {
     let path = folder.path().join("s.npz");
     let (listed, stats) = (SystemTime::now(), stats(4));
     let wanted = stats.meta.clone().unwrap();
-    assert!(!is_up_to_date(&path, &wanted, None).unwrap());
+    assert!(!is_up_to_date(&path, &wanted, None));
     stats.write(&path, listed).unwrap();
-    let elsewhere = StatsMeta { source: "a copy".to_string(), tool: "later".to_string(), ..wanted.clone() };
-    assert!(is_up_to_date(&path, &elsewhere, Some(listed)).unwrap());
+    let copy = StatsMeta { source: "a copy".to_string(), tool: "later".to_string(), ..wanted.clone() };
+    assert!(is_up_to_date(&path, &copy, Some(listed)));
     let later = listed + std::time::Duration::from_secs(1);
-    let refused = |wanted: &StatsMeta, changed| {
-        let error = is_up_to_date(&path, wanted, changed).unwrap_err().to_string();
-        assert!(error.contains("s.npz: is there") && error.contains("--force"), "{error}");
-    };
-    refused(&wanted, Some(later));
-    refused(&StatsMeta { content: "listing 02".to_string(), ..wanted.clone() }, None);
-    refused(&StatsMeta { precision: Precision::Bf16, ..wanted.clone() }, None);
-    refused(&StatsMeta { weights: "11".to_string(), ..wanted.clone() }, None);
-    refused(&StatsMeta { features: Features::Squeezenet, ..wanted.clone() }, None);
+    assert!(!is_up_to_date(&path, &wanted, Some(later)));
+    for other in [
+        StatsMeta { content: "listing 02".to_string(), ..wanted.clone() },
+        StatsMeta { precision: Precision::Bf16, ..wanted.clone() },
+        StatsMeta { weights: "11".to_string(), ..wanted.clone() },
+        StatsMeta { features: Features::Squeezenet, ..wanted.clone() },
+    ] {
+        assert!(!is_up_to_date(&path, &other, None));
+    }
     fs::write(&path, b"something else").unwrap();
-    refused(&wanted, None);
+    assert!(!is_up_to_date(&path, &wanted, None));
+}
+
+/// The keys of `meta` are those of all earlier versions.
+#[test]
+fn the_keys_of_meta_are_kept() {
+    let json = r#"{"features":"inception","dims":2,"n":10,"weights":"00ff","precision":"f32",
+        "content":"listing 01","look":{"sizes":[[1,2],[3,4]],"jpeg":true,"prepared":null},
+        "source":"celeba","tool":"test"}"#;
+    let meta: StatsMeta = serde_json::from_str(json).unwrap();
+    assert_eq!(meta.dataset.as_ref().unwrap().sizes, Some([[1, 2], [3, 4]]));
+    assert_eq!(StatsMeta { dataset: None, ..meta.clone() }, stats(2).meta.unwrap());
+    assert!(serde_json::to_string(&meta).unwrap().contains(r#""content":"listing 01","look":{"sizes""#));
+    let early =
+        r#"{"features":"squeezenet","dims":2,"n":10,"weights":"","content":"","source":"","tool":""}"#;
+    let early: StatsMeta = serde_json::from_str(early).unwrap();
+    assert_eq!((early.precision, early.dataset), (Precision::F32, None));
 }
 
 #[test]
@@ -188,7 +209,7 @@ fn the_names_of_other_programs_are_read_where_they_are_one_pair() {
 }
 
 #[test]
-fn what_other_programs_call_meta_is_passed_over() {
+fn a_meta_of_other_programs_is_ignored() {
     let (mu, sigma) = (f64s(&[0.0, 1.0]), f64s(&[1.0, 0.0, 0.0, 1.0]));
     let ours = serde_json::to_vec(&stats(2).meta).unwrap();
     let with = |descr: &str, shape: &str, bytes: &[u8]| {
@@ -216,33 +237,33 @@ fn what_other_programs_call_meta_is_passed_over() {
 }
 
 #[test]
-fn what_holds_statistics_of_other_programs_is_told_by_its_beginning() {
+fn files_of_other_programs_are_recognized_by_their_first_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s.pkl");
     let of = |bytes: &[u8]| {
         fs::write(&path, bytes).unwrap();
-        kind(&path).unwrap()
+        StatsKind::of(&path).unwrap()
     };
-    let told = |bytes: &[u8]| match of(bytes) {
+    let rejected = |bytes: &[u8]| match of(bytes) {
         StatsKind::Other(what) => what,
         kind => panic!("{kind:?}"),
     };
-    let raw_mean = told(b"\x80\x04}(X\x0b\0\0\0capture_all\x89X\x08\0\0\0raw_mean");
+    let raw_mean = rejected(b"\x80\x04}(X\x0b\0\0\0capture_all\x89X\x08\0\0\0raw_mean");
     assert!(raw_mean.starts_with("StyleGAN's statistics, a pickle") && raw_mean.contains("raw_cov"));
-    assert!(told(b"\x80\x04}X\x03\0\0\0fid}(mu sigma").contains("d[\"fid\"][\"mu\"]"));
-    assert!(told(b"\x80\x02}(mu sigma").starts_with("statistics in a pickle"));
-    assert!(told(b"\x80\x05N.").starts_with("a Python pickle"));
+    assert!(rejected(b"\x80\x04}X\x03\0\0\0fid}(mu sigma").contains("d[\"fid\"][\"mu\"]"));
+    assert!(rejected(b"\x80\x02}(mu sigma").starts_with("statistics in a pickle"));
+    assert!(rejected(b"\x80\x05N.").starts_with("a Python pickle"));
     let entry = |name: &str| {
         let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
         zip.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
         zip.finish().unwrap().into_inner()
     };
-    assert!(told(&entry("archive/data.pkl")).starts_with("a file of torch.save"));
+    assert!(rejected(&entry("archive/data.pkl")).starts_with("a file of torch.save"));
     assert_eq!(of(&entry("mu.npy")), StatsKind::Npz);
     let other: [&[u8]; 6] = [&entry("0.png"), b"", b"PK", b"PK\x03\x04", b"\x80\x01", b"\x89PNG"];
     assert!(other.iter().all(|bytes| of(bytes) == StatsKind::Unknown));
-    assert_eq!(kind(folder.path()).unwrap(), StatsKind::Unknown);
-    assert!(kind(&folder.path().join("none")).is_err());
+    assert_eq!(StatsKind::of(folder.path()).unwrap(), StatsKind::Unknown);
+    assert!(StatsKind::of(&folder.path().join("none")).is_err());
 }
 
 #[test]
@@ -271,8 +292,8 @@ fn wrong_statistics_are_one_line() {
     };
     fails("3 features but `sigma` is [2, 2]", both(array![0.0, 1.0, 2.0], sigma.clone()));
     fails("0 features", both(Array1::zeros(0), Array2::zeros((0, 0))));
-    fails("`mu` holds values that are not finite", both(array![0.0, f64::NAN], sigma.clone()));
-    fails("`sigma` holds values", both(mu.clone(), array![[1.0, 0.0], [0.0, f64::INFINITY]]));
+    fails("`mu` has values that are not finite", both(array![0.0, f64::NAN], sigma.clone()));
+    fails("`sigma` has values", both(mu.clone(), array![[1.0, 0.0], [0.0, f64::INFINITY]]));
     fails("not symmetric", both(mu.clone(), array![[1.0, 0.5], [0.0, 1.0]]));
     fails("negative variance", both(mu.clone(), array![[1.0, 0.0], [0.0, -1.0]]));
     fails("not two dimensions", |npz| {
@@ -331,41 +352,43 @@ fn what_is_no_npz_is_one_line() {
 }
 
 #[test]
-fn parts_come_to_the_whole() {
+fn all_parts_give_the_statistics_of_the_set() {
     let (n, d) = (103, 7);
     let [samples, _] = crate::metrics::features::tests::hashed_samples(n, 1, d);
     let of = |range: std::ops::Range<usize>, content: String| {
-        let mut moments = crate::metrics::frechet::RunningCovariance::new(d);
-        moments.push(&samples[range.start * d..range.end * d]);
+        let mut covariance = crate::metrics::frechet::RunningCovariance::new(d);
+        covariance.push(&samples[range.start * d..range.end * d]);
         let meta = StatsMeta { n: range.len() as u64, content, dims: d, ..stats(d).meta.unwrap() };
-        Stats { gaussian: moments.gaussian().unwrap(), meta: Some(meta) }
+        Stats { gaussian: covariance.gaussian().unwrap(), meta: Some(meta) }
     };
-    let whole = of(0..n, "listing 01".into());
-    let parts: Vec<(PathBuf, Stats)> = (1..=5)
+    let set = of(0..n, "listing 01".into());
+    let parts: Vec<StatsFile> = (1..=5)
         .map(|index| {
             let part = Partition { index, of: 5 };
-            (format!("{index}.npz").into(), of(part.range(n), part.content("listing 01")))
+            let stats = of(part.range(n), part.content("listing 01"));
+            StatsFile { path: format!("{index}.npz").into(), stats }
         })
         .rev()
         .collect();
-    assert_eq!(parts.iter().map(|(_, s)| s.meta.as_ref().unwrap().n).sum::<u64>(), n as u64);
+    assert_eq!(parts.iter().map(|part| part.stats.meta.as_ref().unwrap().n).sum::<u64>(), n as u64);
     let merged = merge(&parts).unwrap();
-    assert_eq!(merged.meta, whole.meta, "the same images");
-    let numbers = |s: &Stats| [s.gaussian.mu.clone(), s.gaussian.sigma.clone()].concat();
-    for (a, b) in numbers(&merged).iter().zip(&numbers(&whole)) {
+    assert_eq!(merged.meta, set.meta, "the same images");
+    let values = |s: &Stats| [s.gaussian.mu.clone(), s.gaussian.sigma.clone()].concat();
+    for (a, b) in values(&merged).iter().zip(&values(&set)) {
         assert!((a - b).abs() < 1e-12, "{a} {b}");
     }
-    // Some parts are not the whole, and those of other wholes are none.
+    // Some of the parts are not the set.
     assert!(merge(&parts[1..]).unwrap().meta.unwrap().content.starts_with("merged "));
-    let refused = |parts: &[(PathBuf, Stats)]| merge(parts).unwrap_err().to_string();
+    let refused = |parts: &[StatsFile]| merge(parts).unwrap_err().to_string();
     let twice = [parts[0].clone(), parts[1].clone(), parts[0].clone()];
     assert_eq!(refused(&twice), "5.npz: is of the same images as 5.npz");
     let mut foreign = parts[..2].to_vec();
-    foreign[1].1.meta = None;
-    assert!(refused(&foreign).starts_with("4.npz: does not tell its number of images"));
+    foreign[1].stats.meta = None;
+    assert!(refused(&foreign).starts_with("4.npz: does not say its number of images"));
     let mut other = parts[..2].to_vec();
-    other[1].1.meta.as_mut().unwrap().weights = "ff".into();
+    other[1].stats.meta.as_mut().unwrap().weights = "ff".into();
     assert_eq!(refused(&other), "4.npz: is of other features, weights or precision than 5.npz");
+    assert_eq!(refused(&[]), "no statistics to merge");
 }
 
 #[test]

@@ -4,16 +4,17 @@ use std::collections::HashMap;
 use candle_core::Device;
 
 use super::*;
-use crate::metrics::features::Extractor;
-use crate::metrics::features::cpu::{Cpu, Map};
+use crate::metrics::features::cpu::{Cpu, FeatureMap};
 use crate::metrics::features::tests::*;
+use crate::metrics::features::{Extractor, Features};
 use crate::metrics::frechet::{RunningCovariance, distance};
 use crate::metrics::{ImageSet, measure};
 use crate::precision::Precision;
 use crate::progress::Silent;
 
 fn extractor(dims: usize) -> Extractor {
-    Extractor::of_inception(inception_tensors(), dims, Precision::F32, &Device::Cpu).unwrap()
+    let weights = load(inception_tensors()).unwrap();
+    Extractor::new(Features::Inception, dims, weights, Precision::F32, &Device::Cpu).unwrap()
 }
 
 fn features_of_a(dims: usize) -> Vec<f32> {
@@ -33,7 +34,8 @@ fn features_are_pytorch_fids() {
 #[test]
 fn features_are_pytorch_fids_on_the_gpu() {
     let device = crate::device::choose(Some("cuda")).unwrap().device;
-    let extractor = Extractor::of_inception(inception_tensors(), 2048, Precision::F32, &device).unwrap();
+    let weights = load(inception_tensors()).unwrap();
+    let extractor = Extractor::new(Features::Inception, 2048, weights, Precision::F32, &device).unwrap();
     let images = ImageSet::open(&golden("a")).unwrap();
     let two: Vec<_> = (0..2).map(|i| images.get(i).unwrap().0).collect();
     let want = golden_array("features_2048.npz", "a");
@@ -43,14 +45,14 @@ fn features_are_pytorch_fids_on_the_gpu() {
 #[test]
 fn the_fid_is_pytorch_fids() {
     let images = ImageSet::open(&golden("a")).unwrap();
-    let a = measure(&images, &extractor(64), 7, false, &Silent).unwrap().moments;
+    let a = measure(&images, &extractor(64), 7, false, &Silent).unwrap().stats.gaussian;
     let mut b = RunningCovariance::new(64);
     b.push(golden_array("features_64.npz", "b").as_slice().unwrap());
-    let fid = distance(&a.gaussian().unwrap(), &b.gaussian().unwrap()).unwrap();
+    let fid = distance(&a, &b.gaussian().unwrap()).unwrap();
     assert!((fid / 1.0196893278 - 1.0).abs() < 1e-6, "{fid}");
 }
 
-/// The network on slices, writing down mean and deviation of what the goldens name.
+/// The network on slices, which records the mean and deviation of each map that the goldens name.
 struct Witness {
     cpu: Cpu<f32>,
     /// The block of the convolution that ran last.
@@ -60,7 +62,7 @@ struct Witness {
 }
 
 impl Witness {
-    fn update(&self, name: String, map: Map<f32>) -> Result<Map<f32>> {
+    fn update(&self, name: String, map: FeatureMap<f32>) -> Result<FeatureMap<f32>> {
         let (n, values) = (map.data.len() as f64, map.data.iter().map(|&v| f64::from(v)));
         let mean = values.clone().sum::<f64>() / n;
         let variance = values.map(|v| (v - mean) * (v - mean)).sum::<f64>() / (n - 1.0);
@@ -70,28 +72,28 @@ impl Witness {
 }
 
 impl Net for Witness {
-    type Map = Map<f32>;
+    type Map = FeatureMap<f32>;
 
-    fn conv(&self, name: &str, conv: Conv, filters: usize, x: &Map<f32>) -> Result<Map<f32>> {
+    fn conv(&self, name: &str, conv: Conv, filters: usize, x: &FeatureMap<f32>) -> Result<FeatureMap<f32>> {
         *self.block.borrow_mut() = name.split('.').next().unwrap().to_string();
         self.update(name.to_string(), self.cpu.conv(name, conv, filters, x)?)
     }
 
-    fn max_pool(&self, pool: MaxPool, x: &Map<f32>) -> Result<Map<f32>> {
+    fn max_pool(&self, pool: MaxPool, x: &FeatureMap<f32>) -> Result<FeatureMap<f32>> {
         self.pools.set(self.pools.get() + 1);
         self.update(format!("maxpool{}", self.pools.get()), self.cpu.max_pool(pool, x)?)
     }
 
-    fn avg_pool(&self, x: &Map<f32>) -> Result<Map<f32>> {
+    fn avg_pool(&self, x: &FeatureMap<f32>) -> Result<FeatureMap<f32>> {
         self.cpu.avg_pool(x)
     }
 
     /// A block ends with the last of its concatenations.
-    fn concat(&self, parts: &[Map<f32>]) -> Result<Map<f32>> {
+    fn concat(&self, parts: &[FeatureMap<f32>]) -> Result<FeatureMap<f32>> {
         self.update(self.block.borrow().clone(), self.cpu.concat(parts)?)
     }
 
-    fn mean(&self, x: &Map<f32>) -> Result<Vec<f32>> {
+    fn mean(&self, x: &FeatureMap<f32>) -> Result<Vec<f32>> {
         self.cpu.mean(x)
     }
 }
@@ -103,11 +105,11 @@ fn every_block_is_pytorch_fids() {
     let image = ImageSet::open(&golden("a")).unwrap().get(0).unwrap().0;
     let cpu = Cpu::new(load(inception_tensors()).unwrap().0);
     let net = Witness { cpu, block: Default::default(), pools: Cell::new(0), seen: Default::default() };
-    let mut input = vec![0.0; SIDE * SIDE * 3];
+    let mut input = vec![0.0; SIZE * SIZE * 3];
     prepare(&image, &mut input);
-    let last = forward(&net, net.cpu.input(&input, SIDE), 2048).unwrap();
+    let last = forward(&net, net.cpu.input(&input, SIZE), 2048).unwrap();
     let data = net.mean(&last).unwrap();
-    net.update("avgpool".to_string(), Map { shape: (1, 1, 1, 2048), data }).unwrap();
+    net.update("avgpool".to_string(), FeatureMap { shape: (1, 1, 1, 2048), data }).unwrap();
     let seen = net.seen.into_inner();
     for (name, want) in want.as_object().unwrap() {
         let got = seen.get(name).unwrap_or_else(|| panic!("{name} was not met"));
@@ -144,8 +146,8 @@ fn other_weights_are_named() {
     );
 }
 
-/// Gray, deep, palette, alpha and odd sizes: the image that the network sees is the one that Pillow decodes. JPEG decoders
-/// may differ by 3 in 255, which these weights magnify: a wider bound.
+/// Gray, 16-bit, palette, alpha and odd sizes: the network's input is the image that Pillow decodes. JPEG
+/// decoders may differ by 3 in 255, which these weights magnify: a wider bound.
 #[test]
 fn odd_images_give_pytorch_fids_features() {
     let want: serde_json::Value =
@@ -172,6 +174,6 @@ fn odd_images_give_pytorch_fids_features() {
         }
         seen += 1;
     }
-    // In the folder itself capital extensions and what is deeper are not read, as pytorch-fid has it.
+    // As in pytorch-fid, extensions in capitals and subfolders are not read.
     assert_eq!((seen, images.len()), (13, 13));
 }
