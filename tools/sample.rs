@@ -43,8 +43,7 @@ struct Args {
     seed: u64,
     /// Interpolate between images, by their indices
     ///
-    /// The latents are on the arc from each image to the next. The output is a folder or, by its
-    /// extension, a file: .png (one row), .gif or .apng (an animation, forward and back).
+    /// A file may be .png (one row), .gif or .apng (an animation, forward and back).
     #[arg(
         long, value_name = "A,B,…", value_delimiter = ',', value_parser = whole::<u32>(0..=u32::MAX.into()),
         conflicts_with_all = ["expr", "nearest"]
@@ -55,8 +54,7 @@ struct Args {
     frames: Option<u32>,
     /// Calculate with images: "mean(3,7) - mean(1,4) + 0.5*2"
     ///
-    /// The output is one row: each term, then the result. A whole number is an image, a number with a
-    /// point is a factor. There are + - * / and parentheses.
+    /// Whole numbers are images, numbers with a point are factors. Operators: + - * / ( ) mean.
     #[arg(
         long, value_name = "EXPR", allow_hyphen_values = true, conflicts_with_all = ["nearest", "grid"]
     )]

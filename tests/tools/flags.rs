@@ -1,17 +1,17 @@
-//! Values of flags that cannot be, and places that cannot be written to: one line each, before any work.
+//! Invalid values of flags, and outputs that cannot be written: one line each, before any work.
 
 use std::fs;
 
 use crate::common::{Done, Sandbox};
 use crate::fid::sandbox;
 
-/// Where a result goes is looked at before there is any.
+/// Outputs are checked before any work.
 #[test]
-fn a_place_that_cannot_be_written_to_is_said_first() {
+fn an_output_that_cannot_be_written_is_an_error_at_once() {
     let sandbox = sandbox();
     sandbox.write("file", "x");
     fs::create_dir(sandbox.path("folder.npz")).unwrap();
-    // No images and no weights are looked at before.
+    // No images and no weights are read before.
     for (line, wanted) in [
         ("--save-stats nowhere no/s.npz", "no: no such folder: make it first (mkdir -p no)"),
         ("--save-stats nowhere no/such/s.npz", "no/such: no such folder: make it first (mkdir -p no/such)"),
@@ -31,7 +31,7 @@ fn a_place_that_cannot_be_written_to_is_said_first() {
     }
 }
 
-/// Each says its flag and the range.
+/// Each error names the flag and the range.
 #[test]
 fn numbers_out_of_range_name_their_flag() {
     let sandbox = Sandbox::new();

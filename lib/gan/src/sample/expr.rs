@@ -79,9 +79,7 @@ impl Expr {
         if rows.iter().any(|v| !v.is_finite()) {
             return Err(Error::argument("expr", "the latents are too large for f32: use smaller factors"));
         }
-        let mut provenance = source.provenance().clone();
-        provenance["expr"] = self.text.as_str().into();
-        Ok(Latents::from_rows(rows, nz, provenance))
+        Ok(Latents::from_rows(rows, nz, source.provenance_with([("expr", self.text.as_str().into())])))
     }
 }
 

@@ -51,10 +51,8 @@ impl Interpolation {
             let t = (frame * segments - segment * steps) as f64 / steps as f64;
             rows.extend(slerp(&stops[segment], &stops[segment + 1], t));
         }
-        let mut provenance = source.provenance().clone();
-        provenance["interpolate"] = json!(self.images);
-        provenance["frames"] = self.frames.into();
-        Ok(Latents::from_rows(rows, source.nz(), provenance))
+        let more = [("interpolate", json!(self.images)), ("frames", self.frames.into())];
+        Ok(Latents::from_rows(rows, source.nz(), source.provenance_with(more)))
     }
 
     /// The order of the frames in an animation that repeats: forward and back, each end once. Where the first

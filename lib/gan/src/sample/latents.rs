@@ -1,6 +1,5 @@
 //! The latents of the images to make.
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
 
@@ -51,10 +50,14 @@ impl Latents {
     /// The file cannot be read, or holds no such tensor, a NaN or an infinity.
     pub fn read(path: &Path, nz: usize) -> Result<Latents> {
         let weights = Weights::open(path)?;
-        let name = tensor_name(path, &weights.shapes())?;
+        let shapes = weights.shapes();
+        let Some(name) = shapes.keys().find(|name| *name == NAME || shapes.len() == 1) else {
+            let what = format!("has {} tensors and none is `{NAME}`: not a file of latents", shapes.len());
+            return Err(Error::file(path, what));
+        };
         let (mut tensors, hash) = weights.read()?;
         let refuse = |what: String| Error::file(path, format!("`{name}` {what}"));
-        let tensor = tensors.remove(&name).expect("its shape was read");
+        let tensor = tensors.remove(name).expect("its shape was read");
         let shape = tensor.dims();
         if shape.len() < 2 || shape[0] == 0 || shape[1] != nz || shape[2..].iter().any(|&n| n != 1) {
             return Err(refuse(format!("has shape {shape:?}; the generator takes latents [N, {nz}]")));
@@ -106,6 +109,13 @@ impl Latents {
         &self.provenance
     }
 
+    /// [`Latents::provenance`] with more keys.
+    pub(super) fn provenance_with<const N: usize>(&self, more: [(&str, Value); N]) -> Value {
+        let mut provenance = self.provenance.clone();
+        more.into_iter().for_each(|(key, value)| provenance[key] = value);
+        provenance
+    }
+
     /// The first `count` of them.
     ///
     /// # Errors
@@ -151,19 +161,6 @@ impl Latents {
         match &self.values {
             Values::Seed(seed) => draw(*seed, Stream::Sample, range.start as u64, range.len(), self.nz),
             Values::Rows(rows) => rows[range.start * self.nz..range.end * self.nz].to_vec(),
-        }
-    }
-}
-
-/// The name of the tensor that holds the latents.
-fn tensor_name(path: &Path, shapes: &HashMap<String, Vec<usize>>) -> Result<String> {
-    let mut names = shapes.keys();
-    match (shapes.contains_key(NAME), names.next(), names.next()) {
-        (true, ..) => Ok(NAME.into()),
-        (_, Some(only), None) => Ok(only.clone()),
-        _ => {
-            let what = format!("has {} tensors and none is `{NAME}`: not a file of latents", shapes.len());
-            Err(Error::file(path, what))
         }
     }
 }

@@ -58,22 +58,23 @@ impl OutputDir {
         marker["version"] = env!("CARGO_PKG_VERSION").into();
         self.add(MARKER, format!("{marker}\n").as_bytes())?;
         check_folder(&self.place, self.force)?;
-        let io = |e| Error::io(&self.place)(e);
-        sync(self.temporary.path()).map_err(io)?;
-        if self.place.exists() {
-            exchange(self.temporary.path(), &self.place).map_err(io)?;
-            atomic::sync_folder(atomic::folder_of(&self.place)).map_err(io)?;
-            // The temporary folder holds the old files now.
-            let old = self.temporary.path().to_path_buf();
-            if let Err(e) = self.temporary.close() {
-                progress.warn(&format!("{}: the replaced folder cannot be removed: {e}", old.display()));
+        let (replaces, temporary) = (self.place.exists(), self.temporary.path().to_path_buf());
+        let publish = || {
+            sync(&temporary)?;
+            match replaces {
+                true => exchange(&temporary, &self.place)?,
+                false => fs::rename(&temporary, &self.place)?,
             }
-            return Ok(());
+            atomic::sync_folder(atomic::folder_of(&self.place))
+        };
+        publish().map_err(Error::io(&self.place))?;
+        if !replaces {
+            // Nothing has the temporary name any more.
+            let _ = self.temporary.keep();
+        } else if let Err(e) = self.temporary.close() {
+            progress.warn(&format!("{}: the replaced folder cannot be removed: {e}", temporary.display()));
         }
-        fs::rename(self.temporary.path(), &self.place).map_err(io)?;
-        // Nothing has the temporary name any more.
-        let _ = self.temporary.keep();
-        atomic::sync_folder(atomic::folder_of(&self.place)).map_err(|e| Error::io(&self.place)(e))
+        Ok(())
     }
 }
 

@@ -105,9 +105,8 @@ impl<'a> Sampler<'a> {
 
     /// Where images are from, for the text of a file: the generator, the latents, and `more`.
     pub(super) fn provenance<const N: usize>(&self, latents: &Latents, more: [(&str, Value); N]) -> Value {
-        let mut provenance = latents.provenance().clone();
+        let mut provenance = latents.provenance_with(more);
         provenance["generator"] = self.generator.hash.as_str().into();
-        more.into_iter().for_each(|(key, value)| provenance[key] = value);
         provenance
     }
 }
