@@ -1,5 +1,6 @@
 //! `train`: a shard of images → a trained generator.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
@@ -9,17 +10,19 @@ use anyhow::Result;
 use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gan::checkpoint::foreign::LayoutHints;
+use gan::config::Range;
 use gan::data::shard::Shard;
-use gan::nn::loss::GeneratorLoss;
+use gan::nn::loss::{LOSSES, LossKind};
+use gan::nn::model::Dcgan;
 use gan::precision::Precision;
 use gan::progress::Progress;
-use gan::recipe::{self, Length, Overrides, Recipe};
+use gan::recipe::{self, Length, Overrides, Recipe, Schedule};
 use gan::train::{Run, SAVE_EVERY, folder};
 use gan::{Error, checkpoint, counted};
 use gantools::{
     Common, Output, Reporter, human, mapped, number, operand, out_path, precision, stop_flag, whole,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Train a GAN on the images of a shard, and print the path of its generator.
 ///
@@ -44,14 +47,14 @@ struct Args {
     #[arg(short, long, value_name = "RUN", value_parser = out_path())]
     out: Option<PathBuf>,
     /// Times through all images
-    #[arg(long, value_name = "N", value_parser = whole::<u64>(recipe::EPOCHS))]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(range("epochs")))]
     epochs: Option<u64>,
     /// Steps, instead of whole epochs
-    #[arg(long, value_name = "N", conflicts_with = "epochs", value_parser = whole::<u64>(recipe::STEPS))]
+    #[arg(long, value_name = "N", conflicts_with = "epochs", value_parser = whole::<u64>(range("steps")))]
     steps: Option<u64>,
     /// Images in a step
-    #[arg(long, value_name = "N", value_parser = whole::<usize>(recipe::BATCHES))]
-    batch: Option<usize>,
+    #[arg(long, alias = "batch", value_name = "N", value_parser = whole::<usize>(range("batch_size")))]
+    batch_size: Option<usize>,
     /// The generator's learning rate
     #[arg(long, value_name = "X", value_parser = number(RATE))]
     lr_g: Option<f64>,
@@ -65,28 +68,28 @@ struct Args {
     #[arg(long, value_name = "X", value_parser = number(DECAY))]
     beta2: Option<f64>,
     /// Length of a latent vector
-    #[arg(long, value_name = "N", value_parser = whole::<usize>(recipe::WIDTHS))]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(range("nz")))]
     nz: Option<usize>,
     /// The generator's width
-    #[arg(long, value_name = "N", value_parser = whole::<usize>(recipe::WIDTHS))]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(range("ngf")))]
     ngf: Option<usize>,
     /// The discriminator's width
-    #[arg(long, value_name = "N", value_parser = whole::<usize>(recipe::WIDTHS))]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(range("ndf")))]
     ndf: Option<usize>,
     /// What the generator minimizes: non-saturating, −log D(G(z)), or minimax, log(1 − D(G(z)))
-    #[arg(long, value_name = "LOSS", value_parser = PossibleValuesParser::new(GeneratorLoss::NAMES).try_map(|name| name.parse::<GeneratorLoss>()))]
-    loss: Option<GeneratorLoss>,
+    #[arg(long, value_name = "LOSS", value_parser = losses())]
+    loss: Option<LossKind>,
     /// Also keep the generator of these epochs, as G_epoch-0010.safetensors
-    #[arg(long, value_name = "EPOCH,…", value_delimiter = ',', value_parser = whole::<u64>(recipe::EPOCHS))]
-    keep_at: Option<Vec<u64>>,
+    #[arg(long, alias = "keep-at", value_name = "EPOCH,…", value_delimiter = ',', value_parser = whole::<u64>(range("epochs")))]
+    snapshot_epochs: Option<Vec<u64>>,
     /// Also show what the generator makes of the fixed noise every N steps, as samples/step-000055.png
-    #[arg(long, value_name = "N", value_parser = whole::<u64>(recipe::SAMPLE_EVERY))]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(range("sample_every")))]
     sample_every: Option<u64>,
     /// Score the generator every N epochs by the embedded SqueezeNet, into scores.jsonl, and keep the best as G_best.safetensors
-    #[arg(long, value_name = "N", value_parser = whole::<u64>(recipe::FID_EVERY))]
-    fid_every: Option<u64>,
+    #[arg(long, alias = "fid-every", value_name = "N", value_parser = whole::<u64>(range("score_every")))]
+    score_every: Option<u64>,
     /// Decides the weights, the noise and the order of the images
-    #[arg(long, value_name = "N", value_parser = whole::<u64>(recipe::SEEDS))]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(range("seed")))]
     seed: Option<u64>,
     /// What to compute in: f32, or bf16: faster where the processor multiplies it
     #[arg(long, value_name = "TYPE", value_parser = precision())]
@@ -108,6 +111,20 @@ struct Args {
     force: bool,
     #[command(flatten)]
     common: Common,
+}
+
+/// The whole numbers that a recipe's key takes.
+fn range(key: &str) -> RangeInclusive<u64> {
+    let tables = [Recipe::KEYS, Schedule::KEYS, recipe::Output::KEYS, Dcgan::KEYS];
+    match tables.into_iter().flatten().find(|known| known.name == key).map(|known| known.range) {
+        Some(Range::Whole(from, to)) => from..=to,
+        _ => unreachable!("{key} is a whole number"),
+    }
+}
+
+/// Parses the name of a loss.
+fn losses() -> impl TypedValueParser<Value = LossKind> {
+    PossibleValuesParser::new(LOSSES.iter().map(|loss| loss.name())).try_map(|name| name.parse::<LossKind>())
 }
 
 /// Which learning rates there are.
@@ -189,28 +206,27 @@ fn resume(args: &Args, folder: Option<PathBuf>) -> Result<Output> {
     train(args, run, &folder, stop, &reporter)
 }
 
+/// The recipe's keys that have flags.
 fn overrides(args: &Args) -> Overrides {
-    let &Args { batch, lr_g, lr_d, beta1, beta2, nz, ngf, ndf, loss, precision, seed, .. } = args;
-    let &Args { sample_every, fid_every, .. } = args;
-    let keep_at = args.keep_at.clone();
-    let length = args.steps.map(Length::Steps).or(args.epochs.map(Length::Epochs));
-    Overrides {
-        batch,
-        length,
-        lr_g,
-        lr_d,
-        beta1,
-        beta2,
-        nz,
-        ngf,
-        ndf,
-        loss,
-        precision,
-        keep_at,
-        sample_every,
-        fid_every,
-        seed,
-    }
+    let keys = [
+        ("epochs", args.epochs.map(Value::from)),
+        ("steps", args.steps.map(Value::from)),
+        ("batch_size", args.batch_size.map(Value::from)),
+        ("lr_g", args.lr_g.map(Value::from)),
+        ("lr_d", args.lr_d.map(Value::from)),
+        ("beta1", args.beta1.map(Value::from)),
+        ("beta2", args.beta2.map(Value::from)),
+        ("nz", args.nz.map(Value::from)),
+        ("ngf", args.ngf.map(Value::from)),
+        ("ndf", args.ndf.map(Value::from)),
+        ("loss", args.loss.map(|loss| loss.name().into())),
+        ("precision", args.precision.map(|precision| precision.to_string().into())),
+        ("snapshot_epochs", args.snapshot_epochs.clone().map(Value::from)),
+        ("sample_every", args.sample_every.map(Value::from)),
+        ("score_every", args.score_every.map(Value::from)),
+        ("seed", args.seed.map(Value::from)),
+    ];
+    keys.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
 }
 
 fn open(path: &Path) -> Result<Shard> {
@@ -220,7 +236,7 @@ fn open(path: &Path) -> Result<Shard> {
 
 fn list_recipes() -> Output {
     let recipes = recipe::built_in();
-    let line = |r: &Recipe| format!("{:<12} {}", r.name, r.about);
+    let line = |r: &Recipe| format!("{:<12} {}", r.name, r.description);
     let text = recipes.iter().map(line).collect::<Vec<_>>().join("\n");
     Output { text, json: json!({ "recipes": recipes }) }
 }
@@ -244,9 +260,9 @@ fn dry_run(args: &Args, recipe: &Recipe) -> Result<Output> {
 
 /// Says in one line what a run will do, and warns where the images do not fill a batch.
 fn plan(recipe: &Recipe, shard: &Shard, run: &Run, more: &str, reporter: &Reporter) {
-    let (n, batch) = (shard.len(), recipe.schedule.batch);
+    let (n, batch) = (shard.len(), recipe.schedule.batch_size);
     let steps = format!("{} of {}", Length::Steps(run.steps()), batch.min(n));
-    let length = match recipe.schedule.length {
+    let length = match recipe.schedule.length() {
         epochs @ Length::Epochs(_) => format!("{epochs}: {steps}"),
         Length::Steps(_) => steps,
     };

@@ -8,7 +8,7 @@ use gan::data::image::Image;
 use gan::metrics::features::Extractor;
 use gan::metrics::frechet;
 use gan::nn::adam::AdamConfig;
-use gan::nn::model::{DcganConfig, MlpConfig, ModelConfig};
+use gan::nn::model::{Arch, Dcgan, ImageShape, Mlp};
 use gan::nn::ops::{Activation, Backend, Geometry, Weight};
 use gan::precision::Precision;
 use gan::rng::{Stream, normals};
@@ -20,19 +20,14 @@ use crate::measure::{Figure, Load, Spread, Work};
 use crate::workspace::Workspace;
 
 /// The model of the recipe `celeba`, that of PyTorch's DCGAN tutorial.
-pub const TUTORIAL: DcganConfig = DcganConfig {
-    size: 64,
-    channels: 3,
-    nz: 100,
-    ngf: 64,
-    ndf: 64,
-    leaky_slope: 0.2,
-    init_std: 0.02,
-    norm_init_std: 0.02,
-};
+pub const TUTORIAL: Dcgan =
+    Dcgan { nz: 100, ngf: 64, ndf: 64, leaky_slope: 0.2, init_std: 0.02, norm_init_std: 0.02 };
 
 /// A smaller model, often used for images of cats.
-pub const CATS: DcganConfig = DcganConfig { nz: 30, ndf: 32, leaky_slope: 0.1, ..TUTORIAL };
+pub const CATS: Dcgan = Dcgan { nz: 30, ndf: 32, leaky_slope: 0.1, ..TUTORIAL };
+
+/// The shape of the images of both models.
+pub const SHAPE: ImageShape = (64, 64, 3);
 
 /// Steps of the MLP GAN in a repetition.
 pub const MLP_STEPS: usize = 100;
@@ -57,7 +52,8 @@ fn random(index: u64, limit: f32, shape: &[usize]) -> Tensor {
     Tensor::from_vec(data, shape, &Device::Cpu).expect("as many elements as the shape has")
 }
 
-fn trainer(model: &ModelConfig, beta1: f64, precision: Precision) -> Trainer {
+fn trainer(arch: Arch, shape: ImageShape, beta1: f64, precision: Precision) -> Trainer {
+    let model = arch.model(shape).expect("a sound model");
     let adam = AdamConfig { lr: 2e-4, beta1, beta2: 0.999, eps: 1e-8 };
     let (g, d) = (model.generator(999, &Device::Cpu), model.discriminator(999, &Device::Cpu));
     let [g, d] = [g, d].map(|network| network.expect("a sound model").with_precision(precision));
@@ -65,24 +61,22 @@ fn trainer(model: &ModelConfig, beta1: f64, precision: Precision) -> Trainer {
 }
 
 /// One training step of a DCGAN.
-pub fn dcgan_step(config: &DcganConfig, batch: usize, precision: Precision) -> Load<'static> {
-    let mut trainer = trainer(&ModelConfig::Dcgan(config.clone()), 0.5, precision);
-    let real = random(0, 1.0, &[batch, config.size, config.size, config.channels]);
+pub fn dcgan_step(config: &Dcgan, batch: usize, precision: Precision) -> Load<'static> {
+    let mut trainer = trainer(Arch::Dcgan(config.clone()), SHAPE, 0.5, precision);
+    let real = random(0, 1.0, &[batch, SHAPE.0, SHAPE.1, SHAPE.2]);
     let z = random(1, f32::MAX, &[batch, config.nz]);
     let work = move || timed(|| trainer.step(&real, &z, None).expect("a step"));
-    let flops = flops::dcgan_step(config) * batch as f64;
+    let flops = flops::dcgan_step(config, SHAPE) * batch as f64;
     Load { work: Box::new(work), count: batch as f64, flops: Some(flops), precision }
 }
 
 /// [`MLP_STEPS`] steps of the recipe `mnist`, small enough that overhead counts.
 pub fn mlp_steps() -> Load<'static> {
-    let (batch, hidden) = (100, vec![256, 256]);
-    let (hidden_g, hidden_d) = (hidden.clone(), hidden);
-    let config = MlpConfig { size: 28, channels: 1, nz: 64, hidden_g, hidden_d, slope_g: 0.0, slope_d: 0.2 };
-    let flops = flops::mlp_step(&config) * (batch * MLP_STEPS) as f64;
-    let real = random(0, 1.0, &[batch, config.size, config.size, config.channels]);
+    let (batch, config, shape) = (100, Mlp::default(), (28, 28, 1));
+    let flops = flops::mlp_step(&config, shape) * (batch * MLP_STEPS) as f64;
+    let real = random(0, 1.0, &[batch, shape.0, shape.1, shape.2]);
     let [z, fresh] = [1, 2].map(|i| random(i, f32::MAX, &[batch, config.nz]));
-    let mut trainer = trainer(&ModelConfig::Mlp(config), 0.9, Precision::F32);
+    let mut trainer = trainer(Arch::Mlp(config), shape, 0.9, Precision::F32);
     let work = move || {
         timed(|| {
             for _ in 0..MLP_STEPS {

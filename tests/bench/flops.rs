@@ -1,6 +1,6 @@
 //! The operations of the matrix products, two per multiply-add, independent of the algorithm.
 
-use gan::nn::model::{DcganConfig, MlpConfig};
+use gan::nn::model::{Dcgan, ImageShape, Mlp};
 
 /// Inception-v3 up to its 2,048 features, for one image.
 pub const INCEPTION: f64 = 11.422336192e9;
@@ -8,8 +8,8 @@ pub const INCEPTION: f64 = 11.422336192e9;
 /// A DCGAN step, per image: D forward and backward on real and fake images, G forward and backward, and D
 /// forward and backward in G's update without D's weight gradients. 2.275 GFLOP for 64×64, nz = 100, ngf =
 /// ndf = 64.
-pub fn dcgan_step(c: &DcganConfig) -> f64 {
-    let halvings = (c.size / 4).ilog2();
+pub fn dcgan_step(c: &Dcgan, (size, _, channels): ImageShape) -> f64 {
+    let halvings = (size / 4).ilog2();
     // Weights times output pixels, from the smallest image to the largest; D's layers mirror G's.
     let layers = |ends: [usize; 2], width: usize| -> Vec<usize> {
         let widths = (0..halvings).rev().map(|i| width << i);
@@ -20,13 +20,13 @@ pub fn dcgan_step(c: &DcganConfig) -> f64 {
         };
         channels.windows(2).enumerate().map(products).collect()
     };
-    let (g, d) = (layers([c.nz, c.channels], c.ngf), layers([1, c.channels], c.ndf));
+    let (g, d) = (layers([c.nz, channels], c.ngf), layers([1, channels], c.ndf));
     step([g.iter().sum(), g[0]], [d.iter().sum(), d[halvings as usize]], 1)
 }
 
 /// A step of an MLP GAN, per image; G's update draws its own noise.
-pub fn mlp_step(c: &MlpConfig) -> f64 {
-    let pixels = c.size * c.size * c.channels;
+pub fn mlp_step(c: &Mlp, (height, width, channels): ImageShape) -> f64 {
+    let pixels = height * width * channels;
     let layers = |first: usize, hidden: &[usize], last: usize| -> Vec<usize> {
         let widths: Vec<usize> = [first].into_iter().chain(hidden.iter().copied()).chain([last]).collect();
         widths.windows(2).map(|pair| pair[0] * pair[1]).collect()

@@ -1,4 +1,4 @@
-//! `just bench [WORD…]`: the table of PERFORMANCE.md, or the rows with one of the words in their names.
+//! `just bench [WORD…]`: the table of docs/performance.md, or the rows with one of the words in their names.
 //! `just bench peers [WORD…]`: comparison with Python programs.
 //! `just test-gpu` ends with `bench gpu [WORD…]`: the tools on a GPU.
 

@@ -11,8 +11,8 @@ use gan::checkpoint::{self, CheckpointKind, CheckpointMeta, ShardId};
 use gan::data::source::Source;
 use gan::metrics::frechet::{Gaussian, RunningCovariance};
 use gan::metrics::stats::Stats;
-use gan::nn::layer::Network;
-use gan::nn::model::ModelConfig;
+use gan::nn::Network;
+use gan::nn::model::Arch;
 use gan::recipe::Recipe;
 use gan::rng::Stream;
 use gan::sample;
@@ -21,7 +21,7 @@ use image::codecs::jpeg::JpegEncoder;
 use rayon::prelude::*;
 use tempfile::TempDir;
 
-use crate::compute::TUTORIAL;
+use crate::compute::{SHAPE, TUTORIAL};
 use crate::process;
 
 #[path = "../../lib/gan/tests/golden/fid/hashed.rs"]
@@ -105,7 +105,7 @@ impl Workspace {
     pub fn generator(&self) -> &Path {
         self.generator.get_or_init(|| {
             let path = self.path("G.safetensors");
-            let model = ModelConfig::Dcgan(TUTORIAL);
+            let model = Arch::Dcgan(TUTORIAL).model(SHAPE).expect("a sound model");
             let recipe = Recipe::load("celeba").expect("a built-in recipe");
             let meta = CheckpointMeta {
                 kind: CheckpointKind::Generator,

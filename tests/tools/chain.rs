@@ -24,7 +24,8 @@ fn score(text: &str) -> f64 {
 fn one_pipe_from_faces_to_a_score_twice() {
     let sandbox = Sandbox::new();
     let line = format!(
-        "prep --demo 48 --size 32 -q | train {TINY} | sample -n 20 -q | fid --features squeezenet -q demo-32.safetensors"
+        "prep --demo 48 --size 32 -q | train {TINY} | sample -n 20 -q \
+         | fid --features squeezenet -q demo-32.safetensors"
     );
     let first = score(&ok(&sandbox, &line));
     assert!(first > 0.0 && first.is_finite());
@@ -79,7 +80,7 @@ fn the_number_of_threads_changes_no_byte() {
         let sandbox = Sandbox::new();
         let t = format!("--threads {threads}");
         let line = format!(
-            "prep --demo 48 --size 32 -q {t} | train {TINY} {t} | sample -n 20 -q {t} --batch {} \
+            "prep --demo 48 --size 32 -q {t} | train {TINY} {t} | sample -n 20 -q {t} --batch-size {} \
              | fid --features squeezenet -q {t} demo-32.safetensors",
             7 * threads
         );

@@ -1,7 +1,7 @@
 //! The tools, broken at work: killed at every call and at random moments, on disks that fail, fill up or may not be written, with
 //! their shards cut short under them. Nothing half-made has a final name, and going on comes to what would have come of it.
 //!
-//! `just test` runs a part, `just chaos` (GANTOOLS_CHAOS=1) all of it; RELIABILITY.md has the figures.
+//! `just test` runs a part, `just chaos` (GANTOOLS_CHAOS=1) all of it; docs/reliability.md has the figures.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

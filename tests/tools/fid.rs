@@ -369,7 +369,7 @@ fn sides_that_do_not_match_are_one_line() {
     copy(&golden("a"), &sandbox.path("one"), 0..1);
     fails("fid s.npz one", "one: a covariance needs at least two images");
     if cfg!(not(feature = "cuda")) {
-        fails("fid s.npz real --device cuda", "--device cuda: this build has no CUDA");
+        fails("fid s.npz real --device cuda", "--device: cuda: this build has no CUDA");
     }
     assert_eq!(
         sandbox.names("."),

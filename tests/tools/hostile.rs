@@ -74,7 +74,7 @@ fn names_with_newlines_escapes_and_bytes_that_are_no_text() {
         let words: Vec<&OsStr> = line.split(' ').map(OsStr::new).chain([OsStr::new("a\nb.npz")]).collect();
         let done = tool(&sandbox, &words);
         assert_eq!((done.code, &*done.stdout), (Some(2), ""), "{line}: {}", done.stderr);
-        assert!(done.stderr.contains("a name of UTF-8 without control characters"), "{}", done.stderr);
+        assert!(done.stderr.contains("must be UTF-8 without control characters"), "{}", done.stderr);
     }
     let long = sandbox.shell("head -c 3000000 /dev/zero | tr '\\0' x | train -q");
     assert!(long.failure(1).starts_with("xxx") && long.stderr.len() < 11_000, "{}", long.stderr.len());

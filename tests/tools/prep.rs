@@ -320,7 +320,7 @@ fn wrong_usage_is_one_line_and_exit_2() {
         (&["pets", "--demo", "4"], "--demo"),
         (&["--demo", "4", "--split", "train"], "--split"),
         (&["pets", "--seed", "3"], "--seed"),
-        (&["--json"], "name a folder"),
+        (&["--json"], "name images, folders or other inputs, or --demo N"),
     ];
     for (args, what) in cases {
         let err = fails(dir.path(), args, 2);
@@ -342,8 +342,8 @@ fn help_names_every_flag() {
     let output = prep(Path::new("."), &["--help"]);
     assert!(output.status.success());
     let help = text(&output.stdout);
-    let flags = "--output --size --crop --filter --skip --limit --dtype --gray --split --idx --demo --seed --strict --force \
-                 --threads --json --quiet";
+    let flags = "--output --size --crop --filter --skip --limit --dtype --gray --split --idx --demo --seed \
+                 --strict --force --threads --json --quiet";
     for flag in flags.split_whitespace() {
         assert!(help.contains(flag), "{flag}: {help}");
     }

@@ -488,10 +488,10 @@ fn errors_are_one_line_that_names_the_file_or_flag() {
         |flags: &str| sandbox.run(&format!("train {flags} {SMALL} --steps 1").replace(" --recipe demo", ""));
     for (flags, wanted) in [
         ("none.safetensors", "none.safetensors: No such file"),
-        ("cut.safetensors", "cut.safetensors: cut short"),
-        ("foreign.safetensors", "foreign.safetensors: not a shard"),
+        ("cut.safetensors", "cut.safetensors: is cut short"),
+        ("foreign.safetensors", "foreign.safetensors: is not a safetensors file; `prep` makes shards"),
         ("run", "run: a folder, not a shard"),
-        ("run/G.safetensors", "run/G.safetensors: no tensor `images` in it"),
+        ("run/G.safetensors", "run/G.safetensors: is not a shard: it has no tensor `images`"),
         ("odd-48.safetensors", "odd-48.safetensors: image size 48: DCGAN takes 32, 64 or 128"),
         ("faces-32.safetensors -o run", "run: is not empty; name another folder, or --force"),
         ("faces-32.safetensors -o typo.toml", "typo.toml: is a file: name a folder"),
@@ -521,7 +521,7 @@ fn errors_are_one_line_that_names_the_file_or_flag() {
     }
     if !cfg!(feature = "cuda") {
         let line = sandbox.run("train faces-32.safetensors --device cuda:0");
-        assert!(line.failure(1).starts_with("--device cuda:0: this build has no CUDA"));
+        assert!(line.failure(1).starts_with("--device: cuda:0: this build has no CUDA"));
     }
     for usage in ["--epochs 1 --steps 1", "--no-such-flag", "a b"] {
         let done = sandbox.run(&format!("train {usage}"));

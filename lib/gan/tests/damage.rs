@@ -1,5 +1,6 @@
-//! Every file that the tools read, damaged: each byte changed, each length cut. Whatever comes is an error that names the file, or
-//! what a sound file gives; never a panic, a hang, or more memory than the file is worth.
+//! Every file that the tools read, damaged: each byte changed, each length cut. Whatever comes is an error
+//! that names the file, or what a sound file gives; never a panic, a hang, or more memory than the file is
+//! worth.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -25,10 +26,11 @@ use gan::sample::Latents;
 use gan::train::{Run, folder};
 use tempfile::TempDir;
 
-/// The largest piece of memory that reading may ask for: every file here has less than 32 kB, and the buffers through which we
-/// write have 1 MiB.
+/// The largest piece of memory that reading may ask for: every file here has less than 32 kB, and the buffers
+/// through which we write have 1 MiB.
 const MOST: usize = 4 << 20;
-/// The same for images, whose pixels take what their header says before they are read: the most that README.md allows.
+/// The same for images, whose pixels take what their header says before they are read: the most that
+/// README.md allows.
 const MOST_IMAGE: usize = 512 << 20;
 
 thread_local! {
@@ -70,7 +72,8 @@ impl Drop for Case<'_> {
 /// What reading a file comes to.
 type Reader<'a> = &'a dyn Fn(&Path) -> Result<(), Error>;
 
-/// Reads `bytes` as the file `path`, and checks what comes of it; no piece of memory that it asks for may be larger than [`MOST`].
+/// Reads `bytes` as the file `path`, and checks what comes of it; no piece of memory that it asks for may be
+/// larger than [`MOST`].
 fn try_one(path: &Path, bytes: &[u8], read: Reader, case: String) -> Result<(), String> {
     try_within(MOST, path, bytes, read, case)
 }
@@ -98,8 +101,8 @@ fn masks(at: usize) -> Vec<u8> {
     bits.map(|bit| 1 << bit).chain([0xFF]).collect()
 }
 
-/// Tries `whole`, then with each of its first `header` bytes changed, then cut to every length. Returns the places of the bytes
-/// that did not matter.
+/// Tries `whole`, then with each of its first `header` bytes changed, then cut to every length. Returns the
+/// places of the bytes that did not matter.
 fn damage(path: &Path, whole: &[u8], header: usize, read: Reader) -> Vec<usize> {
     try_one(path, whole, read, "whole".into()).unwrap();
     let (mut tried, mut passed) = (0, Vec::new());
@@ -265,7 +268,7 @@ fn foreign_generators() {
 fn latents() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("z.safetensors");
-    Latents::drawn(1, 3, 5).write(&path, false).unwrap();
+    Latents::from_seed(1, 3, 5).write(&path).unwrap();
     let whole = fs::read(&path).unwrap();
     damage(&path, &whole, whole.len(), &|path| Latents::read(path, 5).map(drop));
 }

@@ -1,7 +1,8 @@
 //! `G.safetensors`, `D.safetensors` and `state.safetensors`: atomic, self-describing, the same bytes every
 //! time.
 //!
-//! Weights have PyTorch's names and layouts. The one metadata key, `gantools`, holds a [`CheckpointMeta`] as JSON.
+//! Weights have PyTorch's names and layouts. The one metadata key, `gantools`, holds a [`CheckpointMeta`] as
+//! JSON.
 
 pub mod foreign;
 mod info;
@@ -16,13 +17,13 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::io::safetensors::{self, Item, Weights};
-use crate::io::weights::{Dictionary, Saved, Tensors, is_torch};
-use crate::nn::layer::Network;
+use crate::io::safetensors::{self, Weights};
+use crate::io::weights::{Saved, Tensors, is_torch};
+use crate::nn::Network;
 use crate::nn::model::ModelConfig;
 use crate::recipe::Recipe;
 use crate::{Error, Result};
-use foreign::{Dict, LayoutHints, Outline};
+use foreign::{LayoutHints, ModelSummary, StateDict, TensorSpec};
 pub use info::{Info, info};
 
 /// The state before the last one, in a run folder.
@@ -79,7 +80,8 @@ pub struct ShardId {
     pub name: String,
     /// The hash of its images, as its header has it.
     pub hash: String,
-    /// How many images.
+    /// The number of images.
+    #[serde(alias = "pictures")]
     pub images: usize,
 }
 
@@ -145,15 +147,15 @@ fn read_state(path: &Path) -> Result<State> {
     let Some(meta) = meta(path, &weights)?.filter(|meta| meta.kind == CheckpointKind::State) else {
         return Err(Error::file(path, "is not a run's state"));
     };
-    let (tensors, _) = read_sealed(path, weights)?;
+    let (tensors, _) = read_sealed(&weights)?;
     Ok(State { meta, tensors })
 }
 
-/// Reads a file of ours, as [`write`] wrote it.
-fn read_sealed(path: &Path, weights: Weights) -> Result<(HashMap<String, Tensor>, String)> {
+/// Reads the tensors that [`write`] wrote, and the hash of the file.
+fn read_sealed(weights: &Weights) -> Result<(HashMap<String, Tensor>, String)> {
     let stored = weights.metadata().and_then(|json| serde_json::from_str::<serde_json::Value>(json).ok());
     let seal = stored.and_then(|json| json[SHA256].as_str().map(String::from));
-    weights.read_sealed(path, &seal.unwrap_or_default())
+    weights.read_sealed(&seal.unwrap_or_default())
 }
 
 /// Whether every float among `tensors` is finite.
@@ -180,7 +182,7 @@ pub struct Generator {
     /// What the file says about itself; `None` for a file that is not ours.
     pub meta: Option<CheckpointMeta>,
     /// What a file that is not ours was understood as.
-    pub outline: Option<Outline>,
+    pub summary: Option<ModelSummary>,
     /// SHA-256 of the file, hexadecimal.
     pub hash: String,
 }
@@ -194,7 +196,7 @@ impl Generator {
         hash: String,
     ) -> Generator {
         let (latent_size, image_shape) = (model.latent_size(), model.image_shape());
-        Generator { network, latent_size, image_shape, meta, outline: None, hash }
+        Generator { network, latent_size, image_shape, meta, summary: None, hash }
     }
 }
 
@@ -212,31 +214,29 @@ pub fn generator(path: &Path, hints: &LayoutHints, device: &Device) -> Result<Ge
     let weights = match open(path)? {
         Opened::Shard => return Err(is_shard(path)),
         Opened::Ours(weights, meta) => {
-            if let Some(flag) = hints.first() {
-                let what = format!(
-                    "{flag}: is for other programs' generators; this one is ours, and tells all itself"
-                );
-                return Err(Error::file(path, what));
+            if let Some(hint) = hints.first() {
+                let what = format!("is for generators of other programs; {} is none", path.display());
+                return Err(Error::argument(hint, what));
             }
             return ours(path, weights, *meta, device);
         }
         Opened::Foreign(weights) => weights,
     };
     let found = foreign::find(weights.dicts(), hints).map_err(|e| weights.explain(e, path))?;
-    let outline = found.outline.clone();
+    let summary = found.summary.clone();
     let (network, hash) = match &weights {
         Foreign::Torch { tensors, .. } => {
-            let numbers = |name: &str, shape: &[usize]| tensors.get(name, shape);
-            (found.network(device, &numbers).map_err(about)?, tensors.hash())
+            let read = |name: &str, shape: &[usize]| tensors.get(name, shape);
+            (found.network(device, &read).map_err(about)?, tensors.hash())
         }
         Foreign::Safetensors { weights, .. } => {
-            let (tensors, hash) = weights.read_any(path, None)?;
-            let numbers = |name: &str, _: &[usize]| Ok(tensors[name].flatten_all()?.to_vec1()?);
-            (found.network(device, &numbers).map_err(about)?, hash)
+            let (tensors, hash) = weights.read()?;
+            let read = |name: &str, _: &[usize]| Ok(tensors[name].flatten_all()?.to_vec1()?);
+            (found.network(device, &read).map_err(about)?, hash)
         }
     };
-    let image_shape = (outline.size, outline.size, outline.channels);
-    Ok(Generator { network, latent_size: outline.nz, image_shape, meta: None, outline: Some(outline), hash })
+    let image_shape = (summary.size, summary.size, summary.channels);
+    Ok(Generator { network, latent_size: summary.nz, image_shape, meta: None, summary: Some(summary), hash })
 }
 
 /// Reads one of ours.
@@ -253,10 +253,10 @@ fn ours(path: &Path, weights: Weights, meta: CheckpointMeta, device: &Device) ->
     }
     meta.model.check().map_err(about)?;
     // A model is made before its weights are read: the file must be one of its size.
-    if meta.model.generator_numbers() > weights.numbers() {
+    if meta.model.min_generator_elements() > weights.num_elements() {
         return Err(Error::file(path, "has fewer numbers than the generator that it says it is"));
     }
-    let (tensors, hash) = read_sealed(path, weights)?;
+    let (tensors, hash) = read_sealed(&weights)?;
     let mut network = meta.model.blank_generator(device).map_err(about)?;
     network.load(&tensors).map_err(about)?;
     Ok(Generator::new(&meta.model.clone(), network, Some(meta), hash))
@@ -271,30 +271,30 @@ enum Opened {
 
 /// Another program's weights.
 enum Foreign {
-    Safetensors { weights: Weights, dict: [Dict; 1] },
-    Torch { tensors: Tensors, saved: Saved, dicts: Vec<Dict> },
+    Safetensors { weights: Weights, dict: [StateDict; 1] },
+    Torch { tensors: Tensors, saved: Saved },
 }
 
 impl Foreign {
-    fn dicts(&self) -> &[Dict] {
+    fn dicts(&self) -> &[StateDict] {
         match self {
             Foreign::Safetensors { dict, .. } => dict,
-            Foreign::Torch { dicts, .. } => dicts,
+            Foreign::Torch { saved, .. } => &saved.dictionaries,
         }
     }
 
-    /// LossValue in all tensors.
-    fn numbers(&self) -> usize {
-        let items = self.dicts().iter().flat_map(|dict| &dict.items);
-        items.map(|item| item.shape.iter().product::<usize>()).sum()
+    /// The number of elements of all tensors.
+    fn num_elements(&self) -> usize {
+        let tensors = self.dicts().iter().flat_map(|dict| &dict.tensors);
+        tensors.map(|spec| spec.shape.iter().product::<usize>()).sum()
     }
 
     /// Why no generator is in the file: `e`, or where no tensors are what else is there.
     fn explain(&self, e: Error, path: &Path) -> Error {
         let Error::Invalid(what) = e else { return e };
-        let Foreign::Torch { saved, dicts, .. } = self else { return Error::file(path, what) };
-        let is_weight = |item: &Item| item.float && item.name.contains("weight");
-        let weights = dicts.iter().any(|dict| dict.items.iter().any(is_weight));
+        let Foreign::Torch { saved, .. } = self else { return Error::file(path, what) };
+        let is_weight = |spec: &TensorSpec| spec.float && spec.name.contains("weight");
+        let weights = saved.dictionaries.iter().any(|dict| dict.tensors.iter().any(is_weight));
         let what = match (weights, saved.objects.first()) {
             (true, _) => what,
             (false, Some((_, class))) if class.starts_with("numpy") => {
@@ -304,12 +304,12 @@ impl Foreign {
             (false, Some((part, class))) => {
                 let part = if part.is_empty() { String::new() } else { format!("[\"{part}\"]") };
                 format!(
-                    "a pickled object of the Python class {class}, not its tensors, and code is never run; in Python: \
-                     torch.save(torch.load(F, weights_only=False){part}.state_dict(), \"G.pth\")"
+                    "a pickled object of the Python class {class}, not its tensors, and code is never run; \
+                     in Python: torch.save(torch.load(F, weights_only=False){part}.state_dict(), \"G.pth\")"
                 )
             }
             (false, None) if saved.optimizer => "an optimizer's state, not a generator".to_string(),
-            (false, None) if dicts.is_empty() => "it holds no tensors".to_string(),
+            (false, None) if saved.dictionaries.is_empty() => "it holds no tensors".to_string(),
             (false, None) => what,
         };
         Error::file(path, what)
@@ -326,18 +326,7 @@ fn open(path: &Path) -> Result<Opened> {
     let is_safetensors = start.get(8) == Some(&b'{');
     if !is_safetensors && is_torch(&start) {
         let (tensors, saved) = Tensors::read_saved(path)?;
-        let dict = |dict: &Dictionary| {
-            let full =
-                |name: &str| if dict.path.is_empty() { name.into() } else { format!("{}.{name}", dict.path) };
-            let item = |name: &String| {
-                let (shape, float) = tensors.describe(&full(name))?;
-                Some(Item { name: name.clone(), shape: shape.to_vec(), float })
-            };
-            let items = dict.names.iter().filter_map(item).collect();
-            Dict { path: dict.path.clone(), items, ordered: true }
-        };
-        let dicts = saved.dictionaries.iter().map(dict).collect();
-        return Ok(Opened::Foreign(Foreign::Torch { tensors, saved, dicts }));
+        return Ok(Opened::Foreign(Foreign::Torch { tensors, saved }));
     }
     if let Some(what) = foreign::describe(path).filter(|_| !is_safetensors) {
         return Err(Error::file(path, what));
@@ -352,7 +341,7 @@ fn open(path: &Path) -> Result<Opened> {
     if let Some(meta) = meta(path, &weights)? {
         return Ok(Opened::Ours(weights, Box::new(meta)));
     }
-    let dict = [Dict { path: String::new(), items: weights.items(), ordered: false }];
+    let dict = [weights.state_dict()];
     Ok(Opened::Foreign(Foreign::Safetensors { weights, dict }))
 }
 

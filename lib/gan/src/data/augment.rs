@@ -4,28 +4,28 @@
 //! `ColorJitter`, `GaussianBlur`), which the tests compare with.
 
 use rand_chacha::rand_core::RngCore;
-use serde::{Deserialize, Serialize};
 
+use crate::config::{Wrong, table};
 use crate::data::image::luma;
-use crate::rng::{Stream, generator, open_unit};
+use crate::rng::{Stream, chacha, open_unit};
 use crate::{Error, Result};
 
-/// What is drawn how. All ranges are uniform.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Augment {
-    /// The probability that an image is mirrored, 0 to 1.
-    pub flip: f64,
-    /// The brightness factor is within so much of 1; 0 to 1.
-    pub brightness: f64,
-    /// The same of the contrast factor.
-    pub contrast: f64,
-    /// The same of the saturation factor.
-    pub saturation: f64,
-    /// Width and height of the blur in pixels, odd, 1 to 31; 1×1 blurs nothing.
-    pub blur: [usize; 2],
-    /// Least and largest standard deviation of the blur in pixels, above 0 and at most 100.
-    pub blur_sigma: [f64; 2],
+table! {
+    /// Random changes. All draws are uniform.
+    pub struct Augment {
+        /// Probability that an image is mirrored.
+        flip: f64 = 0.0, UpToOne;
+        /// Largest difference of the brightness factor from 1.
+        brightness: f64 = 0.0, UpToOne;
+        /// Largest difference of the contrast factor from 1.
+        contrast: f64 = 0.0, UpToOne;
+        /// Largest difference of the saturation factor from 1.
+        saturation: f64 = 0.0, UpToOne;
+        /// Width and height of the blur in pixels, odd, 1 to 31; 1×1 blurs nothing.
+        blur: [usize; 2] = [1, 1];
+        /// Least and largest standard deviation of the blur in pixels, above 0 and at most 100.
+        blur_sigma: [f64; 2] = [0.1, 2.0];
+    }
 }
 
 /// A change of colors by a factor, as Pillow's ImageEnhance makes it: the image is mixed with one that lacks something
@@ -42,16 +42,8 @@ pub enum Enhance {
 
 impl Augment {
     /// The first value out of its range, as (key, what is wrong with it).
-    pub(crate) fn check(&self) -> Result<(), (&'static str, String)> {
-        let shares = [
-            ("flip", self.flip),
-            ("brightness", self.brightness),
-            ("contrast", self.contrast),
-            ("saturation", self.saturation),
-        ];
-        if let Some((key, value)) = shares.into_iter().find(|(_, v)| !(0.0..=1.0).contains(v)) {
-            return Err((key, format!("{value} is not in 0 to 1")));
-        }
+    pub(crate) fn check(&self) -> Result<(), Wrong> {
+        self.check_ranges()?;
         if let Some(side) = self.blur.iter().find(|side| *side % 2 == 0 || !(1..=31).contains(*side)) {
             return Err(("blur", format!("{side} is not an odd number in 1 to 31")));
         }
@@ -90,7 +82,7 @@ impl Augment {
         pixels: &mut [u8],
     ) {
         assert!(place < 1 << 16 && pixels.len() == height * width * channels);
-        let mut rng = generator(seed, Stream::Augment, step << 16 | place as u64);
+        let mut rng = chacha(seed, Stream::Augment, step << 16 | place as u64);
         // Every number is drawn, used or not: a changed recipe changes its own part alone.
         let mut within = |least: f64, largest: f64| least + (largest - least) * open_unit(&mut rng);
         let flipped = within(0.0, 1.0) < self.flip;

@@ -7,43 +7,26 @@ use super::{FeatureSpec, FeatureStats, FidInput};
 use crate::metrics::frechet;
 use crate::metrics::kid;
 use crate::metrics::prdc;
+use crate::named::named_enum;
 use crate::precision::Precision;
 use crate::{Error, Result, counted};
 
-/// A way to compare.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Metric {
-    /// The Fréchet distance.
-    Fid,
-    /// The kernel distance.
-    Kid,
-    /// Precision, recall, density and coverage; the first side is the real one.
-    Prdc,
+named_enum! {
+    /// A way to compare.
+    pub enum Metric {
+        /// The Fréchet distance.
+        Fid = "fid",
+        /// The kernel distance.
+        Kid = "kid",
+        /// Precision, recall, density and coverage; the first side is the real one.
+        Prdc = "prdc",
+    }
 }
 
 impl Metric {
-    /// What [`str::parse`] takes.
-    pub const NAMES: [&'static str; 3] = ["fid", "kid", "prdc"];
-
     /// Whether it needs the features themselves and not their statistics alone.
     pub fn needs_features(self) -> bool {
         self != Metric::Fid
-    }
-}
-
-impl std::str::FromStr for Metric {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Metric, String> {
-        let all = [Metric::Fid, Metric::Kid, Metric::Prdc];
-        let place = Metric::NAMES.iter().position(|known| *known == name);
-        place.map(|i| all[i]).ok_or_else(|| format!("{name}: no such metric"))
-    }
-}
-
-impl std::fmt::Display for Metric {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.write_str(Metric::NAMES[*self as usize])
     }
 }
 

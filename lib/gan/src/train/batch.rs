@@ -79,7 +79,7 @@ impl<'a> Batches<'a> {
         let per_epoch = self.recipe.schedule.epoch_steps(self.shard.len());
         for epoch in steps.start / per_epoch.. {
             let order = permutation(self.recipe.seed, Stream::Shuffle, epoch, self.shard.len());
-            for (step, indices) in (epoch * per_epoch..).zip(order.chunks(self.recipe.schedule.batch)) {
+            for (step, indices) in (epoch * per_epoch..).zip(order.chunks(self.recipe.schedule.batch_size)) {
                 if step >= steps.end || step >= steps.start && to.send(self.gather(indices, step)).is_err() {
                     return;
                 }

@@ -10,7 +10,7 @@ use super::score::Scorer;
 use crate::data::image::{PADDING, decode, encode_gif, encode_png, grid};
 use crate::data::shard::Shard;
 use crate::io::atomic;
-use crate::nn::layer::Network;
+use crate::nn::Network;
 use crate::nn::model::ModelConfig;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
@@ -66,13 +66,13 @@ impl<'a> Monitor<'a> {
         let name = shard.path().file_name().unwrap_or_default().to_string_lossy();
         let info = RunInfo {
             name: recipe.name.clone(),
-            about: recipe.about.clone(),
+            about: recipe.description.clone(),
             recipe: toml,
             images: format!("{name}, {} images", shard.len()),
-            steps: recipe.schedule.steps(shard.len()),
+            steps: recipe.schedule.total_steps(shard.len()),
             epoch_steps: recipe.schedule.epoch_steps(shard.len()),
         };
-        let scorer = match recipe.output.fid_every {
+        let scorer = match recipe.output.score_every {
             0 => None,
             _ => Some(Scorer::new(shard, recipe.seed, device)?),
         };
@@ -154,7 +154,7 @@ impl<'a> Monitor<'a> {
     pub fn score(&mut self, step: u64, epoch: u64, generator: &Network) -> Result<Option<&Score>> {
         let Some(scorer) = &self.scorer else { return Ok(None) };
         let last = step == self.info.steps;
-        if !epoch.is_multiple_of(self.recipe.output.fid_every) && !last {
+        if !epoch.is_multiple_of(self.recipe.output.score_every) && !last {
             return Ok(None);
         }
         let distance = scorer.score(generator, self.model, self.recipe.seed, self.device)?;

@@ -91,8 +91,8 @@ impl<'a> Run<'a> {
             Error::Invalid(what) => Error::file(shard.path(), what),
             other => other,
         };
-        let model = recipe.model.config(shard.height(), shard.width(), shard.channels()).map_err(about)?;
-        if recipe.output.fid_every > 0 && shard.len() < 2 {
+        let model = recipe.model.model((shard.height(), shard.width(), shard.channels())).map_err(about)?;
+        if recipe.output.score_every > 0 && shard.len() < 2 {
             let what = format!(
                 "--fid-every: a score needs two images at least, and {} has one",
                 shard.path().display()
@@ -106,9 +106,8 @@ impl<'a> Run<'a> {
         let generator = model.generator(recipe.seed, device)?.with_precision(precision);
         let discriminator = model.discriminator(recipe.seed, device)?.with_precision(precision);
         let optimizer = &recipe.optimizer;
-        let trainer =
-            Trainer::new(generator, discriminator, &optimizer.generator(), &optimizer.discriminator())?
-                .with_loss(recipe.schedule.loss);
+        let trainer = Trainer::new(generator, discriminator, &optimizer.adam_g(), &optimizer.adam_d())?
+            .with_loss(recipe.schedule.loss);
         Ok(Run { recipe, model, shard, device, trainer, taken: 0, save_every: SAVE_EVERY, linked: false })
     }
 
@@ -144,12 +143,12 @@ impl<'a> Run<'a> {
 
     /// All steps of the run.
     pub fn steps(&self) -> u64 {
-        self.recipe.schedule.steps(self.shard.len())
+        self.recipe.schedule.total_steps(self.shard.len())
     }
 
     /// Images in all steps of the run; the last batch of an epoch may be smaller.
     fn images(&self) -> u64 {
-        let (n, batch) = (self.shard.len() as u64, self.recipe.schedule.batch as u64);
+        let (n, batch) = (self.shard.len() as u64, self.recipe.schedule.batch_size as u64);
         let per_epoch = self.recipe.schedule.epoch_steps(self.shard.len());
         self.steps() / per_epoch * n + (self.steps() % per_epoch) * batch
     }
@@ -161,7 +160,7 @@ impl<'a> Run<'a> {
     pub fn estimate(&self) -> Result<Estimate> {
         let mut copy = self.trainer.copy()?;
         let order = permutation(self.recipe.seed, Stream::Shuffle, 0, self.shard.len());
-        let indices = &order[..self.recipe.schedule.batch.min(order.len())];
+        let indices = &order[..self.recipe.schedule.batch_size.min(order.len())];
         let batch = self.batches().gather(indices, 0);
         let count = batch.count;
         let (real, z, fresh) = batch.on(self.device)?;
@@ -223,7 +222,7 @@ impl<'a> Run<'a> {
         let mut save_clock = Instant::now();
         let mut pending = PendingMetrics { steps: vec![], numbers: vec![], clock: start };
         let together = if self.device.is_cpu() { 1 } else { READ_TOGETHER };
-        progress.begins(self.taken);
+        progress.start(self.taken);
         for (step, batch) in (self.taken + 1..).zip(batches) {
             let epoch = (step - 1) / per_epoch + 1;
             let count = batch.count;
@@ -251,7 +250,7 @@ impl<'a> Run<'a> {
             if due || stopped {
                 let state = self.state(step, folder, saved)?;
                 self.export(folder, step, epoch)?;
-                if ends_epoch && self.recipe.output.keep_at.contains(&epoch) {
+                if ends_epoch && self.recipe.output.snapshot_epochs.contains(&epoch) {
                     self.keep(&folder::kept_generator(folder, epoch), step, epoch)?;
                 }
                 let scored = ends_epoch || last;

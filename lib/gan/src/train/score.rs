@@ -7,7 +7,7 @@ use crate::data::image::Image;
 use crate::data::shard::Shard;
 use crate::metrics::features::Extractor;
 use crate::metrics::frechet::{self, Gaussian, RunningCovariance};
-use crate::nn::layer::Network;
+use crate::nn::Network;
 use crate::nn::model::ModelConfig;
 use crate::precision::Precision;
 use crate::rng::{Stream, permutation};

@@ -6,12 +6,9 @@ use candle_core::Tensor;
 
 use crate::device::with_layouts_kept;
 use crate::nn::adam::{Adam, AdamConfig};
-use crate::nn::layer::{BatchNormStats, GradTarget, Grads, Network, Tape};
-use crate::nn::loss::{GeneratorLoss, Loss, LossValue, binary_cross_entropy};
+use crate::nn::loss::{Loss, LossKind, LossValue};
+use crate::nn::{Network, States, Tape};
 use crate::{Error, Result};
-
-const REAL: f64 = 1.0;
-const FAKE: f64 = 0.0;
 
 /// Both networks and their optimizers: the whole state of a training run.
 #[derive(Debug)]
@@ -22,7 +19,7 @@ pub struct Trainer {
     pub discriminator: Network,
     adam_g: Adam,
     adam_d: Adam,
-    loss: GeneratorLoss,
+    loss: LossKind,
 }
 
 /// What a step measured; probabilities are means of σ(logit) over the batch.
@@ -89,20 +86,17 @@ struct DiscriminatorPass {
     fakes: (Tensor, Tape),
 }
 
-/// What D made of images of one label: the gradients of its parameters, its loss, and what its batch-norms saw.
-struct Discriminated {
+/// D's pass over real images or fakes: the gradients of its parameters, its loss, and its layers' states.
+struct HalfPass {
     grads: Vec<Tensor>,
     loss: Loss,
-    seen: BatchNormStats,
+    states: States,
 }
 
-fn discriminate(d: &Network, images: &Tensor, label: f64) -> Result<Discriminated> {
+fn discriminate(d: &Network, images: &Tensor, loss: impl Fn(&Tensor) -> Result<Loss>) -> Result<HalfPass> {
     let (logits, tape) = d.forward_with_tape(images)?;
-    let (loss, seen) = (binary_cross_entropy(&logits, label)?, tape.seen());
-    match d.backward(tape, loss.grad.clone(), GradTarget::Parameters)? {
-        Grads::Parameters(grads) => Ok(Discriminated { grads, loss, seen }),
-        Grads::Input(_) => unreachable!("parameters were wanted"),
-    }
+    let (loss, states) = (loss(&logits)?, tape.states());
+    Ok(HalfPass { grads: d.backward_params(tape, loss.grad.clone())?, loss, states })
 }
 
 impl Trainer {
@@ -114,11 +108,11 @@ impl Trainer {
         adam_d: &AdamConfig,
     ) -> Result<Trainer> {
         let (adam_g, adam_d) = (Adam::new(adam_g, &generator)?, Adam::new(adam_d, &discriminator)?);
-        Ok(Trainer { generator, discriminator, adam_g, adam_d, loss: GeneratorLoss::default() })
+        Ok(Trainer { generator, discriminator, adam_g, adam_d, loss: LossKind::default() })
     }
 
-    /// The same trainer with another loss for G.
-    pub fn with_loss(mut self, loss: GeneratorLoss) -> Trainer {
+    /// The same trainer with another loss.
+    pub fn with_loss(mut self, loss: LossKind) -> Trainer {
         self.loss = loss;
         self
     }
@@ -156,7 +150,7 @@ impl Trainer {
                 Ok((pass.real, pass.fake, loss))
             })
         })?;
-        Ok(PendingStep { real: real.numbers, fake: fake.numbers, g: g.numbers })
+        Ok(PendingStep { real: real.value, fake: fake.value, g: g.value })
     }
 
     /// The gradients of a step from the present weights, D's and G's, in PyTorch's names and layouts; applies D's
@@ -174,19 +168,19 @@ impl Trainer {
     }
 
     fn discriminator_gradients(&mut self, real: &Tensor, z: &Tensor) -> Result<DiscriminatorPass> {
-        let (g, d) = (&self.generator, &self.discriminator);
+        let (g, d, loss) = (&self.generator, &self.discriminator, self.loss);
         let backend = d.backend();
-        let on_reals = || discriminate(d, real, REAL);
+        let on_reals = || discriminate(d, real, |logits| loss.real(logits));
         let on_fakes = || -> Result<_> {
             let fakes = g.forward_with_tape(z)?;
-            let passed = discriminate(d, &fakes.0, FAKE)?;
+            let passed = discriminate(d, &fakes.0, |logits| loss.fake(logits))?;
             Ok((fakes, passed))
         };
         let (reals, fakes) = backend.both(real.elem_count(), on_reals, on_fakes);
         let (mut reals, (fakes, passed)) = (reals?, fakes?);
-        self.generator.update_running_stats(&fakes.1.seen())?;
-        self.discriminator.update_running_stats(&reals.seen)?;
-        self.discriminator.update_running_stats(&passed.seen)?;
+        self.generator.update_state(&fakes.1.states())?;
+        self.discriminator.update_state(&reals.states)?;
+        self.discriminator.update_state(&passed.states)?;
         let sums = reals.grads.iter_mut().zip(&passed.grads).collect();
         backend.each(sums, |(sum, grad)| backend.accumulate(sum, grad))?;
         Ok(DiscriminatorPass { grads: reals.grads, real: reals.loss, fake: passed.loss, fakes })
@@ -204,15 +198,9 @@ impl Trainer {
             None => fakes,
         };
         let (logits, through_d) = self.discriminator.forward_train(&images)?;
-        let loss = self.loss.of(&logits)?;
-        let at_images = match self.discriminator.backward(through_d, loss.grad.clone(), GradTarget::Input)? {
-            Grads::Input(grad) => grad,
-            Grads::Parameters(_) => unreachable!("the input's gradient was wanted"),
-        };
-        match self.generator.backward(tape, at_images, GradTarget::Parameters)? {
-            Grads::Parameters(grads) => Ok((grads, loss)),
-            Grads::Input(_) => unreachable!("parameters were wanted"),
-        }
+        let loss = self.loss.generator(&logits)?;
+        let at_images = self.discriminator.backward_input(through_d, loss.grad.clone())?;
+        Ok((self.generator.backward_params(tape, at_images)?, loss))
     }
 
     /// The whole state: `G.NAME` and `D.NAME` (weights and buffers), `adam_g.m.NAME`, `adam_g.v.NAME`, `adam_g.t` and

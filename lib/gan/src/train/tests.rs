@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use candle_core::Device;
 use rayon::ThreadPoolBuilder;
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
@@ -13,7 +14,7 @@ use crate::data::image::Transform;
 use crate::data::shard::{self, Dtype, Shard, ShardOptions};
 use crate::data::source::Source;
 use crate::progress::{Progress, Silent};
-use crate::recipe::{Length, Overrides, Recipe, Schedule};
+use crate::recipe::{Length, Recipe, Schedule};
 use crate::train::report::Metrics;
 use crate::{Error, Result};
 
@@ -28,14 +29,12 @@ fn images(count: usize, dtype: Dtype) -> (TempDir, PathBuf) {
 }
 
 fn recipe(batch: usize, length: Length) -> Recipe {
-    let small = Overrides {
-        batch: Some(batch),
-        length: Some(length),
-        nz: Some(5),
-        ngf: Some(2),
-        ndf: Some(2),
-        ..Default::default()
+    let length = match length {
+        Length::Epochs(n) => ("epochs", json!(n)),
+        Length::Steps(n) => ("steps", json!(n)),
     };
+    let sizes = [("nz", json!(5)), ("ngf", json!(2)), ("ndf", json!(2))];
+    let small = [vec![("batch_size", json!(batch)), length], sizes.to_vec()].concat();
     Recipe::load("demo").unwrap().with(&small).unwrap()
 }
 
@@ -181,7 +180,7 @@ fn a_weight_that_is_not_finite_is_not_saved() {
     let out = folder.path().join("run");
     train(
         &Recipe {
-            schedule: Schedule { length: Length::Epochs(1), ..recipe.schedule.clone() },
+            schedule: Schedule { epochs: Some(1), steps: None, ..recipe.schedule.clone() },
             ..recipe.clone()
         },
         &shard,

@@ -1,41 +1,36 @@
 //! torchvision's `Resize(size)` and `CenterCrop(size)` on 8-bit RGB, in Pillow's arithmetic.
 
-use std::fmt;
-use std::str::FromStr;
-
 use fast_image_resize as fir;
 use fir::images::{Image as Resized, ImageRef};
 use fir::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
 use super::Image;
+use crate::named::named_enum;
 
 /// An image more times longer than wide (or the reverse) is resized only where the crop keeps it.
 const MAX_ASPECT: usize = 4;
 
-/// The resampling filters of Pillow, by Pillow's names. All but `nearest` widen when they shrink (antialiasing).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Filter {
-    /// A triangle, as wide as 2 pixels; torchvision's default.
-    #[default]
-    Bilinear,
-    /// Catmull-Rom's cubic (a = −0.5), 4 pixels.
-    Bicubic,
-    /// Lanczos' windowed sinc, 6 pixels.
-    Lanczos,
-    /// The average of the pixels covered.
-    Box,
-    /// Hamming's windowed sinc, 2 pixels.
-    Hamming,
-    /// One pixel, the nearest.
-    Nearest,
+named_enum! {
+    /// The resampling filters of Pillow, by Pillow's names. All but `nearest` widen when they shrink (antialiasing).
+    #[derive(Default)]
+    pub enum Filter {
+        /// A triangle, as wide as 2 pixels; torchvision's default.
+        #[default]
+        Bilinear = "bilinear",
+        /// Catmull-Rom's cubic (a = −0.5), 4 pixels.
+        Bicubic = "bicubic",
+        /// Lanczos' windowed sinc, 6 pixels.
+        Lanczos = "lanczos",
+        /// The average of the pixels covered.
+        Box = "box",
+        /// Hamming's windowed sinc, 2 pixels.
+        Hamming = "hamming",
+        /// One pixel, the nearest.
+        Nearest = "nearest",
+    }
 }
 
 impl Filter {
-    /// The names that [`Filter::from_str`] takes.
-    pub const NAMES: [&str; 6] = ["bilinear", "bicubic", "lanczos", "box", "hamming", "nearest"];
-    const ALL: [Filter; 6] =
-        [Filter::Bilinear, Filter::Bicubic, Filter::Lanczos, Filter::Box, Filter::Hamming, Filter::Nearest];
-
     fn algorithm(self) -> ResizeAlg {
         match self {
             Filter::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
@@ -45,22 +40,6 @@ impl Filter {
             Filter::Hamming => ResizeAlg::Convolution(FilterType::Hamming),
             Filter::Nearest => ResizeAlg::Nearest,
         }
-    }
-}
-
-impl fmt::Display for Filter {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(Filter::NAMES[*self as usize])
-    }
-}
-
-impl FromStr for Filter {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Filter, String> {
-        let at = Filter::NAMES.iter().position(|&n| n == name);
-        at.map(|i| Filter::ALL[i])
-            .ok_or_else(|| format!("{name}: no such filter; {}", Filter::NAMES.join(", ")))
     }
 }
 

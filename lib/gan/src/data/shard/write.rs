@@ -6,7 +6,6 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
 use super::header::Header;
@@ -15,7 +14,7 @@ use crate::Result;
 use crate::data::image::to_unit;
 use crate::data::source::PassedOver;
 use crate::io::atomic;
-use crate::io::hash::hex;
+use crate::io::hash::Hasher;
 
 /// What is known of the images only when all were read.
 #[derive(Default)]
@@ -29,7 +28,7 @@ pub(super) struct Counts {
 pub(super) struct Writer {
     path: PathBuf,
     file: BufWriter<NamedTempFile>,
-    hash: Sha256,
+    hash: Hasher,
     header: Header,
     written: u64,
     floats: Vec<u8>,
@@ -57,7 +56,7 @@ impl Writer {
         Ok(Writer {
             path: path.to_path_buf(),
             file,
-            hash: Sha256::new(),
+            hash: Hasher::default(),
             header,
             written: 0,
             floats: Vec::new(),
@@ -96,7 +95,7 @@ impl Writer {
         self.header.meta.rejected = counts.broken.total();
         self.header.meta.broken = counts.broken;
         self.header.meta.smaller_than_crop = counts.smaller_than_crop;
-        self.header.meta.content_hash = hex(&self.hash.finalize());
+        self.header.meta.content_hash = self.hash.finish();
         let mut file = self.file.into_inner().map_err(|e| atomic::failed(&path)(e.into_error()))?;
         let reserved = self.header.data_start;
         self.header.reserve();

@@ -4,9 +4,7 @@
 
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
-
-use crate::io::hash::hex;
+use crate::io::hash::Hasher;
 
 /// The attribute of a file: the full path of each input, parted by zeros.
 const ATTRIBUTE: &str = "user.gantools.inputs";
@@ -25,7 +23,7 @@ impl Origin {
             return Origin(all);
         }
         let first = all.split(|&b| b == 0).next().unwrap_or_default();
-        Origin([&first[..first.len().min(ROOM)], hex(&Sha256::digest(&all)).as_bytes()].join(&0))
+        Origin([&first[..first.len().min(ROOM)], Hasher::of(&[&all]).as_bytes()].join(&0))
     }
 
     /// Records it beside the file at `path`, where that can be recorded.

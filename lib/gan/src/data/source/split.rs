@@ -2,12 +2,11 @@
 //! test. Kaggle publishes it as a table, `list_eval_partition.csv`.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
-use std::str::FromStr;
 
+use crate::named::named_enum;
 use crate::{Error, Result};
 
 /// The list's names, as published by its authors and on Kaggle.
@@ -15,38 +14,15 @@ pub(super) const LISTS: [&str; 2] = ["list_eval_partition.txt", "list_eval_parti
 /// The largest list that is read, in bytes: CelebA's has 3 MB.
 pub(super) const MAX_LIST: u64 = 64 << 20;
 
-/// A part of CelebA's published split.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Split {
-    /// 162,770 images.
-    Train,
-    /// 19,867 images.
-    Valid,
-    /// 19,962 images.
-    Test,
-}
-
-impl Split {
-    /// The names that [`Split::from_str`] takes.
-    pub const NAMES: [&str; 3] = ["train", "valid", "test"];
-}
-
-impl fmt::Display for Split {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(Split::NAMES[*self as usize])
-    }
-}
-
-impl FromStr for Split {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Split, String> {
-        match name {
-            "train" => Ok(Split::Train),
-            "valid" => Ok(Split::Valid),
-            "test" => Ok(Split::Test),
-            _ => Err(format!("{name}: no such split; {}", Split::NAMES.join(", "))),
-        }
+named_enum! {
+    /// A part of CelebA's published split.
+    pub enum Split {
+        /// 162,770 images.
+        Train = "train",
+        /// 19,867 images.
+        Valid = "valid",
+        /// 19,962 images.
+        Test = "test",
     }
 }
 

@@ -1,14 +1,14 @@
 //! Reads the pickles of `torch.save` without ever running them.
 //!
-//! A pickle is a program for a stack machine that may name and call any Python function. This machine knows the few
-//! names that a dictionary of tensors needs and refuses every other; or, where [`Objects::Skip`] says so,
-//! keeps no more of what the others make than that it is there. Values live in one list and refer to each
+//! A pickle is a program for a stack machine that may name and call any Python function. This machine knows
+//! the few names that a dictionary of tensors needs and refuses every other; or, where [`Objects::Skip`] says
+//! so, keeps no more of what the others make than that it is there. Values live in one list and refer to each
 //! other by index, so that nothing here recurses, however deep a pickle nests; every value costs at least one
 //! byte of the file.
 
 use std::collections::HashMap;
 
-use super::DType;
+use safetensors::Dtype;
 
 /// The longest pickle that is read; that of the Inception weights is 60 kB.
 const LIMIT: usize = 16 << 20;
@@ -27,7 +27,7 @@ pub(super) enum Value {
     Dict(Vec<(Id, Id)>),
     Global(Global),
     Storage {
-        dtype: DType,
+        dtype: Dtype,
         key: String,
         elements: usize,
     },
@@ -59,7 +59,7 @@ pub(super) enum Global {
     OrderedDict,
     RebuildTensor,
     RebuildParameter,
-    Storage(DType),
+    Storage(Dtype),
 }
 
 fn global(module: &str, name: &str) -> Option<Global> {
@@ -67,14 +67,14 @@ fn global(module: &str, name: &str) -> Option<Global> {
         ("collections", "OrderedDict") => Global::OrderedDict,
         ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => Global::RebuildTensor,
         ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => Global::RebuildParameter,
-        ("torch", "DoubleStorage") => Global::Storage(DType::F64),
-        ("torch", "FloatStorage") => Global::Storage(DType::F32),
-        ("torch", "HalfStorage") => Global::Storage(DType::F16),
-        ("torch", "BFloat16Storage") => Global::Storage(DType::BF16),
-        ("torch", "LongStorage") => Global::Storage(DType::Int(8)),
-        ("torch", "IntStorage") => Global::Storage(DType::Int(4)),
-        ("torch", "ShortStorage") => Global::Storage(DType::Int(2)),
-        ("torch", "CharStorage" | "ByteStorage" | "BoolStorage") => Global::Storage(DType::Int(1)),
+        ("torch", "DoubleStorage") => Global::Storage(Dtype::F64),
+        ("torch", "FloatStorage") => Global::Storage(Dtype::F32),
+        ("torch", "HalfStorage") => Global::Storage(Dtype::F16),
+        ("torch", "BFloat16Storage") => Global::Storage(Dtype::BF16),
+        ("torch", "LongStorage") => Global::Storage(Dtype::I64),
+        ("torch", "IntStorage") => Global::Storage(Dtype::I32),
+        ("torch", "ShortStorage") => Global::Storage(Dtype::I16),
+        ("torch", "CharStorage" | "ByteStorage" | "BoolStorage") => Global::Storage(Dtype::U8),
         _ => return None,
     })
 }
@@ -406,7 +406,8 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// `('storage', torch.FloatStorage, key, location, elements[, view])`: the id of a storage outside the pickle.
+    /// `('storage', torch.FloatStorage, key, location, elements[, view])`: the id of a storage outside the
+    /// pickle.
     fn storage(&mut self) -> Result<(), String> {
         let id = self.pop()?;
         let parts = self.tuple(id)?;

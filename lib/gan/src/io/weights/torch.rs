@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
 use std::ops::Range;
 
+use safetensors::Dtype;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::pickle::{Id, Objects, Pickle, Value};
-use super::{DType, Dictionary, Saved, View};
+use super::{Saved, View};
+use crate::io::safetensors::is_float;
+use crate::io::state_dict::{StateDict, TensorSpec, join};
 
 /// A pickle of the number 0x1950a86a20f9469cfc6c: how the older container begins.
 const LEGACY_MAGIC: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
@@ -35,8 +38,8 @@ pub(super) fn open(bytes: &[u8], objects: Objects) -> Result<Container, String> 
     }
 }
 
-/// The older container: magic number, version, a description of the system, the object, the list of the storages'
-/// keys, each a pickle; then of each storage the number of its elements (i64) and its data.
+/// The older container: magic number, version, a description of the system, the object, the list of the
+/// storages' keys, each a pickle; then of each storage the number of its elements (i64) and its data.
 fn legacy(bytes: &[u8], objects: Objects) -> Result<Container, String> {
     let mut at = LEGACY_MAGIC.len();
     let mut next = || {
@@ -70,7 +73,7 @@ fn legacy(bytes: &[u8], objects: Objects) -> Result<Container, String> {
         if usize::try_from(count) != Ok(elements) {
             return Err(format!("damaged: storage {key} has {count} elements, not {elements}"));
         }
-        let end = elements.checked_mul(dtype.size()).and_then(|n| (at + 8).checked_add(n));
+        let end = elements.checked_mul(dtype.bitsize() / 8).and_then(|n| (at + 8).checked_add(n));
         let end = end.filter(|&end| end <= bytes.len()).ok_or("cut short; fetch it again")?;
         places.insert(key.to_string(), at + 8..end);
         at = end;
@@ -125,7 +128,7 @@ fn zip(bytes: &[u8], objects: Objects) -> Result<Container, String> {
 }
 
 /// Element type and count of every storage that a pickle names.
-fn storages(object: &Pickle) -> BTreeMap<&str, (DType, usize)> {
+fn storages(object: &Pickle) -> BTreeMap<&str, (Dtype, usize)> {
     let storage = |value| match value {
         &Value::Storage { dtype, ref key, elements } => Some((key.as_str(), (dtype, elements))),
         _ => None,
@@ -147,7 +150,8 @@ fn not_of_tensors(names: &[String]) -> Option<&'static str> {
     }
     if has("archive_format") || has("models/model.json") {
         return Some(
-            "an exported program (torch.export.save); save the weights: torch.save(netG.state_dict(), \"G.pth\")",
+            "an exported program (torch.export.save); save the weights: torch.save(netG.state_dict(), \
+             \"G.pth\")",
         );
     }
     has(".npy").then_some("a zip of numpy arrays (.npz), not what torch.save writes")
@@ -175,7 +179,7 @@ impl Container {
         let Value::Storage { dtype, key, .. } = self.object.get(*storage) else { return None };
         let Some(place) = self.places.get(key) else { return Some(Err(": its data is missing")) };
         let view = offset
-            .checked_mul(dtype.size())
+            .checked_mul(dtype.bitsize() / 8)
             .and_then(|offset| place.start.checked_add(offset))
             .filter(|&start| start <= place.end)
             .and_then(|start| View::new(*dtype, shape.clone(), strides.clone(), start..place.end, self.len));
@@ -195,16 +199,12 @@ impl Container {
             if visited + views.len() > MOST_NAMES {
                 return Err("it nests more than a checkpoint does".to_string());
             }
-            let inside = |name: &str| match path.is_empty() {
-                true => name.to_string(),
-                false => format!("{path}.{name}"),
-            };
             let mut deeper = Vec::new();
             let mut visit = |id: Id, name: &str| {
                 let holds = !matches!(self.object.get(id), Value::Int(_) | Value::Other | Value::Text(_));
                 if holds && path.len() + name.len() < LONGEST_NAME && !std::mem::replace(&mut seen[id], true)
                 {
-                    deeper.push((id, inside(name)));
+                    deeper.push((id, join(&path, name)));
                 }
             };
             match self.object.get(id) {
@@ -218,7 +218,7 @@ impl Container {
                     saved.optimizer = true;
                 }
                 Value::Dict(items) => {
-                    let mut names = Vec::new();
+                    let mut tensors = Vec::new();
                     for &(key, value) in items {
                         let name = match self.object.get(key) {
                             Value::Text(name) if name.len() < LONGEST_NAME => name.clone(),
@@ -229,17 +229,19 @@ impl Container {
                             visit(value, &name);
                             continue;
                         };
-                        let full = inside(&name);
+                        let full = join(&path, &name);
                         let view = view.map_err(|what| format!("tensor `{full}`{what}"))?;
+                        let spec =
+                            TensorSpec { name, shape: view.shape.clone(), float: is_float(view.dtype) };
                         if views.insert(full, view).is_none() {
-                            names.push(name);
+                            tensors.push(spec);
                         }
                         if visited + views.len() > MOST_NAMES {
                             break;
                         }
                     }
-                    if !names.is_empty() {
-                        saved.dictionaries.push(Dictionary { path: path.clone(), names });
+                    if !tensors.is_empty() {
+                        saved.dictionaries.push(StateDict { path: path.clone(), tensors, ordered: true });
                     }
                 }
                 _ => {}

@@ -6,10 +6,8 @@ use std::collections::HashMap;
 
 use gan_kernels::conv::Conv;
 
-use sha2::{Digest, Sha256};
-
 use crate::Result;
-use crate::io::hash::hex;
+use crate::io::hash::Hasher;
 
 /// A 3×3 maximum.
 #[derive(Debug, Clone, Copy)]
@@ -145,17 +143,17 @@ impl Net for Plan {
 
 /// A hash of named tensors that does not depend on the file that they came in.
 #[derive(Default)]
-pub(crate) struct WeightsHash(Sha256);
+pub(crate) struct WeightsHash(Hasher);
 
 impl WeightsHash {
     pub(crate) fn add(&mut self, name: &str, shape: &[usize], values: &[f32]) {
-        self.0.update(format!("{name} {shape:?}\n"));
+        self.0.update(format!("{name} {shape:?}\n").as_bytes());
         let mut bytes = Vec::with_capacity(values.len() * 4);
         values.iter().for_each(|v| bytes.extend(v.to_le_bytes()));
         self.0.update(&bytes);
     }
 
     pub(crate) fn finish(self) -> String {
-        hex(&self.0.finalize())
+        self.0.finish()
     }
 }

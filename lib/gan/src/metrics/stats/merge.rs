@@ -2,9 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
 use super::{Stats, StatsMeta};
+use crate::io::hash::Hasher;
 use crate::metrics::frechet::Gaussian;
 use crate::{Error, Result};
 
@@ -118,7 +117,7 @@ fn content(metas: &[&StatsMeta]) -> String {
         return parts[0].1.clone();
     }
     contents.sort_unstable();
-    format!("merged {}", crate::io::hash::hex(&Sha256::digest(contents.join("\n"))))
+    format!("merged {}", Hasher::of(&[contents.join("\n").as_bytes()]))
 }
 
 /// Reads what is to be merged.

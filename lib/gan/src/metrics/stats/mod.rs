@@ -24,7 +24,7 @@ use crate::metrics::frechet::Gaussian;
 use crate::precision::Precision;
 use crate::{Error, Result};
 
-pub use crate::io::npz::MOST as MOST_DIMS;
+pub use crate::io::npz::MAX_FEATURES as MOST_DIMS;
 use crate::io::npz::{Npz, NpzWriter};
 pub use kind::{StatsKind, kind};
 pub use merge::{Partition, merge, read_all};
