@@ -1,9 +1,10 @@
-"""The Python side of `just bench peers`: the same work as ours, by the programs that people use for it.
+"""The Python side of `just bench peers`: the same work by the usual Python programs.
 
-    peers.py WORK …          loads, warms up, says "ready VERSION"; then for every line on stdin one repetition, its seconds on stdout
-    peers.py --once WORK …   loads, does one repetition and ends, for measuring the whole process
+    peers.py WORK …          loads, warms up and prints "ready VERSION"; then, for every line on stdin, runs one
+                             repetition and prints its seconds
+    peers.py --once WORK …   loads, runs one repetition and ends, to measure the process
 
-What cannot be done here is one line, "failed REASON".
+A failure is one line, "failed REASON".
 """
 import argparse
 import contextlib
@@ -16,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 
 def precision(a):
-    """What to compute in, as a context for the forward passes."""
+    """The context of the forward passes that sets the precision."""
     import torch
 
     return torch.autocast(a.device, dtype=torch.bfloat16) if a.mode == "bf16" else contextlib.nullcontext()
@@ -48,7 +49,7 @@ def discriminator(ndf, slope):
 
 
 def dcgan(a):
-    """A training step of the tutorial, or of the cats recipe."""
+    """A training step of the tutorial, or of the cats model."""
     import torch
     from torch import nn
 
@@ -61,7 +62,7 @@ def dcgan(a):
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1.0, 0.02)
     real = torch.rand(batch, 3, 64, 64) * 2 - 1
-    # Ours has no TF32.
+    # gantools does not use TF32.
     torch.backends.cudnn.allow_tf32 = False
     g, d, real = (x.to(a.device) for x in (g, d, real))
     if a.channels_last:
@@ -92,7 +93,7 @@ def dcgan(a):
 
 
 def mlp(a):
-    """A hundred training steps of yunjey's pytorch-tutorial's GAN."""
+    """A hundred training steps of the GAN of yunjey's pytorch-tutorial."""
     import torch
     from torch import nn
 
@@ -121,7 +122,7 @@ def mlp(a):
 
 
 def sample(a):
-    """A generator's pictures as PNGs in a folder, written by as many threads as compute."""
+    """Images of a generator as PNGs in a folder, written by the same number of threads as compute."""
     import torch
     from PIL import Image
     from safetensors.torch import load_file
@@ -149,7 +150,7 @@ def sample(a):
 
 
 def prep(a):
-    """JPEGs in a folder to floats of 64×64."""
+    """JPEGs in a folder to float images of 64×64."""
     files = sorted(f"{a.paths[0]}/{name}" for name in os.listdir(a.paths[0]) if name.endswith(".jpg"))[: a.limit]
     if a.engine == "opencv":
         import cv2
@@ -200,8 +201,8 @@ def pytorch_fid(weights):
 
 
 def inception(a):
-    """pytorch-fid's 2,048 features of a batch of 64×64 in memory."""
-    importlib.import_module(a.engine)  # before the network, which takes its time
+    """pytorch-fid's 2,048 features of a batch of 64×64 images in memory."""
+    importlib.import_module(a.engine)  # before the network, which is slow to load
     import torch
 
     class Features(torch.nn.Module):
@@ -253,7 +254,7 @@ def export(network, x, path):
 
 
 def frechet(a):
-    """The trace of the root of two covariances' product."""
+    """The trace of the square root of the product of two covariances."""
     import numpy as np
 
     one, two = (np.load(path)["sigma"] for path in a.paths)
@@ -271,7 +272,7 @@ def frechet(a):
 
 
 def fid(a):
-    """pytorch-fid's distance of a folder from statistics."""
+    """pytorch-fid's distance between a folder and statistics."""
     import torch
 
     score = pytorch_fid(a.paths[0]).fid_score
@@ -281,7 +282,7 @@ def fid(a):
 
 
 def keep_disp(score):
-    """pytorch-fid 0.3.0 asks scipy's sqrtm for an error estimate, which newer versions of scipy do not give."""
+    """pytorch-fid 0.3.0 asks scipy's sqrtm for an error estimate, which newer versions do not return."""
     import types
 
     import scipy.linalg
@@ -307,11 +308,11 @@ def main():
     p.add_argument("--engine")
     p.add_argument("--method", choices=["cholesky", "sqrtm"])
     a = p.parse_intermixed_args()
-    # What libraries print is not for whoever reads the seconds.
+    # Output of libraries goes to stderr: stdout is for the seconds.
     out, sys.stdout = sys.stdout, sys.stderr
     try:
         version, repeat = works[a.work](a)
-        # A square root takes half a minute, and nothing of it is faster the second time.
+        # A matrix square root takes half a minute and needs no warm-up.
         for _ in range(1 if a.once else 0 if a.method == "sqrtm" else 2):
             repeat()
     except ModuleNotFoundError as e:
