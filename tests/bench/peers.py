@@ -1,7 +1,7 @@
 """The Python side of `just bench peers`: the same work by the usual Python programs.
 
-    peers.py WORK …          loads, warms up and prints "ready VERSION"; then, for every line on stdin, runs one
-                             repetition and prints its seconds
+    peers.py WORK …          loads, warms up and prints "ready VERSION"; then, for every line on stdin,
+                             runs one repetition and prints its seconds
     peers.py --once WORK …   loads, runs one repetition and ends, to measure the process
 
 A failure is one line, "failed REASON".
@@ -71,9 +71,9 @@ def dcgan(a):
     run_g, run_d = (torch.compile(g), torch.compile(d)) if a.compile else (g, d)
     loss = nn.BCELoss()
 
-    def judge(pictures, label):
+    def judge(images, label):
         with precision(a):
-            probability = run_d(pictures).view(-1)
+            probability = run_d(images).view(-1)
         error = loss(probability.float(), torch.full((batch,), label, device=a.device))
         error.backward()
         return error.item(), probability.mean().item()
@@ -99,7 +99,8 @@ def mlp(a):
 
     torch.manual_seed(999)
     d = nn.Sequential(
-        nn.Linear(784, 256), nn.LeakyReLU(0.2), nn.Linear(256, 256), nn.LeakyReLU(0.2), nn.Linear(256, 1), nn.Sigmoid()
+        nn.Linear(784, 256), nn.LeakyReLU(0.2), nn.Linear(256, 256), nn.LeakyReLU(0.2),
+        nn.Linear(256, 1), nn.Sigmoid()
     )
     g = nn.Sequential(
         nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 784), nn.Tanh()
@@ -142,8 +143,8 @@ def sample(a):
     def run():
         for first in range(0, a.count, 100):
             with torch.inference_mode(), precision(a):
-                pictures = g(torch.randn(min(100, a.count - first), nz, 1, 1, device=a.device)).float()
-            pixels = pictures.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+                images = g(torch.randn(min(100, a.count - first), nz, 1, 1, device=a.device)).float()
+            pixels = images.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
             list(pool.map(write, enumerate(pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy(), first)))
 
     return torch.__version__, run
@@ -151,7 +152,8 @@ def sample(a):
 
 def prep(a):
     """JPEGs in a folder to float images of 64×64."""
-    files = sorted(f"{a.paths[0]}/{name}" for name in os.listdir(a.paths[0]) if name.endswith(".jpg"))[: a.limit]
+    names = sorted(name for name in os.listdir(a.paths[0]) if name.endswith(".jpg"))[: a.limit]
+    files = [f"{a.paths[0]}/{name}" for name in names]
     if a.engine == "opencv":
         import cv2
         import numpy as np
@@ -160,12 +162,13 @@ def prep(a):
         pool, out = ThreadPoolExecutor(a.threads), np.empty((len(files), 64, 64, 3), np.float32)
 
         def one(i):
-            picture = cv2.imread(files[i])
-            h, w = picture.shape[:2]
+            image = cv2.imread(files[i])
+            h, w = image.shape[:2]
             size = (64, 64 * h // w) if w <= h else (64 * w // h, 64)
-            picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
             y, x = (size[1] - 64) // 2, (size[0] - 64) // 2
-            out[i] = cv2.cvtColor(picture[y : y + 64, x : x + 64], cv2.COLOR_BGR2RGB) * np.float32(1 / 127.5) - 1
+            rgb = cv2.cvtColor(image[y : y + 64, x : x + 64], cv2.COLOR_BGR2RGB)
+            out[i] = rgb * np.float32(1 / 127.5) - 1
 
         return cv2.__version__, lambda: list(pool.map(one, range(len(files))))
 
@@ -250,7 +253,8 @@ def export(network, x, path):
     """An ONNX file of the network for input of this shape."""
     import torch
 
-    torch.onnx.export(network, (x,), path, input_names=["x"], output_names=["y"], dynamo=False, opset_version=17)
+    names = {"input_names": ["x"], "output_names": ["y"]}
+    torch.onnx.export(network, (x,), path, **names, dynamo=False, opset_version=17)
 
 
 def frechet(a):
