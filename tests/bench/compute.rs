@@ -19,14 +19,14 @@ use crate::flops;
 use crate::measure::{Figure, Load, Spread, Work};
 use crate::workspace::Workspace;
 
-/// The recipe `celeba`: the PyTorch tutorial's.
+/// The model of the recipe `celeba`, that of PyTorch's DCGAN tutorial.
 pub const TUTORIAL: Dcgan =
     Dcgan { nz: 100, ngf: 64, ndf: 64, leaky_slope: 0.2, init_std: 0.02, norm_init_std: 0.02 };
 
-/// A smaller one, for the cats that GANs are often tried on.
+/// A smaller model, often used for images of cats.
 pub const CATS: Dcgan = Dcgan { nz: 30, ndf: 32, leaky_slope: 0.1, ..TUTORIAL };
 
-/// The images of both.
+/// The shape of the images of both models.
 pub const SHAPE: ImageShape = (64, 64, 3);
 
 /// Steps of the MLP GAN in a repetition.

@@ -1,5 +1,5 @@
-//! The rows of the table of docs/performance.md: measurement and bar. The bars are for two threads on a processor
-//! with AVX-512 and AMX.
+//! The rows of the table of docs/performance.md: measurement and bar. The bars are for two threads on a
+//! processor with AVX-512 and AMX.
 
 use gan::precision::Precision::{self, Bf16, F32};
 use gan_kernels::{Isa, bf16};

@@ -106,11 +106,11 @@ fn layer(device: &Device, &(name, transposed, geometry, side, c, s, norm, activa
         };
         let z = z.unwrap();
         norm.as_ref().map(|norm| {
-            let moments = ops.moments(&z).unwrap();
+            let moments = ops.batch_stats(&z).unwrap();
             ops.batch_norm(&z, &moments, norm).unwrap()
         })
     });
-    let moments = ops.moments(y).unwrap();
+    let moments = ops.batch_stats(y).unwrap();
     let backward = count(device, || {
         let dz = match &norm {
             Some(norm) => ops.batch_norm_backward(y, y, y.clone(), &moments, norm).unwrap().x,

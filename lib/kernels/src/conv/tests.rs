@@ -6,7 +6,7 @@ fn conv(kernel: (usize, usize), stride: usize, padding: (usize, usize)) -> Conv 
     Conv { kernel, stride, padding }
 }
 
-/// (conv, shape, S): the project's own and odd ones: one channel, one image, 1×1, strides, long kernels,
+/// (conv, shape, S): those of the models and edge cases: one channel, one image, 1×1, strides, long kernels,
 /// kernels smaller than the stride, images that the stride does not divide, more pixels than one piece or
 /// part, wide and narrow outputs.
 fn cases() -> Vec<(Conv, BatchShape, usize)> {
@@ -35,7 +35,7 @@ fn cases() -> Vec<(Conv, BatchShape, usize)> {
     ]
 }
 
-/// Σ over the definition, in f64: calls `f(x index, weight index, y index)` for every product.
+/// Calls `f(x index, weight index, y index)` for every product of the definition.
 fn each(conv: &Conv, (b, h, w, c): BatchShape, s: usize, mut f: impl FnMut(usize, usize, usize)) {
     let (oh, ow) = conv.output(h, w);
     for (bi, oy, ox) in (0..b * oh * ow).map(|r| (r / (oh * ow), r / ow % oh, r % ow)) {
@@ -64,7 +64,7 @@ fn close(ours: &[f32], exact: &[f64], tolerance: f64, what: &str) {
     }
 }
 
-/// Numbers that T holds exactly, so that only sums are rounded.
+/// Values that T holds exactly, so that only sums are rounded.
 fn exact<T: Element>(n: usize, seed: u32) -> (Vec<T>, Vec<f32>) {
     let stored: Vec<T> = random(n, seed).into_iter().map(T::from_f32).collect();
     let floats = stored.iter().map(|v| v.to_f32()).collect();
@@ -100,7 +100,7 @@ fn check<T: Element>(tolerance: f64) {
             let out = weight_grad(isa, &conv, &x, shape, &y, s);
             close(&out, &ek, tolerance, &format!("weight gradient {what}"));
 
-            // Results that are stored as T are those that were not, rounded.
+            // Results stored as T equal the rounded f32 results.
             let rounded: Vec<T> = conv_transpose2d(&y, &weight, Activation::Tanh);
             let out: Vec<f32> = conv_transpose2d(&y, &weight, Activation::Tanh);
             assert!(out.iter().zip(&rounded).all(|(&o, r)| T::from_f32(o) == *r), "{what}");
@@ -131,7 +131,7 @@ fn the_bytes_do_not_depend_on_the_number_of_threads() {
             let transposed = PackedTransposed::new(isa, &conv, (32, 32, 20), &k, s);
             let dx = conv_transpose2d(&y, &transposed, Activation::Tanh);
             let mut dk = weight_grad(isa, &conv, &x, shape, &y, s);
-            // A linear layer's, too: 20 rows are fewer than its 300 outputs.
+            // A linear layer, too: 20 rows are fewer than its 300 outputs.
             let linear = Conv { kernel: (1, 1), stride: 1, padding: (0, 0) };
             dk.extend(weight_grad(isa, &linear, &x[..20 * 500], (20, 1, 1, 500), &y[..20 * 300], 300));
             (y, dx, dk)

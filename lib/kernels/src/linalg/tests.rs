@@ -3,7 +3,7 @@ use faer::{Mat, MatRef};
 
 use super::*;
 
-/// Numbers in (−½, ½) that look random.
+/// Pseudorandom values in (−½, ½).
 fn noise(rows: usize, columns: usize, seed: u64) -> Mat<f64> {
     let mut x = seed * 2 + 1;
     Mat::from_fn(rows, columns, |_, _| {
@@ -14,7 +14,7 @@ fn noise(rows: usize, columns: usize, seed: u64) -> Mat<f64> {
     })
 }
 
-/// F·Fᵀ, exactly symmetric, its rows and columns scaled by `grade` to the power of their number.
+/// F·Fᵀ, exactly symmetric; row and column i are scaled by `grade`ⁱ.
 fn covariance(d: usize, rank: usize, grade: f64, seed: u64) -> Mat<f64> {
     let mut f = noise(d, rank, seed);
     f.row_iter_mut().enumerate().for_each(|(i, row)| row.iter_mut().for_each(|v| *v *= grade.powi(i as i32)));
@@ -26,7 +26,7 @@ fn trace(a: MatRef<f64>) -> f64 {
     (0..a.nrows()).map(|i| a[(i, i)]).sum()
 }
 
-/// One less than, exactly and one more than the bands and blocks, and what is smaller than either.
+/// Small sizes, and sizes around multiples of vectors and blocks.
 const SIZES: [usize; 14] = [1, 2, 3, 5, 15, 16, 17, 31, 33, 64, 95, 97, 130, 200];
 
 /// The reference: singular values of a shifted, positive definite matrix.
@@ -51,20 +51,19 @@ fn eigenvalues_match_another_method() {
 }
 
 #[test]
-fn eigenvalues_of_what_is_known() {
+fn eigenvalues_match_closed_forms() {
     assert_eq!(eigenvalues(Mat::zeros(0, 0).as_ref()).unwrap(), [0.0; 0]);
     assert_eq!(eigenvalues(Mat::zeros(20, 20).as_ref()).unwrap(), [0.0; 20]);
     let diagonal =
         eigenvalues(Mat::from_fn(20, 20, |i, j| if i == j { 3.0 - i as f64 } else { 0.0 }).as_ref()).unwrap();
     diagonal.iter().zip(-16..).for_each(|(g, w)| assert!((g - f64::from(w)).abs() < 1e-14, "{g} {w}"));
-    // The second difference: 2 − 2 cos(kπ/(n+1)); and the same of entries whose squares would overflow, or
-    // vanish.
+    // The second difference: 2 − 2 cos(kπ/(n+1)); also with entries whose squares overflow or underflow.
     for scale in [1.0, 1e200, 1e-200] {
         let n = 50;
         let difference = |i: usize, j: usize| [2.0, -1.0, 0.0][i.abs_diff(j).min(2)] * scale;
         for (k, got) in (1..).zip(eigenvalues(Mat::from_fn(n, n, difference).as_ref()).unwrap()) {
             let want = (2.0 - 2.0 * (f64::from(k) * std::f64::consts::PI / (n as f64 + 1.0)).cos()) * scale;
-            // Relative to the largest, 4.
+            // Relative to the largest, about 4.
             assert!((got - want).abs() < 4e-14 * scale, "{got} {want}");
         }
     }
@@ -75,8 +74,7 @@ fn eigenvalues_of_what_is_known() {
     );
 }
 
-/// Eigenvalues from 1 down to 1e-27 keep ten digits each. The reference: singular values, which are the
-/// roots.
+/// Eigenvalues from 1 down to 1e-27 keep ten digits each. The reference: squares of singular values.
 #[test]
 fn small_eigenvalues_of_a_graded_matrix_keep_their_digits() {
     let d = 40;
@@ -102,7 +100,7 @@ fn a_factor_gives_the_matrix_back() {
         factor.order.iter().enumerate().for_each(|(i, &row)| f.row_mut(row).copy_from(factor.l.row(i)));
         let left = &f * f.transpose() - &a;
         assert!(left.norm_max() < 1e-14 * trace(a.as_ref()), "{d} {rank}: {}", left.norm_max());
-        // Fᵀ·B·F, by its lower triangle.
+        // The lower triangle of Fᵀ·B·F.
         let b = covariance(d, d, 1.0, 6);
         let (got, want) = (factor.congruent(b.as_ref()), f.transpose() * &b * &f);
         for j in 0..rank {
@@ -114,10 +112,10 @@ fn a_factor_gives_the_matrix_back() {
 }
 
 #[test]
-fn a_factor_leaves_out_what_is_noise() {
+fn a_factor_omits_noise() {
     assert_eq!(Factor::new(Mat::zeros(10, 10).as_ref()).unwrap().rank(), 0);
     assert_eq!(Factor::new(Mat::zeros(0, 0).as_ref()).unwrap().rank(), 0);
-    // Rank 30 in f32: what is left is a matrix of rounding errors, of which half are negative.
+    // Rank 30 in f32: the remainder consists of rounding errors, half of them negative.
     let a = covariance(120, 30, 1.0, 7);
     let rounded = Mat::from_fn(120, 120, |i, j| f64::from(a[(i, j)] as f32));
     let rank = Factor::new(rounded.as_ref()).unwrap().rank();

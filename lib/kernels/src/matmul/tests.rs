@@ -8,7 +8,7 @@ fn exact(a: &[f32], b: &[f32], m: usize, k: usize, n: usize) -> Vec<f64> {
     (0..m * n).map(at).collect()
 }
 
-/// The product by way of packed panels, by rows or by columns.
+/// The product with packed panels, by rows or by columns.
 fn packed<T: Element>(
     isa: Isa,
     a: &[f32],
@@ -50,7 +50,7 @@ fn check<T: Element>(tolerance: f64) {
         for (m, k, n) in
             [(1, 1, 1), (3, 5, 7), (1, 100, 33), (29, 64, 1), (14, 256, 32), (65, 257, 70), (31, 1030, 48)]
         {
-            // Numbers that T holds exactly: what is left is the rounding of the sums.
+            // Values that T holds exactly, so that only sums are rounded.
             let of = |seed| {
                 random(m.max(n) * k, seed).iter().map(|&v| T::from_f32(v).to_f32()).collect::<Vec<_>>()
             };

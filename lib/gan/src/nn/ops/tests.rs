@@ -1,5 +1,5 @@
 //! Both backends against each other, against candle's autograd through its own convolutions, and against
-//! finite differences. PyTorch's numbers are in `tests/dcgan.rs`.
+//! finite differences. The comparison with PyTorch is in `tests/dcgan.rs`.
 
 use candle_core::{DType, Device, Tensor, Var};
 
@@ -16,8 +16,8 @@ fn random(index: u64, shape: &[usize]) -> Tensor {
 
 fn dot(a: &Tensor, b: &Tensor) -> f64 {
     let product = |(x, y): (&f32, &f32)| *x as f64 * *y as f64;
-    let numbers = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    numbers(a).iter().zip(&numbers(b)).map(product).sum()
+    let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    values(a).iter().zip(&values(b)).map(product).sum()
 }
 
 #[track_caller]
@@ -30,7 +30,7 @@ fn close(a: &Tensor, b: &Tensor, tolerance: f64, what: &str) {
     assert!(difference <= tolerance * scale, "{what}: differ by {difference}, largest {scale}");
 }
 
-/// (geometry, large shape, S): DCGAN's shapes in small, one channel, one image, an image that is not square.
+/// (geometry, large shape, S): small versions of DCGAN's, one channel, one image, images that are not square.
 fn shapes() -> Vec<(Geometry, [usize; 4], usize)> {
     vec![
         (Geometry::K4S2P1, [4, 16, 16, 6], 10),
@@ -200,8 +200,8 @@ fn batch_norm_agrees_with_autograd_and_finite_differences() {
             close(&back.gamma, grads.get(&vg).unwrap(), 2e-5, &what);
             close(&back.beta, grads.get(&vb).unwrap(), 2e-5, &what);
 
-            // Along one random direction of x, by a central difference that keeps clear of LeakyReLU's kink
-            // in effect: the direction is small, and the tolerance allows for the few elements that cross it.
+            // A central difference along one random direction of x. The direction is small, and the
+            // tolerance allows for the few elements that cross the kink of LeakyReLU.
             let direction = random(14, &shape);
             let loss = |step: f64| {
                 let x = (&x + (&direction * step).unwrap()).unwrap();
@@ -215,7 +215,7 @@ fn batch_norm_agrees_with_autograd_and_finite_differences() {
     }
 }
 
-/// Activations of half the bits, as the GPU's path may have them: within a few of their last bits of f32.
+/// bf16 activations, as on a GPU: within a few of their last bits of f32.
 #[test]
 fn portable_operations_in_bf16_and_f16_agree_with_f32() {
     let ops = Backend::Portable;
