@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use crate::data::image::{Image, Notes, SixteenBit};
 use crate::data::shard::Shard;
-use crate::data::source::{Origin, PassedOver, Recursion, Source};
+use crate::data::source::{InputPaths, Recursion, SkippedFiles, Source};
 use crate::metrics::stats::Partition;
 use crate::{Error, Result};
 
@@ -144,9 +144,9 @@ impl ImageSet {
     }
 
     /// What lies beside the images and is not among them; `None` of a shard.
-    pub fn passed_over(&self) -> Option<&PassedOver> {
+    pub fn passed_over(&self) -> Option<&SkippedFiles> {
         match &self.kind {
-            Kind::Source(source) => Some(source.passed_over()),
+            Kind::Source(source) => Some(source.skipped()),
             Kind::Shard(_) => None,
         }
     }
@@ -154,15 +154,15 @@ impl ImageSet {
     /// The files that were chosen of several in the input (IDX).
     pub fn taken(&self) -> Vec<&str> {
         match &self.kind {
-            Kind::Source(source) => source.taken(),
+            Kind::Source(source) => source.chosen(),
             Kind::Shard(_) => Vec::new(),
         }
     }
 
     /// Where the images are; `None` of a shard, which is known by its content.
-    pub fn origin(&self) -> Option<Origin> {
+    pub fn origin(&self) -> Option<InputPaths> {
         match &self.kind {
-            Kind::Source(source) => Some(source.origin()),
+            Kind::Source(source) => Some(source.input_paths()),
             Kind::Shard(_) => None,
         }
     }

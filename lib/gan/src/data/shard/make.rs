@@ -12,7 +12,7 @@ use super::header::Header;
 use super::write::{Counts, Writer};
 use super::{Dtype, Shard, ShardMeta};
 use crate::data::image::{Notes, SixteenBit, Tally, Transform, resize_and_crop};
-use crate::data::source::{PassedOver, Source, Split};
+use crate::data::source::{SkippedFiles, Source, Split};
 use crate::progress::Progress;
 use crate::{Error, Result};
 
@@ -56,7 +56,7 @@ impl ShardOptions {
 
     /// Height, width and channels of each image of the shard.
     fn shape(&self, source: &Source) -> Result<[usize; 3]> {
-        let (width, height) = match (self.fit.size, source.native(), self.fit.crop) {
+        let (width, height) = match (self.fit.size, source.native_size(), self.fit.crop) {
             (Some(size), _, _) => (size, size),
             (None, Some((w, h)), Some(crop)) => (crop.min(w).min(h), crop.min(w).min(h)),
             (None, Some(native), None) => native,
@@ -79,7 +79,7 @@ impl ShardOptions {
     /// The metadata as far as they are known before an image is decoded.
     fn meta(&self, source: &Source, inputs: String) -> ShardMeta {
         ShardMeta {
-            broken: PassedOver::new(),
+            broken: SkippedFiles::new(),
             content_hash: String::new(),
             count: 0,
             crop: self.fit.crop,
@@ -87,7 +87,7 @@ impl ShardOptions {
             filter: self.fit.size.map(|_| self.fit.filter.to_string()),
             idx: source.idx().map(str::to_string),
             inputs,
-            passed_over: source.passed_over().clone(),
+            passed_over: source.skipped().clone(),
             rejected: 0,
             size: self.fit.size,
             smaller_than_crop: 0,
@@ -124,7 +124,7 @@ pub fn is_up_to_date(path: &Path, source: &Source, options: &ShardOptions) -> Re
     Ok(*there == expected
         && shard.dtype() == options.dtype
         && shape == options.shape(source)?
-        && source.origin().other(path).is_none()
+        && source.input_paths().other(path).is_none()
         && !(options.strict && there.rejected > 0)
         && now.changed.is_none_or(|changed| changed <= listed))
 }
@@ -147,7 +147,7 @@ pub fn may_replace(path: &Path, source: &Source) -> Result<()> {
     if Header::read(&file, metadata.len()).is_err() {
         return Err(Error::file(path, "is there and is not a shard: name another file with -o, or --force"));
     }
-    match source.origin().other(path) {
+    match source.input_paths().other(path) {
         None => Ok(()),
         Some(other) => {
             let what =
@@ -241,7 +241,7 @@ pub fn make(
             "{smaller} of {all} images are smaller than --crop {crop}: of these the largest centered square was cut"
         ));
     }
-    source.origin().record(writer.temporary());
+    source.input_paths().record(writer.temporary());
     Ok(ShardSummary { meta: writer.finish(counts, listed)?, shape })
 }
 

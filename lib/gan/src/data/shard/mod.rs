@@ -21,7 +21,7 @@ pub use self::header::Dtype;
 use self::header::Header;
 pub use self::make::{ShardOptions, ShardSummary, describe, is_up_to_date, make, may_replace};
 use crate::data::image::{to_u8, to_unit};
-use crate::data::source::PassedOver;
+use crate::data::source::SkippedFiles;
 use crate::{Error, Result};
 
 /// What a shard tells of itself. No time and no path is in it: copies of the same data give the same shard.
@@ -29,8 +29,8 @@ use crate::{Error, Result};
 pub struct ShardMeta {
     /// The images that could not be decoded, by reason. (Not in shards of older versions, which count them
     /// alone.)
-    #[serde(default, skip_serializing_if = "PassedOver::is_empty")]
-    pub broken: PassedOver,
+    #[serde(default, skip_serializing_if = "SkippedFiles::is_empty")]
+    pub broken: SkippedFiles,
     /// SHA-256 of the tensor's bytes, in hexadecimal.
     pub content_hash: String,
     /// Number of images.
@@ -49,8 +49,8 @@ pub struct ShardMeta {
     /// up to date.
     pub inputs: String,
     /// What lay in the inputs and was passed over, by reason.
-    #[serde(default, skip_serializing_if = "PassedOver::is_empty")]
-    pub passed_over: PassedOver,
+    #[serde(default, skip_serializing_if = "SkippedFiles::is_empty")]
+    pub passed_over: SkippedFiles,
     /// Number of images that could not be decoded, and are not in the shard.
     pub rejected: u64,
     /// Side of the images that was asked for, in pixels; `None`: the native size of IDX.
@@ -187,7 +187,7 @@ impl Shard {
         let ShardMeta { broken, idx, passed_over, smaller_than_crop, .. } = self.meta();
         let or = |value: &Option<usize>, none: &str| value.map_or(none.to_string(), |v| v.to_string());
         let (n, h, w, c) = (self.len(), self.height(), self.width(), self.channels());
-        let counted = |passed: &PassedOver| match passed.is_empty() {
+        let counted = |passed: &SkippedFiles| match passed.is_empty() {
             true => String::new(),
             false => format!(" ({})", passed.counts()),
         };

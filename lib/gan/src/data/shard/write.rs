@@ -13,7 +13,7 @@ use super::header::Header;
 use super::{Dtype, ShardMeta};
 use crate::Result;
 use crate::data::image::to_unit;
-use crate::data::source::PassedOver;
+use crate::data::source::SkippedFiles;
 use crate::io::atomic;
 use crate::io::hash::hex;
 
@@ -21,7 +21,7 @@ use crate::io::hash::hex;
 #[derive(Default)]
 pub(super) struct Counts {
     /// Those that could not be decoded.
-    pub(super) broken: PassedOver,
+    pub(super) broken: SkippedFiles,
     pub(super) smaller_than_crop: u64,
 }
 

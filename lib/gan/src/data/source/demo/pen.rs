@@ -5,6 +5,18 @@ use tiny_skia::{
     SpreadMode, Stroke, Transform,
 };
 
+/// Points, `x, y; x, y; …`.
+macro_rules! points {
+    ($($x:expr, $y:expr);+) => { [$(($x, $y)),+] };
+}
+pub(super) use points;
+
+/// Colors from bytes, `r, g, b; r, g, b; …`.
+macro_rules! colors {
+    ($($r:expr, $g:expr, $b:expr);+) => { [$(Rgb::of($r, $g, $b)),+] };
+}
+pub(super) use colors;
+
 /// A point, in pixels.
 pub(super) type Xy = (f32, f32);
 
