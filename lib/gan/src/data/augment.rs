@@ -1,7 +1,7 @@
 //! Random changes of a training image, new ones each time that it is drawn: flip, color jitter and blur.
 //!
-//! On bytes, after crop and resize, and as torchvision does them on Pillow's images (`transforms.RandomHorizontalFlip`,
-//! `ColorJitter`, `GaussianBlur`), which the tests compare with.
+//! On bytes, after crop and resize, and as torchvision does them on Pillow's images
+//! (`transforms.RandomHorizontalFlip`, `ColorJitter`, `GaussianBlur`), which the tests compare with.
 
 use rand_chacha::rand_core::RngCore;
 use serde::{Deserialize, Serialize};
@@ -28,8 +28,8 @@ pub struct Augment {
     pub blur_sigma: [f64; 2],
 }
 
-/// A change of colors by a factor, as Pillow's ImageEnhance makes it: the image is mixed with one that lacks something
-/// altogether, and the factor is the image's own share. 1 changes nothing, above 1 exaggerates.
+/// A change of colors by a factor, as Pillow's ImageEnhance makes it: the image is mixed with one that lacks
+/// something altogether, and the factor is the image's own share. 1 changes nothing, above 1 exaggerates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Enhance {
     /// Mixed with black.
@@ -144,8 +144,9 @@ pub fn enhance(what: Enhance, factor: f32, channels: usize, pixels: &mut [u8]) {
     }
 }
 
-/// Blurs an image `[height, width, channels]` with a Gaussian of standard deviation `sigma`, cut off at `side` (width,
-/// height; odd) and scaled to a sum of 1. Beyond an edge the image is mirrored, the edge itself not repeated.
+/// Blurs an image `[height, width, channels]` with a Gaussian of standard deviation `sigma`, cut off at
+/// `side` (width, height; odd) and scaled to a sum of 1. Beyond an edge the image is mirrored, the edge
+/// itself not repeated.
 ///
 /// # Panics
 /// If half of `side` is not less than the image's.

@@ -1,5 +1,5 @@
-//! One image: decode it, crop and resize it, turn its bytes into [-1, 1] and back, write it as PNG, set many in a
-//! grid. Knows nothing of models, folders or shards.
+//! One image: decode it, crop and resize it, turn its bytes into [-1, 1] and back, write it as PNG, set many
+//! in a grid. Knows nothing of models, folders or shards.
 
 mod animate;
 mod decode;
@@ -39,8 +39,8 @@ impl Image {
     }
 }
 
-/// The luma of an RGB pixel: ITU-R 601 in Pillow's fixed point, `(19595 R + 38470 G + 7471 B + 2¹⁵) >> 16`. The weights
-/// add up to 2¹⁶.
+/// The luma of an RGB pixel: ITU-R 601 in Pillow's fixed point, `(19595 R + 38470 G + 7471 B + 2¹⁵) >> 16`.
+/// The weights add up to 2¹⁶.
 #[inline]
 pub fn luma(rgb: &[u8]) -> u8 {
     let [r, g, b] = [rgb[0], rgb[1], rgb[2]].map(u32::from);
@@ -53,7 +53,8 @@ pub fn to_unit(x: u8) -> f32 {
     f32::from(x) / 127.5 - 1.0
 }
 
-/// A network's output as a byte: `round((x + 1) · 127.5)`, clamped to 0..=255; the inverse of [`to_unit`]. NaN gives 0.
+/// A network's output as a byte: `round((x + 1) · 127.5)`, clamped to 0..=255; the inverse of [`to_unit`].
+/// NaN gives 0.
 #[inline]
 pub fn to_u8(x: f32) -> u8 {
     let x = (x + 1.0) * 127.5;

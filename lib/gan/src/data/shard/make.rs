@@ -16,7 +16,8 @@ use crate::data::source::{SkippedFiles, Source, Split};
 use crate::progress::Progress;
 use crate::{Error, Result};
 
-/// The most images of a window, and the most bytes that they take once load_image; two windows are in memory at once.
+/// The most images of a window, and the most bytes that they take once load_image; two windows are in memory
+/// at once.
 const WINDOW: usize = 512;
 const WINDOW_BYTES: usize = 32 << 20;
 /// So many broken images are named; the others are counted.
@@ -99,9 +100,9 @@ impl ShardOptions {
     }
 }
 
-/// Whether `path` is the shard that [`make`] would make now: the same listing, the same options and version, whole, and
-/// no file of the source changed since. (A shard's own time is that of the listing. Names and sizes are compared by a
-/// digest in the metadata, so copies of the same data still give the same bytes.)
+/// Whether `path` is the shard that [`make`] would make now: the same listing, the same options and version,
+/// whole, and no file of the source changed since. (A shard's own time is that of the listing. Names and
+/// sizes are compared by a digest in the metadata, so copies of the same data still give the same bytes.)
 ///
 /// # Errors
 /// An image that has gone since it was listed.
@@ -166,12 +167,12 @@ pub fn describe(path: &Path) -> Option<String> {
     Some(format!("the shard of {count} {images} of {source}{split}"))
 }
 
-/// Makes a shard of `source` at `path`: decodes on the current pool's threads, keeps the order, replaces what is there.
-/// The same bytes for any number of threads. Stops, leaving nothing, soon after `stop` is set.
+/// Makes a shard of `source` at `path`: decodes on the current pool's threads, keeps the order, replaces what
+/// is there. The same bytes for any number of threads. Stops, leaving nothing, soon after `stop` is set.
 ///
 /// # Errors
-/// [`Error::Stopped`]; what the file system says; with `options.strict` the first broken image; no image that could
-/// be decoded.
+/// [`Error::Stopped`]; what the file system says; with `options.strict` the first broken image; no image that
+/// could be decoded.
 pub fn make(
     path: &Path,
     source: &Source,

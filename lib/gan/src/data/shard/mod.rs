@@ -1,9 +1,10 @@
-//! The shard: all images of a training run, ready to feed, in one safetensors file. The only place that knows its
-//! bytes (`header` and `write` have them); `make` fills one from a [`Source`](crate::data::source::Source).
+//! The shard: all images of a training run, ready to feed, in one safetensors file. The only place that knows
+//! its bytes (`header` and `write` have them); `make` fills one from a
+//! [`Source`](crate::data::source::Source).
 //!
-//! One tensor, `images`, U8 or F32, `[N, H, W, C]` with C = 1 or 3. Bytes stand for `x / 127.5 − 1`; floats are stored
-//! so. The metadata has one key, `gantools`: the JSON of a [`ShardMeta`] with sorted keys. Nothing else is in the file, and the
-//! same images and options give the same bytes every time.
+//! One tensor, `images`, U8 or F32, `[N, H, W, C]` with C = 1 or 3. Bytes stand for `x / 127.5 − 1`; floats
+//! are stored so. The metadata has one key, `gantools`: the JSON of a [`ShardMeta`] with sorted keys. Nothing
+//! else is in the file, and the same images and options give the same bytes every time.
 
 mod header;
 mod make;
@@ -45,8 +46,8 @@ pub struct ShardMeta {
     /// The IDX file that was asked for by name, if one was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idx: Option<String>,
-    /// SHA-256 over the names and sizes of the images that were asked for, in hexadecimal: tells whether the shard is
-    /// up to date.
+    /// SHA-256 over the names and sizes of the images that were asked for, in hexadecimal: tells whether the
+    /// shard is up to date.
     pub inputs: String,
     /// What lay in the inputs and was passed over, by reason.
     #[serde(default, skip_serializing_if = "SkippedFiles::is_empty")]
@@ -84,8 +85,8 @@ impl Shard {
     /// Opens and maps a shard. Everything that can be told without reading the images is checked.
     ///
     /// # Errors
-    /// Each wrong byte has its own: not readable, a folder, too short, cut short, trailing bytes, not a safetensors file,
-    /// not a shard, a shape or type that a shard has not.
+    /// Each wrong byte has its own: not readable, a folder, too short, cut short, trailing bytes, not a
+    /// safetensors file, not a shard, a shape or type that a shard has not.
     pub fn open(path: &Path) -> Result<Shard> {
         let file = File::open(path).map_err(Error::io(path))?;
         let metadata = file.metadata().map_err(Error::io(path))?;
@@ -94,9 +95,10 @@ impl Shard {
         }
         let header = Header::read(&file, metadata.len()).map_err(|what| Error::file(path, what))?;
         header.check_length(metadata.len()).map_err(|what| Error::file(path, what))?;
-        // SAFETY: the mapping is only read. Nobody else writes to a shard: ours are replaced whole by a rename, which leaves
-        // a mapped one as it was. Were it cut short by another program all the same, a read would raise SIGBUS, which
-        // the tools turn into one line; were it overwritten, the pixels would be wrong, but every byte is a valid u8.
+        // SAFETY: the mapping is only read. Nobody else writes to a shard: ours are replaced whole by a
+        // rename, which leaves a mapped one as it was. Were it cut short by another program all the same, a
+        // read would raise SIGBUS, which the tools turn into one line; were it overwritten, the pixels would
+        // be wrong, but every byte is a valid u8.
         let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path))?;
         Ok(Shard { path: path.to_path_buf(), header, map })
     }
@@ -153,8 +155,8 @@ impl Shard {
         &self.map[self.header.data_start + i * size..][..size]
     }
 
-    /// Reads the images `indices` into `out`, `[B, H, W, C]`, normalized to [-1, 1]: `x / 127.5 − 1`. On the calling thread
-    /// alone: it goes on beside a training step, which has the others.
+    /// Reads the images `indices` into `out`, `[B, H, W, C]`, normalized to [-1, 1]: `x / 127.5 − 1`. On the
+    /// calling thread alone: it goes on beside a training step, which has the others.
     ///
     /// # Panics
     /// If an index is not below [`Shard::len`] or `out` has another length.

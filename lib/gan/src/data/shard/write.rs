@@ -25,7 +25,8 @@ pub(super) struct Counts {
     pub(super) smaller_than_crop: u64,
 }
 
-/// A shard that is being written, in a temporary file beside its final name. Dropped unfinished, it leaves nothing.
+/// A shard that is being written, in a temporary file beside its final name. Dropped unfinished, it leaves
+/// nothing.
 pub(super) struct Writer {
     path: PathBuf,
     file: BufWriter<NamedTempFile>,
@@ -36,8 +37,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Begins a shard of at most `most` images of `[height, width, channels]`. `meta`'s count, rejected and hash are
-    /// set at the end.
+    /// Begins a shard of at most `most` images of `[height, width, channels]`. `meta`'s count, rejected and
+    /// hash are set at the end.
     pub(super) fn create(
         path: &Path,
         dtype: Dtype,
@@ -87,8 +88,8 @@ impl Writer {
         self.file.get_ref().path()
     }
 
-    /// Writes the header, syncs, and gives the file its name. Its time becomes `listed`, when the inputs were listed:
-    /// what changes after that is newer than the shard.
+    /// Writes the header, syncs, and gives the file its name. Its time becomes `listed`, when the inputs were
+    /// listed: what changes after that is newer than the shard.
     pub(super) fn finish(mut self, counts: Counts, listed: SystemTime) -> Result<ShardMeta> {
         let path = self.path;
         self.header.shape[0] = self.written as usize;

@@ -1,5 +1,5 @@
-//! Images stored as numbers of one layout, one after another: numpy's arrays, IDX, CIFAR's batches, STL-10. Each image is read
-//! by its offset.
+//! Images stored as numbers of one layout, one after another: numpy's arrays, IDX, CIFAR's batches, STL-10.
+//! Each image is read by its offset.
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -42,8 +42,8 @@ pub(super) struct ArrayLayout {
 }
 
 impl ArrayLayout {
-    /// Reads the shape of an array of images: their number and layout. Three dimensions are ambiguous, unless something else
-    /// says that there are `several` images.
+    /// Reads the shape of an array of images: their number and layout. Three dimensions are ambiguous, unless
+    /// something else says that there are `several` images.
     ///
     /// # Errors
     /// The shape is not of images, or ambiguous.

@@ -21,7 +21,8 @@ pub(super) struct ChosenFiles {
 }
 
 impl ChosenFiles {
-    /// `files`, which are not empty, of `names`. Of `found` the others are skipped, by the reason that `why` gives.
+    /// `files`, which are not empty, of `names`. Of `found` the others are skipped, by the reason that `why`
+    /// gives.
     pub fn new<'a>(
         names: &[&str],
         files: Vec<usize>,
@@ -45,8 +46,9 @@ pub(super) fn training(names: &[&str], found: Vec<usize>) -> ChosenFiles {
     ChosenFiles::new(names, files, found.into_iter().map(|i| (i, "in other splits")))
 }
 
-/// Of the IDX files `names` in `input` the one that is meant: the training images, or the only one; with `wanted`, of those
-/// that it names. `None` where the `images` of other formats in `input` are meant. `same` compares the content of two files.
+/// Of the IDX files `names` in `input` the one that is meant: the training images, or the only one; with
+/// `wanted`, of those that it names. `None` where the `images` of other formats in `input` are meant. `same`
+/// compares the content of two files.
 ///
 /// # Errors
 /// Several may be meant, or images of other formats, too; none is as `wanted`.
@@ -114,7 +116,8 @@ pub(super) fn idx_file(
     }
 }
 
-/// The files that `wanted` names: by path or file name, by their split (`train`, `test`, `valid`), or by a part of the name.
+/// The files that `wanted` names: by path or file name, by their split (`train`, `test`, `valid`), or by a
+/// part of the name.
 fn matching(names: &[&str], wanted: &str) -> Vec<usize> {
     let by = |is: &dyn Fn(&str) -> bool| (0..names.len()).filter(|&i| is(names[i])).collect::<Vec<_>>();
     let exact = by(&|name| name == wanted || base_name(name) == wanted);
@@ -124,8 +127,8 @@ fn matching(names: &[&str], wanted: &str) -> Vec<usize> {
     [Some(exact), split].into_iter().flatten().find(|found| !found.is_empty()).unwrap_or_else(part)
 }
 
-/// A file's name in the spelling of another publisher: `train-images.idx3-ubyte` and `train-images-idx3-ubyte.gz` are the
-/// same.
+/// A file's name in the spelling of another publisher: `train-images.idx3-ubyte` and
+/// `train-images-idx3-ubyte.gz` are the same.
 fn plain(name: &str) -> String {
     let file = base_name(name).to_ascii_lowercase();
     file.strip_suffix(".gz").unwrap_or(&file).replace(|c: char| !c.is_alphanumeric(), "-")

@@ -1,6 +1,6 @@
 //! Batches of images as bytes: CIFAR-10 and CIFAR-100, pickled and binary (Krizhevsky 2009,
-//! cs.toronto.edu/~kriz/cifar.html), downsampled ImageNet, which is pickled alike (Chrabaszcz et al. 2017), and STL-10's
-//! binary files (Coates et al. 2011).
+//! cs.toronto.edu/~kriz/cifar.html), downsampled ImageNet, which is pickled alike (Chrabaszcz et al. 2017),
+//! and STL-10's binary files (Coates et al. 2011).
 
 use std::path::Path;
 
@@ -11,8 +11,8 @@ use super::pickle;
 use super::split::Split;
 use crate::Result;
 
-/// The split and the number of a batch by its name: `data_batch_1`, `test_batch.bin`, CIFAR-100's `train` and `test.bin`,
-/// `train_data_batch_10`, `train_X.bin`. STL-10's images without labels have no split.
+/// The split and the number of a batch by its name: `data_batch_1`, `test_batch.bin`, CIFAR-100's `train` and
+/// `test.bin`, `train_data_batch_10`, `train_X.bin`. STL-10's images without labels have no split.
 fn batch_of_name(name: &Path) -> Option<(Option<Split>, u32)> {
     let file = name.file_name()?.to_str()?;
     let folder = name.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();

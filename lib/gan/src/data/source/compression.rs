@@ -1,4 +1,5 @@
-//! Decompression: of complete files (`.gz`, `.zst`, `.xz`, `.bz2`) into a temporary file, and of the entries of zips.
+//! Decompression: of complete files (`.gz`, `.zst`, `.xz`, `.bz2`) into a temporary file, and of the entries
+//! of zips.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -18,8 +19,8 @@ use crate::Result;
 const MAX_DICTIONARY: u32 = 256 << 10;
 /// The largest window of Zstandard, in bytes: that of `zstd --ultra -22`.
 const MAX_WINDOW: u64 = 128 << 20;
-/// A file of more than [`ALWAYS_ALLOWED`] bytes may grow by this factor when it is decompressed. Compressed images grow by a
-/// few times; more is an attempt to fill the disk.
+/// A file of more than [`ALWAYS_ALLOWED`] bytes may grow by this factor when it is decompressed. Compressed
+/// images grow by a few times; more is an attempt to fill the disk.
 const MAX_GROWTH: u64 = 64;
 const ALWAYS_ALLOWED: u64 = 4 << 30;
 
@@ -100,7 +101,8 @@ impl<'a> TempFile<'a> {
         Ok(TempFile { of, file, len: 0 })
     }
 
-    /// Copies all of `reader`, the content of `of`, which may have `most` bytes. `compression` is for messages.
+    /// Copies all of `reader`, the content of `of`, which may have `most` bytes. `compression` is for
+    /// messages.
     pub fn fill(of: &FileSlice, reader: &mut dyn Read, most: u64, compression: &str) -> Result<FileSlice> {
         let mut temporary = TempFile::new(of)?;
         let mut buffer = vec![0; 1 << 16];
@@ -150,7 +152,8 @@ fn human_size(bytes: u64) -> String {
     }
 }
 
-/// The name of a zip's compression method, and the largest growth of a byte; an error for methods that are not read.
+/// The name of a zip's compression method, and the largest growth of a byte; an error for methods that are
+/// not read.
 pub(super) fn zip_growth(method: CompressionMethod) -> Result<u64, String> {
     use CompressionMethod as M;
     let name = match method {
@@ -182,8 +185,8 @@ pub(super) fn zip_reader<'a>(
         CompressionMethod::ZSTD => Compression::Zstd.reader(compressed),
         CompressionMethod::XZ => Compression::Xz.reader(compressed),
         CompressionMethod::LZMA => {
-            // Two bytes of version, the length of the properties (5), then lc, lp and pb in one byte, and the size of
-            // the dictionary.
+            // Two bytes of version, the length of the properties (5), then lc, lp and pb in one byte, and the
+            // size of the dictionary.
             let mut head = [0; 9];
             compressed.read_exact(&mut head)?;
             if head[2..4] != [5, 0] {

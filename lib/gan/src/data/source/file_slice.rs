@@ -1,5 +1,5 @@
-//! A byte range of a file: the complete file, or an archive's member that is stored uncompressed. It is read by offset, from
-//! any thread.
+//! A byte range of a file: the complete file, or an archive's member that is stored uncompressed. It is read
+//! by offset, from any thread.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -15,8 +15,9 @@ use crate::{Error, Result};
 pub(super) struct FileVersion {
     pub size: u64,
     pub crc: Option<u32>,
-    /// When the content last changed. The system sets the change time (ctime) itself, so a file that was replaced by one
-    /// with an older modification time (`mv`, `cp -p`) shows, too. `None` where a checksum is known.
+    /// When the content last changed. The system sets the change time (ctime) itself, so a file that was
+    /// replaced by one with an older modification time (`mv`, `cp -p`) shows, too. `None` where a checksum is
+    /// known.
     pub changed: Option<SystemTime>,
 }
 

@@ -1,4 +1,5 @@
-//! What a file is: by its name or, where the name does not show it, by its first bytes. One rule for folders and archives.
+//! What a file is: by its name or, where the name does not show it, by its first bytes. One rule for folders
+//! and archives.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -41,7 +42,8 @@ const COMPANIONS: &str = "csv tsv txt json jsonl ndjson xml yaml yml md rst html
 const ARCHIVES: &str = "zip tar tgz gz bz2 xz zst 7z rar parquet npz h5 hdf5 tfrecord";
 /// The number of first bytes that show a file's type.
 pub(super) const HEAD: u64 = 512;
-/// The number of files of an unknown extension that are opened. If none of them is an image, the others are not opened.
+/// The number of files of an unknown extension that are opened. If none of them is an image, the others are
+/// not opened.
 const TRIED: u32 = 256;
 
 fn is_in(list: &str, extension: &str) -> bool {
@@ -68,8 +70,8 @@ pub(super) struct Classifier {
 }
 
 impl Classifier {
-    /// The type of the file `name`. `head` gives its first bytes, none where it cannot be read; it is called only where the
-    /// name does not show the type.
+    /// The type of the file `name`. `head` gives its first bytes, none where it cannot be read; it is called
+    /// only where the name does not show the type.
     pub fn classify(&mut self, name: &str, head: impl FnOnce() -> Vec<u8>) -> FileType {
         if is_image_name(name) {
             return FileType::Image;
@@ -136,7 +138,8 @@ pub(super) fn is_image_name(name: &str) -> bool {
     is_in(READ, &extension(name))
 }
 
-/// Whether the extension is that of an archive, or of a part of one as 7-Zip and split write them: `faces.7z.001`.
+/// Whether the extension is that of an archive, or of a part of one as 7-Zip and split write them:
+/// `faces.7z.001`.
 fn is_archive_name(name: &str) -> bool {
     let extension = extension(name);
     let part = extension.len() == 3 && extension.bytes().all(|b| b.is_ascii_digit());
@@ -155,8 +158,8 @@ fn is_uninteresting(name: &str) -> bool {
     left || LISTS.contains(&&*file) || file.ends_with(".safetensors")
 }
 
-/// Whether the name of an IDX file says that it holds images (`idx3`) or something else, usually labels; `None` for other
-/// names.
+/// Whether the name of an IDX file says that it holds images (`idx3`) or something else, usually labels;
+/// `None` for other names.
 fn idx_name(name: &str) -> Option<bool> {
     let file = base_name(name).to_ascii_lowercase();
     match file.split("idx").skip(1).find_map(|rest| rest.bytes().next())? {

@@ -43,7 +43,8 @@ impl ImageFolder {
         ImageFolder { root, files: vec![name.into()], recursion: Recursion::Recursive }
     }
 
-    /// Lists the folder `below` of the root. Links are followed, except into a folder that contains them (`inside`).
+    /// Lists the folder `below` of the root. Links are followed, except into a folder that contains them
+    /// (`inside`).
     fn list(&mut self, below: &Path, inside: &mut Vec<PathBuf>) -> Result<()> {
         let folder = self.root.join(below);
         for entry in fs::read_dir(&folder).map_err(Error::io(&folder))? {

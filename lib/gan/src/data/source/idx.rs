@@ -1,6 +1,6 @@
-//! IDX files, MNIST's format, gzipped or not: a big-endian header (0, 0, type, number of dimensions, then each dimension as
-//! u32) and the data. Images have type 8 (unsigned bytes) and three dimensions: number, rows, columns.
-//! Source: yann.lecun.com/exdb/mnist.
+//! IDX files, MNIST's format, gzipped or not: a big-endian header (0, 0, type, number of dimensions, then
+//! each dimension as u32) and the data. Images have type 8 (unsigned bytes) and three dimensions: number,
+//! rows, columns. Source: yann.lecun.com/exdb/mnist.
 
 use std::io::{BufRead, BufReader, Read};
 

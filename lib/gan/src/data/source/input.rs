@@ -13,10 +13,11 @@ pub(super) const MAX_ENCODED: u64 = 256 << 20;
 /// How a folder is searched for images. Archives are always searched completely.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recursion {
-    /// At any depth, by the extensions of all supported formats, in upper or lower case. Names that begin with a dot and
-    /// `__MACOSX` are ignored.
+    /// At any depth, by the extensions of all supported formats, in upper or lower case. Names that begin
+    /// with a dot and `__MACOSX` are ignored.
     Recursive,
-    /// As pytorch-fid does: the folder itself, with the extensions bmp jpg jpeg pgm png ppm tif tiff webp in lower case.
+    /// As pytorch-fid does: the folder itself, with the extensions bmp jpg jpeg pgm png ppm tif tiff webp in
+    /// lower case.
     OneLevel,
 }
 
@@ -61,8 +62,8 @@ pub(super) trait Input: Send + Sync {
 
     fn read(&self, i: usize) -> Result<RawImage>;
 
-    /// What tells image `i` from another image of the same name. Where a change may leave this text as it is, the time of
-    /// the file's last change comes with it.
+    /// What tells image `i` from another image of the same name. Where a change may leave this text as it is,
+    /// the time of the file's last change comes with it.
     fn version(&self, i: usize) -> Result<(String, Option<SystemTime>)>;
 
     /// Width and height, in pixels, where the format has one size for all images (IDX, arrays, batches).

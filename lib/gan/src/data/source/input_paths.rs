@@ -1,5 +1,6 @@
-//! Records in an extended attribute of a file which inputs it was made from. The bytes of the file cannot say it, since copies
-//! of the same data give the same bytes. A file system without such attributes, or a plain copy, loses the record.
+//! Records in an extended attribute of a file which inputs it was made from. The bytes of the file cannot say
+//! it, since copies of the same data give the same bytes. A file system without such attributes, or a plain
+//! copy, loses the record.
 
 use std::path::Path;
 
@@ -32,8 +33,8 @@ impl InputPaths {
         let _ = xattr::set(path, ATTRIBUTE, &self.0);
     }
 
-    /// The first input of the file at `path`, where other inputs are recorded there and still exist. (Inputs that are gone
-    /// may be these, moved.)
+    /// The first input of the file at `path`, where other inputs are recorded there and still exist. (Inputs
+    /// that are gone may be these, moved.)
     pub fn other(&self, path: &Path) -> Option<String> {
         let recorded = xattr::get(path, ATTRIBUTE).ok().flatten().filter(|recorded| *recorded != self.0)?;
         let first = recorded.split(|&b| b == 0).next().unwrap_or_default();

@@ -42,17 +42,18 @@ pub struct Fingerprint {
 }
 
 impl Source {
-    /// Lists the images of `paths`: folders, archives, arrays, IDX files (gzipped or not) or images. A folder or archive
-    /// without images but with IDX files, as MNIST is published, gives its training images.
+    /// Lists the images of `paths`: folders, archives, arrays, IDX files (gzipped or not) or images. A folder
+    /// or archive without images but with IDX files, as MNIST is published, gives its training images.
     ///
     /// # Errors
-    /// An input is missing, unreadable or without images; it holds several sets of IDX images, or IDX files and others.
+    /// An input is missing, unreadable or without images; it holds several sets of IDX images, or IDX files
+    /// and others.
     pub fn open(paths: &[PathBuf], recursion: Recursion) -> Result<Source> {
         Source::open_idx(paths, recursion, None)
     }
 
-    /// [`Source::open`], and of the IDX files in folders and archives the one that `idx` names: by its path or name, by
-    /// `train`, `test` or `valid`, or by a part of its name.
+    /// [`Source::open`], and of the IDX files in folders and archives the one that `idx` names: by its path
+    /// or name, by `train`, `test` or `valid`, or by a part of its name.
     ///
     /// # Errors
     /// Those of [`Source::open`]; no such IDX file, or several.
@@ -87,7 +88,8 @@ impl Source {
         Ok(source)
     }
 
-    /// `count` faces drawn from `seed`, 178×218 with CelebA's framing. Face `i` depends on the seed and `i` alone.
+    /// `count` faces drawn from `seed`, 178×218 with CelebA's framing. Face `i` depends on the seed and `i`
+    /// alone.
     pub fn demo(count: usize, seed: u64) -> Source {
         let input = OpenedInput::all(Demo { count, seed });
         Source::of(vec![input], "demo".into(), format!("demo faces, seed {seed}"), vec!["demo faces".into()])
@@ -147,7 +149,8 @@ impl Source {
         &self.title
     }
 
-    /// The names of the inputs without their folders, or the seed of drawn faces. Equal for copies of the same data.
+    /// The names of the inputs without their folders, or the seed of drawn faces. Equal for copies of the
+    /// same data.
     pub fn description(&self) -> &str {
         &self.description
     }
@@ -157,8 +160,8 @@ impl Source {
         InputPaths::new(&self.paths)
     }
 
-    /// What was chosen from several sets in the inputs: the path of an IDX file within its folder or archive, an array's
-    /// name, CIFAR's batches.
+    /// What was chosen from several sets in the inputs: the path of an IDX file within its folder or archive,
+    /// an array's name, CIFAR's batches.
     pub fn chosen(&self) -> Vec<&str> {
         self.chosen.iter().map(String::as_str).collect()
     }
@@ -192,8 +195,8 @@ impl Source {
         self.order.truncate(limit);
     }
 
-    /// Keeps the images that CelebA's `list_eval_partition.txt`, or `.csv`, assigns to `split`. Images that are not in the
-    /// list count as skipped.
+    /// Keeps the images that CelebA's `list_eval_partition.txt`, or `.csv`, assigns to `split`. Images that
+    /// are not in the list count as skipped.
     ///
     /// # Errors
     /// No such list in or beside the images; a broken list; no image is left.
@@ -223,8 +226,8 @@ impl Source {
         Ok(())
     }
 
-    /// A digest of names, sizes and, in zips, checksums. A file in a folder may change without changing its size, so the time
-    /// of the last change comes with it, as in `make`.
+    /// A digest of names, sizes and, in zips, checksums. A file in a folder may change without changing its
+    /// size, so the time of the last change comes with it, as in `make`.
     ///
     /// # Errors
     /// A file has vanished since it was listed.
@@ -260,8 +263,8 @@ fn file_name(input: &Path) -> String {
     named.map_or_else(|| "images".to_string(), |name| name.to_string_lossy().into_owned())
 }
 
-/// The name of a folder, of an archive without its extension, or of an image's folder. Control characters are replaced, so that
-/// it can be part of a file's name and of a line.
+/// The name of a folder, of an archive without its extension, or of an image's folder. Control characters are
+/// replaced, so that it can be part of a file's name and of a line.
 fn title(input: &Path) -> String {
     name_of(input).replace(|c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER, "_")
 }

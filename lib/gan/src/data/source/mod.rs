@@ -1,6 +1,6 @@
-//! Where images come from: folders, zips, tars, arrays, IDX files, CIFAR's batches, parquet files, single files and drawn
-//! faces. Each is opened as an [`input::Input`]; together they are one [`Source`], which gives image `i` by its number, from
-//! any thread. Nothing here resizes.
+//! Where images come from: folders, zips, tars, arrays, IDX files, CIFAR's batches, parquet files, single
+//! files and drawn faces. Each is opened as an [`input::Input`]; together they are one [`Source`], which
+//! gives image `i` by its number, from any thread. Nothing here resizes.
 
 mod array;
 mod choose;

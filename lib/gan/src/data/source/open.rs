@@ -74,8 +74,8 @@ pub(super) fn is_single_image(path: &Path) -> bool {
     path.is_file() && FileSlice::open(path).is_ok_and(is_image)
 }
 
-/// Whether `path` holds images in a format that may also hold statistics: an `.npz` with an array of three or four
-/// dimensions and no covariance, or a pickled batch.
+/// Whether `path` holds images in a format that may also hold statistics: an `.npz` with an array of three or
+/// four dimensions and no covariance, or a pickled batch.
 pub(crate) fn holds_images(path: &Path) -> bool {
     let holds_images = || -> Result<bool> {
         let file = FileSlice::open(path)?;
@@ -89,8 +89,8 @@ pub(crate) fn holds_images(path: &Path) -> bool {
     path.is_file() && holds_images().unwrap_or(false)
 }
 
-/// The images in a folder or an archive: those of an IDX file that is meant; else all images; else batches, an array or
-/// tables.
+/// The images in a folder or an archive: those of an IDX file that is meant; else all images; else batches,
+/// an array or tables.
 fn open_container(
     path: &Path,
     files: Box<dyn Container>,

@@ -1,5 +1,5 @@
-//! Hugging Face's data sets of images: parquet files with a column `image` of encoded files, `struct<bytes, path>`. Their
-//! images are copied once into a temporary file.
+//! Hugging Face's data sets of images: parquet files with a column `image` of encoded files, `struct<bytes,
+//! path>`. Their images are copied once into a temporary file.
 
 use std::io::BufReader;
 use std::path::Path;

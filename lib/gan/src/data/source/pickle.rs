@@ -1,8 +1,8 @@
 //! The array in a pickled batch of images, as CIFAR publishes them: `{'data': uint8 [N, 3·size²], …}`.
 //!
-//! A pickle is a program that may call any Python function. Nothing is run here: the few functions that numpy's arrays need
-//! are known, and all others are refused. Strings of bytes are not loaded; their positions are recorded.
-//! Source: Python's Lib/pickletools.py.
+//! A pickle is a program that may call any Python function. Nothing is run here: the few functions that
+//! numpy's arrays need are known, and all others are refused. Strings of bytes are not loaded; their
+//! positions are recorded. Source: Python's Lib/pickletools.py.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read};
@@ -11,7 +11,8 @@ use super::compression::TempFile;
 use super::file_slice::{FileSlice, FileSliceReader};
 use crate::Result;
 
-/// The most bytes beside the strings, and the most values. The labels and names of a batch need a tenth of it.
+/// The most bytes beside the strings, and the most values. The labels and names of a batch need a tenth of
+/// it.
 const MAX_BYTES: u64 = 16 << 20;
 const MAX_VALUES: usize = 1 << 21;
 /// The longest key or type, in bytes.
@@ -83,7 +84,8 @@ pub(super) fn is_pickle(head: &[u8]) -> bool {
     matches!(head, [0x80, 2..=5, ..] | [b'(', b'd' | b'l', b'p', ..] | [b'}', b'q', ..])
 }
 
-/// The shape of `data` in a pickled dictionary, and its bytes in C order; `None` where the pickle has no such array.
+/// The shape of `data` in a pickled dictionary, and its bytes in C order; `None` where the pickle has no such
+/// array.
 ///
 /// # Errors
 /// A damaged pickle, or one of other objects; a full disk.

@@ -81,7 +81,8 @@ impl SkippedFiles {
         self.reasons().map(|(reason, count)| format!("{count} {reason}")).collect::<Vec<_>>().join(", ")
     }
 
-    /// One line for people, `6 files skipped: 4 .avif (AVIF is not read), 2 .txt`; `None` where there are none.
+    /// One line for people, `6 files skipped: 4 .avif (AVIF is not read), 2 .txt`; `None` where there are
+    /// none.
     pub fn line(&self) -> Option<String> {
         (!self.is_empty()).then(|| format!("{} skipped: {}", counted(self.total(), "file"), self.counts()))
     }

@@ -1,5 +1,6 @@
 //! Splits of data sets, by the words of file names or by CelebA's list: `list_eval_partition.txt` with a line
-//! `000001.jpg 0` for each image (0 train, 1 valid, 2 test). Kaggle publishes it as a table, `list_eval_partition.csv`.
+//! `000001.jpg 0` for each image (0 train, 1 valid, 2 test). Kaggle publishes it as a table,
+//! `list_eval_partition.csv`.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -129,8 +130,8 @@ fn text(bytes: &[u8]) -> String {
     }
 }
 
-/// Each line has an image and its split, separated by white space, a comma or a semicolon, in quotes or not. The first line
-/// of a table may name the columns, as Kaggle's does (`image_id,partition`).
+/// Each line has an image and its split, separated by white space, a comma or a semicolon, in quotes or not.
+/// The first line of a table may name the columns, as Kaggle's does (`image_id,partition`).
 fn parse(text: &str) -> Result<HashMap<String, Split>, String> {
     let mut splits = HashMap::new();
     let mut first = true;

@@ -35,7 +35,8 @@ pub(super) struct Tar {
 }
 
 impl Tar {
-    /// Opens a tar, compressed or not, and lists what is left out of it; `None` where `file` is something else.
+    /// Opens a tar, compressed or not, and lists what is left out of it; `None` where `file` is something
+    /// else.
     ///
     /// # Errors
     /// A broken tar; a full disk.

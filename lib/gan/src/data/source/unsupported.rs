@@ -193,7 +193,8 @@ fn binary(head: &[u8], file: &str, lower: &str) -> Option<String> {
             ));
         }
         [0x80, 2..=5, ..] => "a Python pickle, which is not run: np.save its images as an array of uint8",
-        // A record's length (8 bytes, the upper ones 0), its checksum, and a message whose first field is a message.
+        // A record's length (8 bytes, the upper ones 0), its checksum, and a message whose first field is a
+        // message.
         _ if lower.contains("tfrecord") || matches!(head, [_, _, _, 0, 0, 0, 0, 0, _, _, _, _, 0x0A, ..]) => {
             "TFRecords (TensorFlow's): save their images into a folder, or as an array with np.save, and name that"
         }

@@ -197,7 +197,8 @@ fn unsupported_entry(archive: &Archive, i: usize) -> ZipResult<Option<String>> {
     Ok(Some(format!("{what}: unpack the zip and name the folder")))
 }
 
-/// The bytes of entry `i`, and an upper bound of their number. The reader fails at the end where the checksum is wrong.
+/// The bytes of entry `i`, and an upper bound of their number. The reader fails at the end where the checksum
+/// is wrong.
 ///
 /// # Errors
 /// An unsupported method; an encrypted entry; a damaged header.

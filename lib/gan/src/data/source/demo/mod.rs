@@ -13,8 +13,8 @@ use crate::data::image::Image;
 use pen::Pen;
 use traits::Traits;
 
-/// The size of the faces, in pixels. Size and framing are those of CelebA's aligned images (eyes near (69, 112) and
-/// (109, 112)).
+/// The size of the faces, in pixels. Size and framing are those of CelebA's aligned images (eyes near (69,
+/// 112) and (109, 112)).
 const WIDTH: u32 = 178;
 const HEIGHT: u32 = 218;
 
