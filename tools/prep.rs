@@ -96,9 +96,7 @@ fn run(args: Args) -> Result<Output> {
     let source = source(&args)?;
     let options = options(&args, &source)?;
     let path = output(&args, &source, &options)?;
-    if !args.force {
-        shard::may_replace(&path, &source)?;
-    }
+    shard::check_replaceable(&path, &source, args.force)?;
     source.skipped().line().iter().for_each(|line| reporter.info(line));
     if !args.force && shard::is_up_to_date(&path, &source, &options)? {
         reporter.info(&format!("{} is up to date (--force makes it again)", path.display()));

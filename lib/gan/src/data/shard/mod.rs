@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::header::Dtype;
 use self::header::Header;
-pub use self::make::{ShardOptions, ShardSummary, describe, is_up_to_date, make, may_replace};
+pub use self::make::{ShardOptions, ShardSummary, check_replaceable, describe, is_up_to_date, make};
 use crate::data::image::{to_u8, to_unit};
 use crate::data::source::SkippedFiles;
 use crate::{Error, Result};
@@ -38,7 +38,7 @@ pub struct ShardMeta {
     pub count: u64,
     /// Side of the centered square that was cut first, in pixels of the originals; `None`: none was.
     pub crop: Option<usize>,
-    /// How many bits 16-bit gray was said to use; `None`: all.
+    /// The number of bits that 16-bit gray was assumed to use; `None`: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub depth: Option<u8>,
     /// The resampling filter's name; `None`: nothing was resized.
@@ -49,7 +49,7 @@ pub struct ShardMeta {
     /// SHA-256 over the names and sizes of the images that were asked for, in hexadecimal: tells whether the
     /// shard is up to date.
     pub inputs: String,
-    /// What lay in the inputs and was passed over, by reason.
+    /// The files of the inputs that are not among the images, by reason.
     #[serde(default, skip_serializing_if = "SkippedFiles::is_empty")]
     pub passed_over: SkippedFiles,
     /// Number of images that could not be decoded, and are not in the shard.
@@ -60,13 +60,13 @@ pub struct ShardMeta {
     /// cut.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub smaller_than_crop: u64,
-    /// What it was made from: the inputs' names without their folders.
+    /// The names of the inputs without their folders.
     pub source: String,
-    /// CelebA's split that was kept, if one was.
+    /// The split of CelebA that was kept, if one was.
     pub split: Option<String>,
-    /// What made it: always `prep`.
+    /// The tool that made it: always `prep`.
     pub tool: String,
-    /// Version of what made it.
+    /// The version of that tool.
     pub tool_version: String,
 }
 

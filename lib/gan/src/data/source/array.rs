@@ -53,8 +53,8 @@ impl ArrayLayout {
         let (n, height, width, channels, order) = match *shape {
             [n, h, w] if !several && (n == 3 || h != w && matches!(w, 1 | 3 | 4)) => {
                 return refused(
-                    "may be gray images or the channels of one image: array[None] makes it one image, array[..., None] \
-                     gray ones",
+                    "may be gray images or the channels of one image: array[None] makes it one image, \
+                     array[..., None] gray ones",
                 );
             }
             [n, h, w] => (n, h, w, 1, AxisOrder::ChannelsLast),
@@ -264,8 +264,8 @@ fn value_range(file: &FileSlice, number: NumberType) -> Result<ValueRange> {
         _ if least >= -ROUNDING && most <= 1.0 + ROUNDING => Ok(ValueRange::Unit),
         _ if least >= -1.0 - ROUNDING && most <= 1.0 + ROUNDING => Ok(ValueRange::Signed),
         _ => Err(file.error(format!(
-            "values from {least:.4} to {most:.4}, not 0 to 1, -1 to 1 or 0 to 255: scale them to one of these ranges, \
-             or save bytes (uint8)"
+            "values from {least:.4} to {most:.4}, not 0 to 1, -1 to 1 or 0 to 255: scale them to one of \
+             these ranges, or save bytes (uint8)"
         ))),
     }
 }

@@ -84,8 +84,8 @@ pub(super) fn idx_file(
         return Ok(None);
     } else if images > 0 {
         let what = format!(
-            "{input_name} holds {} ({}) and {} of other formats: choose the former by name, such as {}, or name the \
-             images as inputs",
+            "{input_name} holds {} ({}) and {} of other formats: choose the former by name, such as {}, or \
+             name the images as inputs",
             counted(left.len() as u64, "IDX file"),
             list(&left),
             counted(images as u64, "image"),

@@ -130,8 +130,8 @@ impl<'a> TempFile<'a> {
         self.file.write_all(bytes).map_err(|e| {
             let (size, folder) = (human_size(self.len), std::env::temp_dir());
             self.of.error(format!(
-                "no room in {} for its decompressed content of {size} or more ({e}): set TMPDIR to a folder on a \
-                 larger disk, or decompress it and name the folder",
+                "no room in {} for its decompressed content of {size} or more ({e}): set TMPDIR to a folder \
+                 on a larger disk, or decompress it and name the folder",
                 folder.display()
             ))
         })

@@ -36,8 +36,8 @@ const NOT_READ: [(&str, &str); 18] = [
 ];
 const RAW: &str = "raw photographs";
 /// Extensions of files that accompany images. They are not opened, since there may be one for every image.
-const COMPANIONS: &str = "csv tsv txt json jsonl ndjson xml yaml yml md rst html htm pdf log py ipynb sh m mat pts cat \
-                          caption tags npy pkl md5 sha256 url toml";
+const COMPANIONS: &str = "csv tsv txt json jsonl ndjson xml yaml yml md rst html htm pdf log py ipynb sh m \
+                          mat pts cat caption tags npy pkl md5 sha256 url toml";
 /// Extensions of archives and containers, which are inputs of their own.
 const ARCHIVES: &str = "zip tar tgz gz bz2 xz zst 7z rar parquet npz h5 hdf5 tfrecord";
 /// The number of first bytes that show a file's type.
@@ -206,8 +206,8 @@ mod tests {
         assert_eq!(classify(&mut classifier, "z.heic", b"\0\0\0 ftypmif1"), FileType::Other);
         assert_eq!(classify(&mut classifier, "README", b"BMs and text"), FileType::Other);
         assert_eq!(classify(&mut classifier, "a.cr2", b""), FileType::Other);
-        let counts = "1 .avif (AVIF is not read), 1 .bin (AVIF is not read), 1 .cr2 (raw photographs are not read), \
-                      1 .heic (HEIC is not read), 1 .txt, 1 without an extension";
+        let counts = "1 .avif (AVIF is not read), 1 .bin (AVIF is not read), 1 .cr2 (raw photographs are not \
+                      read), 1 .heic (HEIC is not read), 1 .txt, 1 without an extension";
         assert_eq!(classifier.skipped.counts(), counts);
     }
 

@@ -331,7 +331,8 @@ fn skipped_files_are_counted_by_reason() {
     let source = open(&[&root], Recursion::Recursive).unwrap();
     let expected = [("0badcafe", 2), ("a.png", 1), ("misnamed.avif", 3)];
     assert_eq!(content(&source, &root), expected.map(|(n, v)| (n.to_string(), v)));
-    let line = "10 files skipped: 6 .avif (AVIF is not read), 1 .heic (HEIC is not read), 1 .txt, 1 .zip, 1 without an extension";
+    let line = "10 files skipped: 6 .avif (AVIF is not read), 1 .heic (HEIC is not read), 1 .txt, 1 .zip, 1 \
+                without an extension";
     assert_eq!(source.skipped().line().unwrap(), line);
     assert_eq!(source.skipped().to_json()[".txt"]["first"][0], "notes.txt");
     // One level, by pytorch-fid's list.
@@ -362,7 +363,8 @@ fn a_folder_without_images_says_where_they_are() {
     for name in ["cats/1.png", "cats/2.png", "dogs/1.png"] {
         write(root.join(name), &png(1));
     }
-    let line = "its 3 images lie in 2 subfolders (cats, dogs); pytorch-fid reads one level: name one, or a zip of all";
+    let line = "its 3 images lie in 2 subfolders (cats, dogs); pytorch-fid reads one level: name one, or a \
+                zip of all";
     assert!(below(Recursion::OneLevel).ends_with(line), "{}", below(Recursion::OneLevel));
     let root = dir.path().join("official");
     write(root.join("Eval/list_eval_partition.txt"), b"000001.jpg 0\n");

@@ -60,8 +60,8 @@ const MAGICS: &[(usize, &[u8], &str)] = &[
     (
         0,
         b"MATLAB 5.0 MAT-file",
-        "a MATLAB file (SVHN's are): np.save('images.npy', scipy.io.loadmat(FILE)['X'].transpose(3, 0, 1, 2)), and \
-         name that",
+        "a MATLAB file (SVHN's are): np.save('images.npy', scipy.io.loadmat(FILE)['X'].transpose(3, 0, 1, \
+         2)), and name that",
     ),
     (0, b"ARROW1", ARROW),
     (0, b"\xFF\xFF\xFF\xFF", ARROW),
@@ -118,12 +118,11 @@ fn describe(head: &[u8], name: &str) -> Option<String> {
         let all = &file[..file.len() - 4];
         return Some(match lower.contains(".7z.") {
             true => format!(
-                "a part of a 7z archive: have all its parts in one folder, 7z x {all}.001, and name what it unpacks"
+                "a part of a 7z archive: have all parts in one folder, 7z x {all}.001, and name what it \
+                 unpacks"
             ),
             false => {
-                format!(
-                    "a part of {all}: have all its parts in one folder, cat {all}.* > {all}, and name that"
-                )
+                format!("a part of {all}: have all parts in one folder, cat {all}.* > {all}, and name that")
             }
         });
     }
@@ -183,7 +182,7 @@ fn binary(head: &[u8], file: &str, lower: &str) -> Option<String> {
             _ => "safetensors of another program: weights, or tensors to save as an array with np.save",
         },
         [0x80, 2..=5, ..] if holds(b"persistence") || holds(b"dnnlib") => {
-            "a pickled network of NVIDIA's (StyleGAN, EDM), not images: make images of it with its own program"
+            "a pickled network of NVIDIA's (StyleGAN, EDM), not images: make images with its own program"
         }
         // How torch.save began before it wrote zips.
         [0x80, 2..=5, ..] if holds(b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19") => {
@@ -196,7 +195,7 @@ fn binary(head: &[u8], file: &str, lower: &str) -> Option<String> {
         // A record's length (8 bytes, the upper ones 0), its checksum, and a message whose first field is a
         // message.
         _ if lower.contains("tfrecord") || matches!(head, [_, _, _, 0, 0, 0, 0, 0, _, _, _, _, 0x0A, ..]) => {
-            "TFRecords (TensorFlow's): save their images into a folder, or as an array with np.save, and name that"
+            "TFRecords (TensorFlow's): save their images into a folder or with np.save, and name that"
         }
         _ if head.iter().all(|&byte| byte == 0) => {
             "nothing but zeros: a download that was never filled: fetch it again"
@@ -228,8 +227,8 @@ fn page(text: &str) -> Option<&'static str> {
         _ if begins(&["<!doctype html", "<html", "<head", "<body", "<!--"]) || holds(&["<html"]) => {
             match holds(&["google"]) && holds(&["drive"]) {
                 true => {
-                    "a web page, Google Drive's warning or refusal, not the download: fetch it with a browser, or \
-                     with gdown"
+                    "a web page, Google Drive's warning or refusal, not the download: fetch it with a \
+                     browser or with gdown"
                 }
                 false => {
                     "a web page, not the download: open its address in a browser to see what the server says"

@@ -139,8 +139,8 @@ fn images_and_idx_in_one_place_are_not_mixed() {
     write(root.join("preview.png"), &png(5));
     write(root.join("more/preview.png"), &png(6));
     let line = refused(&root, None);
-    let says = " holds 1 IDX file (train-images-idx3-ubyte) and 2 images of other formats: choose the former by name, such as \
-                train-images-idx3-ubyte, or name the images as inputs";
+    let says = " holds 1 IDX file (train-images-idx3-ubyte) and 2 images of other formats: choose the former \
+                by name, such as train-images-idx3-ubyte, or name the images as inputs";
     assert!(line.ends_with(says), "{line}");
     assert_eq!(taken(&root, Some("train")), (3, TRAIN, "train-images-idx3-ubyte".into()));
     let source = open_idx(&root, Some("train")).unwrap();

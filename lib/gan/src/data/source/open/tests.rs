@@ -375,7 +375,7 @@ fn archives_in_archives_and_split_ones_are_named() {
     let part = dir.path().join("faces.zip.001");
     fs::write(&part, &inner[..100]).unwrap();
     assert!(
-        error(&part).contains("a part of faces.zip: have all its parts in one folder, cat"),
+        error(&part).contains("a part of faces.zip: have all parts in one folder, cat"),
         "{}",
         error(&part)
     );

@@ -49,7 +49,7 @@ fn each_kind_of_file_has_its_line() {
         (
             "img_celeba.7z.001",
             b"7z\xBC\xAF\x27\x1C",
-            "a part of a 7z archive: have all its parts in one folder, 7z x img_celeba.7z.001",
+            "a part of a 7z archive: have all parts in one folder, 7z x img_celeba.7z.001",
         ),
         ("img_celeba.7z.014", b"\x12\x34\x56", "7z x img_celeba.7z.001, and name what it unpacks"),
         ("a.tar.gz.002", b"\x12\x34\x56", "cat a.tar.gz.* > a.tar.gz"),
