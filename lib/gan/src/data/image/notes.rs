@@ -1,8 +1,8 @@
-//! What there is to say of encoded images besides their pixels, and of a set of them.
+//! Facts about encoded images besides their pixels, and counts of them.
 
 use crate::error::counted;
 
-/// What an encoded image has besides its pixels.
+/// Facts about an encoded image besides its pixels.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Notes {
     /// Of 16-bit gray: how many of its bits the largest value needs, 1 to 16 (16 where the file itself says
@@ -20,7 +20,7 @@ pub struct Notes {
 
 /// The [`Notes`] of many images.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct NoteCounts {
     gray: u64,
     gray_bits: u8,
     significant: u8,
@@ -31,7 +31,7 @@ pub struct Tally {
 /// 16-bit gray whose values need so many bits or fewer is told of: with 15 an image is merely dark.
 const FEW_BITS: u8 = 14;
 
-impl Tally {
+impl NoteCounts {
     /// Adds the notes of an image.
     pub fn add(&mut self, notes: Notes) {
         if let Some(bits) = notes.gray_bits {
@@ -98,8 +98,8 @@ pub fn rotation(n: u64) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn tally(notes: &[Notes]) -> Tally {
-        let mut tally = Tally::default();
+    fn tally(notes: &[Notes]) -> NoteCounts {
+        let mut tally = NoteCounts::default();
         notes.iter().for_each(|&notes| tally.add(notes));
         tally
     }
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn ordinary_images_have_no_lines() {
         assert!(tally(&[Notes::default(), gray(16), gray(3)]).lines(None).is_empty());
-        assert!(Tally::default().lines(None).is_empty());
+        assert!(NoteCounts::default().lines(None).is_empty());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use fast_image_resize as fir;
 use fir::images::{Image as Resized, ImageRef};
 use fir::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
-use super::Image;
+use super::rgb::Image;
 
 /// An image more times longer than wide (or the reverse) is resized only where the crop keeps it.
 const MAX_ASPECT: usize = 4;

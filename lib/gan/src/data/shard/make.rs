@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::header::Header;
 use super::write::{ShardCounts, ShardWriter};
 use super::{Dtype, Shard, ShardMeta};
-use crate::data::image::{Notes, SixteenBit, Tally, Transform, resize_and_crop};
+use crate::data::image::{NoteCounts, Notes, SixteenBit, Transform, resize_and_crop};
 use crate::data::source::{SkippedFiles, Source, Split};
 use crate::error::counted;
 use crate::io::check_overwrite;
@@ -178,7 +178,7 @@ pub fn make(
     let mut writer = ShardWriter::create(path, options.dtype, shape, source.len(), meta)?;
     let bytes = shape.iter().product::<usize>();
     let window = (WINDOW_BYTES / bytes).clamp(1, WINDOW);
-    let (mut counts, mut first_rejected, mut tally) = (ShardCounts::default(), None, Tally::default());
+    let (mut counts, mut first_rejected, mut tally) = (ShardCounts::default(), None, NoteCounts::default());
     let decoded = |window: Range<usize>| -> Vec<(usize, Result<PreparedImage>)> {
         let image = |i| match stop.load(Ordering::Relaxed) {
             true => (i, Err(Error::Stopped)),

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::container::Container;
+use super::file_set::FileSet;
 use super::file_slice::{FileSlice, FileVersion};
 use super::file_type::{is_hidden, is_image_name};
 use super::input::{Input, MAX_ENCODED, RawImage, Recursion};
@@ -82,7 +82,7 @@ impl ImageFolder {
     }
 }
 
-impl Container for ImageFolder {
+impl FileSet for ImageFolder {
     fn names(&self) -> Vec<Cow<'_, str>> {
         self.files.iter().map(|file| file.to_string_lossy()).collect()
     }

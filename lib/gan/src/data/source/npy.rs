@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::array::{ArrayLayout, ImageArray, NumberType, shape_text};
 use super::choose::ChosenFiles;
-use super::container::Container;
+use super::file_set::FileSet;
 use super::file_slice::FileSlice;
 use super::file_type::NPY_MAGIC;
 use super::input::OpenedInput;

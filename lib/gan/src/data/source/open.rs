@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::array::ImageArray;
-use super::container::Container;
+use super::file_set::FileSet;
 use super::file_slice::FileSlice;
 use super::file_type::{self, Classifier, FileType, dotted, is_image_name};
 use super::folder::ImageFolder;
@@ -93,7 +93,7 @@ pub(crate) fn holds_images(path: &Path) -> bool {
 /// an array or tables.
 fn open_container(
     path: &Path,
-    files: Box<dyn Container>,
+    files: Box<dyn FileSet>,
     mut skipped: SkippedFiles,
     recursion: Recursion,
     idx: Option<&str>,
@@ -171,7 +171,7 @@ fn in_subfolders(mut folders: Vec<&str>) -> String {
 }
 
 /// Batches, tables or an array among files none of which is an image.
-fn open_set(path: &Path, files: &dyn Container, names: &[&str]) -> Result<Option<OpenedInput>> {
+fn open_set(path: &Path, files: &dyn FileSet, names: &[&str]) -> Result<Option<OpenedInput>> {
     let with_extension = |extension: &str| -> Vec<usize> {
         (0..names.len()).filter(|&i| names[i].to_lowercase().ends_with(extension)).collect()
     };

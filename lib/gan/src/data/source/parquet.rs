@@ -13,7 +13,7 @@ use ::parquet::file::serialized_reader::SerializedFileReader;
 use bytes::Bytes;
 
 use super::compression::TempFile;
-use super::container::{Member, StoredImages};
+use super::file_set::{Member, StoredImages};
 use super::file_slice::{FileSlice, FileSliceReader};
 use super::input::{MAX_ENCODED, OpenedInput};
 use super::skipped::SkippedFiles;

@@ -55,7 +55,7 @@ enum StringCoding {
 
 /// The number of a value. Values are shared, and dictionaries and arrays are filled after their creation.
 type ValueId = usize;
-type Step<T> = Result<T, String>;
+type PickleResult<T> = Result<T, String>;
 
 #[derive(Debug, Clone)]
 enum PickleValue {
@@ -125,12 +125,12 @@ struct PickleReader<'a> {
 }
 
 impl PickleReader<'_> {
-    fn run(&mut self) -> Step<ValueId> {
+    fn run(&mut self) -> PickleResult<ValueId> {
         while self.step()? {}
         self.pop()
     }
 
-    fn count(&mut self, n: u64) -> Step<()> {
+    fn count(&mut self, n: u64) -> PickleResult<()> {
         (self.at, self.counted) = (self.at + n, self.counted + n);
         match self.counted > MAX_BYTES || self.values.len() > MAX_VALUES {
             true => Err("a pickle of more than one batch of images".into()),
@@ -139,14 +139,14 @@ impl PickleReader<'_> {
     }
 
     /// An unsigned little-endian number of `n` bytes.
-    fn number(&mut self, n: usize) -> Step<u64> {
+    fn number(&mut self, n: usize) -> PickleResult<u64> {
         let mut bytes = [0; 8];
         self.reader.read_exact(&mut bytes[..n]).map_err(|_| CUT)?;
         self.count(n as u64)?;
         Ok(u64::from_le_bytes(bytes))
     }
 
-    fn line(&mut self) -> Step<String> {
+    fn line(&mut self) -> PickleResult<String> {
         let mut line = Vec::new();
         self.reader.by_ref().take(1024).read_until(b'\n', &mut line).map_err(|e| e.to_string())?;
         self.count(line.len() as u64)?;
@@ -157,7 +157,7 @@ impl PickleReader<'_> {
     }
 
     /// A string that is a line, of any length.
-    fn string_line(&mut self, coding: StringCoding) -> Step<Value> {
+    fn string_line(&mut self, coding: StringCoding) -> PickleResult<Value> {
         let from = self.at;
         self.at += self.reader.skip_until(b'\n').map_err(|e| e.to_string())? as u64;
         self.counted += MAX_TEXT;
@@ -167,7 +167,7 @@ impl PickleReader<'_> {
     }
 
     /// A string of `len` bytes.
-    fn string(&mut self, len: u64, coding: StringCoding) -> Step<Value> {
+    fn string(&mut self, len: u64, coding: StringCoding) -> PickleResult<Value> {
         let from = self.at;
         self.at = from.checked_add(len).ok_or(DAMAGED)?;
         let by = i64::try_from(len).map_err(|_| DAMAGED)?;
@@ -180,31 +180,31 @@ impl PickleReader<'_> {
         self.stack.push(self.values.len() - 1);
     }
 
-    fn pop(&mut self) -> Step<ValueId> {
+    fn pop(&mut self) -> PickleResult<ValueId> {
         match self.marks.last() == Some(&self.stack.len()) {
             true => Err(DAMAGED.into()),
             false => self.stack.pop().ok_or_else(|| DAMAGED.into()),
         }
     }
 
-    fn pop_two(&mut self) -> Step<[ValueId; 2]> {
+    fn pop_two(&mut self) -> PickleResult<[ValueId; 2]> {
         let last = self.pop()?;
         Ok([self.pop()?, last])
     }
 
-    fn pop_mark(&mut self) -> Step<Vec<ValueId>> {
+    fn pop_mark(&mut self) -> PickleResult<Vec<ValueId>> {
         let mark = self.marks.pop().ok_or(DAMAGED)?;
         Ok(self.stack.split_off(mark))
     }
 
-    fn top(&mut self) -> Step<ValueId> {
+    fn top(&mut self) -> PickleResult<ValueId> {
         let id = self.pop()?;
         self.stack.push(id);
         Ok(id)
     }
 
     /// Executes one instruction; `false` after the last one.
-    fn step(&mut self) -> Step<bool> {
+    fn step(&mut self) -> PickleResult<bool> {
         let op = self.number(1)? as u8;
         // The operand: a number, a string's length, or a key of the memo.
         let n = match op {
@@ -263,7 +263,7 @@ impl PickleReader<'_> {
             b'K' | b'M' => Value::Int(n as i64),
             b'I' | b'L' => self.line()?.trim_end_matches('L').parse().map_or(Value::Other, Value::Int),
             0x8a => {
-                let bytes = (0..n).map(|_| self.number(1)).collect::<Step<Vec<_>>>()?;
+                let bytes = (0..n).map(|_| self.number(1)).collect::<PickleResult<Vec<_>>>()?;
                 let is_negative = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
                 let value = bytes.iter().rev().fold(0i64, |value, byte| value << 8 | *byte as i64);
                 if n <= 7 && !is_negative { Value::Int(value) } else { Value::Other }
@@ -275,7 +275,7 @@ impl PickleReader<'_> {
             b'}' => Value::Dict(vec![]),
             b')' => Value::Tuple(vec![]),
             0x85..=0x87 => {
-                let mut ids = (0x84..op).map(|_| self.pop()).collect::<Step<Vec<_>>>()?;
+                let mut ids = (0x84..op).map(|_| self.pop()).collect::<PickleResult<Vec<_>>>()?;
                 ids.reverse();
                 Value::Tuple(ids)
             }
@@ -292,7 +292,7 @@ impl PickleReader<'_> {
         Ok(true)
     }
 
-    fn set_items(&mut self, items: &[ValueId]) -> Step<()> {
+    fn set_items(&mut self, items: &[ValueId]) -> PickleResult<()> {
         let dict = self.top()?;
         match &mut self.values[dict] {
             Value::Dict(dict) if items.len().is_multiple_of(2) => {
@@ -303,7 +303,7 @@ impl PickleReader<'_> {
         }
     }
 
-    fn tuple(&self, id: ValueId) -> Step<Vec<ValueId>> {
+    fn tuple(&self, id: ValueId) -> PickleResult<Vec<ValueId>> {
         match &self.values[id] {
             Value::Tuple(ids) => Ok(ids.clone()),
             _ => Err(DAMAGED.into()),
@@ -324,18 +324,18 @@ impl PickleReader<'_> {
         String::from_utf8_lossy(&text.unwrap_or_default()).into_owned()
     }
 
-    fn array(&self, shape: ValueId, dtype: ValueId, is_fortran: bool, data: ValueId) -> Step<Value> {
+    fn array(&self, shape: ValueId, dtype: ValueId, is_fortran: bool, data: ValueId) -> PickleResult<Value> {
         let size = |id: &ValueId| match self.values[*id] {
             Value::Int(n) => usize::try_from(n).map_err(|_| DAMAGED.to_string()),
             _ => Err(DAMAGED.to_string()),
         };
-        let shape = self.tuple(shape)?.iter().map(size).collect::<Step<_>>()?;
+        let shape = self.tuple(shape)?.iter().map(size).collect::<PickleResult<_>>()?;
         let is_bytes = matches!(self.values[dtype], Value::Dtype { is_bytes: true });
         Ok(Value::Array { shape, is_bytes, is_fortran, data: self.bytes(data) })
     }
 
     /// `function(*arguments)` for the known functions.
-    fn call(&mut self) -> Step<Value> {
+    fn call(&mut self) -> PickleResult<Value> {
         let [function, arguments] = self.pop_two()?;
         let Value::Global(function) = self.values[function] else { return Err(DAMAGED.into()) };
         Ok(match (function, &self.tuple(arguments)?[..]) {
@@ -356,7 +356,7 @@ impl PickleReader<'_> {
     }
 
     /// Gives an array its state. That of other objects is not needed.
-    fn build(&mut self) -> Step<()> {
+    fn build(&mut self) -> PickleResult<()> {
         let (state, top) = (self.pop()?, self.top()?);
         if let Value::Array { .. } = self.values[top] {
             let [_, shape, dtype, order, data] = self.tuple(state)?[..] else { return Err(DAMAGED.into()) };
@@ -367,7 +367,7 @@ impl PickleReader<'_> {
     }
 }
 
-fn global(module: &str, name: &str) -> Step<Value> {
+fn global(module: &str, name: &str) -> PickleResult<Value> {
     let usual = module.replace("numpy._core", "numpy.core").replace("__builtin__", "builtins");
     let known = GLOBALS.iter().find(|global| **global == (&*usual, name));
     let unknown = || {

@@ -7,7 +7,7 @@ use std::io::BufReader;
 use ::tar::{Archive, EntryType};
 
 use super::compression::Compression;
-use super::container::{Container, Member, StoredImages};
+use super::file_set::{FileSet, Member, StoredImages};
 use super::file_slice::FileSlice;
 use super::file_type::is_hidden;
 use super::input::Input;
@@ -96,7 +96,7 @@ impl Tar {
     }
 }
 
-impl Container for Tar {
+impl FileSet for Tar {
     fn names(&self) -> Vec<Cow<'_, str>> {
         self.members.iter().map(|member| Cow::from(&member.name)).collect()
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use ::zip::result::ZipError;
 
 use super::compression::Compression;
-use super::container::Container;
+use super::file_set::FileSet;
 use super::file_slice::FileSlice;
 use super::file_type::{NPY_MAGIC, PARQUET_MAGIC, base_name};
 use super::skipped::SkippedFiles;
@@ -305,7 +305,7 @@ pub(super) fn is_readable(file: &FileSlice) -> bool {
 }
 
 /// The error about a folder or an archive without images. It names the first file that shows where they are.
-pub(super) fn container(path: &Path, names: &[&str], files: &dyn Container, skipped: &SkippedFiles) -> Error {
+pub(super) fn container(path: &Path, names: &[&str], files: &dyn FileSet, skipped: &SkippedFiles) -> Error {
     const MOST: usize = 64;
     for (i, name) in names.iter().enumerate().take(MOST) {
         let Ok(head) = files.head(i, HEAD) else { continue };

@@ -10,7 +10,7 @@ use ::zip::{CompressionMethod, ZipArchive};
 use flate2::Crc;
 
 use super::compression::{TempFile, zip_growth, zip_reader};
-use super::container::Container;
+use super::file_set::FileSet;
 use super::file_slice::{FileSlice, FileSliceReader, FileVersion};
 use super::file_type::is_hidden;
 use super::input::{Input, MAX_ENCODED, RawImage};
@@ -94,7 +94,7 @@ impl Zip {
     }
 }
 
-impl Container for Zip {
+impl FileSet for Zip {
     fn names(&self) -> Vec<Cow<'_, str>> {
         self.entries.iter().map(|(name, _)| Cow::from(name)).collect()
     }

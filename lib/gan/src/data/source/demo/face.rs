@@ -3,7 +3,7 @@
 use tiny_skia::Transform;
 
 use super::hair;
-use super::pen::{Ink, Pen, Rgb, Xy, points};
+use super::pen::{Ink, Pen, Rgb, Xy, colors, points};
 use super::traits::{Beard, Glasses, Style, Traits};
 use super::{HEIGHT, WIDTH};
 
@@ -123,19 +123,13 @@ fn paint_head(pen: &mut Pen, look: &Look) {
         // The fold beside the mouth: deeper with a smile and with age.
         let fold = 0.12 + 0.22 * t.smile.max(0.0) + 0.3 * t.age;
         let m = MIDDLE + t.yaw * 3.0;
-        pen.taper(
-            &[(m + side * 13.0, 138.0), (m + side * 20.0, 146.0), (m + side * 22.5, 156.0)],
-            2.4,
-            Ink::Flat(look.shade, fold),
-        );
+        let points = [(m + side * 13.0, 138.0), (m + side * 20.0, 146.0), (m + side * 22.5, 156.0)];
+        pen.taper(&points, 2.4, Ink::Flat(look.shade, fold));
     }
     if t.age > 0.5 {
         for y in [78.0, 84.0] {
-            pen.taper(
-                &[(x - 20.0, y + 1.5), (x, y), (x + 20.0, y + 1.5)],
-                1.6,
-                Ink::Flat(look.shade, (t.age - 0.4) * 0.5),
-            );
+            let points = [(x - 20.0, y + 1.5), (x, y), (x + 20.0, y + 1.5)];
+            pen.taper(&points, 1.6, Ink::Flat(look.shade, (t.age - 0.4) * 0.5));
         }
     }
 }
@@ -228,14 +222,8 @@ fn paint_mouth(pen: &mut Pen, look: &Look) {
     ];
     pen.spot((x, bottom + full * 1.4 + 3.5), w * 0.8, 4.5, look.shade, 0.5);
     let lips = t.lips;
-    pen.blob(
-        &upper,
-        Ink::Fade(
-            (x, top - full),
-            (x, bottom + full * 1.4),
-            [lips.lit(0.82), lips.lit(0.96), lips.lit(1.08)],
-        ),
-    );
+    let shades = [lips.lit(0.82), lips.lit(0.96), lips.lit(1.08)];
+    pen.blob(&upper, Ink::Fade((x, top - full), (x, bottom + full * 1.4), shades));
     if t.open > 0.0 {
         let inside = points![
             x - w * 0.86, corner + 0.5; x - w * 0.4, top + 0.2; x, top + 0.6; x + w * 0.4, top + 0.2;
@@ -247,14 +235,8 @@ fn paint_mouth(pen: &mut Pen, look: &Look) {
             x - w * 0.78, corner + 0.8; x - w * 0.4, top + 0.4; x, top + 0.8; x + w * 0.4, top + 0.4;
             x + w * 0.78, corner + 0.8; x + w * 0.42, teeth - 0.8; x, teeth; x - w * 0.42, teeth - 0.8
         ];
-        pen.blob(
-            &white,
-            Ink::Fade(
-                (x - w, top),
-                (x + w, top),
-                [Rgb::of(214, 208, 202), Rgb::of(250, 247, 242), Rgb::of(214, 208, 202)],
-            ),
-        );
+        let shades = colors![214, 208, 202; 250, 247, 242; 214, 208, 202];
+        pen.blob(&white, Ink::Fade((x - w, top), (x + w, top), shades));
     } else {
         pen.taper(
             &points![
@@ -295,12 +277,8 @@ fn paint_eye(pen: &mut Pen, look: &Look, side: f32) {
     let iris = (x + 2.4 * t.gaze.0, y - 0.3 + 1.4 * t.gaze.1);
     let r = (4.4 + 0.3 * t.eye_size).min(h * 1.02);
     pen.ellipse(iris, r, r, t.iris.lit(0.45));
-    pen.ellipse(
-        iris,
-        r - 0.7,
-        r - 0.7,
-        Ink::Fade((iris.0, iris.1 - r), (iris.0, iris.1 + r), [t.iris.lit(0.65), t.iris, t.iris.lit(1.5)]),
-    );
+    let shades = [t.iris.lit(0.65), t.iris, t.iris.lit(1.5)];
+    pen.ellipse(iris, r - 0.7, r - 0.7, Ink::Fade((iris.0, iris.1 - r), (iris.0, iris.1 + r), shades));
     pen.ellipse(iris, r * 0.46, r * 0.46, Rgb::of(12, 10, 12));
     pen.ellipse((iris.0 + 1.5 * t.light, iris.1 - 1.6), 1.15, 1.15, Ink::Flat(Rgb::WHITE, 0.92));
     let lid = [
@@ -312,11 +290,8 @@ fn paint_eye(pen: &mut Pen, look: &Look, side: f32) {
     ];
     pen.taper(&lid, 2.0 + 1.5 * t.lashes, Ink::Flat(Rgb::of(34, 22, 20), 0.92));
     if t.lashes > 0.3 {
-        pen.taper(
-            &[at(w * 0.4, -h * 0.9), at(w * 0.9, -h * 0.55), at(w + 3.0, -h * 0.8)],
-            1.8,
-            Ink::Flat(Rgb::of(30, 20, 18), 0.8 * t.lashes),
-        );
+        let lashes = [at(w * 0.4, -h * 0.9), at(w * 0.9, -h * 0.55), at(w + 3.0, -h * 0.8)];
+        pen.taper(&lashes, 1.8, Ink::Flat(Rgb::of(30, 20, 18), 0.8 * t.lashes));
     }
     let under = [at(-w * 0.8, h * 0.5), at(0.0, h * 0.84), at(w * 0.9, h * 0.25)];
     pen.taper(&under, 1.1, Ink::Flat(look.shade.lit(0.7), 0.55));
@@ -362,21 +337,12 @@ fn paint_glasses(pen: &mut Pen, look: &Look) {
         .map(|&(dx, dy)| (x + dx, y + dy))
         .collect();
         if t.glasses == Glasses::Dark {
-            pen.blob(
-                &rim,
-                Ink::Fade(
-                    (x, y - h),
-                    (x, y + h),
-                    [Rgb::of(20, 18, 22), Rgb::of(38, 34, 40), Rgb::of(84, 74, 80)],
-                ),
-            );
+            let shades = colors![20, 18, 22; 38, 34, 40; 84, 74, 80];
+            pen.blob(&rim, Ink::Fade((x, y - h), (x, y + h), shades));
         } else {
             pen.blob(&rim, Ink::Flat(Rgb::of(236, 244, 250), 0.1));
-            pen.line(
-                &[(x - w * 0.5, y + h * 0.35), (x - w * 0.05, y - h * 0.55)],
-                2.2,
-                Ink::Flat(Rgb::WHITE, 0.22),
-            );
+            let shine = [(x - w * 0.5, y + h * 0.35), (x - w * 0.05, y - h * 0.55)];
+            pen.line(&shine, 2.2, Ink::Flat(Rgb::WHITE, 0.22));
         }
         pen.ring(&rim, 2.2, t.frame);
         let ear = MIDDLE + look.head + side * (41.0 + 1.8 * t.face_width);

@@ -1,4 +1,4 @@
-//! Folders and archives: files by name, some of which are images.
+//! Folders and archives: sets of files by name, some of which are images.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use super::input::{Input, MAX_ENCODED, RawImage};
 use crate::{Error, Result};
 
 /// The files of a folder or an archive, ordered by name. Hidden ones are left out.
-pub(super) trait Container {
+pub(super) trait FileSet {
     /// The names, with folders separated by `/`.
     fn names(&self) -> Vec<Cow<'_, str>>;
 
