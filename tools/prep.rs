@@ -87,10 +87,8 @@ fn run(args: Args) -> Result<Output> {
     let source = source(&args)?;
     let options = options(&args, &source)?;
     let path = output(&args, &source, &options)?;
-    if !args.force {
-        shard::may_replace(&path, &source)?;
-    }
-    source.passed_over().line().iter().for_each(|line| reporter.info(line));
+    shard::check_replaceable(&path, &source, args.force)?;
+    source.skipped().line().iter().for_each(|line| reporter.info(line));
     if !args.force && shard::is_up_to_date(&path, &source, &options)? {
         reporter.info(&format!("{} is up to date (--force makes it again)", path.display()));
         return summary(&path, &source, true);
@@ -135,7 +133,7 @@ fn source(args: &Args) -> Result<Source> {
 }
 
 fn options(args: &Args, source: &Source) -> Result<ShardOptions> {
-    let native = source.native().is_some();
+    let native = source.native_size().is_some();
     let size = args.size.map(usize::from).or((!native).then_some(SIZE));
     if size.is_none() && args.filter.is_some() {
         let what = "--filter needs --size: IDX images and arrays keep their native size";
@@ -160,7 +158,7 @@ fn make(path: &Path, source: &Source, options: &ShardOptions, reporter: &Reporte
     let made = made?;
     let (n, [h, w, c], rejected) = (made.meta.count, made.shape, made.meta.rejected);
     let skipped = if rejected > 0 { format!(", {rejected} skipped") } else { String::new() };
-    let taken = match source.taken()[..] {
+    let taken = match source.chosen()[..] {
         [] => String::new(),
         ref files => format!(" of {}", files.join(", ")),
     };
@@ -172,8 +170,8 @@ fn make(path: &Path, source: &Source, options: &ShardOptions, reporter: &Reporte
 fn summary(path: &Path, source: &Source, up_to_date: bool) -> Result<Output> {
     gantools::mapped("prep", path);
     let (_, mut info) = Shard::open(path)?.header_info();
-    info["passed_over"] = source.passed_over().to_json();
-    info["taken"] = json!(source.taken());
+    info["passed_over"] = source.skipped().to_json();
+    info["taken"] = json!(source.chosen());
     info["up_to_date"] = json!(up_to_date);
     Ok(Output::path(path, info))
 }

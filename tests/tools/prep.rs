@@ -420,7 +420,7 @@ fn gray_of_few_bits_is_told_of_and_kept_by_depth() {
         SafeTensors::deserialize(&shard).unwrap().tensor("images").unwrap().data()[..32 * 32].to_vec()
     };
     let (_, err) = done(dir.path(), &["ct", "--size", "32", "--gray"]);
-    assert_eq!(err.matches("--depth 12").count(), 1, "{err}");
+    assert_eq!(err.matches("a depth of 12").count(), 1, "{err}");
     assert!(err.contains("(2 images) needs more than 12 bits"), "{err}");
     assert_eq!(pixels().iter().max(), Some(&15));
     let whole = fs::read(dir.path().join("ct-32.safetensors")).unwrap();

@@ -52,7 +52,8 @@ fn fixed_factors_agree_with_torchvision() {
         let theirs = fs::read(file).unwrap();
         let difference = largest_difference(&ours, &theirs);
         println!("{name}: {difference}");
-        // Pillow cuts off fractions of f32, the blur rounds: a sum in another order may fall on the other side.
+        // Pillow cuts off fractions of f32, the blur rounds: a sum in another order may fall on the other
+        // side.
         assert!(difference <= 1, "{name}: {difference}");
         // A blur of σ 0.1 is none.
         assert_eq!(image() == theirs, name == "blur_5x9_0.1", "{name}");

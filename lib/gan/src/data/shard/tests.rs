@@ -259,14 +259,22 @@ fn up_to_date_means_the_same_inputs_options_and_bytes() {
 fn only_shards_are_replaced() {
     let dir = images(2);
     let path = made(&dir, &options(8)).path().to_path_buf();
-    may_replace(&path, &source(&dir)).unwrap();
-    may_replace(&dir.path().join("new"), &source(&dir)).unwrap();
+    check_replaceable(&path, &source(&dir), false).unwrap();
+    check_replaceable(&dir.path().join("new"), &source(&dir), false).unwrap();
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..whole.len() - 9]).unwrap();
-    may_replace(&path, &source(&dir)).expect("a shard cut short is still ours");
+    check_replaceable(&path, &source(&dir), false).expect("a shard cut short is still ours");
     fs::write(&path, b"precious").unwrap();
-    assert!(may_replace(&path, &source(&dir)).unwrap_err().to_string().contains("--force"));
-    assert!(may_replace(dir.path(), &source(&dir)).unwrap_err().to_string().contains("is a folder"));
+    assert!(
+        check_replaceable(&path, &source(&dir), false)
+            .unwrap_err()
+            .to_string()
+            .ends_with("already exists and is not a shard")
+    );
+    check_replaceable(&path, &source(&dir), true).unwrap();
+    assert!(
+        check_replaceable(dir.path(), &source(&dir), false).unwrap_err().to_string().contains("is a folder")
+    );
 }
 
 #[cfg(unix)]

@@ -1,7 +1,7 @@
 //! GIF: the first image, on the screen that the file has.
 
-use super::samples::looked_up;
-use super::{Decoded, MAX_ALLOC, Samples, cut_short, line, pixels};
+use super::limits::{MAX_ALLOC, cut_short, line, pixels};
+use super::samples::{Decoded, Samples, looked_up};
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     // The crate wants a palette. Without one the colors are grays.

@@ -1,7 +1,18 @@
 //! Samples as decoders give them, and Pillow's ways from these to RGB.
 
-use super::SixteenBit;
-use crate::data::image::Notes;
+use crate::data::image::notes::Notes;
+
+/// What becomes of an image whose only channel is 16 bits deep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SixteenBit {
+    /// The high byte: the image as it looks.
+    HighByte,
+    /// Everything above 255 becomes 255, as Pillow's `convert("RGB")` has it: for numbers that must agree
+    /// with tools built on Pillow.
+    ClipAsPillow,
+    /// The values use so many bits, 9 to 16: the highest eight of these. Larger values become 255.
+    Bits(u8),
+}
 
 /// An image before its conversion to RGB.
 pub(super) struct Decoded {

@@ -5,6 +5,18 @@ use tiny_skia::{
     SpreadMode, Stroke, Transform,
 };
 
+/// Points, `x, y; x, y; …`.
+macro_rules! points {
+    ($($x:expr, $y:expr);+) => { [$(($x, $y)),+] };
+}
+pub(super) use points;
+
+/// Colors from bytes, `r, g, b; r, g, b; …`.
+macro_rules! colors {
+    ($($r:expr, $g:expr, $b:expr);+) => { [$(Rgb::of($r, $g, $b)),+] };
+}
+pub(super) use colors;
+
 /// A point, in pixels.
 pub(super) type Xy = (f32, f32);
 
@@ -136,8 +148,9 @@ impl Pen {
         self.fill_path(oval, &Pen::paint(ink));
     }
 
-    /// A soft spot: `color` at `alpha` in the middle, falling off as the bell (1 − r²)² to nothing at the rim of an ellipse
-    /// of half axes `rx`, `ry`. There are many of these, and a loop is several times faster than a radial gradient.
+    /// A soft spot: `color` at `alpha` in the middle, falling off as the bell (1 − r²)² to nothing at the rim
+    /// of an ellipse of half axes `rx`, `ry`. There are many of these, and a loop is several times faster
+    /// than a radial gradient.
     pub(super) fn spot(&mut self, (x, y): Xy, rx: f32, ry: f32, color: Rgb, alpha: f32) {
         let ellipse = self.pose.pre_concat(Transform::from_row(rx, 0.0, 0.0, ry, x, y));
         let Some(inverse) = ellipse.invert() else { return };

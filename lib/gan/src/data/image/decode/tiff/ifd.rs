@@ -1,6 +1,6 @@
 //! The first directory of a TIFF or BigTIFF: its tags' numbers.
 
-use super::super::cut_short;
+use super::super::limits::cut_short;
 
 /// Tags by their names in the specification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

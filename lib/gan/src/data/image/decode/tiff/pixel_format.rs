@@ -1,13 +1,12 @@
 //! What the samples of a TIFF are: the kinds that Pillow reads, and how each becomes RGB.
 
-use super::super::samples::{cmyk, looked_up, spread, unpacked};
-use super::super::{Decoded, Samples};
+use super::super::samples::{Decoded, Samples, cmyk, looked_up, spread, unpacked};
 use super::ifd::{Directory, Tag};
 use super::ycbcr;
 
 /// How samples are coded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Coding {
+pub(super) enum SampleFormat {
     Unsigned,
     Signed,
     Float,
@@ -15,7 +14,7 @@ pub(super) enum Coding {
 
 /// What the color channels mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Color {
+pub(super) enum Photometric {
     WhiteIsZero,
     BlackIsZero,
     Rgb,
@@ -26,9 +25,9 @@ pub(super) enum Color {
 
 /// The layout of a pixel.
 #[derive(Debug, Clone)]
-pub(super) struct Kind {
-    pub(super) color: Color,
-    pub(super) coding: Coding,
+pub(super) struct PixelFormat {
+    pub(super) color: Photometric,
+    pub(super) coding: SampleFormat,
     /// Bits of a sample, the same of all.
     pub(super) bits: usize,
     /// Samples of a pixel that are read: colors and extra ones.
@@ -41,17 +40,17 @@ pub(super) struct Kind {
     pub(super) reversed: bool,
 }
 
-impl Kind {
+impl PixelFormat {
     /// What the tags say, where Pillow has a mode for it.
-    pub(super) fn of(directory: &Directory) -> Result<Kind, String> {
+    pub(super) fn of(directory: &Directory) -> Result<PixelFormat, String> {
         let photometric = directory.one(Tag::Photometric).unwrap_or(0);
         let color = match photometric {
-            0 => Color::WhiteIsZero,
-            1 => Color::BlackIsZero,
-            2 => Color::Rgb,
-            3 => Color::Palette,
-            5 => Color::Cmyk,
-            6 => Color::YCbCr,
+            0 => Photometric::WhiteIsZero,
+            1 => Photometric::BlackIsZero,
+            2 => Photometric::Rgb,
+            3 => Photometric::Palette,
+            5 => Photometric::Cmyk,
+            6 => Photometric::YCbCr,
             8..=10 => return Err("a TIFF in Lab is not read: convert it to RGB".into()),
             32803 => {
                 return Err(
@@ -63,9 +62,9 @@ impl Kind {
         let mut formats = directory.numbers(Tag::SampleFormat).unwrap_or_else(|| vec![1]);
         formats.dedup();
         let coding = match formats[..] {
-            [1] => Coding::Unsigned,
-            [2] => Coding::Signed,
-            [3] => Coding::Float,
+            [1] => SampleFormat::Unsigned,
+            [2] => SampleFormat::Signed,
+            [3] => SampleFormat::Float,
             _ => return Err(format!("a TIFF with the sample formats {formats:?} is not read")),
         };
         let reversed = match directory.one(Tag::FillOrder).unwrap_or(1) {
@@ -77,7 +76,7 @@ impl Kind {
         let mut extra = directory.numbers(Tag::ExtraSamples).unwrap_or_default();
         let mut bits = directory.numbers(Tag::BitsPerSample).unwrap_or_else(|| vec![1]);
         let mut samples = directory.length(Tag::SamplesPerPixel).unwrap_or(1);
-        if planar && !extra.is_empty() && extra.iter().all(|&kind| kind == 0) {
+        if planar && !extra.is_empty() && extra.iter().all(|&sample| sample == 0) {
             // Planes of nothing in particular at the end are left out.
             bits.truncate(bits.len().saturating_sub(extra.len()));
             samples = samples.saturating_sub(extra.len());
@@ -97,33 +96,36 @@ impl Kind {
         }
         let bits = bits[0] as usize;
         let big_endian = directory.big_endian;
-        use Coding::{Float, Signed, Unsigned};
+        use SampleFormat::{Float, Signed, Unsigned};
         let known = match (color, coding, bits, samples, &extra[..]) {
-            (Color::WhiteIsZero | Color::BlackIsZero, Unsigned, 1 | 2 | 4 | 8, 1, []) => true,
-            (Color::Palette, Unsigned, 1 | 2 | 4 | 8, 1, []) => true,
-            (Color::Rgb, Unsigned, 8, 3, []) => true,
-            (Color::BlackIsZero, Unsigned, 16, 1, []) => !(reversed && big_endian),
+            (Photometric::WhiteIsZero | Photometric::BlackIsZero, Unsigned, 1 | 2 | 4 | 8, 1, []) => true,
+            (Photometric::Palette, Unsigned, 1 | 2 | 4 | 8, 1, []) => true,
+            (Photometric::Rgb, Unsigned, 8, 3, []) => true,
+            (Photometric::BlackIsZero, Unsigned, 16, 1, []) => !(reversed && big_endian),
             _ if reversed => false,
-            (Color::BlackIsZero, Signed, 8 | 16 | 32, 1, []) => true,
-            (Color::BlackIsZero, Unsigned, 12 | 32, 1, []) | (Color::WhiteIsZero, Unsigned, 16, 1, []) => {
-                !big_endian
+            (Photometric::BlackIsZero, Signed, 8 | 16 | 32, 1, []) => true,
+            (Photometric::BlackIsZero, Unsigned, 12 | 32, 1, [])
+            | (Photometric::WhiteIsZero, Unsigned, 16, 1, []) => !big_endian,
+            (Photometric::BlackIsZero | Photometric::WhiteIsZero, Float, 32, 1, []) => true,
+            (Photometric::BlackIsZero, Unsigned, 8, 2, [0 | 2])
+            | (Photometric::Palette, Unsigned, 8, 2, [0 | 2]) => true,
+            (Photometric::Rgb, Unsigned, 8, 4, [] | [0 | 1 | 2 | 999]) => true,
+            (Photometric::Rgb, Unsigned, 8, 5, [0..=2, 0])
+            | (Photometric::Rgb, Unsigned, 8, 6, [0..=2, 0, 0]) => true,
+            (Photometric::Rgb, Unsigned, 16, 3, []) | (Photometric::Rgb, Unsigned, 16, 4, [] | [0..=2]) => {
+                true
             }
-            (Color::BlackIsZero | Color::WhiteIsZero, Float, 32, 1, []) => true,
-            (Color::BlackIsZero, Unsigned, 8, 2, [0 | 2]) | (Color::Palette, Unsigned, 8, 2, [0 | 2]) => true,
-            (Color::Rgb, Unsigned, 8, 4, [] | [0 | 1 | 2 | 999]) => true,
-            (Color::Rgb, Unsigned, 8, 5, [0..=2, 0]) | (Color::Rgb, Unsigned, 8, 6, [0..=2, 0, 0]) => true,
-            (Color::Rgb, Unsigned, 16, 3, []) | (Color::Rgb, Unsigned, 16, 4, [] | [0..=2]) => true,
-            (Color::Cmyk, Unsigned, 8, 4, []) | (Color::Cmyk, Unsigned, 8, 5, [0]) => true,
-            (Color::Cmyk, Unsigned, 8, 6, [0, 0]) | (Color::Cmyk, Unsigned, 16, 4, []) => true,
-            (Color::YCbCr, Unsigned, 8, 3, []) => true,
+            (Photometric::Cmyk, Unsigned, 8, 4, []) | (Photometric::Cmyk, Unsigned, 8, 5, [0]) => true,
+            (Photometric::Cmyk, Unsigned, 8, 6, [0, 0]) | (Photometric::Cmyk, Unsigned, 16, 4, []) => true,
+            (Photometric::YCbCr, Unsigned, 8, 3, []) => true,
             _ => false,
         };
         if !known {
             return refused();
         }
-        let premultiplied = color == Color::Rgb && extra.first() == Some(&1);
+        let premultiplied = color == Photometric::Rgb && extra.first() == Some(&1);
         let has_alpha = extra == [2];
-        Ok(Kind { color, coding, bits, samples, premultiplied, has_alpha, reversed })
+        Ok(PixelFormat { color, coding, bits, samples, premultiplied, has_alpha, reversed })
     }
 
     /// Bits of a pixel whose samples lie together.
@@ -131,7 +133,7 @@ impl Kind {
         self.bits * self.samples
     }
 
-    /// Pixels of samples: rows of [`Kind::pixel_bits`] a pixel, each from a byte on, little-endian.
+    /// Pixels of samples: rows of [`PixelFormat::pixel_bits`] a pixel, each from a byte on, little-endian.
     pub(super) fn image(
         &self,
         directory: &Directory,
@@ -141,11 +143,11 @@ impl Kind {
     ) -> Result<Decoded, String> {
         let two = |v: &[u8]| u16::from_le_bytes([v[0], v[1]]);
         let four = |v: &[u8]| [v[0], v[1], v[2], v[3]];
-        let inverted = self.color == Color::WhiteIsZero;
+        let inverted = self.color == Photometric::WhiteIsZero;
         let mut image_bits = 16;
         let samples = match (self.color, self.coding, self.bits) {
-            (Color::Palette, ..) => Samples::Rgb(self.colors(directory, &rows, w, h)?),
-            (Color::Rgb, _, bits) => {
+            (Photometric::Palette, ..) => Samples::Rgb(self.colors(directory, &rows, w, h)?),
+            (Photometric::Rgb, _, bits) => {
                 // Of 16 bits the high byte, which is the second.
                 let (step, high) = (bits / 8, bits / 8 - 1);
                 let mut rgb = Vec::with_capacity(3 * w * h);
@@ -158,7 +160,7 @@ impl Kind {
                 }
                 Samples::Rgb(rgb)
             }
-            (Color::Cmyk, _, bits) => {
+            (Photometric::Cmyk, _, bits) => {
                 let (step, high) = (bits / 8, bits / 8 - 1);
                 let mut rgb = Vec::with_capacity(3 * w * h);
                 for p in rows.chunks_exact(self.samples * step) {
@@ -166,14 +168,14 @@ impl Kind {
                 }
                 Samples::Rgb(rgb)
             }
-            (Color::YCbCr, ..) => Samples::Rgb(
+            (Photometric::YCbCr, ..) => Samples::Rgb(
                 rows.chunks_exact(3).flat_map(|p| ycbcr::as_in_pillow([p[0], p[1], p[2]])).collect(),
             ),
-            (_, Coding::Float, _) => {
+            (_, SampleFormat::Float, _) => {
                 // `as` cuts off, and clamps to 0 and 255.
                 Samples::Gray(rows.chunks_exact(4).map(|v| f32::from_le_bytes(four(v)) as u8).collect())
             }
-            (_, Coding::Signed, 16) => {
+            (_, SampleFormat::Signed, 16) => {
                 Samples::Gray(rows.chunks_exact(2).map(|v| (two(v) as i16).clamp(0, 255) as u8).collect())
             }
             // Pillow's numbers of 32 bits are signed whatever the file says.
@@ -200,9 +202,9 @@ impl Kind {
         };
         let mut image = Decoded::new(w, h, samples);
         image.bits = image_bits;
-        image.clamped = matches!(self.coding, Coding::Float)
+        image.clamped = matches!(self.coding, SampleFormat::Float)
             || self.bits == 32
-            || self.coding == Coding::Signed && self.bits == 16;
+            || self.coding == SampleFormat::Signed && self.bits == 16;
         Ok(image)
     }
 

@@ -53,32 +53,32 @@ fn gray_arrays_are_gray_and_all_keep_their_size() {
         [("gray.npy", true), ("one_channel.npy", true), ("u8.npy", false), ("samples.npz", false)]
     {
         let source = open(&golden(file)).unwrap();
-        assert_eq!((source.native(), source.is_gray()), (Some((5, 6)), gray), "{file}");
+        assert_eq!((source.native_size(), source.is_gray()), (Some((5, 6)), gray), "{file}");
     }
     let tar = open(&golden("gnu.tar")).unwrap();
-    assert_eq!((tar.native(), tar.is_gray(), tar.title()), (None, false, "gnu"));
+    assert_eq!((tar.native_size(), tar.is_gray(), tar.title()), (None, false, "gnu"));
     assert_eq!(open(&golden("faces.tar.zst")).unwrap().title(), "faces");
 }
 
 #[test]
 fn what_was_chosen_of_several_is_told() {
     for (file, taken, passed) in [
-        ("keras.npz", "x_train", "1 file passed over: 1 in other splits"),
-        ("medmnist.npz", "train_images", "2 files passed over: 2 in other splits"),
+        ("keras.npz", "x_train", "1 file skipped: 1 in other splits"),
+        ("medmnist.npz", "train_images", "2 files skipped: 2 in other splits"),
     ] {
         let source = open(&golden(file)).unwrap();
-        assert_eq!(source.taken(), [taken]);
-        assert_eq!(source.passed_over().line().as_deref(), Some(passed));
+        assert_eq!(source.chosen(), [taken]);
+        assert_eq!(source.skipped().line().as_deref(), Some(passed));
     }
-    let tar = open(&golden("gnu.tar")).unwrap().passed_over().line().unwrap();
+    let tar = open(&golden("gnu.tar")).unwrap().skipped().line().unwrap();
     assert!(tar.contains("1 .txt") && tar.contains("1 leading out of it (links)"), "{tar}");
     for sparse in ["sparse-gnu.tar", "sparse-posix.tar"] {
-        let passed = open(&golden(sparse)).unwrap().passed_over().line().unwrap();
+        let passed = open(&golden(sparse)).unwrap().skipped().line().unwrap();
         assert!(passed.contains("1 sparse (not read)"), "{passed}");
     }
-    let shard = open(&golden("webdataset-000.tar")).unwrap().passed_over().line().unwrap();
+    let shard = open(&golden("webdataset-000.tar")).unwrap().skipped().line().unwrap();
     assert!(shard.contains("2 .cls") && shard.contains("2 .json"), "{shard}");
-    let rows = open(&golden("snappy.parquet")).unwrap().passed_over().line().unwrap();
+    let rows = open(&golden("snappy.parquet")).unwrap().skipped().line().unwrap();
     assert!(rows.contains("1 without an image (rows)"), "{rows}");
 }
 
@@ -118,13 +118,13 @@ fn batches_are_found_and_the_training_ones_are_taken() {
     assert_eq!(source.len(), 6);
     assert!(source.name(0).ends_with("cifar/data_batch_2/000000"), "{}", source.name(0));
     assert!(source.name(5).ends_with("cifar/data_batch_10/000002"), "{}", source.name(5));
-    assert_eq!(source.taken(), ["data_batch_2 to data_batch_10"]);
-    assert!(source.passed_over().line().unwrap().contains("1 in the test split"));
+    assert_eq!(source.chosen(), ["data_batch_2 to data_batch_10"]);
+    assert!(source.skipped().line().unwrap().contains("1 in the test split"));
     assert_eq!(open(&root.join("test_batch")).unwrap().len(), 3, "by itself it is what is meant");
     let hundred = folder("batch_protocol_2", &["cifar-100-python/train", "cifar-100-python/test"]);
     for root in [hundred.path().to_path_buf(), hundred.path().join("cifar-100-python")] {
         let source = open(&root).unwrap();
-        assert_eq!((source.len(), source.taken()), (3, vec!["train"]));
+        assert_eq!((source.len(), source.chosen()), (3, vec!["train"]));
     }
     // The archive as it is published, and a zip of it.
     let mut tar = ::tar::Builder::new(flate2::write::GzEncoder::new(vec![], flate2::Compression::fast()));
@@ -261,11 +261,9 @@ fn values_that_are_no_clear_colors_are_refused_with_their_range() {
         assert_eq!(image.to_gray(), gray);
     }
     let wholes = |values: [i16; 4]| npy("<i2", "(1, 2, 2)", &values.map(i16::to_le_bytes).concat());
-    for (values, says) in [
-        ([0, 1, 1, 0], "whole numbers from 0 to 1"),
-        ([-1, 0, 9, 9], "from -1 to 9"),
-        ([0, 0, 0, 300], "to 300"),
-    ] {
+    for (values, says) in
+        [([0, 1, 1, 0], "integers from 0 to 1"), ([-1, 0, 9, 9], "from -1 to 9"), ([0, 0, 0, 300], "to 300")]
+    {
         fs::write(&path, wholes(values)).unwrap();
         assert!(error(&path).contains(says), "{says}: {}", error(&path));
     }
@@ -299,7 +297,7 @@ fn several_arrays_are_listed() {
     let folder = dir.path().join("folder");
     fs::create_dir(&folder).unwrap();
     fs::copy(golden("u8.npy"), folder.join("faces.npy")).unwrap();
-    assert_eq!((open(&folder).unwrap().len(), open(&folder).unwrap().taken()), (4, vec!["faces.npy"]));
+    assert_eq!((open(&folder).unwrap().len(), open(&folder).unwrap().chosen()), (4, vec!["faces.npy"]));
     fs::copy(golden("u8.npy"), folder.join("more.npy")).unwrap();
     assert!(
         error(&folder).contains("2 arrays: name one of them (faces.npy, more.npy)"),
@@ -319,8 +317,8 @@ fn parquet_files_in_a_folder_are_one_set_and_the_training_ones() {
     fs::write(dir.path().join("README.md"), "# Faces").unwrap();
     let source = open(dir.path()).unwrap();
     assert_eq!(source.len(), 8);
-    assert_eq!(source.taken(), ["train-00000-of-00002.parquet to train-00001-of-00002.parquet"]);
-    assert!(source.passed_over().line().unwrap().contains("2 in other splits"));
+    assert_eq!(source.chosen(), ["train-00000-of-00002.parquet to train-00001-of-00002.parquet"]);
+    assert!(source.skipped().line().unwrap().contains("2 in other splits"));
 }
 
 #[test]
@@ -377,7 +375,7 @@ fn archives_in_archives_and_split_ones_are_named() {
     let part = dir.path().join("faces.zip.001");
     fs::write(&part, &inner[..100]).unwrap();
     assert!(
-        error(&part).contains("a part of faces.zip: have all its parts in one folder, cat"),
+        error(&part).contains("a part of faces.zip: have all parts in one folder, cat"),
         "{}",
         error(&part)
     );
