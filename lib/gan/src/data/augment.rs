@@ -63,7 +63,7 @@ impl Augment {
         let [w, h] = self.blur;
         if w / 2 >= width || h / 2 >= height {
             return Err(Error::Invalid(format!(
-                "images of {width}×{height} are too small for a blur of {w}×{h}: choose a smaller one in the recipe"
+                "images of {width}×{height} are too small for a blur of {w}×{h}: choose a smaller blur"
             )));
         }
         Ok(())

@@ -28,7 +28,7 @@ pub struct NoteCounts {
     rotated: u64,
 }
 
-/// 16-bit gray whose values need so many bits or fewer is told of: with 15 an image is merely dark.
+/// 16-bit gray whose values need at most this many bits gives a warning. With 15 an image is merely dark.
 const FEW_BITS: u8 = 14;
 
 impl NoteCounts {

@@ -1,10 +1,9 @@
-//! The shard: all images of a training run, ready to feed, in one safetensors file. The only place that knows
-//! its bytes (`header` and `write` have them); `make` fills one from a
-//! [`Source`](crate::data::source::Source).
+//! The shard: all images of a training run in one safetensors file. Only this module knows its bytes
+//! (`header` and `write`); `make` fills one from a [`Source`](crate::data::source::Source).
 //!
-//! One tensor, `images`, U8 or F32, `[N, H, W, C]` with C = 1 or 3. Bytes stand for `x / 127.5 − 1`; floats
-//! are stored so. The metadata has one key, `gantools`: the JSON of a [`ShardMeta`] with sorted keys. Nothing
-//! else is in the file, and the same images and options give the same bytes every time.
+//! One tensor, `images`, U8 or F32, `[N, H, W, C]` with C = 1 or 3. A byte `x` means `x / 127.5 − 1`; floats
+//! are stored normalized. The metadata has one key, `gantools`: the JSON of a [`ShardMeta`] with sorted keys.
+//! Nothing else is in the file, and the same images and options give the same bytes every time.
 
 mod header;
 mod make;
@@ -25,7 +24,7 @@ use crate::data::image::{to_u8, to_unit};
 use crate::data::source::SkippedFiles;
 use crate::{Error, Result};
 
-/// What a shard tells of itself. No time and no path is in it: copies of the same data give the same shard.
+/// The metadata of a shard. It has no time and no path: copies of the same data give the same shard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardMeta {
     /// The images that could not be decoded, by reason. (Not in shards of older versions, which count them
@@ -82,11 +81,11 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Opens and maps a shard. Everything that can be told without reading the images is checked.
+    /// Opens and maps a shard. It checks everything except the images.
     ///
     /// # Errors
-    /// Each wrong byte has its own: not readable, a folder, too short, cut short, trailing bytes, not a
-    /// safetensors file, not a shard, a shape or type that a shard has not.
+    /// Each has its own message: not readable, a folder, too short, cut short, trailing bytes, not a
+    /// safetensors file, not a shard, an invalid shape or type.
     pub fn open(path: &Path) -> Result<Shard> {
         let file = File::open(path).map_err(Error::io(path))?;
         let metadata = file.metadata().map_err(Error::io(path))?;
@@ -95,10 +94,9 @@ impl Shard {
         }
         let header = Header::read(&file, metadata.len()).map_err(|what| Error::file(path, what))?;
         header.check_length(metadata.len()).map_err(|what| Error::file(path, what))?;
-        // SAFETY: the mapping is only read. Nobody else writes to a shard: ours are replaced whole by a
-        // rename, which leaves a mapped one as it was. Were it cut short by another program all the same, a
-        // read would raise SIGBUS, which the tools turn into one line; were it overwritten, the pixels would
-        // be wrong, but every byte is a valid u8.
+        // SAFETY: the mapping is only read. These tools replace a shard by a rename, which leaves a mapped
+        // file as it is. If another program truncates it, a read raises SIGBUS, which the tools turn into one
+        // line; if another program overwrites it, the pixels are wrong, but every byte is a valid u8.
         let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path))?;
         Ok(Shard { path: path.to_path_buf(), header, map })
     }
@@ -113,7 +111,7 @@ impl Shard {
         self.header.shape[0]
     }
 
-    /// Never: a shard of nothing is not written and not opened.
+    /// Always `false`: an empty shard is neither written nor opened.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -138,7 +136,7 @@ impl Shard {
         self.header.dtype
     }
 
-    /// What the shard tells of itself.
+    /// The shard's metadata.
     pub fn meta(&self) -> &ShardMeta {
         &self.header.meta
     }
@@ -155,8 +153,8 @@ impl Shard {
         &self.map[self.header.data_start + i * size..][..size]
     }
 
-    /// Reads the images `indices` into `out`, `[B, H, W, C]`, normalized to [-1, 1]: `x / 127.5 − 1`. On the
-    /// calling thread alone: it goes on beside a training step, which has the others.
+    /// Reads the images `indices` into `out`, `[B, H, W, C]`, normalized to [-1, 1]: `x / 127.5 − 1`. It uses
+    /// only the calling thread, since a training step uses the others at the same time.
     ///
     /// # Panics
     /// If an index is not below [`Shard::len`] or `out` has another length.

@@ -22,8 +22,8 @@ use super::notes::Notes;
 use super::rgb::Image;
 use crate::data::guard;
 
-/// Decodes a JPEG, PNG, BMP, WebP, TIFF, GIF or PNM, told by its content, to RGB as Pillow does. Gray is
-/// replicated, alpha is dropped, 16 bits give their high byte, palettes and CMYK are converted, of an
+/// Decodes a JPEG, PNG, BMP, WebP, TIFF, GIF or PNM, recognized by its content, to RGB as Pillow does. Gray
+/// is replicated, alpha is dropped, 16 bits give their high byte, palettes and CMYK are converted, of an
 /// animation it is the first image. The orientation of a TIFF is applied, that of EXIF is not, as in Pillow
 /// and torchvision.
 ///

@@ -30,7 +30,7 @@ struct PngHeader {
     interlaced: bool,
 }
 
-/// What of a PNG makes its pixels, and what is told of it.
+/// The parts of a PNG that make its pixels and notes.
 struct Parts<'a> {
     header: PngHeader,
     palette: Option<&'a [u8]>,

@@ -7,13 +7,13 @@ use super::pen::{Ink, Pen, Rgb, Xy, colors, points};
 use super::traits::{Beard, Glasses, Style, Traits};
 use super::{HEIGHT, WIDTH};
 
-/// Where the eyes are: CelebA's images are aligned by them.
+/// The position of the eyes, by which CelebA's images are aligned.
 const EYE_Y: f32 = 112.0;
 const EYE_X: f32 = 20.0;
 /// The image's vertical axis through the face.
 const MIDDLE: f32 = 89.0;
 
-/// What several features share.
+/// Values that several features share.
 struct Look<'a> {
     t: &'a Traits,
     /// How far the head's outline is moved against the eyes by its turn, in pixels.
@@ -26,7 +26,7 @@ struct Look<'a> {
     glow: f32,
 }
 
-/// Paints the whole face.
+/// Paints all of the face.
 pub(super) fn paint(pen: &mut Pen, t: &Traits) {
     let half = t.skin.mix(Rgb::of(150, 70, 50), 0.22).lit(0.86);
     let shade = t.skin.mix(Rgb::of(110, 44, 34), 0.3).lit(0.66);
@@ -65,7 +65,7 @@ fn paint_backdrop(pen: &mut Pen, t: &Traits) {
 fn paint_body(pen: &mut Pen, look: &Look) {
     let (t, x) = (look.t, MIDDLE + look.head * 0.7);
     let neck = 22.0 + 3.0 * t.jaw;
-    // Shoulders, then the neck, then what the clothes leave free of it.
+    // Shoulders, then the part of the neck above the clothes.
     let shoulders = points![
         x - 100.0, 260.0; x - 84.0, 216.0; x - 56.0, 200.0; x - 26.0, 190.0; x, 188.0; x + 26.0, 190.0;
         x + 56.0, 200.0; x + 84.0, 216.0; x + 100.0, 260.0
@@ -273,7 +273,7 @@ fn paint_eye(pen: &mut Pen, look: &Look, side: f32) {
     ];
     let white = Rgb::of(246, 243, 240);
     pen.blob(&almond, Ink::Fade((x, y - h), (x, y + h), [white.lit(0.74), white, white.lit(0.95)]));
-    // The iris is drawn whole, and the lids over what of it is too much.
+    // The lids are drawn over the complete iris.
     let iris = (x + 2.4 * t.gaze.0, y - 0.3 + 1.4 * t.gaze.1);
     let r = (4.4 + 0.3 * t.eye_size).min(h * 1.02);
     pen.ellipse(iris, r, r, t.iris.lit(0.45));

@@ -1,4 +1,4 @@
-//! Hair: what lies behind the head, and what falls over it.
+//! Hair behind and over the head.
 
 use super::pen::{Ink, Pen, Rgb, Xy, points};
 use super::traits::{Style, Traits};
@@ -9,7 +9,7 @@ fn ink(t: &Traits, from: Xy, to: Xy) -> Ink {
     Ink::Fade(from, to, [lit(1.08, 0.02), lit(1.2, 0.07), lit(0.68, 0.0)])
 }
 
-/// A few strands along `points`, set side by side `step` apart, some lighter and some darker than the rest.
+/// A few strands along `points`, `step` apart, some lighter and some darker than the rest.
 fn strands(pen: &mut Pen, t: &Traits, points: &[Xy], count: i32, step: Xy) {
     let light = t.hair.mix(Rgb::of(255, 232, 200), 0.3);
     for i in 0..count {

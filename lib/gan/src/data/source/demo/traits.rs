@@ -1,4 +1,4 @@
-//! What a face is like, rolled from its seed and number.
+//! The traits of a face, drawn from its seed and number.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
@@ -26,7 +26,7 @@ const BACKDROP: [Rgb; 9] = colors![
     52, 56, 66; 234, 232, 228
 ];
 
-/// How the hair is worn.
+/// The hairstyle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Style {
     Bald,
@@ -40,7 +40,7 @@ pub(super) enum Style {
     Bun,
 }
 
-/// What grows on the chin.
+/// The beard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Beard {
     None,
@@ -50,7 +50,7 @@ pub(super) enum Beard {
     Full,
 }
 
-/// Spectacles.
+/// The glasses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Glasses {
     None,
@@ -59,7 +59,7 @@ pub(super) enum Glasses {
     Dark,
 }
 
-/// All that is drawn of a face. Numbers without a unit are −1..=1 about what is usual, or 0..=1.
+/// All traits of a face. Numbers without a unit are −1..=1 around the usual value, or 0..=1.
 #[derive(Debug, Clone)]
 pub(super) struct Traits {
     pub(super) backdrop: [Rgb; 2],
@@ -74,7 +74,7 @@ pub(super) struct Traits {
     pub(super) lips: Rgb,
     pub(super) style: Style,
     pub(super) fringe: bool,
-    /// Which side the parting is on: −1 or 1.
+    /// The side of the parting: −1 or 1.
     pub(super) side: f32,
     pub(super) volume: f32,
     pub(super) beard: Beard,
@@ -111,7 +111,7 @@ pub(super) struct Traits {
     pub(super) v_neck: bool,
 }
 
-/// Rolls of one face's own dice.
+/// The random numbers of one face.
 struct Dice(ChaCha8Rng);
 
 impl Dice {
@@ -133,7 +133,7 @@ impl Dice {
         self.unit() < p
     }
 
-    /// One of `choices`, as often as its weight says.
+    /// One of `choices`, by their weights.
     fn pick<T: Copy>(&mut self, choices: &[(T, f32)]) -> T {
         let mut left = self.unit() * choices.iter().map(|&(_, weight)| weight).sum::<f32>();
         for &(choice, weight) in choices {
@@ -145,7 +145,7 @@ impl Dice {
         choices[choices.len() - 1].0
     }
 
-    /// Somewhere along `colors`, between two neighbors.
+    /// A mix of two neighbors in `colors`.
     fn along(&mut self, colors: &[Rgb], from: f32, to: f32) -> Rgb {
         let at = self.range(from, to) * (colors.len() - 1) as f32;
         let i = (at as usize).min(colors.len() - 2);

@@ -5,18 +5,18 @@ use super::chunk::{ChunkCodec, ChunkShape, TiffCompression};
 use super::ifd::{Directory, Tag};
 use super::pixel_format::PixelFormat;
 
-/// Where the strips or tiles of an image are, and how large they are.
+/// The positions and sizes of the strips or tiles.
 pub(super) struct ChunkLayout {
     pub(super) width: usize,
     pub(super) height: usize,
     /// Width and height of a strip or tile.
     pub(super) chunk: [usize; 2],
-    /// Whether the last row of strips or tiles is whole in the file (tiles), or ends with the image (strips).
+    /// Whether the last row of chunks is complete in the file (tiles), or ends with the image (strips).
     tiled: bool,
     /// Planes in the file: 1 where the samples of a pixel lie together.
     pub(super) planes: usize,
     offsets: Vec<u64>,
-    /// Bytes of each; empty where none are told.
+    /// The bytes of each; empty where the file does not say.
     lengths: Vec<u64>,
     pub(super) packing: ChunkCodec,
 }
@@ -88,7 +88,7 @@ impl ChunkLayout {
         self.height.div_ceil(self.chunk[1])
     }
 
-    /// The packed bytes of a strip or tile.
+    /// The compressed bytes of a strip or tile.
     pub(super) fn packed<'a>(&self, directory: &Directory<'a>, index: usize) -> Result<&'a [u8], String> {
         let start = usize::try_from(self.offsets[index]).map_err(|_| cut_short())?;
         let rest = directory.bytes().get(start..).ok_or_else(cut_short)?;
@@ -100,12 +100,12 @@ impl ChunkLayout {
         }
     }
 
-    /// Rows that a strip or tile has in the file.
+    /// The number of rows of a strip or tile in the file.
     pub(super) fn rows_of(&self, y: usize) -> usize {
         if self.tiled { self.chunk[1] } else { self.chunk[1].min(self.height - y) }
     }
 
-    /// The places of strips or tiles of one plane: their number, and column and row of their first pixel.
+    /// The strips or tiles of one plane: number, and column and row of the first pixel.
     pub(super) fn places(&self) -> impl Iterator<Item = (usize, usize, usize)> {
         let (across, [w, h]) = (self.across(), self.chunk);
         (0..across * self.down()).map(move |i| (i, i % across * w, i / across * h))
@@ -159,7 +159,7 @@ impl ChunkLayout {
     }
 }
 
-/// Sets RGB of a strip or tile, `w` pixels wide, at its place.
+/// Copies the RGB of a strip or tile, `w` pixels wide, to its place.
 pub(super) fn copy_chunk(
     chunk: &[u8],
     w: usize,

@@ -1,6 +1,5 @@
-//! TIFF and BigTIFF: the first image, read as Pillow reads it, which takes uncompressed ones by itself and
-//! others by libtiff. What is packed is unpacked by crates; the container, the predictors and the kinds of
-//! pixels are here.
+//! The first image of a TIFF or BigTIFF, with Pillow's result. (Pillow itself reads uncompressed files,
+//! libtiff the others.) Crates decompress; the container, the predictors and the pixel formats are here.
 
 mod ccitt;
 mod chunk;
@@ -43,7 +42,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     Ok(image.oriented(orientation(&directory)))
 }
 
-/// Combinations that Pillow reads wrongly, or that have no meaning.
+/// Refuses combinations that Pillow reads wrongly or that have no meaning.
 fn check(directory: &Directory, format: &PixelFormat, compression: TiffCompression) -> Result<(), String> {
     let refused = |what: &str| Err(format!("a TIFF with {what} is not read"));
     let planar = directory.one(Tag::PlanarConfiguration).unwrap_or(1) == 2;

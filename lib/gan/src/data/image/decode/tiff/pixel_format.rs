@@ -1,10 +1,10 @@
-//! What the samples of a TIFF are: the kinds that Pillow reads, and how each becomes RGB.
+//! The pixel formats of TIFF that Pillow reads, and their conversion to RGB.
 
 use super::super::samples::{Decoded, Samples, cmyk, looked_up, spread, unpacked};
 use super::ifd::{Directory, Tag};
 use super::ycbcr;
 
-/// How samples are coded.
+/// The numeric type of the samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SampleFormat {
     Unsigned,
@@ -12,7 +12,7 @@ pub(super) enum SampleFormat {
     Float,
 }
 
-/// What the color channels mean.
+/// The meaning of the color channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Photometric {
     WhiteIsZero,
@@ -41,7 +41,7 @@ pub(super) struct PixelFormat {
 }
 
 impl PixelFormat {
-    /// What the tags say, where Pillow has a mode for it.
+    /// Reads the tags. Pillow must have a mode for the format.
     pub(super) fn of(directory: &Directory) -> Result<PixelFormat, String> {
         let photometric = directory.one(Tag::Photometric).unwrap_or(0);
         let color = match photometric {
@@ -77,7 +77,7 @@ impl PixelFormat {
         let mut bits = directory.numbers(Tag::BitsPerSample).unwrap_or_else(|| vec![1]);
         let mut samples = directory.length(Tag::SamplesPerPixel).unwrap_or(1);
         if planar && !extra.is_empty() && extra.iter().all(|&sample| sample == 0) {
-            // Planes of nothing in particular at the end are left out.
+            // Unspecified planes at the end are ignored.
             bits.truncate(bits.len().saturating_sub(extra.len()));
             samples = samples.saturating_sub(extra.len());
             extra.clear();
