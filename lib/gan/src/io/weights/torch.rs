@@ -7,8 +7,9 @@ use std::ops::Range;
 use safetensors::Dtype;
 use zip::{CompressionMethod, ZipArchive};
 
-use super::pickle::{Id, Objects, Pickle, Value};
+use super::pickle::{Objects, TorchObject};
 use super::{Saved, View};
+use crate::io::pickle::{Id, Pickle, Value};
 use crate::io::safetensors::is_float;
 use crate::io::state_dict::{StateDict, TensorSpec, join};
 
@@ -25,7 +26,7 @@ pub(super) fn is_legacy(bytes: &[u8]) -> bool {
 /// What a container holds: a pickled object, and where the storages of its tensors lie in a file of `len`
 /// bytes.
 pub(super) struct Container {
-    object: Pickle,
+    object: Pickle<TorchObject>,
     places: BTreeMap<String, Range<usize>>,
     len: usize,
 }
@@ -43,30 +44,30 @@ pub(super) fn open(bytes: &[u8], objects: Objects) -> Result<Container, String> 
 fn legacy(bytes: &[u8], objects: Objects) -> Result<Container, String> {
     let mut at = LEGACY_MAGIC.len();
     let mut next = || {
-        let pickle = Pickle::read(&bytes[at..], objects)?;
-        at += pickle.len;
+        let pickle = Pickle::read(Cursor::new(&bytes[at..]), &objects)?;
+        at += pickle.len as usize;
         Ok::<_, String>(pickle)
     };
     let version = next()?;
-    if *version.get(version.root) != Value::Int(LEGACY_VERSION) {
+    if *version.values.get(version.root) != Value::Int(LEGACY_VERSION) {
         return Err("a version of torch's container that is not known".to_string());
     }
     let system = next()?;
-    if let Value::Dict(items) = system.get(system.root) {
-        let little = items.iter().find(|(key, _)| system.text(*key) == Some("little_endian"));
-        if little.is_some_and(|&(_, value)| *system.get(value) == Value::Bool(false)) {
+    if let Value::Dict(items) = system.values.get(system.root) {
+        let little = items.iter().find(|(key, _)| system.values.text(*key) == Some("little_endian"));
+        if little.is_some_and(|&(_, value)| *system.values.get(value) == Value::Bool(false)) {
             return Err("written on a big-endian machine, which is not read".to_string());
         }
     }
     let object = next()?;
     let keys = next()?;
-    let Value::List(ids) = keys.get(keys.root) else {
+    let Value::List(ids) = keys.values.get(keys.root) else {
         return Err("damaged: no list of storages".to_string());
     };
     let sizes = storages(&object);
     let mut places = BTreeMap::new();
     for &id in ids {
-        let key = keys.text(id).ok_or("damaged: a storage without a name")?;
+        let key = keys.values.text(id).ok_or("damaged: a storage without a name")?;
         let (dtype, elements) = *sizes.get(key).ok_or("damaged: a storage that no tensor uses")?;
         let count = bytes.get(at..at + 8).ok_or("cut short; fetch it again")?;
         let count = i64::from_le_bytes(super::first(count));
@@ -124,16 +125,18 @@ fn zip(bytes: &[u8], objects: Objects) -> Result<Container, String> {
             None => {}
         }
     }
-    Ok(Container { object: Pickle::read(&object, objects)?, places, len: bytes.len() })
+    Ok(Container { object: Pickle::read(Cursor::new(object), &objects)?, places, len: bytes.len() })
 }
 
 /// Element type and count of every storage that a pickle names.
-fn storages(object: &Pickle) -> BTreeMap<&str, (Dtype, usize)> {
-    let storage = |value| match value {
-        &Value::Storage { dtype, ref key, elements } => Some((key.as_str(), (dtype, elements))),
-        _ => None,
-    };
-    object.values.iter().filter_map(storage).collect()
+fn storages(object: &Pickle<TorchObject>) -> BTreeMap<&str, (Dtype, usize)> {
+    let mut storages = BTreeMap::new();
+    for value in object.values.iter() {
+        if let Value::Object(TorchObject::Storage { dtype, key, elements }) = value {
+            storages.insert(key.as_str(), (*dtype, *elements));
+        }
+    }
+    storages
 }
 
 /// What a zip is that names of its entries show not to be of tensors.
@@ -160,12 +163,13 @@ fn not_of_tensors(names: &[String]) -> Option<&'static str> {
 impl Container {
     /// The tensors of the dictionary that the object is.
     pub(super) fn views(&self) -> Result<BTreeMap<String, View>, String> {
-        let Value::Dict(items) = self.object.get(self.object.root) else {
+        let Value::Dict(items) = self.object.values.get(self.object.root) else {
             return Err("not a dictionary of tensors; save the model's state_dict()".to_string());
         };
         let mut views = BTreeMap::new();
         for &(key, value) in items {
-            if let (Some(name), Some(view)) = (self.object.text(key), self.view(value)) {
+            if let Some(view) = self.view(value) {
+                let name = self.object.values.text(key).ok_or("damaged: a tensor without a name")?;
                 let view = view.map_err(|what| format!("tensor `{name}`{what}"))?;
                 views.insert(name.to_string(), view);
             }
@@ -175,8 +179,14 @@ impl Container {
 
     /// The tensor that a value is, or what is wrong with it; `None` if it is none.
     fn view(&self, value: Id) -> Option<Result<View, &'static str>> {
-        let Value::Tensor { storage, offset, shape, strides } = self.object.get(value) else { return None };
-        let Value::Storage { dtype, key, .. } = self.object.get(*storage) else { return None };
+        let Value::Object(TorchObject::Tensor { storage, offset, shape, strides }) =
+            self.object.values.get(value)
+        else {
+            return None;
+        };
+        let Value::Object(TorchObject::Storage { dtype, key, .. }) = self.object.values.get(*storage) else {
+            return None;
+        };
         let Some(place) = self.places.get(key) else { return Some(Err(": its data is missing")) };
         let view = offset
             .checked_mul(dtype.bitsize() / 8)
@@ -201,27 +211,28 @@ impl Container {
             }
             let mut deeper = Vec::new();
             let mut visit = |id: Id, name: &str| {
-                let holds = !matches!(self.object.get(id), Value::Int(_) | Value::Other | Value::Text(_));
+                let holds =
+                    !matches!(self.object.values.get(id), Value::Int(_) | Value::Other | Value::Text(..));
                 if holds && path.len() + name.len() < LONGEST_NAME && !std::mem::replace(&mut seen[id], true)
                 {
                     deeper.push((id, join(&path, name)));
                 }
             };
-            match self.object.get(id) {
-                Value::Foreign(class) => saved.objects.push((path, class.clone())),
+            match self.object.values.get(id) {
+                Value::Object(TorchObject::Foreign(class)) => saved.objects.push((path, class.clone())),
                 Value::List(ids) | Value::Tuple(ids) => {
                     ids.iter().enumerate().for_each(|(i, &id)| visit(id, &i.to_string()));
                 }
                 Value::Dict(items)
-                    if items.iter().any(|&(k, _)| self.object.text(k) == Some("param_groups")) =>
+                    if items.iter().any(|&(k, _)| self.object.values.text(k) == Some("param_groups")) =>
                 {
                     saved.optimizer = true;
                 }
                 Value::Dict(items) => {
                     let mut tensors = Vec::new();
                     for &(key, value) in items {
-                        let name = match self.object.get(key) {
-                            Value::Text(name) if name.len() < LONGEST_NAME => name.clone(),
+                        let name = match self.object.values.get(key) {
+                            Value::Text(Some(name), _) => name.clone(),
                             Value::Int(n) => n.to_string(),
                             _ => continue,
                         };

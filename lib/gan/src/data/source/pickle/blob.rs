@@ -1,29 +1,11 @@
-//! Strings of bytes in a pickle: where they lie, and how to read them.
+//! The bytes of the strings in a pickle.
 
 use std::io::{BufReader, Read};
 
 use crate::Result;
 use crate::data::source::span::Span;
 use crate::data::source::unpack::Room;
-
-/// Where bytes lie, and how they are written.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Blob {
-    pub from: u64,
-    pub len: u64,
-    pub coding: Coding,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Coding {
-    Raw,
-    /// Each byte as the character of its number, in UTF-8.
-    Latin1,
-    /// As Python's source has it: `'a\x00\n'`.
-    Quoted,
-    /// Characters above 255 and a few others as `\u0000`.
-    Escaped,
-}
+use crate::io::pickle::{Blob, Coding};
 
 /// Bytes that are not written as they are, in a temporary file.
 pub(super) fn decoded(span: &Span, blob: Blob) -> Result<Span> {
