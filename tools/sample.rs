@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gan::Error;
-use gan::checkpoint::foreign::{Layout, LayoutHints, OutputActivation};
+use gan::checkpoint::foreign::{ChannelOrder, LayoutHints, OutputActivation};
 use gan::checkpoint::{self, Generator};
 use gan::data::shard::Shard;
 use gan::device::Device;
@@ -105,7 +105,7 @@ struct Foreign {
     eps: Vec<f64>,
     /// The order of the numbers that linear layers make of a color image [default: channels-first]
     #[arg(long, value_name = "ORDER", value_parser = layout())]
-    layout: Option<Layout>,
+    layout: Option<ChannelOrder>,
 }
 
 impl Foreign {
@@ -140,10 +140,10 @@ fn last() -> impl TypedValueParser<Value = OutputActivation> {
     })
 }
 
-fn layout() -> impl TypedValueParser<Value = Layout> {
+fn layout() -> impl TypedValueParser<Value = ChannelOrder> {
     PossibleValuesParser::new(["channels-first", "channels-last"]).map(|name| match name.as_str() {
-        "channels-first" => Layout::ChannelsFirst,
-        _ => Layout::ChannelsLast,
+        "channels-first" => ChannelOrder::ChannelsFirst,
+        _ => ChannelOrder::ChannelsLast,
     })
 }
 

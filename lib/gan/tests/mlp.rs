@@ -3,7 +3,7 @@
 mod common;
 
 use candle_core::{DType, Device, Tensor};
-use gan::checkpoint::foreign::{Layout, LayoutHints};
+use gan::checkpoint::foreign::{ChannelOrder, LayoutHints};
 use gan::nn::adam::AdamConfig;
 use gan::nn::model::{MlpConfig, ModelConfig};
 use gan::nn::ops::Backend;
@@ -147,7 +147,7 @@ fn a_generator_is_understood_from_its_shapes() {
         let model = ModelConfig::Mlp(config);
         let generator = model.generator(3, &Device::Cpu).unwrap();
         // Ours have colors pixel by pixel.
-        let layout = (channels == 3).then_some(Layout::ChannelsLast);
+        let layout = (channels == 3).then_some(ChannelOrder::ChannelsLast);
         let (outline, again) =
             common::understood(&generator, &LayoutHints { layout, ..LayoutHints::default() });
         assert_eq!((outline.arch, outline.size, outline.channels, outline.nz), ("mlp", size, channels, 7));

@@ -1,8 +1,9 @@
 //! Reads pickles without running them.
 //!
-//! A pickle is a program for a stack machine that may call any Python function. The machine here calls nothing: a
-//! [`Python`] decides what a name or a call stands for, or refuses it. Values live in one list and refer to each other by
-//! index, so nothing recurses, however deep a pickle nests. Long strings are not read; a [`Blob`] says where they are.
+//! A pickle is a program for a stack machine that may call any Python function. The machine here calls
+//! nothing: a [`Python`] decides what a name or a call stands for, or refuses it. Values live in one list and
+//! refer to each other by index, so nothing recurses, however deep a pickle nests. Long strings are not read;
+//! a [`Blob`] says where they are.
 
 use std::collections::HashMap;
 use std::io::{BufRead, ErrorKind, Seek, SeekFrom};
@@ -27,11 +28,11 @@ type Step<T> = Result<T, String>;
 pub(crate) struct Blob {
     pub from: u64,
     pub len: u64,
-    pub coding: Coding,
+    pub coding: StringCoding,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Coding {
+pub(crate) enum StringCoding {
     Raw,
     /// UTF-8. Of bytes: each as the character of its number.
     Latin1,
@@ -43,7 +44,7 @@ pub(crate) enum Coding {
 
 /// What a pickle makes. `T` is what a [`Python`] makes.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Value<T> {
+pub(crate) enum PickleValue<T> {
     Int(i64),
     Bool(bool),
     /// Bytes or a text, read if it is short and UTF-8.
@@ -62,46 +63,51 @@ pub(crate) trait Python {
     type Object: Clone + PartialEq;
 
     /// What `module.name` is.
-    fn name(&self, module: &str, name: &str) -> Step<Value<Self::Object>>;
+    fn name(&self, module: &str, name: &str) -> Step<PickleValue<Self::Object>>;
 
     /// What `function(*arguments)` is.
     fn call(
         &self,
-        values: &Values<Self::Object>,
+        values: &PickleValues<Self::Object>,
         function: Id,
         arguments: &[Id],
-    ) -> Step<Value<Self::Object>>;
+    ) -> Step<PickleValue<Self::Object>>;
 
     /// What `object` becomes with `state`. `None`: it stays as it is.
-    fn build(&self, _: &Values<Self::Object>, _object: Id, _state: Id) -> Step<Option<Value<Self::Object>>> {
+    fn build(
+        &self,
+        _: &PickleValues<Self::Object>,
+        _object: Id,
+        _state: Id,
+    ) -> Step<Option<PickleValue<Self::Object>>> {
         Ok(None)
     }
 
     /// What the persistent id `id` stands for.
-    fn persistent(&self, _: &Values<Self::Object>, _id: Id) -> Step<Value<Self::Object>> {
+    fn persistent(&self, _: &PickleValues<Self::Object>, _id: Id) -> Step<PickleValue<Self::Object>> {
         Err(DAMAGED.into())
     }
 
     /// What an object of a class is. `None` refuses all objects.
-    fn object(&self, _class: &Value<Self::Object>) -> Option<Value<Self::Object>> {
+    fn object(&self, _class: &PickleValue<Self::Object>) -> Option<PickleValue<Self::Object>> {
         None
     }
 
     /// Whether items that are put into a value are dropped.
-    fn drops_items(&self, _: &Value<Self::Object>) -> bool {
+    fn drops_items(&self, _: &PickleValue<Self::Object>) -> bool {
         false
     }
 }
 
 /// The values of a pickle.
-pub(crate) struct Values<T>(Vec<Value<T>>);
+pub(crate) struct PickleValues<T>(Vec<PickleValue<T>>);
 
-impl<T> Values<T> {
-    pub(crate) fn get(&self, id: Id) -> &Value<T> {
+impl<T> PickleValues<T> {
+    pub(crate) fn get(&self, id: Id) -> &PickleValue<T> {
         &self.0[id]
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Value<T>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &PickleValue<T>> {
         self.0.iter()
     }
 
@@ -111,21 +117,21 @@ impl<T> Values<T> {
 
     pub(crate) fn text(&self, id: Id) -> Option<&str> {
         match self.get(id) {
-            Value::Text(text, _) => text.as_deref(),
+            PickleValue::Text(text, _) => text.as_deref(),
             _ => None,
         }
     }
 
     pub(crate) fn tuple(&self, id: Id) -> Step<&[Id]> {
         match self.get(id) {
-            Value::Tuple(ids) => Ok(ids),
+            PickleValue::Tuple(ids) => Ok(ids),
             _ => Err(DAMAGED.into()),
         }
     }
 
     pub(crate) fn size(&self, id: Id) -> Step<usize> {
         match self.get(id) {
-            Value::Int(n) => usize::try_from(*n).map_err(|_| DAMAGED.into()),
+            PickleValue::Int(n) => usize::try_from(*n).map_err(|_| DAMAGED.into()),
             _ => Err(DAMAGED.into()),
         }
     }
@@ -138,7 +144,7 @@ impl<T> Values<T> {
 
 /// A pickle, read.
 pub(crate) struct Pickle<T> {
-    pub values: Values<T>,
+    pub values: PickleValues<T>,
     /// The object that it is of.
     pub root: Id,
     /// Its length in bytes.
@@ -159,7 +165,7 @@ impl<T: Clone + PartialEq> Pickle<T> {
             python,
             at: 0,
             read: 0,
-            values: Values(Vec::new()),
+            values: PickleValues(Vec::new()),
             stack: Vec::new(),
             marks: Vec::new(),
             memo: HashMap::new(),
@@ -177,7 +183,7 @@ struct Machine<'a, R, P: Python> {
     at: u64,
     /// How many bytes were read, long strings not counted.
     read: u64,
-    values: Values<P::Object>,
+    values: PickleValues<P::Object>,
     stack: Vec<Id>,
     marks: Vec<usize>,
     memo: HashMap<u64, Id>,
@@ -240,19 +246,19 @@ impl<R: BufRead + Seek, P: Python> Machine<'_, R, P> {
     }
 
     /// A text that is written as a line.
-    fn line_text(&mut self, coding: Coding) -> Step<()> {
+    fn line_text(&mut self, coding: StringCoding) -> Step<()> {
         let from = self.at;
         let (line, len) = self.long_line()?;
-        let quote = usize::from(coding == Coding::Quoted);
+        let quote = usize::from(coding == StringCoding::Quoted);
         let len = len.checked_sub(2 * quote as u64).ok_or(DAMAGED)?;
         let blob = Blob { from: from + quote as u64, len, coding };
         let text = (len <= MAX_TEXT).then(|| line[quote..][..len as usize].to_vec());
-        self.push(Value::Text(text.and_then(|text| String::from_utf8(text).ok()), blob));
+        self.push(PickleValue::Text(text.and_then(|text| String::from_utf8(text).ok()), blob));
         Ok(())
     }
 
     /// A text of `n` bytes.
-    fn text(&mut self, n: u64, coding: Coding) -> Step<()> {
+    fn text(&mut self, n: u64, coding: StringCoding) -> Step<()> {
         let blob = Blob { from: self.at, len: n, coding };
         let text = if n <= MAX_TEXT {
             let mut text = vec![0; n as usize];
@@ -263,11 +269,11 @@ impl<R: BufRead + Seek, P: Python> Machine<'_, R, P> {
             self.input.seek(SeekFrom::Start(self.at)).map_err(|_| CUT_SHORT)?;
             None
         };
-        self.push(Value::Text(text, blob));
+        self.push(PickleValue::Text(text, blob));
         Ok(())
     }
 
-    fn push(&mut self, value: Value<P::Object>) {
+    fn push(&mut self, value: PickleValue<P::Object>) {
         self.values.0.push(value);
         self.stack.push(self.values.len() - 1);
     }
@@ -324,30 +330,32 @@ impl<R: BufRead + Seek, P: Python> Machine<'_, R, P> {
                 let top = self.top()?;
                 self.stack.push(top);
             }
-            b'N' | 0x8f => self.push(Value::Other),
-            0x88 | 0x89 => self.push(Value::Bool(op == 0x88)),
+            b'N' | 0x8f => self.push(PickleValue::Other),
+            0x88 | 0x89 => self.push(PickleValue::Bool(op == 0x88)),
             b'J' => {
                 let n = self.integer(4)? as u32 as i32;
-                self.push(Value::Int(n.into()));
+                self.push(PickleValue::Int(n.into()));
             }
             b'K' | b'M' => {
                 let n = self.integer(if op == b'K' { 1 } else { 2 })?;
-                self.push(Value::Int(n as i64));
+                self.push(PickleValue::Int(n as i64));
             }
             b'I' | b'L' => {
                 let line = self.line()?;
                 self.push(match line.as_str() {
-                    "00" | "01" => Value::Bool(line == "01"),
-                    number => number.trim_end_matches('L').parse().map_or(Value::Other, Value::Int),
+                    "00" | "01" => PickleValue::Bool(line == "01"),
+                    number => {
+                        number.trim_end_matches('L').parse().map_or(PickleValue::Other, PickleValue::Int)
+                    }
                 });
             }
             b'F' => {
                 self.line()?;
-                self.push(Value::Other);
+                self.push(PickleValue::Other);
             }
             b'G' => {
                 self.integer(8)?;
-                self.push(Value::Other);
+                self.push(PickleValue::Other);
             }
             0x8a => {
                 let n = self.integer(1)? as usize;
@@ -356,7 +364,7 @@ impl<R: BufRead + Seek, P: Python> Machine<'_, R, P> {
                 // Two's complement.
                 let sign = if bytes.last().is_some_and(|byte| byte & 0x80 != 0) { -1 } else { 0 };
                 let value = bytes.iter().rev().fold(sign, |value: i64, &byte| value << 8 | i64::from(byte));
-                self.push(if n <= 8 { Value::Int(value) } else { Value::Other });
+                self.push(if n <= 8 { PickleValue::Int(value) } else { PickleValue::Other });
             }
             b'U' | b'C' | b'T' | b'B' | 0x8b | 0x8e | 0x96 => {
                 let n = self.integer(match op {
@@ -364,7 +372,7 @@ impl<R: BufRead + Seek, P: Python> Machine<'_, R, P> {
                     0x8e | 0x96 => 8,
                     _ => 4,
                 })?;
-                self.text(n, Coding::Raw)?;
+                self.text(n, StringCoding::Raw)?;
             }
             0x8c | b'X' | 0x8d => {
                 let n = self.integer(match op {
@@ -372,36 +380,36 @@ impl<R: BufRead + Seek, P: Python> Machine<'_, R, P> {
                     b'X' => 4,
                     _ => 8,
                 })?;
-                self.text(n, Coding::Latin1)?;
+                self.text(n, StringCoding::Latin1)?;
             }
-            b'S' => self.line_text(Coding::Quoted)?,
-            b'V' => self.line_text(Coding::Escaped)?,
-            b']' => self.push(Value::List(Vec::new())),
-            b'}' => self.push(Value::Dict(Vec::new())),
-            b')' => self.push(Value::Tuple(Vec::new())),
+            b'S' => self.line_text(StringCoding::Quoted)?,
+            b'V' => self.line_text(StringCoding::Escaped)?,
+            b']' => self.push(PickleValue::List(Vec::new())),
+            b'}' => self.push(PickleValue::Dict(Vec::new())),
+            b')' => self.push(PickleValue::Tuple(Vec::new())),
             0x85..=0x87 => {
                 let ids = self.pop_n(usize::from(op - 0x84))?;
-                self.push(Value::Tuple(ids));
+                self.push(PickleValue::Tuple(ids));
             }
             b't' | b'l' => {
                 let ids = self.pop_mark()?;
-                self.push(if op == b't' { Value::Tuple(ids) } else { Value::List(ids) });
+                self.push(if op == b't' { PickleValue::Tuple(ids) } else { PickleValue::List(ids) });
             }
             b'd' => {
                 let ids = self.pop_mark()?;
-                self.push(Value::Dict(Vec::new()));
+                self.push(PickleValue::Dict(Vec::new()));
                 self.set_items(&ids)?;
             }
             0x90 => drop(self.pop_mark()?),
             0x91 => {
                 self.pop_mark()?;
-                self.push(Value::Other);
+                self.push(PickleValue::Other);
             }
             b'a' | b'e' => {
                 let ids = if op == b'a' { self.pop_n(1)? } else { self.pop_mark()? };
                 let list = self.top()?;
                 match &mut self.values.0[list] {
-                    Value::List(items) => items.extend(ids),
+                    PickleValue::List(items) => items.extend(ids),
                     other if self.python.drops_items(other) => {}
                     _ => return Err(DAMAGED.into()),
                 }
@@ -459,7 +467,8 @@ impl<R: BufRead + Seek, P: Python> Machine<'_, R, P> {
                 let value = self.python.persistent(&self.values, id)?;
                 self.push(value);
             }
-            // An object of a class, by its arguments; the same from a mark on; the same by the name of the class.
+            // An object of a class, by its arguments; the same from a mark on; the same by the name of the
+            // class.
             0x81 | 0x92 | b'o' | b'i' => {
                 let object = match op {
                     b'i' => {
@@ -486,7 +495,7 @@ impl<R: BufRead + Seek, P: Python> Machine<'_, R, P> {
     fn set_items(&mut self, ids: &[Id]) -> Step<()> {
         let dict = self.top()?;
         match &mut self.values.0[dict] {
-            Value::Dict(items) if ids.len().is_multiple_of(2) => {
+            PickleValue::Dict(items) if ids.len().is_multiple_of(2) => {
                 items.extend(ids.chunks_exact(2).map(|pair| (pair[0], pair[1])));
                 Ok(())
             }

@@ -1,11 +1,11 @@
-//! The Python names in the pickles of `torch.save`: those of dictionaries of tensors. All others are refused; or, with
-//! [`Objects::Skip`], nothing but the class of an object is kept.
+//! The Python names in the pickles of `torch.save`: those of dictionaries of tensors. All others are refused;
+//! or, with [`Objects::Skip`], nothing but the class of an object is kept.
 
 use safetensors::Dtype;
 
-use crate::io::pickle::{Id, Python, Value, Values};
+use crate::io::pickle::{Id, PickleValue, PickleValues, Python};
 
-pub(super) type TorchValue = Value<TorchObject>;
+pub(super) type TorchValue = PickleValue<TorchObject>;
 
 /// What becomes of Python objects that are no tensors.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,7 +18,7 @@ pub(super) enum Objects {
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum TorchObject {
-    Function(Function),
+    Function(TorchFunction),
     Storage {
         dtype: Dtype,
         key: String,
@@ -36,21 +36,21 @@ pub(super) enum TorchObject {
 
 /// The Python names that are supported.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Function {
+pub(super) enum TorchFunction {
     OrderedDict,
     RebuildTensor,
     RebuildParameter,
     Storage(Dtype),
 }
 
-fn function(module: &str, name: &str) -> Option<Function> {
+fn function(module: &str, name: &str) -> Option<TorchFunction> {
     Some(match (module, name) {
-        ("collections", "OrderedDict") => Function::OrderedDict,
-        ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => Function::RebuildTensor,
+        ("collections", "OrderedDict") => TorchFunction::OrderedDict,
+        ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => TorchFunction::RebuildTensor,
         ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => {
-            Function::RebuildParameter
+            TorchFunction::RebuildParameter
         }
-        ("torch", storage) => Function::Storage(match storage {
+        ("torch", storage) => TorchFunction::Storage(match storage {
             "DoubleStorage" => Dtype::F64,
             "FloatStorage" => Dtype::F32,
             "HalfStorage" => Dtype::F16,
@@ -72,8 +72,10 @@ impl Python for Objects {
 
     fn name(&self, module: &str, name: &str) -> Result<TorchValue, String> {
         match (function(module, name), self) {
-            (Some(function), _) => Ok(Value::Object(TorchObject::Function(function))),
-            (None, Objects::Skip) => Ok(Value::Object(TorchObject::Foreign(format!("{module}.{name}")))),
+            (Some(function), _) => Ok(PickleValue::Object(TorchObject::Function(function))),
+            (None, Objects::Skip) => {
+                Ok(PickleValue::Object(TorchObject::Foreign(format!("{module}.{name}"))))
+            }
             (None, Objects::Refuse) => Err(format!(
                 "a pickle that names {module}.{name}, which no dictionary of tensors needs: refused"
             )),
@@ -82,65 +84,69 @@ impl Python for Objects {
 
     fn call(
         &self,
-        values: &Values<TorchObject>,
+        values: &PickleValues<TorchObject>,
         function: Id,
         arguments: &[Id],
     ) -> Result<TorchValue, String> {
         let function = match values.get(function) {
-            Value::Object(TorchObject::Function(function)) => *function,
+            PickleValue::Object(TorchObject::Function(function)) => *function,
             other => {
                 return self.skipped(other).ok_or_else(|| "a pickle that calls no function: refused".into());
             }
         };
         match (function, arguments) {
-            (Function::OrderedDict, []) => Ok(Value::Dict(Vec::new())),
-            (Function::RebuildTensor, &[storage, offset, shape, strides, ..]) => {
+            (TorchFunction::OrderedDict, []) => Ok(PickleValue::Dict(Vec::new())),
+            (TorchFunction::RebuildTensor, &[storage, offset, shape, strides, ..]) => {
                 let (offset, shape) = (values.size(offset)?, values.sizes(shape)?);
                 let strides = values.sizes(strides)?;
                 match values.get(storage) {
-                    Value::Object(TorchObject::Storage { .. }) => {
-                        Ok(Value::Object(TorchObject::Tensor { storage, offset, shape, strides }))
+                    PickleValue::Object(TorchObject::Storage { .. }) => {
+                        Ok(PickleValue::Object(TorchObject::Tensor { storage, offset, shape, strides }))
                     }
-                    Value::Object(TorchObject::Foreign(_)) => Ok(Value::Other),
+                    PickleValue::Object(TorchObject::Foreign(_)) => Ok(PickleValue::Other),
                     _ => Err("a damaged pickle: a tensor without storage".into()),
                 }
             }
             // A parameter is its tensor.
-            (Function::RebuildParameter, &[tensor, ..]) => match values.get(tensor) {
-                tensor @ Value::Object(TorchObject::Tensor { .. }) => Ok(tensor.clone()),
+            (TorchFunction::RebuildParameter, &[tensor, ..]) => match values.get(tensor) {
+                tensor @ PickleValue::Object(TorchObject::Tensor { .. }) => Ok(tensor.clone()),
                 other => self.skipped(other).ok_or_else(|| "a damaged pickle: no parameter".into()),
             },
             _ => Err("a pickle that calls a function in an unknown way: refused".into()),
         }
     }
 
-    /// `('storage', torch.FloatStorage, key, location, elements[, view])`: the name of a storage outside the pickle.
-    fn persistent(&self, values: &Values<TorchObject>, id: Id) -> Result<TorchValue, String> {
+    /// `('storage', torch.FloatStorage, key, location, elements[, view])`: the name of a storage outside the
+    /// pickle.
+    fn persistent(&self, values: &PickleValues<TorchObject>, id: Id) -> Result<TorchValue, String> {
         let parts = values.tuple(id)?;
         let text = |i: usize| parts.get(i).and_then(|&id| values.text(id));
-        let class = parts.get(1).map_or(&Value::Other, |&id| values.get(id));
+        let class = parts.get(1).map_or(&PickleValue::Other, |&id| values.get(id));
         match (text(0), class, text(2), parts.get(4)) {
             (
                 Some("storage"),
-                &Value::Object(TorchObject::Function(Function::Storage(dtype))),
+                &PickleValue::Object(TorchObject::Function(TorchFunction::Storage(dtype))),
                 Some(key),
                 Some(&elements),
             ) => {
-                if parts.get(5).is_some_and(|&view| *values.get(view) != Value::Other) {
+                if parts.get(5).is_some_and(|&view| *values.get(view) != PickleValue::Other) {
                     return Err("a storage that is a view of another: save the weights again".into());
                 }
                 let (key, elements) = (key.to_string(), values.size(elements)?);
-                Ok(Value::Object(TorchObject::Storage { dtype, key, elements }))
+                Ok(PickleValue::Object(TorchObject::Storage { dtype, key, elements }))
             }
-            // The older container keeps a class with its source, and weights never have some types of elements.
-            (Some("storage" | "module"), Value::Object(TorchObject::Foreign(_)), ..) => Ok(class.clone()),
-            (Some("module"), ..) if *self == Objects::Skip => Ok(Value::Other),
+            // The older container keeps a class with its source, and weights never have some types of
+            // elements.
+            (Some("storage" | "module"), PickleValue::Object(TorchObject::Foreign(_)), ..) => {
+                Ok(class.clone())
+            }
+            (Some("module"), ..) if *self == Objects::Skip => Ok(PickleValue::Other),
             _ => Err("a damaged pickle: an unknown kind of storage".into()),
         }
     }
 
     fn object(&self, class: &TorchValue) -> Option<TorchValue> {
-        (*self == Objects::Skip).then(|| self.skipped(class).unwrap_or(Value::Other))
+        (*self == Objects::Skip).then(|| self.skipped(class).unwrap_or(PickleValue::Other))
     }
 
     fn drops_items(&self, value: &TorchValue) -> bool {
@@ -152,7 +158,9 @@ impl Objects {
     /// What is kept of a call of `value`, or of an object of that class. `None` where it is refused.
     fn skipped(&self, value: &TorchValue) -> Option<TorchValue> {
         match (self, value) {
-            (Objects::Skip, Value::Object(TorchObject::Foreign(_)) | Value::Other) => Some(value.clone()),
+            (Objects::Skip, PickleValue::Object(TorchObject::Foreign(_)) | PickleValue::Other) => {
+                Some(value.clone())
+            }
             _ => None,
         }
     }

@@ -5,12 +5,12 @@ use std::io::{BufReader, Read};
 use crate::Result;
 use crate::data::source::span::Span;
 use crate::data::source::unpack::Room;
-use crate::io::pickle::{Blob, Coding};
+use crate::io::pickle::{Blob, StringCoding};
 
 /// Bytes that are not written as they are, in a temporary file.
 pub(super) fn decoded(span: &Span, blob: Blob) -> Result<Span> {
     let part = span.part(blob.from, blob.len)?;
-    if blob.coding == Coding::Raw {
+    if blob.coding == StringCoding::Raw {
         return Ok(part);
     }
     let mut room = Room::new(span)?;
@@ -20,14 +20,14 @@ pub(super) fn decoded(span: &Span, blob: Blob) -> Result<Span> {
     let damaged = || span.wrong("a damaged pickle: fetch it again");
     while let Some(byte) = next()? {
         let plain = match (blob.coding, byte) {
-            (Coding::Latin1, 0xC2 | 0xC3) => (byte << 6) | (next()?.ok_or_else(damaged)? & 0x3F),
-            (Coding::Latin1, 0x80..) => return Err(damaged()),
-            (Coding::Quoted | Coding::Escaped, b'\\') => {
+            (StringCoding::Latin1, 0xC2 | 0xC3) => (byte << 6) | (next()?.ok_or_else(damaged)? & 0x3F),
+            (StringCoding::Latin1, 0x80..) => return Err(damaged()),
+            (StringCoding::Quoted | StringCoding::Escaped, b'\\') => {
                 let kind = next()?.ok_or_else(damaged)?;
                 let digits = match (blob.coding, kind) {
-                    (Coding::Quoted, b'x') => 2,
-                    (Coding::Escaped, b'u') => 4,
-                    (Coding::Escaped, _) => return Err(damaged()),
+                    (StringCoding::Quoted, b'x') => 2,
+                    (StringCoding::Escaped, b'u') => 4,
+                    (StringCoding::Escaped, _) => return Err(damaged()),
                     _ => 0,
                 };
                 let mut value = 0u32;
