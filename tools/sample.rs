@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use gan::Error;
-use gan::checkpoint::foreign::{Layout, LayoutHints, OutputActivation};
+use gan::checkpoint::foreign::{ChannelOrder, LayoutHints, OutputActivation};
 use gan::checkpoint::{self, Generator};
 use gan::data::shard::Shard;
 use gan::device::Device;
@@ -124,8 +124,8 @@ struct Foreign {
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = eps)]
     eps: Vec<f64>,
     /// Order of the numbers of a linear last layer, for color images [default: channels-first]
-    #[arg(long, value_name = "ORDER", value_parser = named::<Layout>(Layout::NAMES))]
-    layout: Option<Layout>,
+    #[arg(long, value_name = "ORDER", value_parser = named::<ChannelOrder>(ChannelOrder::NAMES))]
+    layout: Option<ChannelOrder>,
 }
 
 impl Foreign {

@@ -3,7 +3,7 @@
 mod common;
 
 use candle_core::{DType, Device, Tensor};
-use gan::checkpoint::foreign::{Layout, LayoutHints};
+use gan::checkpoint::foreign::{ChannelOrder, LayoutHints};
 use gan::nn::adam::AdamConfig;
 use gan::nn::model::{Arch, Mlp, ModelConfig};
 use gan::nn::ops::Backend;
@@ -145,7 +145,7 @@ fn a_generator_is_understood_from_its_shapes() {
         let model = config;
         let generator = model.generator(3, &Device::Cpu).unwrap();
         // Ours have colors pixel by pixel.
-        let layout = (channels == 3).then_some(Layout::ChannelsLast);
+        let layout = (channels == 3).then_some(ChannelOrder::ChannelsLast);
         let (outline, again) =
             common::understood(&generator, &LayoutHints { layout, ..LayoutHints::default() });
         assert_eq!((outline.arch, outline.size, outline.channels, outline.nz), ("mlp", size, channels, 7));

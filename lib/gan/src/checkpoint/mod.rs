@@ -18,7 +18,7 @@ use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::io::safetensors::{self, Weights};
-use crate::io::weights::{Saved, Tensors, is_torch};
+use crate::io::weights::{SavedContents, Tensors, is_torch};
 use crate::nn::Network;
 use crate::nn::model::ModelConfig;
 use crate::recipe::Recipe;
@@ -272,7 +272,7 @@ enum Opened {
 /// Another program's weights.
 enum Foreign {
     Safetensors { weights: Weights, dict: [StateDict; 1] },
-    Torch { tensors: Tensors, saved: Saved },
+    Torch { tensors: Tensors, saved: SavedContents },
 }
 
 impl Foreign {

@@ -4,6 +4,7 @@ pub mod atomic;
 pub(crate) mod download;
 pub(crate) mod hash;
 pub(crate) mod npz;
+pub(crate) mod pickle;
 pub(crate) mod safetensors;
 pub(crate) mod state_dict;
 pub mod weights;

@@ -48,7 +48,7 @@ pub struct LayoutHints {
     /// How many times `nn.Upsample` (nearest) repeats the pixels before each convolution: 1 without one.
     pub upsample: Vec<usize>,
     /// The order of the features that a multilayer perceptron makes of a color image.
-    pub layout: Option<Layout>,
+    pub layout: Option<ChannelOrder>,
 }
 
 impl LayoutHints {
@@ -82,7 +82,7 @@ named_enum! {
 
 named_enum! {
     /// The order of the features that a multilayer perceptron makes of a color image.
-    pub enum Layout {
+    pub enum ChannelOrder {
         /// Channel by channel, as PyTorch's `view(-1, 3, H, W)`.
         ChannelsFirst = "channels-first",
         /// Pixel by pixel.

@@ -3,7 +3,7 @@
 use super::chain::{ConvShape, EPS, LayerKind, Mismatch, PlannedLayer, chain, square};
 use super::geometry::{MAX_SIZE, one_for_each, set_conv_shapes};
 use super::layers::StoredLayer;
-use super::{Layout, LayoutHints, ModelSummary, OutputActivation};
+use super::{ChannelOrder, LayoutHints, ModelSummary, OutputActivation};
 use crate::{Error, Result};
 
 /// The most elements that a layer gives of one image: those of 256 channels at 256×256.
@@ -68,7 +68,7 @@ fn complete<'a>(mut steps: Vec<PlannedLayer<'a>>, hints: &LayoutHints) -> Result
         if channels == 1 && hints.layout.is_some() {
             return Err(Error::argument("layout", "the generator makes gray images"));
         }
-        if channels == 3 && hints.layout != Some(Layout::ChannelsLast) {
+        if channels == 3 && hints.layout != Some(ChannelOrder::ChannelsLast) {
             set_planes(&mut steps, (size, channels));
         }
         (size, channels)

@@ -1,5 +1,5 @@
-//! Named tensors from a file: safetensors, or what `torch.save` writes (a zip today, the older container
-//! before 1.6). What a file is, its content tells, never its name.
+//! Named tensors from a file: safetensors, or what `torch.save` writes (a zip; before PyTorch 1.6 an older
+//! container). The content of a file decides its format, not its name.
 
 mod pickle;
 #[cfg(test)]
@@ -23,8 +23,8 @@ use crate::io::safetensors::{SafetensorsHeader, check_length, is_float};
 use crate::io::state_dict::StateDict;
 use crate::{Error, Result};
 
-/// The largest file that is read: ten times the Inception weights.
-const LIMIT: u64 = 1 << 30;
+/// The largest file of weights for a feature network, in bytes: ten times the Inception weights.
+const MAX_FILE: u64 = 1 << 30;
 
 /// The element of type `dtype` at the start of `bytes`.
 fn element(dtype: Dtype, bytes: &[u8]) -> f32 {
@@ -33,7 +33,7 @@ fn element(dtype: Dtype, bytes: &[u8]) -> f32 {
         Dtype::F32 => f32::from_le_bytes(first(bytes)),
         Dtype::F16 => f16::from_le_bytes(first(bytes)).to_f32(),
         Dtype::BF16 => bf16::from_le_bytes(first(bytes)).to_f32(),
-        _ => unreachable!("no other types are asked for"),
+        _ => unreachable!("`Tensors::get` checks the type"),
     }
 }
 
@@ -41,19 +41,19 @@ fn first<const N: usize>(bytes: &[u8]) -> [u8; N] {
     bytes[..N].try_into().expect("N bytes")
 }
 
-/// Where one tensor lies in the file's bytes.
+/// Where a tensor is in the bytes of the file.
 #[derive(Debug, Clone, PartialEq)]
 struct View {
     dtype: Dtype,
     shape: Vec<usize>,
     /// In elements, one per dimension.
     strides: Vec<usize>,
-    /// The tensor's first element and what follows in its storage, as bytes of the file.
+    /// The rest of its storage from the first element on, as bytes of the file.
     bytes: Range<usize>,
 }
 
 impl View {
-    /// A view whose every element lies within its bytes, which lie within a file of `len` bytes.
+    /// A view in a file of `len` bytes. `None` if an element is outside `bytes`, or `bytes` outside the file.
     fn new(
         dtype: Dtype,
         shape: Vec<usize>,
@@ -75,18 +75,18 @@ impl View {
     }
 }
 
-/// What a training script saved.
+/// What is in a file that a training script saved.
 #[derive(Debug, Default)]
-pub struct Saved {
+pub struct SavedContents {
     /// Every dictionary that holds tensors.
     pub dictionaries: Vec<StateDict>,
-    /// Python objects besides: the keys that lead there, and `module.class`.
+    /// The other Python objects: the keys that lead there, and `module.class`.
     pub objects: Vec<(String, String)>,
-    /// Whether an optimizer's state is among it, whose tensors are not named.
+    /// Whether it has the state of an optimizer. Its tensors have no names.
     pub optimizer: bool,
 }
 
-/// Whether a file begins as `torch.save` begins one.
+/// Whether a file begins like one of `torch.save`.
 pub fn is_torch(bytes: &[u8]) -> bool {
     bytes.starts_with(b"PK\x03\x04") || torch::is_legacy(bytes)
 }
@@ -111,14 +111,14 @@ impl Tensors {
     /// Reads a file of named tensors.
     ///
     /// # Errors
-    /// No such file; too large; of no known kind; damaged, or a pickle that names anything but tensors.
+    /// No such file; too large; an unknown format; damaged; a pickle that names anything but tensors.
     pub fn read(path: &Path) -> Result<Tensors> {
         let mut file = File::open(path).map_err(Error::io(path))?;
         let meta = file.metadata().map_err(Error::io(path))?;
         if meta.is_dir() {
             return Err(Error::file(path, "a folder, not a file of weights"));
         }
-        if meta.len() > LIMIT {
+        if meta.len() > MAX_FILE {
             return Err(Error::file(path, "too large to be a feature network's weights"));
         }
         let mut bytes = Vec::with_capacity(meta.len() as usize);
@@ -126,7 +126,7 @@ impl Tensors {
         Tensors::from_bytes(path, bytes)
     }
 
-    /// The tensors in `bytes`, which errors call `path`.
+    /// The tensors in `bytes`. Errors name `path`.
     ///
     /// # Errors
     /// As [`Tensors::read`].
@@ -134,18 +134,18 @@ impl Tensors {
         let views = match () {
             () if is_torch(&bytes) => torch::open(&bytes, Objects::Refuse).and_then(|c| c.views()),
             () if bytes.get(8) == Some(&b'{') => safetensors_views(&bytes),
-            () => Err("not a file of weights: .safetensors and what torch.save writes are read".to_string()),
+            () => Err("not a file of weights: save one as .safetensors or with torch.save".to_string()),
         };
         let views = views.map_err(|what| Error::file(path, what))?;
         Ok(Tensors { path: path.to_path_buf(), bytes, views })
     }
 
-    /// Reads what `torch.save` wrote of any object: its dictionaries of tensors, in whose names the keys of
-    /// [`StateDict::path`] come first. Other Python objects are passed over; nothing is run.
+    /// Reads any object that `torch.save` wrote: its dictionaries of tensors. [`Tensors::get`] takes their
+    /// full names. Other Python objects are skipped; nothing is run.
     ///
     /// # Errors
-    /// No such file; too large; neither container; damaged.
-    pub fn read_saved(path: &Path) -> Result<(Tensors, Saved)> {
+    /// No such file; an unknown format; damaged.
+    pub fn read_saved(path: &Path) -> Result<(Tensors, SavedContents)> {
         let bytes = fs::read(path).map_err(Error::io(path))?;
         let wrong = |what| Error::file(path, what);
         let (saved, views) = torch::open(&bytes, Objects::Skip).and_then(|c| c.saved()).map_err(wrong)?;
@@ -163,15 +163,14 @@ impl Tensors {
         Hasher::of(&[&self.bytes])
     }
 
-    /// The tensor's elements as f32, row-major, which must have this shape.
+    /// The elements of the tensor as f32, row-major. It must have this shape.
     ///
     /// # Errors
     /// No such tensor; another shape; not floats.
     pub fn get(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let wrong = |what: String| Error::file(&self.path, what);
         let Some(view) = self.views.get(name) else {
-            let what =
-                format!("no tensor `{name}` among its {}: other weights than expected", self.views.len());
+            let what = format!("no tensor `{name}` among its {}: not the expected weights", self.views.len());
             return Err(wrong(what));
         };
         if view.shape != shape {
