@@ -150,7 +150,7 @@ fn a_closed_pipe_ends_a_tool_quietly() {
 #[test]
 fn what_needs_no_operand_reads_no_stdin() {
     let sandbox = Sandbox::new();
-    // A stdin that never ends would hang whoever read it.
+    // A stdin that never ends would hang a tool that reads it.
     for line in ["train --list-recipes", "prep --demo 2 --size 32 -q", "train --dry-run"] {
         ok(&sandbox, &format!("timeout 20 {line} < <(exec sleep 30 >/dev/null 2>&1)"));
     }
@@ -170,7 +170,7 @@ fn a_full_disk_leaves_nothing_under_a_final_name() {
     assert!(!sandbox.path("runs/demo-32/G.safetensors").exists() && !sandbox.path("G.safetensors").exists());
 }
 
-/// The whole chain on a GPU: the same images and scores as on the CPU but for rounding.
+/// The complete chain on a GPU: the same images and scores as on the CPU except for rounding.
 #[cfg(feature = "cuda")]
 #[test]
 fn the_chain_on_the_gpu_comes_to_what_the_cpu_does() {

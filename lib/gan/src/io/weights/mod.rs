@@ -1,5 +1,5 @@
 //! Named tensors from a file: safetensors, or what `torch.save` writes (a zip today, the older container
-//! before 1.6). What a file is, its content tells, never its name.
+//! before 1.6). The content of a file decides, never its name.
 
 mod pickle;
 #[cfg(test)]
