@@ -263,11 +263,11 @@ impl Weights {
 
     /// Whether `seal` is the hash that [`write`] puts into a file of this header and these data.
     fn is_sealed(&self, seal: &str, data: &[u8]) -> bool {
-        let at = position(&self.header.bytes, seal).filter(|_| seal.len() == SEAL.len());
-        at.is_some_and(|at| {
-            let (before, after) = self.header.bytes.split_at(at);
-            Hasher::of(&[before, SEAL.as_bytes(), &after[SEAL.len()..], data]) == seal
-        })
+        seal.len() == SEAL.len()
+            && position(&self.header.bytes, seal).is_some_and(|at| {
+                let (before, after) = self.header.bytes.split_at(at);
+                Hasher::of(&[before, SEAL.as_bytes(), &after[SEAL.len()..], data]) == seal
+            })
     }
 }
 
