@@ -162,7 +162,9 @@ where
 
 /// Parses a number. `range` is for the error; the library checks it.
 pub fn number(range: &'static str) -> impl TypedValueParser<Value = f64> {
-    StringValueParser::new().try_map(move |text| text.parse().map_err(|_| format!("not a number {range}")))
+    StringValueParser::new().try_map(move |text| {
+        text.parse().ok().filter(|x: &f64| x.is_finite()).ok_or_else(|| format!("not a number {range}"))
+    })
 }
 
 /// Parses one of `names` into what it names; `--help` lists them.

@@ -5,7 +5,7 @@
 #   samples.png    the grid of `sample --grid`
 #   terminal.svg   the commands and everything that they print
 #
-# It needs the four tools on PATH (`just pictures` sees to that), bash, sed and awk. It takes a few minutes.
+# It needs bash, sed, awk, and the four tools on PATH (`just pictures` puts them there). It takes a few minutes.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
@@ -41,7 +41,7 @@ svg() {
             split("#ff5f57 #febc2e #28c840", lamps, " ")
             for (i = 1; i <= 3; i++) printf "<circle cx=\"%d\" cy=\"20\" r=\"5.5\" fill=\"%s\"/>\n", left + 20 * i - 14, lamps[i]
             for (i = 1; i <= NR; i++) {
-                # What the tools say on stderr begins with their names; what does not is the result on stdout.
+                # Lines on stderr begin with the name of a tool; the others are results on stdout.
                 class = lines[i] ~ /^\$ / ? "command" : (lines[i] ~ /^(prep|train|sample|fid): / ? "" : "result")
                 printf "<text x=\"%d\" y=\"%d\"%s xml:space=\"preserve\">%s</text>\n", left, top + i * step - 7, \
                     class == "" ? "" : " class=\"" class "\"", lines[i]

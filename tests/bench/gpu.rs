@@ -22,7 +22,7 @@ const BATCH: f64 = 128.0;
 /// Images per second.
 type Measure = fn(&Workspace) -> Result<f64, String>;
 
-/// The rows: name, ours, PyTorch's.
+/// The rows: name, gantools, PyTorch.
 const ROWS: [(&str, Measure, Measure); 5] = [
     ("train, celeba 64×64, batch 128, f32", |workspace| train(workspace, "f32"), |_| torch_steps("f32")),
     ("train, celeba 64×64, batch 128, bf16", |workspace| train(workspace, "bf16"), |_| torch_steps("bf16")),

@@ -129,7 +129,7 @@ impl Bar {
 }
 
 impl Row {
-    /// Whether the figure reaches the bar, or why this machine cannot tell.
+    /// Whether the figure reaches the bar, or why this machine cannot show it.
     fn verdict(&self, figure: &Figure) -> &'static str {
         let reached = match self.bar {
             Bar::Share(percent) => figure.share.is_some_and(|share| share.median >= percent),

@@ -1,5 +1,6 @@
-//! The tools, broken at work: killed at every call and at random moments, on disks that fail, fill up or may not be written, with
-//! their shards cut short under them. Nothing half-made has a final name, and going on comes to what would have come of it.
+//! Faults while the tools work: kills at every call and at random moments, disks that fail, fill up or are
+//! read-only, shards that are truncated while they are mapped. No incomplete file has a final name, and
+//! resuming gives the result of an undisturbed run.
 //!
 //! `just test` runs a part, `just chaos` (GANTOOLS_CHAOS=1) all of it; docs/reliability.md has the figures.
 
@@ -12,12 +13,12 @@ use std::time::{Duration, Instant};
 use crate::common::{Done, Sandbox};
 use crate::faults::{self, Act};
 
-/// Whether all of it is asked for.
+/// Whether all tests are requested.
 fn full() -> bool {
     std::env::var_os("GANTOOLS_CHAOS").is_some()
 }
 
-/// A tool's work: the line, and the line that goes on with it where it was killed.
+/// The work of a tool: its command line, and the one that resumes it after a kill.
 struct Stage {
     name: &'static str,
     line: &'static str,
@@ -103,15 +104,15 @@ fn restore(sandbox: &Sandbox, files: &Files) {
     }
 }
 
-/// Whether a path is one that nobody is meant to see: made by a tool for itself.
+/// Whether a path is a temporary one of a tool.
 fn is_hidden(path: &Path) -> bool {
     let hidden =
         |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(b".") && name != ".gantools.json";
     path.components().any(|part| hidden(part.as_os_str()))
 }
 
-/// Every file under a final name is what it was before, or what it was to become, or in a run's folder, where files are written
-/// epoch by epoch, whole.
+/// Every file under a final name is the old one or the new one, or complete in a run directory, where files
+/// are written epoch by epoch.
 #[track_caller]
 fn check_whole(what: &str, now: &Files, before: &Files, after: &Files) {
     for (path, bytes) in now.iter().filter(|(path, _)| !is_hidden(path)) {
@@ -132,7 +133,8 @@ fn check_whole(what: &str, now: &Files, before: &Files, after: &Files) {
         };
         assert!(is_whole, "{what}: {} is not whole ({} bytes)", path.display(), bytes.len());
     }
-    // Nothing that was there is gone, but for what a run begun anew removes first, and a folder is of one making.
+    // Nothing is gone, except what a new run removes first, and all files of a folder are of one call of
+    // `sample`.
     for path in before.keys().filter(|path| !path.starts_with("run") && !path.starts_with("fakes")) {
         assert!(now.contains_key(path), "{what}: {} is gone", path.display());
     }
@@ -158,7 +160,7 @@ fn check_equal(what: &str, now: &Files, after: &Files) {
     assert!(more.is_empty(), "{what}: left over {more:?}");
 }
 
-/// Goes on with a stage to its end: a run from its state, if it has one.
+/// Resumes a stage to its end: a run from its state, if it has one.
 fn go_on(sandbox: &Sandbox, stage: &Stage) -> Done {
     let resumable =
         ["state", "state.previous"].iter().any(|s| sandbox.path(format!("run/{s}.safetensors")).exists());
@@ -299,7 +301,7 @@ fn every_call_fails_once() {
                 }
             }
         }
-        eprintln!("{}: {failed} failures told of, {borne} borne", stage.name);
+        eprintln!("{}: {failed} failures reported, {borne} tolerated", stage.name);
     });
 }
 
@@ -333,7 +335,7 @@ fn every_read_fails_once() {
                 break;
             }
         }
-        eprintln!("{}: {failed} failed reads told of, {borne} borne", stage.name);
+        eprintln!("{}: {failed} failed reads reported, {borne} tolerated", stage.name);
     });
 }
 
@@ -379,7 +381,8 @@ fn killed_at_random_moments() {
     eprintln!("kills {:?} of prep, train, sample and fid in {rounds} rounds, bytes lost: 0", kills);
 }
 
-/// SIGTERM ends a run with its state saved; with SIGINT besides it leaves at once, as it was last saved. It goes on either way.
+/// SIGTERM ends a run with its state saved; with SIGINT as well it exits at once, as it was last saved. Both
+/// resume.
 #[test]
 fn a_second_signal_leaves_at_once() {
     let sandbox = Sandbox::with_faces();
@@ -504,7 +507,7 @@ fn a_full_disk_and_one_that_may_not_be_written() {
             ("mount -t tmpfs -o size=SIZEk none disk && cp -a in/. disk", "No space left on device"),
             (
                 "mount -t tmpfs none disk && cp -a in/. disk && mount -o remount,ro disk",
-                "Read-only file system",
+                "read-only file system",
             ),
         ] {
             fs::create_dir_all(sandbox.path("in")).unwrap();

@@ -37,7 +37,7 @@ fn a_checkpoint_is_sampled_and_one_line_says_what_was_taken() {
         done.stderr
     );
     assert_eq!(done.json()["model"]["prefix"], "g_ema.main");
-    // What is told is not said, and matters.
+    // What flags give is not reported, and has an effect.
     let told = "--stride 2,1,2,2 --padding 0 --output-padding 0 --slope 0 --last-activation tanh";
     let done = sandbox.run(&format!("sample strides.safetensors -n 1 -o told {told}"));
     assert_eq!((done.line(), &*done.stderr), ("told", ""));
@@ -46,7 +46,7 @@ fn a_checkpoint_is_sampled_and_one_line_says_what_was_taken() {
     assert_eq!((done.line(), &*done.stderr), ("taken", ""));
 }
 
-/// A file's name tells nothing.
+/// The name of a file has no meaning.
 #[test]
 fn a_file_is_told_by_its_content() {
     let sandbox = sandbox(&[]);

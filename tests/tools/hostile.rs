@@ -1,4 +1,4 @@
-//! Images, names and archives that nobody means well with, and more of them than anybody has.
+//! Malicious images, names and archives, and huge numbers of images.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -210,7 +210,7 @@ fn images_that_say_they_are_huge() {
     assert!(done.stderr.contains("1 image of 32×32×3, 7 skipped"), "{}", done.stderr);
 }
 
-/// Waits for the end, and tells the most memory of its own that a process had, in MiB: not that of files it maps.
+/// Waits for the end, and returns the largest private memory of a process, in MiB: without the files it maps.
 fn peak(mut child: Child) -> (Done, u64) {
     let (status, mut most) = (format!("/proc/{}/status", child.id()), 0);
     while child.try_wait().unwrap().is_none() {

@@ -185,7 +185,7 @@ fn sizes_crops_types_and_ranges_do_what_they_say() {
     for (x, f) in bytes.data().iter().zip(floats.data().chunks_exact(4)) {
         assert_eq!(f32::from_le_bytes(f.try_into().unwrap()), f32::from(*x) / 127.5 - 1.0);
     }
-    // A shard's part is that part of the whole.
+    // A part of the images gives that part of the shard.
     let (whole, part) = (made(&["--size", "8"]), made(&["--size", "8", "--skip", "2", "--limit", "2"]));
     let (whole, part) = (SafeTensors::deserialize(&whole).unwrap(), SafeTensors::deserialize(&part).unwrap());
     assert_eq!(
@@ -404,7 +404,7 @@ fn images_may_be_named_one_by_one() {
     assert!(err.contains("not a folder, a zip, an IDX file or an image"), "{err}");
 }
 
-/// 12 bits in 16, as a CT has them: told of once, and kept rightly with `--depth`.
+/// 12 bits in 16, as in a CT: reported once, and kept correctly with `--depth`.
 #[test]
 fn gray_of_few_bits_is_told_of_and_kept_by_depth() {
     let dir = tempfile::tempdir().unwrap();

@@ -131,7 +131,7 @@ fn the_generator_comes_through_the_pipe() {
     assert_eq!((closed.line(), &*closed.stderr), ("0", ""));
 }
 
-/// Without a generator and with a terminal for stdin, `sample` says what it wants and does not wait.
+/// Without a generator and with a terminal for stdin, `sample` says what it needs and does not wait.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_terminal_is_not_read() {

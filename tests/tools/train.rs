@@ -110,7 +110,7 @@ fn metrics_images_and_charts_are_complete() {
     for chart in page.split("<svg").skip(1).map(|chart| chart.split_once('>').unwrap().1) {
         assert!(charts.contains(chart.split("</svg>").next().unwrap()));
     }
-    assert!(page.contains("<dd>6 of 6</dd>") && page.contains("batch = 16"), "steps and recipe");
+    assert!(page.contains("<dd>6 of 6</dd>") && page.contains("batch_size = 16"), "steps and recipe");
     // One file that needs no network.
     assert!(!page.contains("http") && !page.contains("<link") && !page.contains("src=\"/"), "{}", page.len());
 }
@@ -397,9 +397,15 @@ fn flags_override_the_recipe_and_the_resolved_one_is_saved() {
     let flags = "--epochs 1 --lr-g 1e-3 --lr-d 0.0005 --beta1 0.4 --beta2 0.99 --seed 3";
     let dry = sandbox.run(&format!("train --dry-run {SMALL} {flags}"));
     assert_eq!((dry.code, &*dry.stderr), (Some(0), ""));
-    for line in
-        ["batch = 16", "epochs = 1", "lr_g = 0.001", "lr_d = 0.0005", "beta1 = 0.4", "beta2 = 0.99", "nz = 6"]
-    {
+    for line in [
+        "batch_size = 16",
+        "epochs = 1",
+        "lr_g = 0.001",
+        "lr_d = 0.0005",
+        "beta1 = 0.4",
+        "beta2 = 0.99",
+        "nz = 6",
+    ] {
         assert!(dry.stdout.lines().any(|l| l == line), "{line} in {}", dry.stdout);
     }
     sandbox.run(&format!("train faces-32.safetensors {SMALL} {flags} -o run -q")).line();
@@ -537,7 +543,10 @@ fn errors_are_one_line_that_names_the_file_or_flag() {
             "unknown key `lr_gg` in [optimizer]; did you mean `lr_g`?",
         ),
         ("faces-32.safetensors --lr-g 7", "--lr-g: 7 is not above 0 and at most 1"),
-        ("faces-32.safetensors --snapshot-epochs 3,2", "--keep-at: 2 after 3: name each epoch once, rising"),
+        (
+            "faces-32.safetensors --snapshot-epochs 3,2",
+            "--snapshot-epochs: 2 after 3: name each epoch once, rising",
+        ),
         ("--info cut.safetensors", "cut.safetensors: is cut short"),
         (
             "--info run/recipe.toml",
@@ -623,7 +632,13 @@ fn the_mnist_recipe_goes_from_idx_files_to_samples() {
     assert_ne!(image, pixels("fakes/000003.png"));
 
     let refused = sandbox.run("train digits.safetensors --recipe mnist --ngf 32");
-    assert!(refused.failure(1).starts_with("--ngf: an MLP has no such width"), "{}", refused.stderr);
+    assert!(
+        refused
+            .failure(1)
+            .starts_with("--ngf: the architecture mlp has no such setting; it has nz, hidden_g"),
+        "{}",
+        refused.stderr
+    );
     let refused = sandbox.run("train digits.safetensors --recipe demo");
     assert!(refused.failure(1).contains("image size 28: DCGAN takes 32, 64 or 128"), "{}", refused.stderr);
 }

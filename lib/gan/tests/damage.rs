@@ -1,6 +1,6 @@
-//! Every file that the tools read, damaged: each byte changed, each length cut. Whatever comes is an error
-//! that names the file, or what a sound file gives; never a panic, a hang, or more memory than the file is
-//! worth.
+//! Every file that the tools read, damaged: each byte changed, each length cut. The result is an error that
+//! names the file, or that of a sound file; never a panic, a hang, or far more memory than the size of the
+//! file.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -26,19 +26,18 @@ use gan::sample::Latents;
 use gan::train::{Run, RunDir};
 use tempfile::TempDir;
 
-/// The largest piece of memory that reading may ask for: every file here has less than 32 kB, and the buffers
-/// through which we write have 1 MiB.
+/// The largest allocation while reading: every file here has less than 32 kB, and write buffers have 1 MiB.
 const MOST: usize = 4 << 20;
 /// The same for images, whose pixels take what their header says before they are read: the most that
 /// README.md allows.
 const MOST_IMAGE: usize = 512 << 20;
 
 thread_local! {
-    /// The largest piece of memory that this thread asked for.
+    /// The largest allocation of this thread.
     static LARGEST: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The system's allocator, which notes what it is asked for.
+/// The allocator of the system, which records the largest request.
 struct Noting;
 
 // SAFETY: everything is the system allocator's doing.
@@ -69,11 +68,10 @@ impl Drop for Case<'_> {
     }
 }
 
-/// What reading a file comes to.
+/// Reads a file.
 type Reader<'a> = &'a dyn Fn(&Path) -> Result<(), Error>;
 
-/// Reads `bytes` as the file `path`, and checks what comes of it; no piece of memory that it asks for may be
-/// larger than [`MOST`].
+/// Reads `bytes` as the file `path`, and checks the result; no allocation may be larger than [`MOST`].
 fn try_one(path: &Path, bytes: &[u8], read: Reader, case: String) -> Result<(), String> {
     try_within(MOST, path, bytes, read, case)
 }
@@ -320,12 +318,12 @@ fn zips() {
     }
 }
 
-/// Packed data may ask for room before they are read: a window of Zstandard, a dictionary of LZMA. The
-/// largest that are taken are those of the strongest settings of zstd and xz.
+/// Compressed data may request memory before they are read: a window of Zstandard, a dictionary of LZMA. The
+/// largest that are accepted are those of the strongest settings of zstd and xz.
 const MOST_PACKED: usize = 256 << 20;
 
-/// Archives, arrays and batches, of every packing and type. Most have no checksum: what is changed unseen in
-/// them is told by the images, or by nobody.
+/// Archives, arrays and batches, of every packing and type. Most have no checksum: a change
+/// shows in the images or not at all.
 #[test]
 fn containers_of_every_kind() {
     let folder = tempfile::tempdir().unwrap();
@@ -395,7 +393,7 @@ fn recipes() {
     let path = folder.path().join("my.toml");
     for name in ["celeba", "cats", "mnist"] {
         let whole = Recipe::load(name).unwrap().to_toml();
-        // Cut between two keys it may be whole: what it lacks has to be told, but for [augment].
+        // Without [augment]. Cut between two keys a recipe is valid: missing keys have their defaults.
         let end = whole.find("[augment]").unwrap_or(whole.len());
         let whole = whole[..end].trim_end();
         let read = |path: &Path| Recipe::load(path.to_str().unwrap()).map(drop);

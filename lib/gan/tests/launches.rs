@@ -1,5 +1,6 @@
-//! What one step of the DCGAN asks of a GPU: the table of docs/performance.md. Counted by the emulated GPU of `just check-cuda`
-//! (`tests/cuda/driver.cpp`) at the calls of CUDA's driver and of cuBLAS; nothing is computed there.
+//! What one step of the DCGAN requires of a GPU: the table of docs/performance.md. Counted by the emulated
+//! GPU of `just check-cuda` (`tests/cuda/driver.cpp`) at the calls of CUDA's driver and of cuBLAS; nothing is
+//! computed there.
 #![cfg(feature = "cuda")]
 
 use std::ffi::CStr;
@@ -34,13 +35,13 @@ struct Counts {
 
 /// A function of the emulated GPU; none on a real one.
 fn emulated<F>(name: &CStr) -> Option<F> {
-    // SAFETY: a C string. Whoever calls this names the function's type.
+    // SAFETY: a C string. The caller states the type of the function.
     let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
     // SAFETY: a pointer to a function is as large as one to data.
     (!found.is_null()).then(|| unsafe { std::mem::transmute_copy(&found) })
 }
 
-/// Counts what `work` asks of the GPU when it is done for the second time: the first one uploads what is kept.
+/// Counts what `work` requires of the GPU in its second run: the first one uploads what is cached.
 fn count<T>(device: &Device, mut work: impl FnMut() -> T) -> Counts {
     let take = emulated::<extern "C" fn(*mut Counts)>(c"emulated_counts").expect("looked for before");
     let mut counts = Counts::default();
@@ -87,7 +88,7 @@ const LAYERS: [Spec; 10] = {
     ]
 };
 
-/// A layer's forward pass, and its backward pass with all gradients that training wants of it.
+/// A layer's forward pass, and its backward pass with all gradients that training needs.
 fn layer(device: &Device, &(name, transposed, geometry, side, c, s, norm, activation): &Spec) {
     let ops = Backend::Portable;
     let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, device).unwrap();
@@ -188,7 +189,7 @@ fn launches_of_a_step_on_the_gpu() {
     }
 }
 
-/// What docs/performance.md tells.
+/// The figures of docs/performance.md.
 const MOST: u64 = 752;
 /// The same in bf16.
 const MOST_IN_BF16: u64 = 897;

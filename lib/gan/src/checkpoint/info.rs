@@ -17,11 +17,11 @@ pub struct Info {
     pub json: Value,
 }
 
-/// Tells what `path` is: a shard, a generator (ours or not), a discriminator or a run's state. `told` is what
-/// another program's file does not tell of its generator. Reads headers only.
+/// Describes the file `path`: a shard, a generator (of gantools or another program), a discriminator or the
+/// state of a run. `hints` are what the file of another program does not contain. Reads headers only.
 ///
 /// # Errors
-/// One line for each way in which it is none of them.
+/// It is none of them; one line says why.
 pub fn info(path: &Path, hints: &LayoutHints) -> Result<Info> {
     let (mut info, numbers) = match open(path)? {
         Opened::Shard => {

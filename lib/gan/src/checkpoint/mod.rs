@@ -54,7 +54,7 @@ impl CheckpointKind {
     }
 }
 
-/// What a file of ours says about itself.
+/// The metadata of a file of gantools.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CheckpointMeta {
     /// What it is.
@@ -73,7 +73,7 @@ pub struct CheckpointMeta {
     pub tool: String,
 }
 
-/// Which images: enough to know them again.
+/// Identifies the images of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ShardId {
     /// The shard's file name.
@@ -85,11 +85,11 @@ pub struct ShardId {
     pub images: usize,
 }
 
-/// Writes `tensors` (f32 or i64) with `meta` and a hash of it all to `path`, whole or not at all; the same
-/// content gives the same bytes.
+/// Writes `tensors` (f32 or i64) with `meta` and a hash of the file to `path`, atomically; the same content
+/// gives the same bytes.
 ///
 /// # Errors
-/// What the operating system refuses.
+/// Those of the operating system.
 pub fn write(path: &Path, meta: &CheckpointMeta, tensors: &[(String, Tensor)]) -> Result<()> {
     let mut json = serde_json::to_value(meta).expect("a recipe's numbers are finite");
     json[SHA256] = safetensors::SEAL.into();
@@ -97,40 +97,40 @@ pub fn write(path: &Path, meta: &CheckpointMeta, tensors: &[(String, Tensor)]) -
     safetensors::write(path, &json.to_string(), tensors)
 }
 
-/// A run's state: all that it needs to go on.
+/// The state of a run: all that it needs to resume.
 pub struct State {
-    /// What it is of.
+    /// The run and its last step.
     pub meta: CheckpointMeta,
     /// The tensors of [`crate::train::Trainer::tensors`].
     pub tensors: HashMap<String, Tensor>,
 }
 
-/// [`write`] of a run's state, which keeps what was there as [`PREVIOUS`] beside it.
+/// [`write`] of a run's state, which keeps the old one as [`PREVIOUS`] beside it.
 ///
 /// # Errors
-/// What the operating system refuses; then what was there is there still.
+/// Those of the operating system; then the old state is still there.
 pub fn write_state(path: &Path, meta: &CheckpointMeta, tensors: &[(String, Tensor)]) -> Result<()> {
     if path.exists() {
         let previous = path.with_file_name(PREVIOUS);
-        // At no moment is there no state: the old one gets a second name before the new one takes its first.
+        // There is always a state: the old one gets a second name before the new one replaces it.
         let part = path.with_file_name(".state.part");
         // A killed run may have left it.
         let _ = std::fs::remove_file(&part);
         let linked = std::fs::hard_link(path, &part).or_else(|_| std::fs::copy(path, &part).map(drop));
         let renamed = linked.and_then(|()| std::fs::rename(&part, &previous));
-        // It is there still if that failed; or if it did nothing, since both were one file, where a run was
-        // killed at this place.
+        // It still exists if the rename failed, or did nothing since both names are links to one file, as
+        // after a kill at this point.
         let _ = std::fs::remove_file(&part);
         renamed.map_err(Error::io(&previous))?;
     }
     write(path, meta, tensors)
 }
 
-/// Reads the state of the run in `folder`: the last one, or where that is damaged the one before. What is
-/// wrong with the last one, if so, is told beside it.
+/// Reads the state of the run in `folder`: the last one, or the one before if the last one is damaged. The
+/// second value is the error of a damaged last one.
 ///
 /// # Errors
-/// Neither is there and whole: what is wrong with the last.
+/// Both are missing or damaged: the error of the last one.
 pub fn state(folder: &Path) -> Result<(State, Option<Error>)> {
     let last = read_state(&folder.join(CheckpointKind::State.file_name()));
     match last {
@@ -179,16 +179,16 @@ pub struct Generator {
     pub latent_size: usize,
     /// Height, width and channels of an image.
     pub image_shape: (usize, usize, usize),
-    /// What the file says about itself; `None` for a file that is not ours.
+    /// The metadata; `None` for a file of another program.
     pub meta: Option<CheckpointMeta>,
-    /// What a file that is not ours was understood as.
+    /// How a file of another program was understood.
     pub summary: Option<ModelSummary>,
     /// SHA-256 of the file, hexadecimal.
     pub hash: String,
 }
 
 impl Generator {
-    /// One of our model.
+    /// A generator of `model`.
     pub fn new(
         model: &ModelConfig,
         network: Network,
@@ -200,12 +200,12 @@ impl Generator {
     }
 }
 
-/// Reads the generator in `path` to `device`: one of ours, or another program's, in safetensors or as
-/// `torch.save` wrote it, of which [`foreign`] knows the layers; `told` is what such a file does not tell.
+/// Reads the generator in `path` to `device`: one of gantools, or of another program whose layers [`foreign`]
+/// knows, as safetensors or as `torch.save` wrote it. `hints` are what the file of another program does not
+/// contain.
 ///
 /// # Errors
-/// One line for each way in which the file is no such generator; `told` says something of one of ours, which
-/// tells all itself.
+/// The file is no such generator; `hints` for a file of gantools, which contains everything.
 pub fn generator(path: &Path, hints: &LayoutHints, device: &Device) -> Result<Generator> {
     let about = |e: Error| match e {
         Error::Invalid(what) => Error::file(path, what),
@@ -239,7 +239,7 @@ pub fn generator(path: &Path, hints: &LayoutHints, device: &Device) -> Result<Ge
     Ok(Generator { network, latent_size: summary.nz, image_shape, meta: None, summary: Some(summary), hash })
 }
 
-/// Reads one of ours.
+/// Reads a generator of gantools.
 fn ours(path: &Path, weights: Weights, meta: CheckpointMeta, device: &Device) -> Result<Generator> {
     let about = |e: Error| match e {
         Error::Invalid(what) => Error::file(path, what),
@@ -262,7 +262,7 @@ fn ours(path: &Path, weights: Weights, meta: CheckpointMeta, device: &Device) ->
     Ok(Generator::new(&meta.model.clone(), network, Some(meta), hash))
 }
 
-/// A file of weights, whose numbers are not read yet.
+/// A file of weights, whose elements are not read yet.
 enum Opened {
     Shard,
     Ours(Weights, Box<CheckpointMeta>),
@@ -289,7 +289,7 @@ impl Foreign {
         tensors.map(|spec| spec.shape.iter().product::<usize>()).sum()
     }
 
-    /// Why no generator is in the file: `e`, or where no tensors are what else is there.
+    /// Why no generator is in the file: `e`, or without tensors the contents of the file.
     fn explain(&self, e: Error, path: &Path) -> Error {
         let Error::Invalid(what) = e else { return e };
         let Foreign::Torch { saved, .. } = self else { return Error::file(path, what) };
@@ -345,14 +345,14 @@ fn open(path: &Path) -> Result<Opened> {
     Ok(Opened::Foreign(Foreign::Safetensors { weights, dict }))
 }
 
-/// Bytes at the beginning of a file that tell what it is.
+/// Bytes at the beginning of a file that identify it.
 const START: u64 = 64;
 
 fn is_shard(path: &Path) -> Error {
     Error::file(path, "is a shard of images, not weights (`train` makes weights from it)")
 }
 
-/// What `weights` say about themselves; an error if that is not understood or if they are a shard or latents.
+/// The metadata of `weights`; an error if it is not understood, or for a shard or latents.
 fn meta(path: &Path, weights: &Weights) -> Result<Option<CheckpointMeta>> {
     let shapes = weights.shapes();
     if shapes.contains_key("images") {

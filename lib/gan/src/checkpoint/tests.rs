@@ -45,7 +45,7 @@ fn trainer() -> Trainer {
     Trainer::new(g, d, &optimizer.adam_g(), &optimizer.adam_d()).unwrap()
 }
 
-/// A folder with a generator of ours in it.
+/// A folder with a generator of gantools in it.
 fn written() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("G.safetensors");

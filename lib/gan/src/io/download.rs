@@ -179,7 +179,7 @@ mod tests {
         (0..300_000u32).map(|i| (i * i / 7) as u8).collect()
     }
 
-    /// Answers one request with each of `answers`, and returns the starts that were asked for.
+    /// Answers one request with each of `answers`, and returns the requested starts.
     fn serve(answers: Vec<Answer>) -> (String, thread::JoinHandle<Vec<usize>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/weights.pth", listener.local_addr().unwrap());
@@ -251,7 +251,7 @@ mod tests {
         honest(stream, &content, 0);
     }
 
-    /// Sends everything, whatever was asked for.
+    /// Sends everything, whatever was requested.
     fn knows_no_ranges(stream: &mut TcpStream, content: &[u8], _: usize) {
         honest(stream, content, 0);
     }
@@ -262,7 +262,7 @@ mod tests {
         let _ = stream.write_all(&[content, content].concat());
     }
 
-    /// Downloads from a server of these answers into a new cache: the result, the starts asked for, the files
+    /// Downloads from a server of these answers into a new cache: the result, the requested starts, the files
     /// left there.
     fn go(answers: Vec<Answer>) -> (Result<()>, Vec<usize>, Vec<String>) {
         let folder = tempfile::tempdir().unwrap();

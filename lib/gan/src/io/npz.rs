@@ -63,7 +63,7 @@ impl<'a> Npz<'a> {
         let Some(elements) = elements.filter(|&n| n <= max_elements) else {
             return Err(wrong(format!("its shape is {shape:?}: too large to be statistics")));
         };
-        // A few bytes may unpack to very many: no more is read than that shape can need, and one byte to see
+        // A few bytes may decompress to very many: no more is read than the shape needs, and one byte to see
         // whether there are more.
         read(&mut bytes, 8 * elements as u64 + 1)?;
         // ndarray-npy allocates what the header claims before it reads: check the claim first.

@@ -113,8 +113,8 @@ pub(crate) fn is_float(dtype: Dtype) -> bool {
 }
 
 /// Writes `tensors` (f32 or i64) and `metadata` (JSON) to `path`, atomically. Integers come first, then names
-/// decide: so all data are aligned, as PyTorch's reader wants it. A [`SEAL`] in the metadata becomes the hash
-/// of the file.
+/// decide the order: so all data are aligned, as PyTorch's reader requires. A [`SEAL`] in the metadata
+/// becomes the hash of the file.
 ///
 /// # Errors
 /// An error of the operating system.

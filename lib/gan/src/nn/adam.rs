@@ -58,7 +58,7 @@ impl Adam {
         backend.adam(&step, parameters, &mut self.m, &mut self.v, grads)
     }
 
-    /// The whole state: `m.NAME` and `v.NAME` in PyTorch's layouts, f32, and `t`, i64 `[1]`.
+    /// The complete state: `m.NAME` and `v.NAME` in PyTorch's layouts, f32, and `t`, i64 `[1]`.
     pub fn tensors(&self, network: &Network) -> Result<Vec<(String, Tensor)>> {
         let mut all = Vec::new();
         for (kind, moments) in [("m", &self.m), ("v", &self.v)] {

@@ -128,7 +128,7 @@ impl Recipe {
             (None, None) => None,
             (ours, theirs) => {
                 let or = |line: Option<String>| line.unwrap_or("no such line".into());
-                Some(format!("`{}`, it had `{}`", or(theirs), or(ours)))
+                Some(format!("`{}` where it had `{}`", or(theirs), or(ours)))
             }
         }
     }

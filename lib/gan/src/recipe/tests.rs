@@ -124,7 +124,7 @@ fn fashion_and_mnist_fixed_are_the_write_ups() {
     assert_eq!(r.model, Arch::Mlp(Mlp { nz: 64, hidden_g, hidden_d, slope_g: 0.0, slope_d: 0.2 }));
     assert_eq!(r.schedule.length(), Length::Epochs(300));
     assert_eq!(r.output.snapshot_epochs, [10, 50, 100, 300]);
-    // A shorter run keeps what it comes to; a flag that asks for more is an error.
+    // A shorter run keeps the snapshots within it; a flag that names a later one is an error.
     let shorter = vec![("epochs", json!(60))];
     assert_eq!(r.with(&shorter).unwrap().output.snapshot_epochs, [10, 50]);
     let more = [shorter, vec![("snapshot_epochs", json!([10, 61]))]].concat();

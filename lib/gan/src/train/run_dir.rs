@@ -84,6 +84,8 @@ impl RunDir {
     /// # Errors
     /// Another process uses it; it is not writable.
     pub fn open(path: &Path) -> Result<RunDir> {
+        let samples = path.join(SAMPLES);
+        fs::create_dir_all(&samples).map_err(Error::io(&samples))?;
         let file = path.join(METRICS);
         let mut options = File::options();
         options.create(true).read(true).write(true).truncate(false);

@@ -35,7 +35,7 @@ fn refusal(name: &str, hints: &LayoutHints) -> String {
     line.strip_prefix(&format!("{}: ", folder().join(name).display())).expect("the file first").to_string()
 }
 
-/// What a test tells, of how it is written for `sample`.
+/// The hints of a test, from flags of `sample`.
 fn hints(flags: &str) -> LayoutHints {
     let mut hints = LayoutHints::default();
     let words: Vec<&str> = flags.split_whitespace().collect();
@@ -255,7 +255,7 @@ fn what_is_no_generator_is_refused_with_the_reason() {
     }
 }
 
-/// (names and shapes, how the refusal goes on).
+/// Names and shapes; the refusal follows.
 type Shapes<'a> = &'a [(&'a str, &'a [usize])];
 
 #[test]

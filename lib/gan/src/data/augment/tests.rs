@@ -76,7 +76,7 @@ fn draws_differ_and_repeat() {
     assert_ne!(first, image());
 }
 
-/// Over many draws the factors fill their range: a gray image's brightness tells its factor.
+/// Over many draws the factors fill their range: the brightness of a gray image shows its factor.
 #[test]
 fn factors_are_uniform_in_their_range() {
     let only = Augment { blur: [1, 1], saturation: 0.0, ..cats() };

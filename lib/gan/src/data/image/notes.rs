@@ -123,7 +123,7 @@ mod tests {
                 && lines[0].contains("a depth of 12 keeps")
         );
         assert!(tally(&[gray(5)]).lines(None)[0].contains("a depth of 8"));
-        // A depth that the file tells of, where no value is beyond it.
+        // A depth that the file states, if no value exceeds it.
         let told = |bits, significant| Notes { significant: Some(significant), ..gray(bits) };
         assert!(tally(&[told(10, 12)]).lines(None)[0].contains("a depth of 12"));
         assert!(tally(&[told(12, 10)]).lines(None)[0].contains("a depth of 12"));

@@ -106,9 +106,9 @@ fn resize_shorter_side(image: &Image, size: usize, filter: Filter) -> Image {
     if filter == Filter::Nearest {
         return nearest(image, (full_w, full_h), (left, top), size);
     }
-    // Of a strip, only the window that the center crop keeps is computed, for the whole could be of any size.
-    // (Each pixel reads what it would read in the whole, but box's hard edge may fall to the other side of a
-    // pixel.)
+    // Of a strip, only the window that the center crop keeps is computed: the complete strip could have any
+    // size. (Each pixel has the same inputs as in the complete strip, but the hard edge of the box filter may
+    // fall to the other side of a pixel.)
     let whole = full_w.max(full_h) <= MAX_ASPECT * size;
     let (left, top) = if whole { (0, 0) } else { (left, top) };
     let (keep_w, keep_h) = if whole { (full_w, full_h) } else { (size, size) };

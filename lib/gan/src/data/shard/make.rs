@@ -131,7 +131,7 @@ pub fn is_up_to_date(path: &Path, source: &Source, options: &ShardOptions) -> Re
         && now.changed.is_none_or(|changed| changed <= listed))
 }
 
-/// Checks that a shard of `source` may be written to `path`: nothing is there, or `force`, or a shard of ours
+/// Checks that a shard of `source` may be written to `path`: nothing is there, or `force`, or a shard
 /// that is not known to be made from other inputs.
 ///
 /// # Errors

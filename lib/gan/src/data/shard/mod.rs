@@ -35,28 +35,28 @@ pub struct ShardMeta {
     pub content_hash: String,
     /// Number of images.
     pub count: u64,
-    /// Side of the centered square that was cut first, in pixels of the originals; `None`: none was.
+    /// Size of the centered square that was cut first, in pixels of the originals; `None`: none was.
     pub crop: Option<usize>,
     /// The number of bits that 16-bit gray was assumed to use; `None`: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub depth: Option<u8>,
     /// The resampling filter's name; `None`: nothing was resized.
     pub filter: Option<String>,
-    /// The IDX file that was asked for by name, if one was.
+    /// The IDX file that was requested by name, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idx: Option<String>,
-    /// SHA-256 over the names and sizes of the images that were asked for, in hexadecimal: tells whether the
-    /// shard is up to date.
+    /// SHA-256 over the names and sizes of the requested images, in hexadecimal: shows whether the shard is
+    /// up to date.
     pub inputs: String,
     /// The files of the inputs that are not among the images, by reason.
     #[serde(default, skip_serializing_if = "SkippedFiles::is_empty")]
     pub passed_over: SkippedFiles,
     /// Number of images that could not be decoded, and are not in the shard.
     pub rejected: u64,
-    /// Side of the images that was asked for, in pixels; `None`: the native size of IDX.
+    /// Requested size of the images, in pixels; `None`: the native size of IDX.
     pub size: Option<usize>,
-    /// Number of images that were smaller than `crop` on a side; of these the largest centered square was
-    /// cut.
+    /// Number of images that were smaller than `crop` in width or height; of these the largest centered
+    /// square was cut.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub smaller_than_crop: u64,
     /// The names of the inputs without their folders.

@@ -62,8 +62,8 @@ pub(super) trait Input: Send + Sync {
 
     fn read(&self, i: usize) -> Result<RawImage>;
 
-    /// What tells image `i` from another image of the same name. Where a change may leave this text as it is,
-    /// the time of the file's last change comes with it.
+    /// Differs between versions of image `i` under the same name. If a change may leave this text as it is,
+    /// the second value is the time of the file's last change.
     fn version(&self, i: usize) -> Result<(String, Option<SystemTime>)>;
 
     /// Width and height, in pixels, where the format has one size for all images (IDX, arrays, batches).

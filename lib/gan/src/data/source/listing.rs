@@ -28,7 +28,7 @@ pub struct Source {
     chosen: Vec<String>,
     /// The full path of each input; of single images that of their folder.
     paths: Vec<String>,
-    /// The IDX files that were asked for by name.
+    /// The IDX files that were requested by name.
     idx: Option<String>,
 }
 
@@ -166,7 +166,7 @@ impl Source {
         self.chosen.iter().map(String::as_str).collect()
     }
 
-    /// The IDX file that was asked for by name, if one was.
+    /// The IDX file that was requested by name, if any.
     pub(crate) fn idx(&self) -> Option<&str> {
         self.idx.as_deref()
     }

@@ -10,7 +10,7 @@ use super::*;
 use crate::Result;
 use crate::data::image::encode_png;
 
-/// A PNG of one color, told apart by `value`.
+/// A PNG of one color, `value`.
 pub(super) fn png(value: u8) -> Vec<u8> {
     encode_png(4, 3, 3, &[value; 36], &[])
 }
@@ -263,7 +263,7 @@ fn the_fingerprint_tells_versions_apart() {
     assert!(after.changed > before.changed);
     fs::remove_file(root.join("b.png")).unwrap();
     assert_ne!(print(&root).digest, before.digest);
-    // A zip tells a change of content by itself.
+    // The checksums of a zip show a change of content.
     let zip = dir.path().join("x.zip");
     zip_of(&zip, &[("a.png", &png(1))]);
     let before = print(&zip);

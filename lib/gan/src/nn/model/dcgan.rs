@@ -41,7 +41,7 @@ impl Architecture for Dcgan {
     fn check_image(&self, size: usize) -> Result<(), String> {
         match [32, 64, 128].contains(&size) {
             true => Ok(()),
-            false => Err(format!("a DCGAN takes images of 32, 64 or 128 pixels, not {size} (prep --size)")),
+            false => Err(format!("image size {size}: DCGAN takes 32, 64 or 128 (prep --size)")),
         }
     }
 

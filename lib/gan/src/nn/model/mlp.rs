@@ -50,7 +50,7 @@ impl Architecture for Mlp {
     fn check_image(&self, size: usize) -> Result<(), String> {
         match (1..=256).contains(&size) {
             true => Ok(()),
-            false => Err(format!("an MLP takes images of 1 to 256 pixels, not {size} (prep --size)")),
+            false => Err(format!("image size {size}: an MLP takes 1 to 256 (prep --size)")),
         }
     }
 

@@ -1,6 +1,6 @@
-//! PNG. Chunks are walked as Pillow walks them, which forgives some faults and not others; what is left is a
-//! plain PNG for the crate `png` to unpack and unfilter. Its samples are converted as Pillow does: no gamma,
-//! no color profile, no transparency.
+//! PNG. Chunks are read as Pillow reads them, which tolerates some faults and not others. The result is a
+//! plain PNG, which the crate `png` decompresses and unfilters. Its samples are converted as Pillow does: no
+//! gamma, no color profile, no transparency.
 
 use std::io::{Cursor, Read};
 
@@ -121,7 +121,7 @@ impl<'a> Chunks<'a> {
         let data = &self.bytes[start..end.min(self.bytes.len())];
         self.at = end.saturating_add(4);
         let (whole, checksum) = (data.len() == length, self.bytes.get(end..end.saturating_add(4)));
-        // Image data alone are large, and theirs is not asked for.
+        // Only image data are large, and their checksum is not needed.
         let sound = checksum.is_some_and(|sum| {
             name == b"IDAT" || {
                 let mut crc = flate2::Crc::new();
@@ -275,7 +275,7 @@ fn unpacked_by_crate(header: &PngHeader, data: &[&[u8]]) -> Result<Vec<u8>, Stri
         plain.extend(length.to_be_bytes());
         plain.extend(name);
         parts.iter().for_each(|part| plain.extend(*part));
-        plain.extend([0; 4]); // the checksum, which is not asked for
+        plain.extend([0; 4]); // the checksum, which is not checked
     }
     let mut options = ::png::DecodeOptions::default();
     options.set_ignore_crc(true);

@@ -251,7 +251,7 @@ impl JpegLayout {
         let largest = |factor: fn(&Component) -> usize| {
             (components.iter().map(|c| factor(c)).max(), frame.components.iter().map(factor).max())
         };
-        // The size of which the scan has as many blocks as of the whole image's.
+        // The size in which the scan has as many blocks as its component has in the image.
         let scaled = |side: usize, (here, everywhere): (Option<usize>, Option<usize>)| {
             (side * here.unwrap_or(1)).div_ceil(everywhere.unwrap_or(1)) as u16
         };
