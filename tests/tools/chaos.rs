@@ -30,7 +30,8 @@ const STAGES: [Stage; 4] = [
     Stage { name: "prep", line: "prep --demo 12 --size 32 -o faces.safetensors -q --force", again: None },
     Stage {
         name: "train",
-        line: "train faces.safetensors --recipe demo --epochs 3 --batch-size 8 --ngf 2 --ndf 2 --nz 5 --snapshot-epochs 1,2 --score-every 2 -o run -q --force",
+        line: "train faces.safetensors --recipe demo --epochs 3 --batch-size 8 --ngf 2 --ndf 2 --nz 5 --snapshot-epochs 1,2 \
+               --score-every 2 -o run -q --force",
         again: Some("train faces.safetensors --resume=run -q"),
     },
     Stage {
@@ -177,7 +178,8 @@ fn go_on(sandbox: &Sandbox, stage: &Stage) -> Done {
     }
 }
 
-/// The stages before and after, in a place where older results lie: those that a stage replaces. Runs `each` on them.
+/// The stages before and after, in a place where older results lie: those that a stage replaces. Runs `each`
+/// on them.
 fn with_stages(each: impl Fn(&Sandbox, &Stage, &Files, &Files)) {
     let sandbox = Sandbox::new();
     let older = [
@@ -248,7 +250,8 @@ fn what_takes_its_name_is_synced_before_and_after() {
     });
 }
 
-/// Each of its calls fails once, and a full disk from each on: one line and exit 1, or all the same the right result.
+/// Each of its calls fails once, and a full disk from each on: one line and exit 1, or all the same the right
+/// result.
 #[test]
 fn every_call_fails_once() {
     with_stages(|sandbox, stage, before, after| {
@@ -275,7 +278,8 @@ fn every_call_fails_once() {
                 match done.code {
                     Some(0) => {
                         borne += 1;
-                        // What was replaced and could not be removed is there still, until the next one removes it.
+                        // What was replaced and could not be removed is there still, until the next one
+                        // removes it.
                         let mut seen = now;
                         seen.retain(|path, _| name != "unlink" || !is_hidden(path));
                         check_equal(&what, &seen, after);
@@ -339,7 +343,8 @@ fn every_read_fails_once() {
     });
 }
 
-/// Killed at random moments, one tool after the other, until all four have done their work; then from the start again.
+/// Killed at random moments, one tool after the other, until all four have done their work; then from the
+/// start again.
 #[test]
 fn killed_at_random_moments() {
     let sandbox = Sandbox::new();
@@ -425,7 +430,8 @@ fn wait_for(there: impl Fn() -> bool) {
     }
 }
 
-/// A shard that is cut short under a tool is one line, and costs a run nothing; one that is replaced is not even noticed.
+/// A shard that is cut short under a tool is one line, and costs a run nothing; one that is replaced is not
+/// even noticed.
 #[test]
 fn a_shard_is_cut_short_or_replaced_while_it_is_mapped() {
     let sandbox = Sandbox::new();

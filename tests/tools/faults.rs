@@ -1,5 +1,6 @@
-//! Runs a tool under a supervisor that is asked before each call by which it changes a file system, and may let the call fail
-//! or kill the tool there (Linux: seccomp's user notification, seccomp_unotify(2); no privilege is needed).
+//! Runs a tool under a supervisor that is asked before each call by which it changes a file system, and may
+//! let the call fail or kill the tool there (Linux: seccomp's user notification, seccomp_unotify(2); no
+//! privilege is needed).
 
 use std::fs;
 use std::mem::zeroed;
@@ -62,7 +63,8 @@ const OLDER: [(c_long, &str); 0] = [];
 /// The calls that read.
 const READS: [(c_long, &str); 2] = [(libc::SYS_read, "read"), (libc::SYS_pread64, "read")];
 
-/// `ioctl` of a listener: `_IOWR('!', 0, struct seccomp_notif)` and `_IOWR('!', 1, struct seccomp_notif_resp)` of linux/seccomp.h.
+/// `ioctl` of a listener: `_IOWR('!', 0, struct seccomp_notif)` and `_IOWR('!', 1, struct
+/// seccomp_notif_resp)` of linux/seccomp.h.
 const RECEIVE: libc::Ioctl = 0xC050_2100;
 const ANSWER: libc::Ioctl = 0xC018_2101;
 
@@ -75,14 +77,15 @@ fn name(call: i32) -> &'static str {
         .map_or("?", |(_, name)| name)
 }
 
-/// The filter: a listener is asked about the calls above; about `openat` only where it makes or empties a file, about writes only
-/// where they go beyond stdin, stdout and stderr.
+/// The filter: a listener is asked about the calls above; about `openat` only where it makes or empties a
+/// file, about writes only where they go beyond stdin, stdout and stderr.
 fn filter(reads: bool) -> Vec<sock_filter> {
     let step = |code: u32, jt: u8, jf: u8, k: u32| sock_filter { code: code as u16, jt, jf, k };
     let load = |at: u32| step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, at);
     let jump = |how: u32, k: u32, jt: u8, jf: u8| step(libc::BPF_JMP | how | libc::BPF_K, jt, jf, k);
     let answer = |k: u32| step(libc::BPF_RET | libc::BPF_K, 0, 0, k);
-    // Offsets in struct seccomp_data: the number, then from 16 on the arguments of 8 bytes, the low half first.
+    // Offsets in struct seccomp_data: the number, then from 16 on the arguments of 8 bytes, the low half
+    // first.
     let argument = |i: u32| load(16 + 8 * i);
     let (ask, go) = (libc::SECCOMP_RET_USER_NOTIF, libc::SECCOMP_RET_ALLOW);
     let mut program = vec![load(0)];
@@ -121,8 +124,9 @@ fn install(reads: bool) -> std::io::Result<OwnedFd> {
     }
 }
 
-/// Runs `command` to its end, asking `decide` about each call that changes the file system, by its number from 0 and its name.
-/// Returns what it did, and the names of its calls; `None` where the system has no such supervisor.
+/// Runs `command` to its end, asking `decide` about each call that changes the file system, by its number
+/// from 0 and its name. Returns what it did, and the names of its calls; `None` where the system has no such
+/// supervisor.
 pub fn run(
     command: Command,
     mut decide: impl FnMut(usize, &str) -> Act,
@@ -198,7 +202,8 @@ fn supervise(
             }
         };
         let answer = libc::seccomp_notif_resp { id: asked.id, val: 0, error, flags };
-        // SAFETY: the struct that this call reads, which outlives it. It fails where who asked is dead: nothing to do.
+        // SAFETY: the struct that this call reads, which outlives it. It fails where who asked is dead:
+        // nothing to do.
         unsafe { libc::ioctl(listener.as_raw_fd(), ANSWER, &answer) };
     }
     starter.join().expect("no panic");

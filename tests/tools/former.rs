@@ -66,8 +66,8 @@ fn generators_and_recipes_of_an_earlier_version_are_read() {
 #[test]
 fn former_spellings_of_flags_are_taken() {
     let sandbox = Sandbox::with_faces();
-    let former = "train faces-32.safetensors --recipe demo --nz 3 --ngf 1 --ndf 1 --batch 20 --epochs 2 --keep-at 1 \
-                  --fid-every 2 --out run -q";
+    let former = "train faces-32.safetensors --recipe demo --nz 3 --ngf 1 --ndf 1 --batch 20 --epochs 2 \
+                  --keep-at 1 --fid-every 2 --out run -q";
     assert_eq!(sandbox.run(former).line(), "run/G.safetensors");
     assert!(
         sandbox.path("run/G_epoch-0001.safetensors").exists() && sandbox.path("run/scores.jsonl").exists()

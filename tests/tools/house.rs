@@ -43,3 +43,29 @@ fn unsafe_code_is_listed_with_its_reasons() {
     found.sort();
     assert_eq!(listed, found);
 }
+
+/// rustfmt wraps code at 110 columns, but neither comments nor strings.
+#[test]
+fn no_line_is_longer_than_110_columns() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    let folders = ["lib/kernels", "lib/gan", "tools", "tests"];
+    folders.iter().for_each(|folder| rust_files(&root.join(folder), &mut files));
+    assert!(files.len() > 150, "{} files", files.len());
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let long = text.lines().position(|line| line.chars().count() > 110);
+        assert_eq!(long.map(|line| line + 1), None, "the line of {} that is too long", file.display());
+    }
+}
+
+/// The Rust files of a folder, those of tests included.
+fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        match path.is_dir() {
+            true if !path.ends_with("target") => rust_files(&path, found),
+            false if path.extension().is_some_and(|e| e == "rs") => found.push(path),
+            _ => {}
+        }
+    }
+}

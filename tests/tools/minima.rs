@@ -27,7 +27,8 @@ fn fewer_images_than_a_metric_needs_are_refused_before_the_work() {
         ("five many --metrics fid,prdc", "five: 5 images; prdc needs at least 6 images in each input"),
         (
             "many six --metrics kid",
-            "--kid-subset-size: kid needs at least 1000 images in each input, but six has 6; use 2 to 6, or more",
+            "--kid-subset-size: kid needs at least 1000 images in each input, but six has 6; use 2 to 6, \
+             or more",
         ),
         (
             "six five --metrics kid --kid-subset-size 6",

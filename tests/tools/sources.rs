@@ -139,7 +139,8 @@ fn a_shard_of_other_images_is_not_replaced() {
     let of_others = |name: &str| {
         let what = if name.ends_with(".npz") { "is of" } else { "was made from" };
         format!(
-            "{name}: already exists and {what} other images ({}); choose another output, or --force to replace it",
+            "{name}: already exists and {what} other images ({}); choose another output, or --force to \
+             replace it",
             cats.display()
         )
     };

@@ -165,7 +165,8 @@ fn images_generators_and_scores_are_kept_where_asked_for() {
     assert_eq!(sandbox.names("run/samples"), ["epoch-0001.png"]);
 }
 
-/// The saturating loss is the game's value on fakes: at the same weights, D's loss on fakes with the other sign.
+/// The saturating loss is the game's value on fakes: at the same weights, D's loss on fakes with the other
+/// sign.
 #[test]
 fn the_minimax_loss_is_another_game() {
     let sandbox = Sandbox::with_faces();
@@ -181,7 +182,8 @@ fn the_minimax_loss_is_another_game() {
     };
     let (minimax, other) = (losses("minimax"), losses("non-saturating"));
     assert!(minimax.iter().all(|&l| l < 0.0) && other.iter().all(|&l| l > 0.0), "{minimax:?} {other:?}");
-    // e^(log(1 − D)) + e^(−(−log D)) is 1 for a single image; for means over a batch it is at most 1 (Jensen).
+    // e^(log(1 − D)) + e^(−(−log D)) is 1 for a single image; for means over a batch it is at most 1
+    // (Jensen).
     let sum = minimax[0].exp() + (-other[0]).exp();
     assert!(sum <= 1.0 + 1e-6 && sum > 0.9, "{sum}");
     assert!(sandbox.read("minimax/G.safetensors") != sandbox.read("non-saturating/G.safetensors"));
@@ -230,7 +232,8 @@ fn the_same_bytes_at_one_thread_and_at_two_and_another_seed_differs() {
     }
 }
 
-/// A resumed run gives the same bytes as an uninterrupted one, wherever it was stopped, with any number of threads.
+/// A resumed run gives the same bytes as an uninterrupted one, wherever it was stopped, with any number of
+/// threads.
 #[test]
 fn a_resumed_run_is_the_same_run() {
     let sandbox = Sandbox::with_faces();
@@ -242,7 +245,8 @@ fn a_resumed_run_is_the_same_run() {
     sandbox.write("my.toml", recipe + augment);
     sandbox.run("train faces-32.safetensors --recipe my.toml -o whole -q").line();
     let whole: Vec<String> = sandbox.names("whole");
-    // As if killed: the state is that of a shorter run, within an epoch; metrics and images are of later steps.
+    // As if killed: the state is that of a shorter run, within an epoch; metrics and images are of later
+    // steps.
     for (i, stops) in [&[7][..], &[1, 3, 4, 11]].iter().enumerate() {
         let run = format!("run{i}");
         sandbox

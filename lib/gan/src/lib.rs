@@ -1,6 +1,7 @@
 //! The library under gantools: images to shards, GAN training on candle, and the Fréchet Inception Distance.
 //!
-//! It never prints to stdout, never exits and never reads argv. Errors are typed ([`Error`]) and carry the path.
+//! It never prints to stdout, never exits and never reads argv. Errors are typed ([`Error`]) and carry the
+//! path.
 
 pub mod checkpoint;
 pub mod config;

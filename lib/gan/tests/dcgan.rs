@@ -86,7 +86,8 @@ fn ten_steps_match_pytorch_on_the_gpu() {
     ten_steps(common::gpu());
 }
 
-/// What bf16 does to the losses of ten steps; both backends round at the same places, in other orders of summation.
+/// What bf16 does to the losses of ten steps; both backends round at the same places, in other orders of
+/// summation.
 fn ten_steps_in_bf16(target: Target) {
     let (data, steps) = (golden("data.safetensors"), golden("steps.safetensors"));
     let mut trainer = trainer(&target);

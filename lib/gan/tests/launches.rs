@@ -14,8 +14,8 @@ use gan::precision::Precision;
 use gan::train::{PendingStep, Trainer};
 
 const BATCH: usize = 128;
-/// Bandwidth in bytes, and products in FLOP of f32 (without TF32) and of bf16, all per second, as the maker gives them: of an H100
-/// SXM and of an RTX 4070.
+/// Bandwidth in bytes, and products in FLOP of f32 (without TF32) and of bf16, all per second, as the maker
+/// gives them: of an H100 SXM and of an RTX 4070.
 const CARDS: [[f64; 3]; 2] = [[3.35e12, 67e12, 989e12], [0.504e12, 29e12, 58e12]];
 
 /// What the emulated GPU counts, in its order.
@@ -67,8 +67,8 @@ fn line(what: &str, times: usize, c: Counts) {
     );
 }
 
-/// One layer of D or G: (name, transposed?, geometry, large image's side, its channels, the small one's channels, batch-norm?,
-/// activation).
+/// One layer of D or G: (name, transposed?, geometry, large image's side, its channels, the small one's
+/// channels, batch-norm?, activation).
 type Spec = (&'static str, bool, Geometry, usize, usize, usize, bool, Activation);
 
 const LAYERS: [Spec; 10] = {
@@ -126,7 +126,8 @@ fn layer(device: &Device, &(name, transposed, geometry, side, c, s, norm, activa
             }
         }
     });
-    // D sees reals and fakes, and once more for G; G's images are made once. The third time back through D is for its input alone.
+    // D sees reals and fakes, and once more for G; G's images are made once. The third time back through D is
+    // for its input alone.
     let d = usize::from(!transposed);
     line(&format!("{name}, forward"), 1 + 2 * d, forward);
     line(&format!("{name}, backward"), 1 + d, backward);
@@ -157,7 +158,8 @@ fn launches_of_a_step_on_the_gpu() {
     };
     computes(0);
     println!(
-        "| what | times | kernels | products | copies | to the device | MB | GFLOP | H100, ms | RTX 4070, ms |"
+        "| what | times | kernels | products | copies | to the device | MB | GFLOP | H100, ms \
+         | RTX 4070, ms |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|");
     LAYERS.iter().for_each(|spec| layer(&device, spec));

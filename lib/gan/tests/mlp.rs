@@ -1,4 +1,5 @@
-//! Six steps of an MLP GAN against PyTorch's numbers (`golden/mlp`, made by `make.py` there), on both backends.
+//! Six steps of an MLP GAN against PyTorch's numbers (`golden/mlp`, made by `make.py` there), on both
+//! backends.
 
 mod common;
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use gan::data::source::{Source, Recursion};
 
-/// Has `read` read `bytes` from a file of this name; it is in memory where the system has such a place. An error names the file, in
-/// one line.
+/// Has `read` read `bytes` from a file of this name; it is in memory where the system has such a place. An
+/// error names the file, in one line.
 pub fn read_as(name: &str, bytes: &[u8], read: impl FnOnce(&Path) -> Result<(), gan::Error>) {
     let memory = Path::new("/dev/shm");
     let folder = if memory.is_dir() { memory.to_path_buf() } else { std::env::temp_dir() };

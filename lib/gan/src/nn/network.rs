@@ -10,8 +10,8 @@ use super::state_dict::{from_pytorch, to_pytorch};
 use crate::precision::Precision;
 use crate::{Error, Result};
 
-/// A stack of layers. It is not `Clone`: on the CPU the optimizer changes its tensors' own elements, which the clones
-/// of a tensor share.
+/// A stack of layers. It is not `Clone`: on the CPU the optimizer changes its tensors' own elements, which
+/// the clones of a tensor share.
 #[derive(Debug)]
 pub struct Network {
     layers: Vec<Box<dyn Layer>>,
@@ -64,7 +64,8 @@ impl Network {
         self
     }
 
-    /// The same network, which computes at most `images` at once in [`Network::forward`], to bound its memory.
+    /// The same network, which computes at most `images` at once in [`Network::forward`], to bound its
+    /// memory.
     pub fn with_max_batch(mut self, images: usize) -> Network {
         self.max_batch = images.max(1);
         self
@@ -81,7 +82,8 @@ impl Network {
         self.backend
     }
 
-    /// Evaluation mode, f32 out. A generator takes latents `[B, nz]` and gives images `[B, H, W, C]` in [−1, 1].
+    /// Evaluation mode, f32 out. A generator takes latents `[B, nz]` and gives images `[B, H, W, C]` in [−1,
+    /// 1].
     ///
     /// # Errors
     /// The device is out of memory.
@@ -100,8 +102,8 @@ impl Network {
         Ok(x)
     }
 
-    /// Training mode: the output, f32, and what the backward pass needs. Updates the layers' states, such as running
-    /// statistics.
+    /// Training mode: the output, f32, and what the backward pass needs. Updates the layers' states, such as
+    /// running statistics.
     ///
     /// # Errors
     /// The device is out of memory.
@@ -154,7 +156,8 @@ impl Network {
         Context { backend: self.backend, dtype }
     }
 
-    /// The gradients of the parameters, in the order of [`Network::parameters`], from `dy`, the gradient at the output.
+    /// The gradients of the parameters, in the order of [`Network::parameters`], from `dy`, the gradient at
+    /// the output.
     ///
     /// # Errors
     /// The device is out of memory.
@@ -231,8 +234,8 @@ impl Network {
         self.layers.iter().flat_map(|layer| layer.parameters().into_iter().chain(layer.buffers()))
     }
 
-    /// Parameters and buffers under PyTorch's names, in its layouts (a convolution's weight is `[out, in, kh, kw]`, a
-    /// transposed one's `[in, out, kh, kw]`, a linear layer's `[out, in]`), f32, on the CPU.
+    /// Parameters and buffers under PyTorch's names, in its layouts (a convolution's weight is `[out, in, kh,
+    /// kw]`, a transposed one's `[in, out, kh, kw]`, a linear layer's `[out, in]`), f32, on the CPU.
     ///
     /// # Errors
     /// The device is out of memory.

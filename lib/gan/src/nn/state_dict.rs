@@ -4,8 +4,8 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::{Error, Result};
 
-/// A weight `[kh, kw, C, S]` in PyTorch's layout: `[S, C, kh, kw]`, a linear layer's `[S, C]`; other tensors as they
-/// are. On the CPU, with elements of its own: the optimizer changes those of the parameters.
+/// A weight `[kh, kw, C, S]` in PyTorch's layout: `[S, C, kh, kw]`, a linear layer's `[S, C]`; other tensors
+/// as they are. On the CPU, with elements of its own: the optimizer changes those of the parameters.
 pub(super) fn to_pytorch(tensor: &Tensor) -> Result<Tensor> {
     let tensor = match *tensor.dims() {
         [1, 1, c, s] => tensor.reshape((c, s))?.t()?,

@@ -113,8 +113,8 @@ impl Recipe {
         self.augment.as_ref().map_or(Ok(()), Augment::check)
     }
 
-    /// What of this recipe `other` changes, besides the run's length, its output and its name, as one line. `None` if
-    /// nothing: then a run of this one may be resumed as the other.
+    /// What of this recipe `other` changes, besides the run's length, its output and its name, as one line.
+    /// `None` if nothing: then a run of this one may be resumed as the other.
     pub fn changed_by(&self, other: &Recipe) -> Option<String> {
         let lines = |recipe: &Recipe| {
             let mut same = recipe.clone();
@@ -133,7 +133,8 @@ impl Recipe {
         }
     }
 
-    /// The recipe with all of its keys, as a TOML file that [`Recipe::load`] reads; the same bytes for the same recipe.
+    /// The recipe with all of its keys, as a TOML file that [`Recipe::load`] reads; the same bytes for the
+    /// same recipe.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("strings and numbers within TOML's range")
     }

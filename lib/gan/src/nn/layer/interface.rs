@@ -1,7 +1,8 @@
 //! What a layer is.
 //!
-//! A layer's forward pass in training mode returns what its backward pass needs. Autograd takes no part: each of its
-//! gradient edges would allocate and add, and its convolution gradients are slow. In tests it is the oracle.
+//! A layer's forward pass in training mode returns what its backward pass needs. Autograd takes no part: each
+//! of its gradient edges would allocate and add, and its convolution gradients are slow. In tests it is the
+//! oracle.
 
 use std::any::Any;
 use std::fmt::Debug;

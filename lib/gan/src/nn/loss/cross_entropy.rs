@@ -1,7 +1,7 @@
 //! The GAN's own losses (Goodfellow et al. 2014, section 3): D minimizes the binary cross-entropy.
 //!
-//! As softplus(x) = log(1 + e^x) = max(x, 0) + log(1 + e^−|x|), which stays finite where log(σ(x)) does not, the
-//! cross-entropy of σ(x) against a label is softplus(x) − label·x, and its gradient σ(x) − label.
+//! As softplus(x) = log(1 + e^x) = max(x, 0) + log(1 + e^−|x|), which stays finite where log(σ(x)) does not,
+//! the cross-entropy of σ(x) against a label is softplus(x) − label·x, and its gradient σ(x) − label.
 
 use candle_core::Tensor;
 
@@ -12,8 +12,8 @@ use crate::Result;
 #[derive(Debug)]
 pub struct NonSaturating;
 
-/// G minimizes log(1 − D(G(z))), the value of the game itself: it learns little while D is sure. The fixed point is
-/// that of [`NonSaturating`].
+/// G minimizes log(1 − D(G(z))), the value of the game itself: it learns little while D is sure. The fixed
+/// point is that of [`NonSaturating`].
 #[derive(Debug)]
 pub struct Minimax;
 

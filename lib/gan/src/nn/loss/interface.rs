@@ -33,7 +33,8 @@ pub trait GanLoss: Debug + Send + Sync {
     /// The device is out of memory.
     fn generator(&self, logits: &Tensor) -> Result<Loss>;
 
-    /// The value of D's loss where G makes the distribution of the real images and D is at its best; `None` if unknown.
+    /// The value of D's loss where G makes the distribution of the real images and D is at its best; `None`
+    /// if unknown.
     fn optimum(&self) -> Option<f64>;
 }
 
@@ -62,8 +63,8 @@ impl LossValue {
         LossValue { logits: logits.clone(), mean }
     }
 
-    /// The mean loss and the mean probability σ(logit) of each of several losses. One copy from the device to the host,
-    /// which waits until the device has done its work.
+    /// The mean loss and the mean probability σ(logit) of each of several losses. One copy from the device to
+    /// the host, which waits until the device has done its work.
     ///
     /// # Errors
     /// The device failed.

@@ -1,4 +1,5 @@
-//! DCGAN (Radford, Metz, Chintala 2016) as PyTorch's DCGAN tutorial has it, for images of 32, 64 or 128 pixels.
+//! DCGAN (Radford, Metz, Chintala 2016) as PyTorch's DCGAN tutorial has it, for images of 32, 64 or 128
+//! pixels.
 
 use super::interface::{Architecture, ImageShape, Init, Layers};
 use crate::Result;

@@ -14,8 +14,8 @@ pub type ImageShape = (usize, usize, usize);
 /// The layers of a network.
 pub type Layers = Vec<Box<dyn Layer>>;
 
-/// A pair of networks for square images of 1 or 3 channels. Adding one is a file that implements this for a table of
-/// settings, and a line in `architectures!` (registry.rs).
+/// A pair of networks for square images of 1 or 3 channels. Adding one is a file that implements this for a
+/// table of settings, and a line in `architectures!` (registry.rs).
 pub trait Architecture {
     /// The values that the ranges of single keys do not decide, and the image sizes that it makes.
     ///
@@ -37,7 +37,8 @@ pub trait Architecture {
     /// The length of a latent vector.
     fn latent_size(&self) -> usize;
 
-    /// At most as many elements as a generator's weights have. A file of fewer is refused before memory is allocated.
+    /// At most as many elements as a generator's weights have. A file of fewer is refused before memory is
+    /// allocated.
     fn min_generator_elements(&self, shape: ImageShape) -> usize;
 
     /// The generator's layers: latents `[B, 1, 1, nz]` → `[B, H, W, C]` in [−1, 1].
@@ -53,8 +54,8 @@ pub trait Architecture {
     fn discriminator(&self, shape: ImageShape, init: &mut Init) -> Result<Layers>;
 }
 
-/// Initial weights. Each call draws from a random stream of its own, so a layer's weights do not depend on the sizes of
-/// others. Without a seed they are zeros: such a network's weights are to be loaded.
+/// Initial weights. Each call draws from a random stream of its own, so a layer's weights do not depend on
+/// the sizes of others. Without a seed they are zeros: such a network's weights are to be loaded.
 pub struct Init<'a> {
     seed: Option<u64>,
     stream: Stream,
@@ -84,7 +85,8 @@ impl<'a> Init<'a> {
         values
     }
 
-    /// The weight `[4, 4, c, s]` of a convolution, N(0, std), drawn in PyTorch's order of elements, `[s, c, 4, 4]`.
+    /// The weight `[4, 4, c, s]` of a convolution, N(0, std), drawn in PyTorch's order of elements, `[s, c,
+    /// 4, 4]`.
     ///
     /// # Errors
     /// The device is out of memory.
@@ -119,8 +121,8 @@ impl<'a> Init<'a> {
         Ok(BatchNorm { name, gamma, beta: zeros()?, running, activation })
     }
 
-    /// Weight `[1, 1, input, output]` and bias `[output]` of a linear layer as `nn.Linear` starts them, uniform in
-    /// ±1/√input.
+    /// Weight `[1, 1, input, output]` and bias `[output]` of a linear layer as `nn.Linear` starts them,
+    /// uniform in ±1/√input.
     ///
     /// # Errors
     /// The device is out of memory.

@@ -1,8 +1,10 @@
-//! GANs whose two networks are multilayer perceptrons: linear layers with an activation after each, no batch-norm.
+//! GANs whose two networks are multilayer perceptrons: linear layers with an activation after each, no
+//! batch-norm.
 //!
-//! An image is flattened as it lies in memory, channels last: value (y·W + x)·C + c of a layer is channel c of pixel
-//! (x, y). For gray images that is also PyTorch's `view(batch, H·W)`; of a PyTorch model of color images, which counts
-//! channel by channel, the first rows of D and the last ones of G would have to change places.
+//! An image is flattened as it lies in memory, channels last: value (y·W + x)·C + c of a layer is channel c
+//! of pixel (x, y). For gray images that is also PyTorch's `view(batch, H·W)`; of a PyTorch model of color
+//! images, which counts channel by channel, the first rows of D and the last ones of G would have to change
+//! places.
 
 use super::interface::{Architecture, ImageShape, Init, Layers};
 use crate::Result;
@@ -33,8 +35,8 @@ impl Mlp {
     }
 }
 
-/// Linear layers from each width to the next, named as in PyTorch's `nn.Sequential`, where every activation counts as a
-/// module: 0, 2, 4, …
+/// Linear layers from each width to the next, named as in PyTorch's `nn.Sequential`, where every activation
+/// counts as a module: 0, 2, 4, …
 fn linear_layers(widths: &[usize], slope: f64, last: Activation, init: &mut Init) -> Result<Layers> {
     let mut layers = Layers::new();
     for (i, pair) in widths.windows(2).enumerate() {

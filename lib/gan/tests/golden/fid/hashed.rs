@@ -1,5 +1,5 @@
-//! The weights and samples behind the goldens in this folder: numbers that are a hash of a name and an index, so that
-//! no file of 95 MB is needed. Included by the tests of the library and of the tools.
+//! The weights and samples behind the goldens in this folder: numbers that are a hash of a name and an index,
+//! so that no file of 95 MB is needed. Included by the tests of the library and of the tools.
 
 use std::collections::BTreeMap;
 use std::path::Path;
