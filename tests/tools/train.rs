@@ -537,10 +537,7 @@ fn errors_are_one_line_that_names_the_file_or_flag() {
         ("faces-32.safetensors -o typo.toml", "typo.toml: is a file; name a folder"),
         ("faces-32.safetensors -o typo.toml/run", "typo.toml/run: typo.toml is not a folder"),
         ("no/such.safetensors", "no/such.safetensors: No such file or folder: there is no folder no"),
-        (
-            "faces-32.safetensors --recipe dmo",
-            "--recipe dmo: there is none of that name; did you mean `demo`?",
-        ),
+        ("faces-32.safetensors --recipe dmo", "--recipe: there is no recipe dmo; did you mean `demo`?"),
         ("faces-32.safetensors --recipe none.toml", "none.toml: No such file"),
         (
             "faces-32.safetensors --recipe typo.toml",
