@@ -1,4 +1,4 @@
-# Every command that a person types here. `just` alone lists them.
+# All commands of the project. `just` alone lists them.
 
 import 'pipelines/chain.just'
 
@@ -9,37 +9,37 @@ export PATH := tools + ":" + env("PATH")
 default:
     @just --list --unsorted --justfile {{ quote(justfile()) }}
 
-# Pictures → shard → trained DCGAN → samples → score, in this folder. Without DATA on demo faces, no download
+# Images → shard → trained DCGAN → samples → score, in this folder. Without DATA: demo faces, no download
 [group('use')]
 [no-cd]
 all DATA="": build
     @just --justfile {{ quote(justfile()) }} --working-directory . {{ if DATA == "" { "_demo" } else { "_celeba " + quote(DATA) } }}
 
-# DCGAN on CelebA's faces, or on a folder, zip or list of your own: 5 epochs, 3,000 samples, FID
+# DCGAN on CelebA, or on a folder or zip of your own: 5 epochs, 3,000 samples, FID
 [group('recipes')]
 [no-cd]
 celeba DATA: build
     @just --justfile {{ quote(justfile()) }} --working-directory . _celeba {{ quote(DATA) }}
 
-# DCGAN on a few hundred photographs of cats (or of anything), changed a little at each draw: 54 epochs
+# DCGAN on a few hundred photographs of cats (or anything else), with augmentation: 54 epochs
 [group('recipes')]
 [no-cd]
 cats DATA: build
     @just --justfile {{ quote(justfile()) }} --working-directory . _recipe cats {{ quote(DATA) }} 1000
 
-# MLP GAN on MNIST's digits: 200 epochs
+# MLP GAN on MNIST: 200 epochs
 [group('recipes')]
 [no-cd]
 mnist DATA: build
     @just --justfile {{ quote(justfile()) }} --working-directory . _recipe mnist {{ quote(DATA) }} 3000
 
-# MLP GAN on Fashion-MNIST's clothes (or MNIST's digits): 200 epochs
+# MLP GAN on Fashion-MNIST (or MNIST): 200 epochs
 [group('recipes')]
 [no-cd]
 fashion DATA: build
     @just --justfile {{ quote(justfile()) }} --working-directory . _recipe fashion {{ quote(DATA) }} 3000
 
-# MLP GAN on MNIST's digits with a deeper D, G kept at 10, 50, 100 and 300 epochs
+# MLP GAN on MNIST with a deeper D; saves G at epochs 10, 50, 100 and 300
 [group('recipes')]
 [no-cd]
 mnist-fixed DATA: build
@@ -55,68 +55,74 @@ build:
 install:
     cargo install --locked --path {{ quote(justfile_directory()) }}
 
-# All tests: units, goldens against PyTorch and pytorch-fid, the binaries end to end
+# All tests: units, goldens against PyTorch and pytorch-fid, the tools end to end
 [group('work')]
 test:
     cargo test --release --locked --workspace
 
-# The tests that break the tools at work, in full: a thousand kills, every call failing, every bit of a header (RELIABILITY.md)
+# All fault-injection tests: a thousand kills, every system call failing, every bit flipped (docs/reliability.md)
 [group('work')]
 chaos:
     GANTOOLS_CHAOS=1 cargo test --release --locked --test tools -- --nocapture --test-threads 1 chaos:: hostile::
     GANTOOLS_CHAOS=1 cargo test --release --locked --package gan --test damage -- --nocapture
 
-# Formatting, and clippy with warnings as errors
+# Check formatting; run clippy with warnings as errors
 [group('work')]
 lint:
     cargo fmt --all --check
     cargo clippy --release --locked --workspace --all-targets -- -D warnings
 
-# The table of PERFORMANCE.md, or its rows with a WORD in their names; `peers` first: against Python's programs
+# The benchmarks of docs/performance.md, or those with a WORD in their names; `peers` first: against Python programs
 [group('work')]
 [positional-arguments]
 bench *WORDS:
     cargo bench --locked --bench bench -- "$@"
 
-# Each convolution alone, in percent of this machine's peak; WORDS choose some
+# Each convolution alone, in percent of this machine's peak, or those with a WORD in their names
 [group('work')]
 [positional-arguments]
 bench-kernels *WORDS:
     cargo bench --locked --workspace --bench kernels -- "$@"
 
-# The kernels' tests under AddressSanitizer (nightly Rust)
+# The kernel tests under AddressSanitizer (nightly Rust)
 [group('work')]
 asan:
     RUSTFLAGS=-Zsanitizer=address cargo +nightly test --release --locked --package gan-kernels --lib \
         --target {{ arch() }}-unknown-linux-gnu --target-dir target/asan
 
-# Licences and sources of all dependencies (cargo-deny), and their known flaws where the list of these can be fetched
+# Check licenses and sources of all dependencies (cargo-deny), and security advisories if they can be fetched
 [group('work')]
 deny:
     cargo fetch --locked --quiet
     cargo deny --offline --locked check licenses bans sources
     if timeout 120 cargo deny --locked fetch db; then cargo deny --offline --locked check advisories; \
-    else echo "the list of known flaws cannot be fetched: not checked" >&2; fi
+    else echo "the security advisories cannot be fetched: not checked" >&2; fi
 
-# Feed TARGET (shard, npz, idx, image, tar, array, parquet, pth, recipe, checkpoint) damaged files for SECONDS (cargo-fuzz)
+# Fuzz TARGET (shard, npz, idx, image, tar, array, parquet, pth, recipe, checkpoint) for SECONDS (cargo-fuzz)
 [group('work')]
 fuzz TARGET SECONDS="300":
     cargo +nightly fuzz run --fuzz-dir tests/fuzz {{ TARGET }} \
         target/fuzz/{{ TARGET }} tests/fuzz/seeds/{{ TARGET }} -- \
         -max_total_time={{ SECONDS }} -timeout=20 -malloc_limit_mb=512 -max_len=65536
 
-# The CUDA build without a GPU: nvcc from PyPI into FOLDER, compile, link, the GPU path's tests on an emulated GPU. 10 minutes and more
+# Without a GPU: install nvcc from PyPI into FOLDER, build with CUDA, test on an emulated GPU. At least 10 minutes
 [group('gpu')]
 check-cuda FOLDER="target/cuda-toolkit":
     tests/cuda/check.sh {{ quote(FOLDER) }}
 
-# On a machine with a GPU and CUDA's toolkit: the goldens and the chain on the GPU, then its speed, into gpu.json
+# With a GPU and the CUDA toolkit: goldens and the chain on the GPU, then its speed, into gpu.json
 [group('gpu')]
 [positional-arguments]
 test-gpu *WORDS:
     cargo test --release --locked --workspace --features cuda gpu
     cargo bench --locked --features cuda --bench bench -- gpu "$@"
 
-# What the continuous integration runs
+# Make the images of the README in docs/img: trains the demo recipe, a few minutes
+[group('work')]
+[positional-arguments]
+pictures *ARGS: build
+    docs/img/make.sh "$@"
+
+# What continuous integration runs
 [group('work')]
 ci: lint test

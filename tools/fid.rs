@@ -210,11 +210,11 @@ fn resolve(inputs: &[&FidInput], args: &Args) -> Result<FeatureSpec> {
 fn passed_over(input: &FidInput, reporter: &Reporter) -> serde_json::Value {
     let Some(source) = input.images().and_then(ImageSet::source) else { return json!({}) };
     let path = input.path().display();
-    if let [_, ..] = source.taken()[..] {
-        reporter.info(&format!("{path}: the images of {}", source.taken().join(", ")));
+    if let [_, ..] = source.chosen()[..] {
+        reporter.info(&format!("{path}: the images of {}", source.chosen().join(", ")));
     }
-    source.passed_over().line().iter().for_each(|line| reporter.info(&format!("{path}: {line}")));
-    source.passed_over().to_json()
+    source.skipped().line().iter().for_each(|line| reporter.info(&format!("{path}: {line}")));
+    source.skipped().to_json()
 }
 
 /// The result of `--dry-run`: the number of images and the estimated time.
@@ -273,7 +273,7 @@ fn save_stats(args: &Args, reporter: &Reporter) -> Result<Output> {
     let spec = resolve(&[&input], args)?;
     metrics::check(&[metrics::find("fid").expect("a metric")], &[&input], &MetricOptions::default())?;
     let (content, changed) = images.content()?;
-    let origin = images.source().map(|source| source.origin());
+    let origin = images.source().map(|source| source.input_paths());
     let features = spec.features.expect("the network of images is known");
     let network = Network::load(&args.network, features, spec.dims, reporter)?;
     let meta = StatsMeta::new(images, &network.extractor, content);

@@ -1,75 +1,92 @@
-//! `sample`: a generator → a folder of PNGs, or one file of a walk, a sum or pairs.
+//! `sample`: a generator → a folder of PNGs, or one file: an interpolation, an expression, nearest pairs.
 
+use std::ops::RangeBounds;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gan::Error;
-use gan::checkpoint::foreign::{Last, Layout, LayoutHints};
+use gan::checkpoint::foreign::{ChannelOrder, LayoutHints, OutputActivation};
 use gan::checkpoint::{self, Generator};
 use gan::data::shard::Shard;
 use gan::device::Device;
+use gan::io::check_place;
 use gan::precision::Precision;
-use gan::sample::{Expr, Interpolation, Job, Latents, Neighbor, OutputFormat, nearest_grid, sample, sheet};
-use gantools::{Common, Output, Reporter, Usage, operand, out_path, precision, stop_flag, whole};
+use gan::sample::{
+    Expr, Interpolation, Latents, Neighbor, OutputFormat, Sampler, check_folder, check_outside, write_folder,
+    write_nearest, write_sheet,
+};
+use gantools::{Common, Output, Reporter, Usage, named, operand, out_path, precision, stop_flag, whole};
 use serde_json::json;
 
 /// Make images with a trained generator, and print their folder (or file).
 ///
-/// Image i depends on the generator, the seed and i alone. The folder takes its place whole, at the end; one that
-/// `sample` made is replaced.
+/// Image i depends only on the generator, the seed and i.
 #[derive(Parser)]
 #[command(name = "sample", version)]
 struct Args {
-    /// The generator, of `train` or of PyTorch (.safetensors, .pth, .pt, .ckpt) [default: one line from
-    /// stdin, the path or a JSON object with `path`]
+    /// Generator of `train` or PyTorch (.safetensors, .pth, .pt, .ckpt) [default: read from stdin]
     #[arg(value_name = "G.safetensors")]
     generator: Option<PathBuf>,
-    /// How many images [default: 64, or all of --latents]
-    #[arg(short = 'n', long, value_name = "N", value_parser = whole::<u32>(1..=1_000_000), conflicts_with_all = ["interpolate", "expr"])]
+    /// Number of images [default: 64, or all of --latents]
+    #[arg(
+        short = 'n', long, value_name = "N", value_parser = whole::<u32>(1..=1_000_000),
+        conflicts_with_all = ["interpolate", "expr"]
+    )]
     count: Option<u32>,
-    /// The folder for 000000.png, 000001.png, …, or the one file of --interpolate (see there), --expr or --nearest (.png) [default: fakes/, expr.png or nearest.png]
-    #[arg(short, long, value_name = "PATH", value_parser = out_path())]
-    out: Option<PathBuf>,
-    /// Which images
+    /// Folder, or file of --interpolate, --expr or --nearest [default: fakes/, expr.png, nearest.png]
+    #[arg(short, long, alias = "out", value_name = "PATH", value_parser = out_path())]
+    output: Option<PathBuf>,
+    /// Random seed
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole::<u64>(0..=u64::MAX))]
     seed: u64,
-    /// Make the images between some: the numbers of two or more, on the arc from each to the next. -o names a folder, or a file by its form: .png, one row; .gif or .apng, an animation there and back (or round, where the last is the first)
-    #[arg(long, value_name = "A,B,…", value_delimiter = ',', conflicts_with_all = ["expr", "nearest"])]
+    /// Interpolate between images, by their indices
+    ///
+    /// A file may be .png (one row), .gif or .apng (an animation, forward and back).
+    #[arg(
+        long, value_name = "A,B,…", value_delimiter = ',', value_parser = whole::<u32>(0..=u32::MAX.into()),
+        conflicts_with_all = ["expr", "nearest"]
+    )]
     interpolate: Option<Vec<u32>>,
-    /// How many images --interpolate makes, the first and the last included [default: 16]
+    /// Number of images of --interpolate, both ends included [default: 16]
     #[arg(long, value_name = "N", value_parser = whole::<u32>(2..=10_000), requires = "interpolate")]
     frames: Option<u32>,
-    /// Make what a sum of images comes to, beside its terms: "mean(3,7) - mean(1,4) + 0.5*2". Whole numbers are images, factors have a point; there are + - * / and parentheses
-    #[arg(long, value_name = "SUM", allow_hyphen_values = true, conflicts_with_all = ["nearest", "grid"])]
+    /// Calculate with images: "mean(3,7) - mean(1,4) + 0.5*2"
+    ///
+    /// Whole numbers are images, numbers with a point are factors. Operators: + - * / ( ) mean.
+    #[arg(
+        long, value_name = "EXPR", allow_hyphen_values = true, conflicts_with_all = ["nearest", "grid"]
+    )]
     expr: Option<Expr>,
-    /// Show each image beside the nearest one of a shard, which tells whether the generator memorized it; up to 4096
+    /// Show each image beside the nearest image of a shard; at most 4096 images
     #[arg(long, value_name = "SHARD", conflicts_with = "grid")]
     nearest: Option<PathBuf>,
-    /// Take the latents from a safetensors file (tensor `latents`, or its only one, [N, nz]): image i is of row i
+    /// Read latents [N, nz] from a safetensors file: the tensor `latents`, or its only one
     #[arg(long, value_name = "FILE", conflicts_with = "seed")]
     latents: Option<PathBuf>,
-    /// Also write the latents of the images made, for --latents
+    /// Also write the latents, for --latents
     #[arg(long, value_name = "FILE")]
     save_latents: Option<PathBuf>,
-    /// Images that a thread makes before it writes them, in multiples of 64; changes no byte of them
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = whole::<u32>(1..=65_536))]
-    batch: u32,
+    /// Images that a thread makes at once, in multiples of 64; does not change the images
+    #[arg(
+        long, alias = "batch", value_name = "N", default_value_t = 64,
+        value_parser = whole::<u32>(1..=65_536)
+    )]
+    batch_size: u32,
     /// Also write one PNG of the first 64 images
     #[arg(long, value_name = "FILE")]
     grid: Option<PathBuf>,
-    /// What to compute in: f32, or bf16: faster where the processor multiplies it; the images' bytes then differ by a few
+    /// Number type: bf16 is faster on some processors and changes bytes by a few units
     #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = precision())]
     precision: Precision,
-    /// Where to compute: cpu, cuda or cuda:N [default: the best that is built in and present]
+    /// Device: cpu, cuda or cuda:N [default: the best available]
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
-    /// Tell what the generator is, and make nothing
+    /// Describe the generator and exit
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
     info: Option<Option<PathBuf>>,
-    /// Replace a folder, or a file of latents, though it holds what `sample` did not make
+    /// Replace outputs that `sample` did not make
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -78,76 +95,59 @@ struct Args {
     common: Common,
 }
 
-/// What the file of another program's generator does not tell.
+/// What the file of another program's generator does not say.
 #[derive(clap::Args, Default)]
-#[command(next_help_heading = "Generators of other programs, whose files do not tell all")]
+#[command(next_help_heading = "Generators of other programs: what their files do not say")]
 struct Foreign {
-    /// The slope below zero of the hidden activations: 0 is ReLU, else LeakyReLU [default: 0]
+    /// Negative slope of the hidden activations: 0 is ReLU, else LeakyReLU [default: 0]
     #[arg(long, value_name = "S", value_parser = slope)]
     slope: Option<f64>,
-    /// The activation after the last layer; a sigmoid's images are in 0 to 1 [default: tanh]
-    #[arg(long, visible_alias = "last-activation", value_name = "NAME", value_parser = last())]
-    last: Option<Last>,
-    /// The convolutions' strides: one number for all, or one for each from the first on
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = side)]
+    /// Activation of the last layer: tanh is for images in -1 to 1, sigmoid for 0 to 1 [default: tanh]
+    #[arg(
+        long, visible_alias = "last-activation", value_name = "NAME",
+        value_parser = named::<OutputActivation>(OutputActivation::NAMES)
+    )]
+    last: Option<OutputActivation>,
+    /// Strides of the convolutions: one for all, or one for each
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = whole::<usize>(0..=256))]
     stride: Vec<usize>,
-    /// The convolutions' paddings
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = side)]
+    /// Paddings of the convolutions
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = whole::<usize>(0..=256))]
     padding: Vec<usize>,
-    /// The transposed convolutions' output paddings; 0 of others
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = side)]
+    /// Output paddings of the transposed convolutions; 0 for the others
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = whole::<usize>(0..=256))]
     output_padding: Vec<usize>,
-    /// How many times nn.Upsample repeats the pixels (nearest) before each convolution; 1 where there is none
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = side)]
+    /// Factor of nn.Upsample (nearest) before each convolution; 1 if there is none
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = whole::<usize>(0..=256))]
     upsample: Vec<usize>,
-    /// What each batch-norm adds to the variance: one number for all, or one for each [default: 1e-5]
+    /// Epsilon of the batch norms: one for all, or one for each [default: 1e-5]
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = eps)]
     eps: Vec<f64>,
-    /// The order of the numbers that linear layers make of a color image [default: channels-first]
-    #[arg(long, value_name = "ORDER", value_parser = layout())]
-    layout: Option<Layout>,
+    /// Order of the numbers of a linear last layer, for color images [default: channels-first]
+    #[arg(long, value_name = "ORDER", value_parser = named::<ChannelOrder>(ChannelOrder::NAMES))]
+    layout: Option<ChannelOrder>,
 }
 
 impl Foreign {
-    fn told(self) -> LayoutHints {
+    fn hints(self) -> LayoutHints {
         let Foreign { slope, last, eps, stride, padding, output_padding, upsample, layout } = self;
         LayoutHints { slope, last, eps, stride, padding, output_padding, upsample, layout }
     }
 }
 
-/// A number of a range, of a flag that clap has no range for.
-fn in_range<T: std::str::FromStr>(text: &str, is: impl Fn(&T) -> bool, range: &str) -> Result<T, String> {
-    text.parse().ok().filter(is).ok_or_else(|| format!("{text} is not in {range}"))
-}
-
-fn side(text: &str) -> Result<usize, String> {
-    in_range(text, |n| *n <= 256, "0 to 256")
+fn in_range(text: &str, range: impl RangeBounds<f64>, name: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|x| range.contains(x)).ok_or_else(|| format!("{text} is not in {name}"))
 }
 
 fn slope(text: &str) -> Result<f64, String> {
-    in_range(text, |s| (0.0..1.0).contains(s), "0 to 1, 1 not included")
+    in_range(text, 0.0..1.0, "0 to 1, 1 not included")
 }
 
 fn eps(text: &str) -> Result<f64, String> {
-    in_range(text, |e| (0.0..=1000.0).contains(e), "0 to 1000")
+    in_range(text, 0.0..=1000.0, "0 to 1000")
 }
 
-fn last() -> impl TypedValueParser<Value = Last> {
-    PossibleValuesParser::new(["tanh", "sigmoid", "none"]).map(|name| match name.as_str() {
-        "tanh" => Last::Tanh,
-        "sigmoid" => Last::Sigmoid,
-        _ => Last::None,
-    })
-}
-
-fn layout() -> impl TypedValueParser<Value = Layout> {
-    PossibleValuesParser::new(["channels-first", "channels-last"]).map(|name| match name.as_str() {
-        "channels-first" => Layout::ChannelsFirst,
-        _ => Layout::ChannelsLast,
-    })
-}
-
-/// The most images that --nearest shows.
+/// The maximum number of images of --nearest.
 const MAX_PAIRS: usize = 4096;
 
 fn main() -> ExitCode {
@@ -156,72 +156,81 @@ fn main() -> ExitCode {
 
 fn run(mut args: Args) -> Result<Output> {
     let usage = "name a generator: sample G.safetensors (`train` makes one)";
-    let foreign = std::mem::take(&mut args.foreign).told();
+    let hints = std::mem::take(&mut args.foreign).hints();
     if let Some(file) = args.info {
-        let info = checkpoint::info(&operand(file.or(args.generator), usage)?, &foreign)?;
+        let info = checkpoint::info(&operand(file.or(args.generator), usage)?, &hints)?;
         return Ok(Output { text: info.text, json: info.json });
     }
-    let out = place(&args)?;
+    let (out, format) = output(&args)?;
+    check_outputs(&args, &out, format)?;
     let reporter = Reporter::new("sample", &args.common);
     let device = reporter.device(args.device.as_deref())?;
     let path = operand(args.generator.clone(), usage)?;
-    let mut generator = checkpoint::generator(&path, &foreign, &device)?;
-    if let Some(outline) = generator.outline.as_ref().filter(|outline| !outline.taken.is_empty()) {
-        reporter.info(&format!("{}: {}: {}", path.display(), outline.text(), outline.taken));
+    let mut generator = checkpoint::generator(&path, &hints, &device)?;
+    if let Some(summary) = generator.summary.as_ref().filter(|summary| !summary.assumed.is_empty()) {
+        let flags: Vec<String> =
+            summary.hints.iter().map(|hint| format!("--{hint}").replace('_', "-")).collect();
+        let change =
+            if flags.is_empty() { String::new() } else { format!(" (change: {})", flags.join(", ")) };
+        let (path, text) = (path.display(), summary.text());
+        reporter.info(&format!("{path}: {text}: assumed {}{change}", summary.assumed));
     }
     generator.network = generator.network.with_precision(args.precision);
-    make(&args, &out, &generator, &device, &reporter)
+    make(&args, &out, format, &generator, &device, &reporter)
 }
 
-/// Extensions of files that are not made; a folder may have any other point in its name.
+/// Extensions of formats that are not written. Any other extension may be part of a folder's name.
 const MEDIA: [&str; 22] = [
     "mp4", "m4v", "webm", "mkv", "mov", "avi", "mpg", "mpeg", "webp", "jpg", "jpeg", "jxl", "avif", "heic",
     "bmp", "tif", "tiff", "svg", "pdf", "npz", "npy", "zip",
 ];
 
-/// Where the images go; a file where they make one.
-fn place(args: &Args) -> Result<PathBuf> {
+/// Where the images go, and the format if that is a single file.
+fn output(args: &Args) -> Result<(PathBuf, Option<OutputFormat>), Usage> {
+    let is_row = args.expr.is_some() || args.nearest.is_some();
     let default = match (&args.expr, &args.nearest) {
         (Some(_), _) => "expr.png",
         (_, Some(_)) => "nearest.png",
         _ => "fakes/",
     };
-    let out = args.out.clone().unwrap_or(default.into());
-    let form = OutputFormat::of(&out);
-    let refuse = |what: String| Err(Usage(what).into());
-    if (args.expr.is_some() || args.nearest.is_some()) && form != Some(OutputFormat::Row) {
-        return refuse(format!("-o {}: --expr and --nearest make one image: name a .png", out.display()));
+    let out = args.output.clone().unwrap_or(default.into());
+    let format = OutputFormat::of(&out);
+    let refuse = |what: &str| Err(Usage(format!("-o {}: {what}", out.display())));
+    if is_row && format != Some(OutputFormat::Row) {
+        return refuse("--expr and --nearest make one image: name a .png");
     }
-    let one = args.expr.is_some() || args.nearest.is_some() || args.interpolate.is_some();
-    if form.is_some() && !one {
-        return refuse(format!(
-            "-o {}: images go into a folder (one file is made by --interpolate, --expr, --nearest and --grid)",
-            out.display()
-        ));
+    if format.is_some() && !is_row && args.interpolate.is_none() {
+        return refuse("is a file: name a folder (--interpolate, --expr, --nearest and --grid make files)");
     }
     let extension = out.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
     let is_folder = out.as_os_str().as_encoded_bytes().ends_with(b"/");
     if MEDIA.contains(&&*extension) && !is_folder {
-        let what = if one { ".png, .gif, .apng or a folder" } else { "a folder of .png files" };
-        return refuse(format!("-o {}: no .{extension} is made: {what}", out.display()));
+        let or_file = if args.interpolate.is_some() { ", or a .png, .gif or .apng" } else { "" };
+        return refuse(&format!(".{extension} is not supported: name a folder{or_file}"));
     }
-    if args.grid.is_some() && args.interpolate.is_some() && form.is_some() {
-        return refuse(format!("--grid is for folders, and {} is one file", out.display()));
+    if args.grid.is_some() && format.is_some() {
+        return refuse("is one file, and --grid needs a folder");
     }
-    for path in [Some(&out), args.grid.as_ref(), args.save_latents.as_ref()].into_iter().flatten() {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-            let what =
-                if folder.exists() { "is a file, not a folder" } else { "no such folder: make it first" };
-            anyhow::bail!("{}: {what}", folder.display());
-        }
+    Ok((out, format))
+}
+
+/// Checks where to write before any work.
+fn check_outputs(args: &Args, out: &Path, format: Option<OutputFormat>) -> Result<()> {
+    match format {
+        Some(_) => check_place(out)?,
+        None => check_folder(out, args.force)?,
     }
-    Ok(out)
+    if let Some(path) = &args.save_latents {
+        Latents::check_output(path, args.force)?;
+        check_outside("save_latents", path, out)?;
+    }
+    Ok(())
 }
 
 fn make(
     args: &Args,
     out: &Path,
+    format: Option<OutputFormat>,
     generator: &Generator,
     device: &Device,
     reporter: &Reporter,
@@ -230,75 +239,63 @@ fn make(
     if let Some(shard) = &shard {
         gantools::mapped("sample", shard.path());
     }
+    let (latents, order) = latents(args, generator.latent_size)?;
+    let stop = stop_flag()?;
+    reporter.advise(args.precision, device);
+    let sampler = Sampler::new(generator, device, args.batch_size as usize, stop, reporter);
+    let mut json = latents.provenance().clone();
+    let done = match (&shard, format) {
+        (Some(shard), _) => write_nearest(&sampler, &latents, out, shard, args.force)
+            .map(|neighbors| json["pairs"] = pairs(reporter, &neighbors)),
+        (_, Some(format)) => write_sheet(&sampler, &latents, out, format, &order, args.force),
+        _ => write_folder(&sampler, &latents, out, args.grid.as_deref(), args.force),
+    };
+    reporter.finish();
+    match done {
+        Err(Error::Stopped) => anyhow::bail!("stopped; {} is unchanged", out.display()),
+        other => other?,
+    }
+    if let Some(path) = &args.save_latents {
+        latents.write(path)?;
+    }
+    json["count"] = latents.count().into();
+    json["generator"] = generator.hash.as_str().into();
+    if let Some(summary) = &generator.summary {
+        json["model"] = json!(summary);
+    }
+    json["grid"] = json!(args.grid);
+    json["saved_latents"] = json!(args.save_latents);
+    Ok(Output::path(out, json))
+}
+
+/// The latents that the flags ask for, and the order of their images in an animation.
+fn latents(args: &Args, nz: usize) -> Result<(Latents, Vec<usize>)> {
     let interpolation = match &args.interpolate {
         Some(images) => Some(Interpolation::new(images, args.frames.unwrap_or(16) as usize)?),
         None => None,
     };
-    let latents = latents(args, interpolation.as_ref(), generator.latent_size)?;
-    let stop = stop_flag()?;
-    reporter.advise(args.precision, device);
-    let job = Job {
-        generator,
-        device,
-        latents: &latents,
-        batch: args.batch as usize,
-        out,
-        save: args.save_latents.as_deref(),
-        force: args.force,
-    };
-    let mut output = latents.about().clone();
-    let form = OutputFormat::of(out).filter(|_| interpolation.is_some());
-    let order = interpolation.map_or(Vec::new(), |interpolation| interpolation.order());
-    let done = match (&shard, &args.expr, form) {
-        (Some(shard), ..) => {
-            nearest_grid(&job, shard, stop, reporter).map(|near| output["pairs"] = table(reporter, &near))
-        }
-        (_, Some(_), _) => sheet(&job, OutputFormat::Row, &[], stop, reporter),
-        (.., Some(form)) => sheet(&job, form, &order, stop, reporter),
-        (.., None) => sample(&job, args.grid.as_deref(), stop, reporter),
-    };
-    reporter.finish();
-    match done {
-        Err(Error::Stopped) => anyhow::bail!("stopped; {} is as it was", out.display()),
-        other => other?,
-    }
-    output["count"] = latents.count().into();
-    output["generator"] = generator.hash.as_str().into();
-    if let Some(outline) = &generator.outline {
-        output["model"] = json!(outline);
-    }
-    output["grid"] = json!(args.grid);
-    output["saved_latents"] = json!(args.save_latents);
-    Ok(Output::path(out, output))
-}
-
-/// The latents that the flags ask for.
-fn latents(args: &Args, interpolation: Option<&Interpolation>, nz: usize) -> Result<Latents> {
     let source = match (&args.latents, args.count) {
         (Some(path), None) => Latents::read(path, nz)?,
         (Some(path), Some(n)) => Latents::read(path, nz)?.first(n as usize)?,
-        (None, n) => Latents::drawn(args.seed, n.unwrap_or(64) as usize, nz),
+        (None, n) => Latents::from_seed(args.seed, n.unwrap_or(64) as usize, nz),
     };
     if args.nearest.is_some() && source.count() > MAX_PAIRS {
-        anyhow::bail!(
-            "--nearest shows {MAX_PAIRS} images at most, not {}: name fewer with -n",
-            source.count()
-        );
+        anyhow::bail!("--nearest: at most {MAX_PAIRS} images, not {}: set -n", source.count());
     }
     Ok(match (interpolation, &args.expr) {
-        (Some(interpolation), _) => interpolation.latents(&source)?,
-        (_, Some(expr)) => expr.latents(&source)?,
-        _ => source,
+        (Some(interpolation), _) => (interpolation.latents(&source)?, interpolation.order()),
+        (_, Some(expr)) => (expr.latents(&source)?, Vec::new()),
+        _ => (source, Vec::new()),
     })
 }
 
-/// Tells each image's nearest one on stderr, and gives them for `--json`.
-fn table(reporter: &Reporter, near: &[Neighbor]) -> serde_json::Value {
+/// Prints the nearest image of each image on stderr, and returns the pairs for `--json`.
+fn pairs(reporter: &Reporter, neighbors: &[Neighbor]) -> serde_json::Value {
     reporter.finish();
-    reporter.info("image  nearest  root-mean-square distance, of 255");
-    for (i, near) in near.iter().enumerate() {
-        reporter.info(&format!("{i:7}  {:7}  {:6.2}", near.index, near.rms));
-    }
-    let pair = |(i, near): (usize, &Neighbor)| json!({ "index": i, "nearest": near.index, "rms": near.rms });
-    near.iter().enumerate().map(pair).collect()
+    reporter.info("image  nearest  root-mean-square distance (0 to 255)");
+    let pair = |(i, neighbor): (usize, &Neighbor)| {
+        reporter.info(&format!("{i:7}  {:7}  {:6.2}", neighbor.index, neighbor.rms));
+        json!({ "index": i, "nearest": neighbor.index, "rms": neighbor.rms })
+    };
+    neighbors.iter().enumerate().map(pair).collect()
 }

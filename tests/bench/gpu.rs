@@ -1,9 +1,9 @@
-//! `just test-gpu`: the tools on a GPU, beside PyTorch where it is installed; one JSON file to send back.
+//! `just test-gpu`: the tools on a GPU, compared with PyTorch if it is installed. Writes one JSON file.
 
 use std::fs;
 use std::process::Command;
 
-use gan::train::report::Metrics;
+use gan::train::Metrics;
 use serde_json::{Value, json};
 
 use crate::measure::Spread;
@@ -12,9 +12,9 @@ use crate::peers::arguments;
 use crate::process;
 use crate::workspace::Workspace;
 
-/// Where the figures go, in the folder of the repository.
+/// The file of results, in the folder of the repository.
 const OUT: &str = "gpu.json";
-/// Steps of a training, of which the first that many are not counted: they load kernels and fill the pools of memory.
+/// Steps of a training, and how many of the first are not counted: they load kernels and fill memory pools.
 const STEPS: [usize; 2] = [300, 64];
 /// Images in a step.
 const BATCH: f64 = 128.0;
@@ -22,7 +22,7 @@ const BATCH: f64 = 128.0;
 /// Images per second.
 type Measure = fn(&Workspace) -> Result<f64, String>;
 
-/// The pieces of work: name, ours, PyTorch's.
+/// The rows: name, gantools, PyTorch.
 const ROWS: [(&str, Measure, Measure); 5] = [
     ("train, celeba 64×64, batch 128, f32", |workspace| train(workspace, "f32"), |_| torch_steps("f32")),
     ("train, celeba 64×64, batch 128, bf16", |workspace| train(workspace, "bf16"), |_| torch_steps("bf16")),
@@ -39,7 +39,7 @@ const ROWS: [(&str, Measure, Measure); 5] = [
     ("fid against stats.npz, whole process, f32", fid, torch_fid),
 ];
 
-/// Measures the wanted rows, prints them and writes them to [`OUT`].
+/// Measures the selected rows, prints them and writes them to [`OUT`].
 pub fn run(workspace: &Workspace, wanted: impl Fn(&str) -> bool) {
     let rows: Vec<Value> = ROWS
         .iter()
@@ -48,7 +48,8 @@ pub fn run(workspace: &Workspace, wanted: impl Fn(&str) -> bool) {
             let (ours, theirs) = (ours(workspace), theirs(workspace));
             let ratio = ours.as_ref().ok().zip(theirs.as_ref().ok()).map(|(ours, theirs)| ours / theirs);
             let value = |result: Result<f64, String>| result.map_or_else(Value::from, Value::from);
-            let row = json!({ "work": work, "images_per_second": value(ours), "torch": value(theirs), "ratio": ratio });
+            let (ours, theirs) = (value(ours), value(theirs));
+            let row = json!({ "work": work, "images_per_second": ours, "torch": theirs, "ratio": ratio });
             println!("{row}");
             row
         })
@@ -64,11 +65,11 @@ pub fn run(workspace: &Workspace, wanted: impl Fn(&str) -> bool) {
         "images": workspace.fakes,
         "rows": rows,
     });
-    fs::write(OUT, format!("{all:#}\n")).expect("room for the figures");
+    fs::write(OUT, format!("{all:#}\n")).expect("disk space for the results");
     println!("{OUT}");
 }
 
-/// The median speed of the steps, waiting for their images included.
+/// The median speed of the steps, loading included.
 fn train(workspace: &Workspace, precision: &str) -> Result<f64, String> {
     let run = format!("gpu-{precision}");
     let flags =
@@ -97,7 +98,7 @@ fn sample(workspace: &Workspace, precision: &str) -> Result<f64, String> {
 
 fn torch_samples(workspace: &Workspace, precision: &str) -> Result<f64, String> {
     let words = format!("sample --mode {precision} --device cuda --count {}", workspace.fakes);
-    let done = peer::whole(&arguments(&words, &[workspace.generator(), &workspace.path("theirs")]))?;
+    let done = peer::run_once(&arguments(&words, &[workspace.generator(), &workspace.path("theirs")]))?;
     Ok(workspace.fakes as f64 / done.seconds)
 }
 
@@ -110,5 +111,5 @@ fn fid(workspace: &Workspace) -> Result<f64, String> {
 
 fn torch_fid(workspace: &Workspace) -> Result<f64, String> {
     let paths = [workspace.weights(), &workspace.stats()[0], workspace.samples()];
-    Ok(workspace.fakes as f64 / peer::whole(&arguments("fid --device cuda", &paths))?.seconds)
+    Ok(workspace.fakes as f64 / peer::run_once(&arguments("fid --device cuda", &paths))?.seconds)
 }

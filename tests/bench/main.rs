@@ -1,5 +1,5 @@
-//! `just bench [WORD…]`: the table of PERFORMANCE.md, or its rows that have one of the words in their names.
-//! `just bench peers [WORD…]`: the same work done in turn by Python's programs, and the ratios.
+//! `just bench [WORD…]`: the table of docs/performance.md, or the rows with one of the words in their names.
+//! `just bench peers [WORD…]`: comparison with Python programs.
 //! `just test-gpu` ends with `bench gpu [WORD…]`: the tools on a GPU.
 
 mod compute;
@@ -19,10 +19,11 @@ use clap::Parser;
 use gan_kernels::{Isa, bf16};
 use workspace::Workspace;
 
-/// Measure speed and memory as shares of what this machine can do.
+/// Measure speed and memory, relative to the peak of this machine.
 #[derive(Parser)]
 struct Args {
-    /// Rows with one of these words in their names [default: all]; `peers` first: against Python's programs, `gpu` first: on a GPU
+    /// Words in the names of rows [default: all rows]; after `peers`: compare with Python; after `gpu`: use a
+    /// GPU
     words: Vec<String>,
     /// JPEGs for `prep`, a folder or a zip, instead of drawn faces
     #[arg(long, value_name = "DIR_OR_ZIP")]
@@ -30,20 +31,20 @@ struct Args {
     /// Images that the rows of `fid` compare [default: 500; 3,000 against peers and on a GPU]
     #[arg(long, value_name = "N")]
     fakes: Option<usize>,
-    /// Said by `cargo bench`
+    /// Passed by `cargo bench`
     #[arg(long, hide = true)]
     bench: bool,
 }
 
 fn main() {
-    // The tools' allocator, as they set it.
+    // The allocator settings of the tools.
     gantools::keep_pages();
     let Args { mut words, data, fakes, bench: _ } = Args::parse();
     let mode = words.first().filter(|word| ["peers", "gpu"].contains(&word.as_str())).cloned();
     if mode.is_some() {
         words.remove(0);
     }
-    // So that nobody needs an é to ask for Fréchet.
+    // "frechet" matches "Fréchet".
     let plain = |text: &str| text.to_lowercase().replace('é', "e");
     let wanted = |name: &str| words.is_empty() || words.iter().any(|word| plain(name).contains(&plain(word)));
     let workspace = Workspace::new(data, fakes.unwrap_or(if mode.is_some() { 3000 } else { 500 }));

@@ -1,4 +1,5 @@
-//! Repetitions, with the machine's peak measured before and after each: a shared machine's speed drifts.
+//! Repeated measurements. The peak of the machine is measured before and after each, since the speed of a
+//! shared machine drifts.
 
 use std::time::Duration;
 
@@ -6,19 +7,20 @@ use gan::precision::Precision;
 use gan_kernels::bf16;
 use gan_kernels::matmul::peak;
 
-/// One repetition of some work; returns the seconds that it took, what it prepared not counted.
+/// One repetition; returns its duration in seconds, without preparations.
 pub type Work<'a> = Box<dyn FnMut() -> f64 + Send + 'a>;
 
-/// Work on so many images (or steps) a repetition.
+/// A measured piece of work.
 pub struct Load<'a> {
     pub work: Work<'a>,
+    /// Images or steps per repetition.
     pub count: f64,
-    /// Of a repetition; `None` where products are not what takes the time.
+    /// Operations per repetition; `None` if matrix products do not dominate.
     pub flops: Option<f64>,
     pub precision: Precision,
 }
 
-/// The least, the middle and the largest of some values.
+/// The minimum, median and maximum of some values.
 #[derive(Clone, Copy)]
 pub struct Spread {
     pub least: f64,
@@ -42,7 +44,7 @@ pub struct Figure {
     pub unit: &'static str,
     /// Percent of the peak.
     pub share: Option<Spread>,
-    /// What else is to be told.
+    /// Further information.
     pub note: String,
 }
 
@@ -61,8 +63,8 @@ fn peak_of(precision: Precision) -> f64 {
     }
 }
 
-/// The seconds of each repetition, after one that does not count (unless there is one only), and its percent of the peak
-/// around it.
+/// The seconds of the repetitions and their percent of the peak. If there are several, one more runs first as
+/// a warm-up.
 fn repeat(load: &mut Load, repetitions: usize) -> (Spread, Option<Spread>) {
     if repetitions > 1 {
         (load.work)();
@@ -88,13 +90,13 @@ pub fn rate(mut load: Load, repetitions: usize) -> Figure {
     Figure { share, ..Figure::new(load.count / seconds.median, "images/s") }
 }
 
-/// Milliseconds for one of what a repetition does many times.
+/// Milliseconds per step.
 pub fn milliseconds(mut load: Load, repetitions: usize) -> Figure {
     let (seconds, share) = repeat(&mut load, repetitions);
     Figure { share, ..Figure::new(seconds.median / load.count * 1e3, "ms") }
 }
 
-/// Seconds of the whole.
+/// Seconds per repetition.
 pub fn seconds(mut load: Load, repetitions: usize) -> Figure {
     let (seconds, share) = repeat(&mut load, repetitions);
     Figure { share, ..Figure::new(seconds.median, "s") }

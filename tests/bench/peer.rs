@@ -1,23 +1,23 @@
-//! A Python program that does the same work: `peers.py` with its arguments.
+//! A Python program that does the same work: `peers.py` with arguments.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use crate::compute::timed;
 
-/// The script, which lies beside this file.
+/// The script.
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bench/peers.py");
 
-/// A program that has loaded and warmed up, and waits.
+/// A running program, loaded and warmed up.
 pub struct Peer {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
-    /// The version of what does the work.
+    /// The version of the library that does the work.
     pub version: String,
 }
 
-/// The script with these arguments, on as many threads as this process.
+/// The command for the script, with the number of threads of this process.
 fn command(arguments: &[String]) -> Command {
     let python = std::env::var("GANTOOLS_PYTHON").unwrap_or_else(|_| "python3".into());
     let threads = rayon::current_num_threads().to_string();
@@ -26,18 +26,18 @@ fn command(arguments: &[String]) -> Command {
     for name in ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"] {
         command.env(name, &threads);
     }
-    // What a machine's owner may have set, and slows numpy down.
+    // Settings of the machine that may slow numpy down.
     command.env_remove("OPENBLAS_CORETYPE").env_remove("OPENBLAS_L2_SIZE");
     command.stderr(Stdio::null());
     command
 }
 
-/// A line of its output; an error tells why there is none or what it says failed.
-fn answer(output: &mut impl BufRead) -> Result<String, String> {
+/// Reads a line of output; an error is the reported failure.
+fn read_line(output: &mut impl BufRead) -> Result<String, String> {
     let mut line = String::new();
     output.read_line(&mut line).map_err(|e| e.to_string())?;
     match line.trim_end() {
-        "" => Err("it ended without a word".into()),
+        "" => Err("it ended without output".into()),
         line => match line.strip_prefix("failed ") {
             Some(reason) => Err(reason.into()),
             None => Ok(line.into()),
@@ -45,16 +45,16 @@ fn answer(output: &mut impl BufRead) -> Result<String, String> {
     }
 }
 
-/// What it says when it has loaded: `ready`, and the version.
+/// The version in the line `ready VERSION`.
 fn version(ready: &str) -> String {
     ready.trim_start_matches("ready ").into()
 }
 
 impl Peer {
-    /// Starts it and waits until it is ready.
+    /// Starts the program and waits until it is ready.
     ///
     /// # Errors
-    /// No Python, a package that is not installed, or what else it failed at.
+    /// Python or a package is missing, or the program failed.
     pub fn start(arguments: &[String]) -> Result<Peer, String> {
         let mut command = command(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -62,47 +62,47 @@ impl Peer {
         let mut child = command.spawn().map_err(|e| format!("{python}: {e}"))?;
         let (input, output) = (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
         let mut peer = Peer { child, input, output: BufReader::new(output), version: String::new() };
-        peer.version = version(&answer(&mut peer.output)?);
+        peer.version = version(&read_line(&mut peer.output)?);
         Ok(peer)
     }
 
-    /// Does one repetition and returns its seconds.
+    /// Runs one repetition and returns its seconds.
     ///
     /// # Errors
-    /// It failed.
+    /// The program failed.
     pub fn repeat(&mut self) -> Result<f64, String> {
         writeln!(self.input, "again").map_err(|e| e.to_string())?;
-        let seconds = answer(&mut self.output)?;
+        let seconds = read_line(&mut self.output)?;
         seconds.parse().map_err(|_| seconds)
     }
 }
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // Either may fail where it has ended already.
+        // Both may fail if the program has ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// One repetition by a process of its own.
-pub struct Whole {
-    /// From its start to its end, loading included.
+/// One repetition in a new process.
+pub struct SingleRun {
+    /// The duration of the process, loading included.
     pub seconds: f64,
-    /// As [`Peer::version`].
+    /// See [`Peer::version`].
     pub version: String,
 }
 
-/// Does one repetition by a process of its own.
+/// Runs one repetition in a new process.
 ///
 /// # Errors
-/// As [`Peer::start`].
-pub fn whole(arguments: &[String]) -> Result<Whole, String> {
+/// See [`Peer::start`].
+pub fn run_once(arguments: &[String]) -> Result<SingleRun, String> {
     let mut command = command(arguments);
     command.arg("--once").stdin(Stdio::null());
     let mut output = None;
     let seconds = timed(|| output = Some(command.output()));
     let output = output.expect("it ran").map_err(|e| e.to_string())?;
-    let version = version(&answer(&mut output.stdout.as_slice())?);
-    Ok(Whole { seconds, version })
+    let version = version(&read_line(&mut output.stdout.as_slice())?);
+    Ok(SingleRun { seconds, version })
 }

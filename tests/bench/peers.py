@@ -1,9 +1,10 @@
-"""The Python side of `just bench peers`: the same work as ours, by the programs that people use for it.
+"""The Python side of `just bench peers`: the same work by the usual Python programs.
 
-    peers.py WORK …          loads, warms up, says "ready VERSION"; then for every line on stdin one repetition, its seconds on stdout
-    peers.py --once WORK …   loads, does one repetition and ends, for measuring the whole process
+    peers.py WORK …          loads, warms up and prints "ready VERSION"; then, for every line on stdin,
+                             runs one repetition and prints its seconds
+    peers.py --once WORK …   loads, runs one repetition and ends, to measure the process
 
-What cannot be done here is one line, "failed REASON".
+A failure is one line, "failed REASON".
 """
 import argparse
 import contextlib
@@ -16,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 
 def precision(a):
-    """What to compute in, as a context for the forward passes."""
+    """The context of the forward passes that sets the precision."""
     import torch
 
     return torch.autocast(a.device, dtype=torch.bfloat16) if a.mode == "bf16" else contextlib.nullcontext()
@@ -48,7 +49,7 @@ def discriminator(ndf, slope):
 
 
 def dcgan(a):
-    """A training step of the tutorial, or of the cats recipe."""
+    """A training step of the tutorial, or of the cats model."""
     import torch
     from torch import nn
 
@@ -61,7 +62,7 @@ def dcgan(a):
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1.0, 0.02)
     real = torch.rand(batch, 3, 64, 64) * 2 - 1
-    # Ours has no TF32.
+    # gantools does not use TF32.
     torch.backends.cudnn.allow_tf32 = False
     g, d, real = (x.to(a.device) for x in (g, d, real))
     if a.channels_last:
@@ -70,9 +71,9 @@ def dcgan(a):
     run_g, run_d = (torch.compile(g), torch.compile(d)) if a.compile else (g, d)
     loss = nn.BCELoss()
 
-    def judge(pictures, label):
+    def judge(images, label):
         with precision(a):
-            probability = run_d(pictures).view(-1)
+            probability = run_d(images).view(-1)
         error = loss(probability.float(), torch.full((batch,), label, device=a.device))
         error.backward()
         return error.item(), probability.mean().item()
@@ -92,13 +93,14 @@ def dcgan(a):
 
 
 def mlp(a):
-    """A hundred training steps of yunjey's pytorch-tutorial's GAN."""
+    """A hundred training steps of the GAN of yunjey's pytorch-tutorial."""
     import torch
     from torch import nn
 
     torch.manual_seed(999)
     d = nn.Sequential(
-        nn.Linear(784, 256), nn.LeakyReLU(0.2), nn.Linear(256, 256), nn.LeakyReLU(0.2), nn.Linear(256, 1), nn.Sigmoid()
+        nn.Linear(784, 256), nn.LeakyReLU(0.2), nn.Linear(256, 256), nn.LeakyReLU(0.2),
+        nn.Linear(256, 1), nn.Sigmoid()
     )
     g = nn.Sequential(
         nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 784), nn.Tanh()
@@ -121,7 +123,7 @@ def mlp(a):
 
 
 def sample(a):
-    """A generator's pictures as PNGs in a folder, written by as many threads as compute."""
+    """Images of a generator as PNGs in a folder, written by the same number of threads as compute."""
     import torch
     from PIL import Image
     from safetensors.torch import load_file
@@ -141,16 +143,17 @@ def sample(a):
     def run():
         for first in range(0, a.count, 100):
             with torch.inference_mode(), precision(a):
-                pictures = g(torch.randn(min(100, a.count - first), nz, 1, 1, device=a.device)).float()
-            pixels = pictures.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+                images = g(torch.randn(min(100, a.count - first), nz, 1, 1, device=a.device)).float()
+            pixels = images.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
             list(pool.map(write, enumerate(pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy(), first)))
 
     return torch.__version__, run
 
 
 def prep(a):
-    """JPEGs in a folder to floats of 64×64."""
-    files = sorted(f"{a.paths[0]}/{name}" for name in os.listdir(a.paths[0]) if name.endswith(".jpg"))[: a.limit]
+    """JPEGs in a folder to float images of 64×64."""
+    names = sorted(name for name in os.listdir(a.paths[0]) if name.endswith(".jpg"))[: a.limit]
+    files = [f"{a.paths[0]}/{name}" for name in names]
     if a.engine == "opencv":
         import cv2
         import numpy as np
@@ -159,12 +162,13 @@ def prep(a):
         pool, out = ThreadPoolExecutor(a.threads), np.empty((len(files), 64, 64, 3), np.float32)
 
         def one(i):
-            picture = cv2.imread(files[i])
-            h, w = picture.shape[:2]
+            image = cv2.imread(files[i])
+            h, w = image.shape[:2]
             size = (64, 64 * h // w) if w <= h else (64 * w // h, 64)
-            picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
             y, x = (size[1] - 64) // 2, (size[0] - 64) // 2
-            out[i] = cv2.cvtColor(picture[y : y + 64, x : x + 64], cv2.COLOR_BGR2RGB) * np.float32(1 / 127.5) - 1
+            rgb = cv2.cvtColor(image[y : y + 64, x : x + 64], cv2.COLOR_BGR2RGB)
+            out[i] = rgb * np.float32(1 / 127.5) - 1
 
         return cv2.__version__, lambda: list(pool.map(one, range(len(files))))
 
@@ -200,8 +204,8 @@ def pytorch_fid(weights):
 
 
 def inception(a):
-    """pytorch-fid's 2,048 features of a batch of 64×64 in memory."""
-    importlib.import_module(a.engine)  # before the network, which takes its time
+    """pytorch-fid's 2,048 features of a batch of 64×64 images in memory."""
+    importlib.import_module(a.engine)  # before the network, which is slow to load
     import torch
 
     class Features(torch.nn.Module):
@@ -249,11 +253,12 @@ def export(network, x, path):
     """An ONNX file of the network for input of this shape."""
     import torch
 
-    torch.onnx.export(network, (x,), path, input_names=["x"], output_names=["y"], dynamo=False, opset_version=17)
+    names = {"input_names": ["x"], "output_names": ["y"]}
+    torch.onnx.export(network, (x,), path, **names, dynamo=False, opset_version=17)
 
 
 def frechet(a):
-    """The trace of the root of two covariances' product."""
+    """The trace of the square root of the product of two covariances."""
     import numpy as np
 
     one, two = (np.load(path)["sigma"] for path in a.paths)
@@ -271,7 +276,7 @@ def frechet(a):
 
 
 def fid(a):
-    """pytorch-fid's distance of a folder from statistics."""
+    """pytorch-fid's distance between a folder and statistics."""
     import torch
 
     score = pytorch_fid(a.paths[0]).fid_score
@@ -281,7 +286,7 @@ def fid(a):
 
 
 def keep_disp(score):
-    """pytorch-fid 0.3.0 asks scipy's sqrtm for an error estimate, which newer versions of scipy do not give."""
+    """pytorch-fid 0.3.0 asks scipy's sqrtm for an error estimate, which newer versions do not return."""
     import types
 
     import scipy.linalg
@@ -307,11 +312,11 @@ def main():
     p.add_argument("--engine")
     p.add_argument("--method", choices=["cholesky", "sqrtm"])
     a = p.parse_intermixed_args()
-    # What libraries print is not for whoever reads the seconds.
+    # Output of libraries goes to stderr: stdout is for the seconds.
     out, sys.stdout = sys.stdout, sys.stderr
     try:
         version, repeat = works[a.work](a)
-        # A square root takes half a minute, and nothing of it is faster the second time.
+        # A matrix square root takes half a minute and needs no warm-up.
         for _ in range(1 if a.once else 0 if a.method == "sqrtm" else 2):
             repeat()
     except ModuleNotFoundError as e:

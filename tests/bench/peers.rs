@@ -1,4 +1,4 @@
-//! Ours against Python's programs, in turn (A B A B …), since a shared machine's speed drifts: what counts is the ratio.
+//! Comparison with Python programs, in turn (A B A B …): the speed of a shared machine drifts, ratios do not.
 
 use std::path::Path;
 use std::thread::sleep;
@@ -23,19 +23,19 @@ const TABLE: Table = Table(&[
     ("reached", 24),
 ]);
 
-/// One piece of work, done by both.
-struct Contest {
+/// A piece of work that both programs do.
+struct Comparison {
     work: &'static str,
     unit: Unit,
     ours: fn(&Workspace) -> Load<'_>,
-    /// The program, and how it goes about the work.
+    /// The other program and its settings.
     against: &'static str,
-    /// The script's arguments.
+    /// The arguments of the script.
     theirs: fn(&Workspace) -> Vec<String>,
-    /// Whether their process is new each time, as that of our tools is; else it has loaded and warmed up.
-    whole: bool,
+    /// Whether each repetition starts a new process, as with our tools; otherwise it is loaded and warmed up.
+    new_process: bool,
     pairs: usize,
-    /// Times as fast as this.
+    /// The ratio to reach.
     bar: Option<f64>,
 }
 
@@ -46,59 +46,75 @@ enum Unit {
     Seconds,
 }
 
-/// Arguments: words, and then paths.
+/// Splits `words` at spaces and appends `paths`.
 pub fn arguments(words: &str, paths: &[&Path]) -> Vec<String> {
     let paths = paths.iter().map(|path| path.display().to_string());
     words.split(' ').map(String::from).chain(paths).collect()
 }
 
 #[rustfmt::skip]
-fn contests() -> Vec<Contest> {
+fn comparisons() -> Vec<Comparison> {
     use Unit::*;
-    let resident = |work, unit, pairs, bar, ours, against, theirs| Contest { work, unit, ours, against, theirs, whole: false, pairs, bar };
-    let whole = |work, unit, pairs, bar, ours, against, theirs| Contest { work, unit, ours, against, theirs, whole: true, pairs, bar };
+    let resident = |work, unit, pairs, bar, ours, against, theirs|
+        Comparison { work, unit, ours, against, theirs, new_process: false, pairs, bar };
+    let process = |work, unit, pairs, bar, ours, against, theirs|
+        Comparison { work, unit, ours, against, theirs, new_process: true, pairs, bar };
     vec![
         resident("DCGAN step 64×64, batch 128, f32", ImagesPerSecond, 5, None,
             |_| compute::dcgan_step(&TUTORIAL, 128, F32), "torch", |_| arguments("dcgan --mode f32", &[])),
         resident("DCGAN step 64×64, batch 128, f32", ImagesPerSecond, 5, None,
-            |_| compute::dcgan_step(&TUTORIAL, 128, F32), "torch, channels_last", |_| arguments("dcgan --mode f32 --channels-last", &[])),
+            |_| compute::dcgan_step(&TUTORIAL, 128, F32), "torch, channels_last",
+            |_| arguments("dcgan --mode f32 --channels-last", &[])),
         resident("DCGAN step 64×64, batch 128, bf16", ImagesPerSecond, 5, None,
-            |_| compute::dcgan_step(&TUTORIAL, 128, Bf16), "torch, channels_last", |_| arguments("dcgan --mode bf16 --channels-last", &[])),
+            |_| compute::dcgan_step(&TUTORIAL, 128, Bf16), "torch, channels_last",
+            |_| arguments("dcgan --mode bf16 --channels-last", &[])),
         resident("DCGAN step 64×64, batch 128, bf16", ImagesPerSecond, 5, Some(2.0),
-            |_| compute::dcgan_step(&TUTORIAL, 128, Bf16), "torch.compile", |_| arguments("dcgan --mode bf16 --compile", &[])),
+            |_| compute::dcgan_step(&TUTORIAL, 128, Bf16), "torch.compile",
+            |_| arguments("dcgan --mode bf16 --compile", &[])),
         resident("DCGAN step, cats recipe, batch 32, f32", ImagesPerSecond, 7, Some(1.7),
-            |_| compute::dcgan_step(&CATS, 32, F32), "torch, channels_last", |_| arguments("dcgan --cats --mode f32 --channels-last", &[])),
+            |_| compute::dcgan_step(&CATS, 32, F32), "torch, channels_last",
+            |_| arguments("dcgan --cats --mode f32 --channels-last", &[])),
         resident("DCGAN step, cats recipe, batch 32, bf16", ImagesPerSecond, 7, Some(1.7),
-            |_| compute::dcgan_step(&CATS, 32, Bf16), "torch, channels_last", |_| arguments("dcgan --cats --mode bf16 --channels-last", &[])),
+            |_| compute::dcgan_step(&CATS, 32, Bf16), "torch, channels_last",
+            |_| arguments("dcgan --cats --mode bf16 --channels-last", &[])),
         resident("MLP GAN step, batch 100, f32", Milliseconds, 5, None,
             |_| compute::mlp_steps(), "torch", |_| arguments("mlp", &[])),
-        whole("sample 3,000 PNGs, f32", ImagesPerSecond, 3, None,
-            |workspace| process::sample(workspace, F32), "torch, channels_last, whole process", |workspace| sample(workspace, "f32")),
+        process("sample 3,000 PNGs, f32", ImagesPerSecond, 3, None,
+            |workspace| process::sample(workspace, F32), "torch, channels_last, whole process",
+            |workspace| sample(workspace, "f32")),
         resident("sample 3,000 PNGs, f32", ImagesPerSecond, 3, None,
-            |workspace| process::sample(workspace, F32), "torch, channels_last, loaded before", |workspace| sample(workspace, "f32")),
-        whole("sample 3,000 PNGs, bf16", ImagesPerSecond, 3, None,
-            |workspace| process::sample(workspace, Bf16), "torch, channels_last, whole process", |workspace| sample(workspace, "bf16")),
+            |workspace| process::sample(workspace, F32), "torch, channels_last, loaded before",
+            |workspace| sample(workspace, "f32")),
+        process("sample 3,000 PNGs, bf16", ImagesPerSecond, 3, None,
+            |workspace| process::sample(workspace, Bf16), "torch, channels_last, whole process",
+            |workspace| sample(workspace, "bf16")),
         resident("sample 3,000 PNGs, bf16", ImagesPerSecond, 3, None,
-            |workspace| process::sample(workspace, Bf16), "torch, channels_last, loaded before", |workspace| sample(workspace, "bf16")),
+            |workspace| process::sample(workspace, Bf16), "torch, channels_last, loaded before",
+            |workspace| sample(workspace, "bf16")),
         resident("prep of JPEGs", ImagesPerSecond, 3, None,
-            process::prep, "torchvision's DataLoader, loaded before", |workspace| prep(workspace, "torchvision")),
+            process::prep, "torchvision's DataLoader, loaded before",
+            |workspace| prep(workspace, "torchvision")),
         resident("prep of JPEGs", ImagesPerSecond, 3, None,
             process::prep, "OpenCV, INTER_AREA, loaded before", |workspace| prep(workspace, "opencv")),
         resident("Inception features, batch 50, f32", ImagesPerSecond, 3, None,
-            |workspace| compute::inception(workspace, F32), "torch, channels_last, pytorch-fid's network", |workspace| inception(workspace, "torch --mode f32")),
+            |workspace| compute::inception(workspace, F32), "torch, channels_last, pytorch-fid's network",
+            |workspace| inception(workspace, "torch --mode f32")),
         resident("Inception features, batch 50, f32", ImagesPerSecond, 3, None,
-            |workspace| compute::inception(workspace, F32), "onnxruntime, the same network", |workspace| inception(workspace, "onnxruntime --mode f32")),
+            |workspace| compute::inception(workspace, F32), "onnxruntime, the same network",
+            |workspace| inception(workspace, "onnxruntime --mode f32")),
         resident("Inception features, batch 50, bf16", ImagesPerSecond, 3, None,
-            |workspace| compute::inception(workspace, Bf16), "torch, channels_last, pytorch-fid's network", |workspace| inception(workspace, "torch --mode bf16")),
+            |workspace| compute::inception(workspace, Bf16), "torch, channels_last, pytorch-fid's network",
+            |workspace| inception(workspace, "torch --mode bf16")),
         resident("Inception features, batch 50, bf16", ImagesPerSecond, 3, None,
-            |workspace| compute::inception(workspace, Bf16), "OpenVINO, the same network", |workspace| inception(workspace, "openvino --mode bf16")),
+            |workspace| compute::inception(workspace, Bf16), "OpenVINO, the same network",
+            |workspace| inception(workspace, "openvino --mode bf16")),
         resident("Fréchet distance, 2048 dims", Seconds, 5, None,
             compute::frechet, "numpy, Cholesky and eigvalsh", |workspace| frechet(workspace, "cholesky")),
         resident("Fréchet distance, 2048 dims", Seconds, 1, None,
             compute::frechet, "scipy, sqrtm, as pytorch-fid has it", |workspace| frechet(workspace, "sqrtm")),
-        whole("fid against stats.npz, f32", Seconds, 1, Some(2.5),
+        process("fid against stats.npz, f32", Seconds, 1, Some(2.5),
             |workspace| process::fid(workspace, F32), "pytorch-fid, whole process", fid),
-        whole("fid against stats.npz, bf16", Seconds, 1, Some(6.0),
+        process("fid against stats.npz, bf16", Seconds, 1, Some(6.0),
             |workspace| process::fid(workspace, Bf16), "pytorch-fid, whole process", fid),
     ]
 }
@@ -126,18 +142,18 @@ fn fid(workspace: &Workspace) -> Vec<String> {
     arguments("fid", &[workspace.weights(), &workspace.stats()[0], workspace.samples()])
 }
 
-/// The seconds of both in each pair, and the version of what they use.
-fn measure(contest: &Contest, workspace: &Workspace) -> Result<(f64, Vec<[f64; 2]>, String), String> {
-    let theirs = (contest.theirs)(workspace);
-    let mut peer = if contest.whole { None } else { Some(Peer::start(&theirs)?) };
+/// Our count per repetition, the seconds of both in each pair, and the version of the other program.
+fn measure(row: &Comparison, workspace: &Workspace) -> Result<(f64, Vec<[f64; 2]>, String), String> {
+    let theirs = (row.theirs)(workspace);
+    let mut peer = if row.new_process { None } else { Some(Peer::start(&theirs)?) };
     let mut version = peer.as_ref().map(|p| p.version.clone()).unwrap_or_default();
-    let mut ours = (contest.ours)(workspace);
-    if !contest.whole {
+    let mut ours = (row.ours)(workspace);
+    if !row.new_process {
         (ours.work)();
     }
     let mut pairs = Vec::new();
-    for _ in 0..contest.pairs {
-        // Threads that spin for a while after their work have gone to sleep by then.
+    for _ in 0..row.pairs {
+        // Until the threads of the other program stop spinning.
         let rest = || sleep(Duration::from_millis(300));
         rest();
         let our_seconds = (ours.work)();
@@ -145,7 +161,7 @@ fn measure(contest: &Contest, workspace: &Workspace) -> Result<(f64, Vec<[f64; 2
         let their_seconds = match &mut peer {
             Some(peer) => peer.repeat()?,
             None => {
-                let done = peer::whole(&theirs)?;
+                let done = peer::run_once(&theirs)?;
                 version = done.version;
                 done.seconds
             }
@@ -155,43 +171,35 @@ fn measure(contest: &Contest, workspace: &Workspace) -> Result<(f64, Vec<[f64; 2
     Ok((ours.count, pairs, version))
 }
 
-/// Holds the contests that are wanted and prints each when it is done.
+/// Measures the selected rows and prints each result.
 pub fn run(workspace: &Workspace, wanted: impl Fn(&str) -> bool) {
     TABLE.head();
-    for contest in contests().iter().filter(|c| wanted(&format!("{} {}", c.work, c.against))) {
-        let bar = contest.bar.map_or("–".into(), |bar| bar.to_string());
-        let cells = match measure(contest, workspace) {
-            Ok((count, pairs, version)) => result(contest, count, &pairs, &version, bar),
+    for row in comparisons().iter().filter(|c| wanted(&format!("{} {}", c.work, c.against))) {
+        let bar = row.bar.map_or("–".into(), |bar| bar.to_string());
+        let cells = match measure(row, workspace) {
+            Ok((count, pairs, version)) => result(row, count, &pairs, &version, bar),
             Err(reason) => {
-                let none = || "–".to_string();
-                [
-                    contest.work.into(),
-                    contest.against.into(),
-                    none(),
-                    none(),
-                    none(),
-                    bar,
-                    format!("– {reason}"),
-                ]
+                let [ours, theirs, times] = std::array::from_fn(|_| "–".to_string());
+                [row.work.into(), row.against.into(), ours, theirs, times, bar, format!("– {reason}")]
             }
         };
         TABLE.row(&cells);
     }
 }
 
-fn result(contest: &Contest, count: f64, pairs: &[[f64; 2]], version: &str, bar: String) -> [String; 7] {
-    let figure = |seconds: f64| match contest.unit {
+fn result(row: &Comparison, count: f64, pairs: &[[f64; 2]], version: &str, bar: String) -> [String; 7] {
+    let figure = |seconds: f64| match row.unit {
         Unit::ImagesPerSecond => format!("{} images/s", number(count / seconds)),
         Unit::Milliseconds => format!("{} ms", number(seconds / count * 1e3)),
         Unit::Seconds => format!("{} s", number(seconds)),
     };
-    let [ours, theirs] = [0, 1].map(|side| Spread::of(pairs.iter().map(|pair| pair[side]).collect()).median);
+    let [ours, theirs] = [0, 1].map(|i| Spread::of(pairs.iter().map(|pair| pair[i]).collect()).median);
     let ratios = Spread::of(pairs.iter().map(|[ours, theirs]| theirs / ours).collect());
     let times = theirs / ours;
-    let reached = contest.bar.map_or("–", |bar| if times >= bar { "yes" } else { "no" });
+    let reached = row.bar.map_or("–", |bar| if times >= bar { "yes" } else { "no" });
     [
-        contest.work.into(),
-        format!("{} ({version})", contest.against),
+        row.work.into(),
+        format!("{} ({version})", row.against),
         figure(ours),
         figure(theirs),
         format!("{times:.2} ({:.2} to {:.2})", ratios.least, ratios.most),

@@ -1,4 +1,4 @@
-//! The built tools as whole processes.
+//! The built tools as processes.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,19 +8,20 @@ use std::time::{Duration, Instant};
 
 use gan::data::shard::Shard;
 use gan::precision::Precision;
-use gan::train::report::Metrics;
+use gan::train::Metrics;
 
 use crate::compute::timed;
 use crate::measure::{Figure, Load, Spread};
 use crate::workspace::Workspace;
 
-/// Images of `--data` that `prep` takes at most.
+/// The most images of `--data` that `prep` reads.
 pub const LIMIT: usize = 6000;
 
 /// Images that `sample` makes.
 pub const SAMPLES: usize = 3000;
 
-/// A tool with its arguments, split at spaces, run in the place on as many threads as this process.
+/// The command for a tool, with arguments split at spaces, run in the workspace on the threads of this
+/// process.
 pub fn tool(workspace: &Workspace, line: &str) -> Command {
     let mut words = line.split_whitespace();
     let mut command = Command::new(match words.next() {
@@ -34,7 +35,7 @@ pub fn tool(workspace: &Workspace, line: &str) -> Command {
     command
 }
 
-/// Runs it to its end and returns the seconds, or what it says if it fails.
+/// Runs a command and returns the seconds, or its error message.
 pub fn attempt(mut command: Command) -> Result<f64, String> {
     let mut output = None;
     let seconds = timed(|| output = Some(command.output().expect("the tool starts")));
@@ -45,15 +46,15 @@ pub fn attempt(mut command: Command) -> Result<f64, String> {
     }
 }
 
-/// The same, of one that may not fail.
+/// Runs a command that must succeed.
 fn run(command: Command) -> f64 {
     attempt(command).unwrap_or_else(|line| panic!("{line}"))
 }
 
-/// Makes a shard called `name` anew; returns the seconds and its path.
+/// Makes a new shard `name`; returns the seconds and its path.
 pub fn make_shard(workspace: &Workspace, name: &str) -> (f64, PathBuf) {
     let path = workspace.path(name);
-    // One that is there already would not be made again.
+    // An existing shard would not be made again.
     let _ = fs::remove_file(&path);
     let mut command = tool(workspace, &format!("prep --limit {LIMIT} -q -o {name}"));
     command.arg(workspace.jpegs());
@@ -80,7 +81,7 @@ pub fn sample(workspace: &Workspace, precision: Precision) -> Load<'_> {
     Load { work: Box::new(work), count: SAMPLES as f64, flops: None, precision }
 }
 
-/// The distance of a folder from statistics.
+/// FID of a folder against statistics.
 pub fn fid(workspace: &Workspace, precision: Precision) -> Load<'_> {
     let ([stats, _], samples, weights) = (workspace.stats(), workspace.samples(), workspace.weights());
     let work = move || {
@@ -91,7 +92,7 @@ pub fn fid(workspace: &Workspace, precision: Precision) -> Load<'_> {
     Load { work: Box::new(work), count: workspace.fakes as f64, flops: None, precision }
 }
 
-/// Starts a training of the recipe `celeba` for some steps in a run folder that is not there yet.
+/// Starts a training of the recipe `celeba` in a new run folder.
 fn train(workspace: &Workspace, steps: usize, folder: &str) -> Child {
     let _ = fs::remove_dir_all(workspace.path(folder));
     let mut command = tool(workspace, &format!("train --recipe celeba --steps {steps} -o {folder}"));
@@ -99,30 +100,30 @@ fn train(workspace: &Workspace, steps: usize, folder: &str) -> Child {
     command.spawn().expect("train starts")
 }
 
-/// The most private memory of a training, in MB (10⁶ bytes).
+/// The peak private memory of a training, in MB (10⁶ bytes).
 pub fn training_memory(workspace: &Workspace) -> Result<Figure, String> {
     workspace.shard();
     let mut child = train(workspace, 8, "memory");
     let status = format!("/proc/{}/status", child.id());
     let mut most = None;
-    while child.try_wait().expect("our child").is_none() {
+    while child.try_wait().expect("a child process").is_none() {
         most = most.max(private_kilobytes(&status));
         sleep(Duration::from_millis(10));
     }
-    assert!(child.wait().expect("our child").success(), "train failed");
+    assert!(child.wait().expect("a child process").success(), "train failed");
     let kilobytes = most.ok_or("no /proc here")?;
     Ok(Figure::new(kilobytes as f64 * 1024.0 / 1e6, "MB"))
 }
 
-/// RssAnon of a process: what it holds that no file backs.
+/// RssAnon of a process: memory without a file behind it.
 fn private_kilobytes(status: &str) -> Option<u64> {
     let text = fs::read_to_string(status).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// From the start of `train` to the beginning of its first step: to the first line of metrics.jsonl less the time of the step
-/// that it tells of.
+/// The time from the start of `train` to its first step: until the first line of metrics.jsonl, minus the
+/// duration of that step.
 pub fn training_start(workspace: &Workspace, repetitions: usize) -> Figure {
     workspace.shard();
     let once = |_| {
@@ -134,10 +135,10 @@ pub fn training_start(workspace: &Workspace, repetitions: usize) -> Figure {
             if let Some((line, _)) = text.split_once('\n') {
                 break (line.to_string(), start.elapsed().as_secs_f64());
             }
-            assert!(child.try_wait().expect("our child").is_none_or(|s| s.success()), "train failed");
+            assert!(child.try_wait().expect("a child process").is_none_or(|s| s.success()), "train failed");
             sleep(Duration::from_millis(1));
         };
-        assert!(child.wait().expect("our child").success(), "train failed");
+        assert!(child.wait().expect("a child process").success(), "train failed");
         let metrics: Metrics = serde_json::from_str(&line).expect("a line of metrics");
         seen - 128.0 / metrics.images_per_second
     };

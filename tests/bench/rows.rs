@@ -1,5 +1,5 @@
-//! The table of PERFORMANCE.md: each row, how it is measured, and its bar. The bars are for two threads on a processor with
-//! AVX-512 and AMX.
+//! The rows of the table of docs/performance.md: measurement and bar. The bars are for two threads on a
+//! processor with AVX-512 and AMX.
 
 use gan::precision::Precision::{self, Bf16, F32};
 use gan_kernels::{Isa, bf16};
@@ -10,15 +10,15 @@ use crate::process;
 use crate::table::{Table, number};
 use crate::workspace::Workspace;
 
-/// What a row should reach.
+/// The target of a row.
 enum Bar {
-    /// Percent of the peak.
+    /// At least this percent of the peak.
     Share(f64),
-    /// In the figure's unit.
+    /// At least this value.
     AtLeast(f64),
-    /// In the figure's unit.
+    /// At most this value.
     AtMost(f64),
-    /// So many times as fast as this program, on the same machine in the same minutes.
+    /// This many times as fast as another program, measured in turn on the same machine.
     Times(f64, &'static str),
 }
 
@@ -29,7 +29,7 @@ struct Row {
     measure: Measure,
 }
 
-/// An error says why this machine cannot show it.
+/// An error says why this machine cannot measure the row.
 type Measure = fn(&Workspace) -> Result<Figure, String>;
 
 const TABLE: Table =
@@ -93,7 +93,7 @@ fn rows(workspace: &Workspace) -> Vec<Row> {
     ]
 }
 
-/// Measures the rows that are wanted and prints each when it is done.
+/// Measures the selected rows and prints each result.
 pub fn run(workspace: &Workspace, wanted: impl Fn(&str) -> bool) {
     TABLE.head();
     for row in rows(workspace).iter().filter(|row| wanted(&row.name)) {
@@ -129,7 +129,7 @@ impl Bar {
 }
 
 impl Row {
-    /// Whether the figure reaches the bar, or why that cannot be told here.
+    /// Whether the figure reaches the bar, or why this machine cannot show it.
     fn verdict(&self, figure: &Figure) -> &'static str {
         let reached = match self.bar {
             Bar::Share(percent) => figure.share.is_some_and(|share| share.median >= percent),

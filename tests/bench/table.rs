@@ -1,6 +1,6 @@
-//! A table in Markdown, a row at a time.
+//! A Markdown table, printed row by row.
 
-/// The heads of the columns with their widths.
+/// The headings of the columns and their widths.
 pub struct Table(pub &'static [(&'static str, usize)]);
 
 impl Table {
@@ -16,7 +16,7 @@ impl Table {
     }
 }
 
-/// Three digits, or all that stand before the point.
+/// Formats a value with at least three significant digits.
 pub fn number(value: f64) -> String {
     let decimals = match value.abs() {
         v if v < 1.0 => 3,

@@ -1,4 +1,4 @@
-//! A temporary folder with what the rows work on, each made when it is first asked for.
+//! A temporary folder with the inputs of the rows, each made on first use.
 
 use std::collections::HashMap;
 use std::fs;
@@ -11,8 +11,8 @@ use gan::checkpoint::{self, CheckpointKind, CheckpointMeta, ShardId};
 use gan::data::source::Source;
 use gan::metrics::frechet::{Gaussian, RunningCovariance};
 use gan::metrics::stats::Stats;
-use gan::nn::layer::Network;
-use gan::nn::model::ModelConfig;
+use gan::nn::Network;
+use gan::nn::model::Arch;
 use gan::recipe::Recipe;
 use gan::rng::Stream;
 use gan::sample;
@@ -21,19 +21,19 @@ use image::codecs::jpeg::JpegEncoder;
 use rayon::prelude::*;
 use tempfile::TempDir;
 
-use crate::compute::TUTORIAL;
+use crate::compute::{SHAPE, TUTORIAL};
 use crate::process;
 
 #[path = "../../lib/gan/tests/golden/fid/hashed.rs"]
 mod hashed;
 
-/// Drawn faces where there is no `--data`.
+/// Drawn faces without `--data`.
 const FACES: usize = 4096;
 
 /// JPEG quality, 1 to 100.
 const QUALITY: u8 = 90;
 
-/// Features of the distance.
+/// Dimensions of the Fréchet distance.
 const DIMS: usize = 2048;
 
 pub struct Workspace {
@@ -53,7 +53,7 @@ impl Workspace {
     pub fn new(data: Option<PathBuf>, fakes: usize) -> Workspace {
         Workspace {
             folder: tempfile::tempdir().expect("a temporary folder"),
-            // The tools run in this folder.
+            // The tools run in the temporary folder.
             data: data.map(|path| fs::canonicalize(&path).unwrap_or(path)),
             fakes,
             jpegs: OnceLock::new(),
@@ -75,7 +75,7 @@ impl Workspace {
         self.folder().join(name)
     }
 
-    /// A folder (or zip) of JPEGs: `--data`, or else drawn faces of 178×218 as CelebA's are.
+    /// A folder or zip of JPEGs: `--data`, or drawn faces of 178×218, the size of CelebA's.
     pub fn jpegs(&self) -> &Path {
         self.jpegs.get_or_init(|| {
             if let Some(data) = &self.data {
@@ -89,23 +89,23 @@ impl Workspace {
                 let mut jpeg = Vec::new();
                 let mut encoder = JpegEncoder::new_with_quality(&mut jpeg, QUALITY);
                 encoder.encode(&face.rgb, face.width as u32, face.height as u32, Rgb8).expect("in memory");
-                fs::write(folder.join(format!("{i:06}.jpg")), jpeg).expect("room for the faces");
+                fs::write(folder.join(format!("{i:06}.jpg")), jpeg).expect("disk space for the faces");
             });
             folder
         })
     }
 
-    /// A shard of 64×64 of them.
+    /// A shard of these images at 64×64.
     pub fn shard(&self) -> &Path {
         self.shard.get_or_init(|| process::make_shard(self, "faces.safetensors").1)
     }
 
-    /// A generator of the recipe `celeba`. Its weights are random, but its kernels smooth, its statistics its own and its
-    /// contrast that of images: the PNGs are about as hard to compress as faces.
+    /// A generator of the recipe `celeba` with random weights. Smooth kernels, matching running statistics
+    /// and the contrast of photographs make its PNGs about as hard to compress as faces.
     pub fn generator(&self) -> &Path {
         self.generator.get_or_init(|| {
             let path = self.path("G.safetensors");
-            let model = ModelConfig::Dcgan(TUTORIAL);
+            let model = Arch::Dcgan(TUTORIAL).model(SHAPE).expect("a sound model");
             let recipe = Recipe::load("celeba").expect("a built-in recipe");
             let meta = CheckpointMeta {
                 kind: CheckpointKind::Generator,
@@ -118,29 +118,29 @@ impl Workspace {
             };
             let network = model.generator(999, &Device::Cpu).expect("a sound model");
             let tensors = like_trained(network).expect("on the CPU");
-            checkpoint::write(&path, &meta, &tensors).expect("room for a generator");
+            checkpoint::write(&path, &meta, &tensors).expect("disk space for a generator");
             path
         })
     }
 
-    /// Inception's weights, each a hash of its name: the work is that of the published ones.
+    /// Weights for Inception, hashes of their names: they take as long as the published ones.
     pub fn weights(&self) -> &Path {
         self.weights.get_or_init(|| {
             let path = self.path("inception.safetensors");
-            fs::write(&path, hashed::inception_weights(&golden(""))).expect("room for weights");
+            fs::write(&path, hashed::inception_weights(&golden(""))).expect("disk space for weights");
             path
         })
     }
 
-    /// Those of the goldens: 3,000 samples each of 2,048 hashed features.
+    /// The Gaussians of the goldens: 3,000 samples each of 2,048 hashed features.
     pub fn gaussians(&self) -> &(Gaussian, Gaussian) {
         self.gaussians.get_or_init(|| {
             let spread: Vec<f64> = (0..DIMS).map(|j| 0.5 + hashed::uniform("s", j as u64)).collect();
             let offset: Vec<f64> = (0..DIMS).map(|j| 0.3 * hashed::uniform("o", j as u64)).collect();
             let gaussian = |value: &(dyn Fn(usize) -> f64 + Sync)| {
-                let mut moments = RunningCovariance::new(DIMS);
-                moments.push(&(0..3000 * DIMS).into_par_iter().map(value).collect::<Vec<f64>>());
-                moments.gaussian().expect("many samples")
+                let mut covariance = RunningCovariance::new(DIMS);
+                covariance.push(&(0..3000 * DIMS).into_par_iter().map(value).collect::<Vec<f64>>());
+                covariance.gaussian().expect("many samples")
             };
             let one = |i: usize| hashed::uniform("x1", i as u64);
             let two = |i: usize| hashed::uniform("x2", i as u64) * spread[i % DIMS] + offset[i % DIMS];
@@ -148,7 +148,7 @@ impl Workspace {
         })
     }
 
-    /// The distance between them by other programs.
+    /// The Fréchet distance between them by other programs.
     pub fn golden_distance(&self) -> f64 {
         let text = fs::read(golden("frechet_vectors.json")).expect("the goldens are in the repository");
         let vectors: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
@@ -157,20 +157,20 @@ impl Workspace {
         value.expect("a golden of 2,048 dimensions")
     }
 
-    /// `a.npz` and `b.npz`: the two Gaussians as statistics, which stand for those of images.
+    /// `a.npz` and `b.npz`: the two Gaussians as statistics of images.
     pub fn stats(&self) -> [PathBuf; 2] {
         let (a, b) = self.gaussians();
         [("a.npz", a), ("b.npz", b)].map(|(name, gaussian)| {
             let path = self.path(name);
             if !path.exists() {
                 let stats = Stats { gaussian: gaussian.clone(), meta: None };
-                stats.write(&path, SystemTime::now()).expect("room for statistics");
+                stats.write(&path, SystemTime::now()).expect("disk space for statistics");
             }
             path
         })
     }
 
-    /// The folder of images that the rows of `fid` measure.
+    /// The folder of generated images for the rows of `fid`.
     pub fn samples(&self) -> &Path {
         self.samples.get_or_init(|| process::make_samples(self, "compared", self.fakes, "f32").1)
     }
@@ -181,21 +181,23 @@ fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("lib/gan/tests/golden/fid").join(name)
 }
 
-/// A fresh generator's tensors, changed so that its images are smooth and of the contrast of images.
+/// The tensors of a new generator, changed so that its images have the smoothness and contrast of
+/// photographs.
 fn like_trained(mut network: Network) -> gan::Result<Vec<(String, Tensor)>> {
     const LAST: &str = "main.12.weight";
     let low_pass = Tensor::new(&[1f32, 3.0, 3.0, 1.0], &Device::Cpu)?.reshape((4, 1))?;
     let low_pass = (low_pass.broadcast_mul(&low_pass.t()?)? / 16.0)?;
     let mut tensors: HashMap<String, Tensor> = network.tensors()?.into_iter().collect();
     for (name, weight) in &mut tensors {
-        // Not of the first layer, whose kernel is the whole image.
+        // Except the first layer, whose kernel covers the image.
         if weight.rank() == 4 && name != "main.0.weight" {
             let smooth = weight.mean_keepdim(3)?.mean_keepdim(2)?.broadcast_mul(&low_pass)?;
             *weight = (smooth + (&*weight * 0.1)?)?;
         }
     }
     network.load(&tensors)?;
-    // The running statistics, by a momentum of 0.1, and then the images' deviation before the tanh.
+    // Update the running statistics with a momentum of 0.1; then measure the deviation of the images before
+    // the tanh.
     let z = sample::latents(0, Stream::Noise, 0, 64, TUTORIAL.nz, &Device::Cpu)?;
     let mut last = network.forward_train(&z)?.0;
     for _ in 0..40 {

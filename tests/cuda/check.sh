@@ -68,14 +68,14 @@ done
 fails() {
     local expected=$1 line status=0
     line=$(env "${@:2}" $tools/train --device cuda no-such-shard 2>&1) || status=$?
-    [[ $status == 1 && $line == "train: --device cuda: $expected"*"; \`--device cpu\` needs none" && $line != *$'\n'* ]] ||
+    [[ $status == 1 && $line == "train: --device: cuda: $expected"*"; cpu needs no GPU" && $line != *$'\n'* ]] ||
         die "expected $expected; exit $status: $line"
     echo "$line"
 }
 unset CUDA_HOME CUDA_PATH CUDA_ROOT
 if ! ldconfig -p | grep -q libcuda.so.1; then fails "NVIDIA's driver (libcuda.so.1) is not installed"; fi
 fails "no such GPU: no CUDA-capable device is detected" LD_LIBRARY_PATH="$gpu" EMULATED_GPUS=0
-fails "NVIDIA's driver is of CUDA 12.2, and this build needs 13.0: update the driver" LD_LIBRARY_PATH="$gpu" EMULATED_DRIVER=12020
+fails "NVIDIA's driver supports CUDA 12.2, and this build needs 13.0: update the driver" LD_LIBRARY_PATH="$gpu" EMULATED_DRIVER=12020
 # Without --device the CPU does it, after a line that says why.
 line=$(LD_LIBRARY_PATH="$gpu" EMULATED_GPUS=0 $tools/train no-such-shard 2>&1) && die "trained on nothing"
 [[ $line == "train: computing on the CPU: no such GPU: "*$'\n'"train: no-such-shard: "* ]] || die "$line"

@@ -24,7 +24,8 @@ fn score(text: &str) -> f64 {
 fn one_pipe_from_faces_to_a_score_twice() {
     let sandbox = Sandbox::new();
     let line = format!(
-        "prep --demo 48 --size 32 -q | train {TINY} | sample -n 20 -q | fid --features squeezenet -q demo-32.safetensors"
+        "prep --demo 48 --size 32 -q | train {TINY} | sample -n 20 -q \
+         | fid --features squeezenet -q demo-32.safetensors"
     );
     let first = score(&ok(&sandbox, &line));
     assert!(first > 0.0 && first.is_finite());
@@ -79,7 +80,7 @@ fn the_number_of_threads_changes_no_byte() {
         let sandbox = Sandbox::new();
         let t = format!("--threads {threads}");
         let line = format!(
-            "prep --demo 48 --size 32 -q {t} | train {TINY} {t} | sample -n 20 -q {t} --batch {} \
+            "prep --demo 48 --size 32 -q {t} | train {TINY} {t} | sample -n 20 -q {t} --batch-size {} \
              | fid --features squeezenet -q {t} demo-32.safetensors",
             7 * threads
         );
@@ -121,7 +122,7 @@ fn a_side_that_the_pipe_is_still_to_make_is_waited_for() {
     let done = sandbox
         .shell("{ sleep 0.3; prep --demo 8 --size 32 -q; } | fid --features squeezenet demo-32.safetensors");
     assert_eq!(done.code, Some(0), "{}", done.stderr);
-    assert!(done.stderr.starts_with("fid: demo-32.safetensors: is not there yet"), "{}", done.stderr);
+    assert!(done.stderr.starts_with("fid: demo-32.safetensors: does not exist yet"), "{}", done.stderr);
     assert_eq!(score(done.stdout.trim_end()), 0.0, "a shard against itself");
     // What is there and wrong is said at once, not when the pipe is done.
     sandbox.write("wrong.npz", "no zip");
@@ -149,7 +150,7 @@ fn a_closed_pipe_ends_a_tool_quietly() {
 #[test]
 fn what_needs_no_operand_reads_no_stdin() {
     let sandbox = Sandbox::new();
-    // A stdin that never ends would hang whoever read it.
+    // A stdin that never ends would hang a tool that reads it.
     for line in ["train --list-recipes", "prep --demo 2 --size 32 -q", "train --dry-run"] {
         ok(&sandbox, &format!("timeout 20 {line} < <(exec sleep 30 >/dev/null 2>&1)"));
     }
@@ -169,7 +170,7 @@ fn a_full_disk_leaves_nothing_under_a_final_name() {
     assert!(!sandbox.path("runs/demo-32/G.safetensors").exists() && !sandbox.path("G.safetensors").exists());
 }
 
-/// The whole chain on a GPU: the same images and scores as on the CPU but for rounding.
+/// The complete chain on a GPU: the same images and scores as on the CPU except for rounding.
 #[cfg(feature = "cuda")]
 #[test]
 fn the_chain_on_the_gpu_comes_to_what_the_cpu_does() {

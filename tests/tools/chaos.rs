@@ -1,7 +1,8 @@
-//! The tools, broken at work: killed at every call and at random moments, on disks that fail, fill up or may not be written, with
-//! their shards cut short under them. Nothing half-made has a final name, and going on comes to what would have come of it.
+//! Faults while the tools work: kills at every call and at random moments, disks that fail, fill up or are
+//! read-only, shards that are truncated while they are mapped. No incomplete file has a final name, and
+//! resuming gives the result of an undisturbed run.
 //!
-//! `just test` runs a part, `just chaos` (GANTOOLS_CHAOS=1) all of it; RELIABILITY.md has the figures.
+//! `just test` runs a part, `just chaos` (GANTOOLS_CHAOS=1) all of it; docs/reliability.md has the figures.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -12,12 +13,12 @@ use std::time::{Duration, Instant};
 use crate::common::{Done, Sandbox};
 use crate::faults::{self, Act};
 
-/// Whether all of it is asked for.
+/// Whether all tests are requested.
 fn full() -> bool {
     std::env::var_os("GANTOOLS_CHAOS").is_some()
 }
 
-/// A tool's work: the line, and the line that goes on with it where it was killed.
+/// The work of a tool: its command line, and the one that resumes it after a kill.
 struct Stage {
     name: &'static str,
     line: &'static str,
@@ -29,7 +30,7 @@ const STAGES: [Stage; 4] = [
     Stage { name: "prep", line: "prep --demo 12 --size 32 -o faces.safetensors -q --force", again: None },
     Stage {
         name: "train",
-        line: "train faces.safetensors --recipe demo --epochs 3 --batch 8 --ngf 2 --ndf 2 --nz 5 --keep-at 1,2 --fid-every 2 -o run -q --force",
+        line: "train faces.safetensors --recipe demo --epochs 3 --batch-size 8 --ngf 2 --ndf 2 --nz 5 --snapshot-epochs 1,2 --score-every 2 -o run -q --force",
         again: Some("train faces.safetensors --resume=run -q"),
     },
     Stage {
@@ -103,15 +104,15 @@ fn restore(sandbox: &Sandbox, files: &Files) {
     }
 }
 
-/// Whether a path is one that nobody is meant to see: made by a tool for itself.
+/// Whether a path is a temporary one of a tool.
 fn is_hidden(path: &Path) -> bool {
     let hidden =
         |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(b".") && name != ".gantools.json";
     path.components().any(|part| hidden(part.as_os_str()))
 }
 
-/// Every file under a final name is what it was before, or what it was to become, or in a run's folder, where files are written
-/// epoch by epoch, whole.
+/// Every file under a final name is the old one or the new one, or complete in a run directory, where files
+/// are written epoch by epoch.
 #[track_caller]
 fn check_whole(what: &str, now: &Files, before: &Files, after: &Files) {
     for (path, bytes) in now.iter().filter(|(path, _)| !is_hidden(path)) {
@@ -122,6 +123,7 @@ fn check_whole(what: &str, now: &Files, before: &Files, after: &Files) {
             _ if !path.starts_with("run") => false,
             Some("safetensors") => safetensors::SafeTensors::deserialize(bytes).is_ok(),
             Some("png" | "gif") => image::load_from_memory(bytes).is_ok(),
+            Some("svg") => bytes.starts_with(b"<svg ") && bytes.ends_with(b"</svg>\n"),
             // A line is written at once, but a kill may come before the last one's end.
             Some("jsonl") => {
                 let end = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
@@ -131,7 +133,8 @@ fn check_whole(what: &str, now: &Files, before: &Files, after: &Files) {
         };
         assert!(is_whole, "{what}: {} is not whole ({} bytes)", path.display(), bytes.len());
     }
-    // Nothing that was there is gone, but for what a run begun anew removes first, and a folder is of one making.
+    // Nothing is gone, except what a new run removes first, and all files of a folder are of one call of
+    // `sample`.
     for path in before.keys().filter(|path| !path.starts_with("run") && !path.starts_with("fakes")) {
         assert!(now.contains_key(path), "{what}: {} is gone", path.display());
     }
@@ -157,7 +160,7 @@ fn check_equal(what: &str, now: &Files, after: &Files) {
     assert!(more.is_empty(), "{what}: left over {more:?}");
 }
 
-/// Goes on with a stage to its end: a run from its state, if it has one.
+/// Resumes a stage to its end: a run from its state, if it has one.
 fn go_on(sandbox: &Sandbox, stage: &Stage) -> Done {
     let resumable =
         ["state", "state.previous"].iter().any(|s| sandbox.path(format!("run/{s}.safetensors")).exists());
@@ -165,7 +168,7 @@ fn go_on(sandbox: &Sandbox, stage: &Stage) -> Done {
         Some(again) => {
             let done = sandbox.run(again);
             // It was killed after its last state; or before it took the place of the older one.
-            match ["is taken already", "is of other images"].iter().any(|what| done.stderr.contains(what)) {
+            match ["the run is complete", "has other images"].iter().any(|what| done.stderr.contains(what)) {
                 true => sandbox.run(stage.line),
                 false => done,
             }
@@ -179,7 +182,7 @@ fn with_stages(each: impl Fn(&Sandbox, &Stage, &Files, &Files)) {
     let sandbox = Sandbox::new();
     let older = [
         "prep --demo 9 --seed 4 --size 32 -o faces.safetensors -q",
-        "train faces.safetensors --recipe demo --steps 1 --batch 4 --ngf 2 --ndf 2 --nz 5 -o run -q",
+        "train faces.safetensors --recipe demo --steps 1 --batch-size 4 --ngf 2 --ndf 2 --nz 5 -o run -q",
         "sample run/G.safetensors -n 7 -o fakes --grid grid.png --save-latents z.safetensors -q",
         "fid --save-stats faces.safetensors stats.npz --features squeezenet -q",
     ];
@@ -298,7 +301,7 @@ fn every_call_fails_once() {
                 }
             }
         }
-        eprintln!("{}: {failed} failures told of, {borne} borne", stage.name);
+        eprintln!("{}: {failed} failures reported, {borne} tolerated", stage.name);
     });
 }
 
@@ -332,7 +335,7 @@ fn every_read_fails_once() {
                 break;
             }
         }
-        eprintln!("{}: {failed} failed reads told of, {borne} borne", stage.name);
+        eprintln!("{}: {failed} failed reads reported, {borne} tolerated", stage.name);
     });
 }
 
@@ -378,11 +381,12 @@ fn killed_at_random_moments() {
     eprintln!("kills {:?} of prep, train, sample and fid in {rounds} rounds, bytes lost: 0", kills);
 }
 
-/// SIGTERM ends a run with its state saved; with SIGINT besides it leaves at once, as it was last saved. It goes on either way.
+/// SIGTERM ends a run with its state saved; with SIGINT as well it exits at once, as it was last saved. Both
+/// resume.
 #[test]
 fn a_second_signal_leaves_at_once() {
     let sandbox = Sandbox::with_faces();
-    let line = "train faces-32.safetensors --recipe demo --batch 8 --ngf 2 --ndf 2 --nz 5 -q";
+    let line = "train faces-32.safetensors --recipe demo --batch-size 8 --ngf 2 --ndf 2 --nz 5 -q";
     for (run, signals, code) in
         [("one", &[libc::SIGTERM][..], 0), ("two", &[libc::SIGINT, libc::SIGTERM], 130)]
     {
@@ -429,7 +433,7 @@ fn a_shard_is_cut_short_or_replaced_while_it_is_mapped() {
     sandbox.run("prep --demo 1500 --size 32 -o a.safetensors -q").line();
     sandbox.run("prep --demo 1500 --seed 1 --size 32 -o b.safetensors -q").line();
     let whole = sandbox.read("a.safetensors");
-    let train = "train a.safetensors --recipe demo --batch 50 --ngf 2 --ndf 2 --nz 5 -q";
+    let train = "train a.safetensors --recipe demo --batch-size 50 --ngf 2 --ndf 2 --nz 5 -q";
     sandbox.run(&format!("{train} --epochs 4 -o whole")).line();
     let begin = |run: &str| {
         let child = sandbox.command(&format!("{train} --epochs 100000 -o {run}")).spawn().unwrap();
@@ -454,7 +458,11 @@ fn a_shard_is_cut_short_or_replaced_while_it_is_mapped() {
     signal(&child, &[libc::SIGINT]);
     assert_eq!(child.wait().unwrap().code(), Some(0));
     let other = sandbox.run("train a.safetensors --resume=replaced --epochs 4 -q");
-    assert!(other.failure(1).contains("is of other images than it began with"), "{}", other.stderr);
+    assert!(
+        other.failure(1).contains("a.safetensors has other images than the run; --force resumes anyway"),
+        "{}",
+        other.stderr
+    );
     sandbox.write("a.safetensors", &whole);
     let epochs =
         sandbox.run("train --info replaced/state.safetensors --json").json()["epoch"].as_u64().unwrap();
@@ -499,7 +507,7 @@ fn a_full_disk_and_one_that_may_not_be_written() {
             ("mount -t tmpfs -o size=SIZEk none disk && cp -a in/. disk", "No space left on device"),
             (
                 "mount -t tmpfs none disk && cp -a in/. disk && mount -o remount,ro disk",
-                "Read-only file system",
+                "read-only file system",
             ),
         ] {
             fs::create_dir_all(sandbox.path("in")).unwrap();

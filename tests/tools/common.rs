@@ -122,7 +122,7 @@ impl Sandbox {
         child.wait_with_output().expect("it ends").into()
     }
 
-    /// Runs a command line with a terminal for stdin, on which nobody types.
+    /// Runs a command line with a terminal for stdin, without input.
     #[cfg(target_os = "linux")]
     pub fn run_on_terminal(&self, line: &str) -> Done {
         use std::os::fd::{FromRawFd, OwnedFd};
@@ -131,7 +131,7 @@ impl Sandbox {
         // SAFETY: both numbers are written to, and the three pointers may be null.
         let made = unsafe { libc::openpty(&mut ours, &mut theirs, null, null.cast(), null.cast()) };
         assert_eq!(made, 0, "no terminal");
-        // SAFETY: openpty opened both, and nobody else has them.
+        // SAFETY: openpty opened both, and nothing else has them.
         let (_ours, theirs) = unsafe { (OwnedFd::from_raw_fd(ours), OwnedFd::from_raw_fd(theirs)) };
         self.command(line).stdin(theirs).output().expect("it starts").into()
     }

@@ -176,7 +176,7 @@ fn supervise(
                 false => continue,
             }
         }
-        // SAFETY: a struct of numbers; the call wants zeros.
+        // SAFETY: a struct of numbers; the call requires zeros.
         let mut asked: libc::seccomp_notif = unsafe { zeroed() };
         // SAFETY: the struct that this call fills, which outlives it.
         if unsafe { libc::ioctl(listener.as_raw_fd(), RECEIVE, &mut asked) } != 0 {

@@ -380,7 +380,7 @@ fn inputs_that_do_not_match_are_one_line() {
     copy(&golden("a"), &sandbox.path("one"), 0..1);
     fails("fid s.npz one", "one: 1 image; fid needs at least 2 images in each input");
     if cfg!(not(feature = "cuda")) {
-        fails("fid s.npz real --device cuda", "--device cuda: this build has no CUDA");
+        fails("fid s.npz real --device cuda", "--device: cuda: this build has no CUDA");
     }
     assert_eq!(
         sandbox.names("."),

@@ -1,17 +1,17 @@
-//! Values of flags that cannot be, and places that cannot be written to: one line each, before any work.
+//! Invalid values of flags, and outputs that cannot be written: one line each, before any work.
 
 use std::fs;
 
 use crate::common::{Done, Sandbox};
 use crate::fid::sandbox;
 
-/// Where a result goes is looked at before there is any.
+/// Outputs are checked before any work.
 #[test]
-fn a_place_that_cannot_be_written_to_is_said_first() {
+fn an_output_that_cannot_be_written_is_an_error_at_once() {
     let sandbox = sandbox();
     sandbox.write("file", "x");
     fs::create_dir(sandbox.path("folder.npz")).unwrap();
-    // No images and no weights are looked at before.
+    // No images and no weights are read before.
     for (line, wanted) in [
         ("--save-stats nowhere no/s.npz", "no: no such folder: make it first (mkdir -p no)"),
         ("--save-stats nowhere no/such/s.npz", "no/such: no such folder: make it first (mkdir -p no/such)"),
@@ -31,7 +31,7 @@ fn a_place_that_cannot_be_written_to_is_said_first() {
     }
 }
 
-/// Each says its flag and the range.
+/// Each error names the flag and the range.
 #[test]
 fn numbers_out_of_range_name_their_flag() {
     let sandbox = Sandbox::new();
@@ -64,26 +64,26 @@ fn numbers_of_a_recipe_name_their_flag() {
         ("--epochs 0", "--epochs 0: not a whole number from 1 to 1000000"),
         ("--epochs 2.5", "--epochs 2.5: not a whole number from 1 to 1000000"),
         ("--steps -5", "--steps -5: not a whole number from 1 to 1000000000"),
-        ("--batch 0", "--batch 0: not a whole number from 1 to 65536"),
-        ("--batch 64px", "--batch 64px: not a whole number from 1 to 65536"),
+        ("--batch-size 0", "--batch-size 0: not a whole number from 1 to 65536"),
+        ("--batch-size 64px", "--batch-size 64px: not a whole number from 1 to 65536"),
         ("--nz -1", "--nz -1: not a whole number from 1 to 4096"),
-        ("--keep-at 0", "--keep-at 0: not a whole number from 1 to 1000000"),
-        ("--keep-at 1,-2", "--keep-at -2: not a whole number from 1 to 1000000"),
+        ("--snapshot-epochs 0", "--snapshot-epochs 0: not a whole number from 1 to 1000000"),
+        ("--snapshot-epochs 1,-2", "--snapshot-epochs -2: not a whole number from 1 to 1000000"),
         ("--sample-every -1", "--sample-every -1: not a whole number from 0 to 1000000000"),
-        ("--fid-every nan", "--fid-every nan: not a whole number from 0 to 1000000"),
+        ("--score-every nan", "--score-every nan: not a whole number from 0 to 1000000"),
         ("--save-every 0", "--save-every 0: not a whole number from 1 to 10000"),
         ("--threads -1", "--threads -1: not a whole number from 1 to 1024"),
         ("--lr-g much", "--lr-g much: not a number above 0 and at most 1"),
         ("--lr-d -1e-3x", "--lr-d -1e-3x: not a number above 0 and at most 1"),
+        ("--lr-g NaN", "--lr-g NaN: not a number above 0 and at most 1"),
+        ("--lr-d 1e400", "--lr-d 1e400: not a number above 0 and at most 1"),
+        ("--lr-d -inf", "--lr-d -inf: not a number above 0 and at most 1"),
         ("--beta1 half", "--beta1 half: not a number of at least 0 and below 1"),
     ] {
         assert_eq!(sandbox.run(&format!("train faces-32.safetensors {flag}")).failure(2), wanted);
     }
     for (flag, wanted) in [
         ("--lr-g -1", "--lr-g: -1 is not above 0 and at most 1"),
-        ("--lr-g NaN", "--lr-g: NaN is not above 0 and at most 1"),
-        ("--lr-d 1e400", "--lr-d: inf is not above 0 and at most 1"),
-        ("--lr-d -inf", "--lr-d: -inf is not above 0 and at most 1"),
         ("--beta1 -0.5", "--beta1: -0.5 is not at least 0 and below 1"),
         ("--beta2 1", "--beta2: 1 is not at least 0 and below 1"),
     ] {

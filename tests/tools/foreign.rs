@@ -26,18 +26,18 @@ fn a_checkpoint_is_sampled_and_one_line_says_what_was_taken() {
     assert_eq!(done.line(), "fakes/");
     assert_eq!(
         done.stderr,
-        "sample: nested.ckpt: DCGAN 16×16×3, nz 3, hidden [6, 4]: taken for ReLU, tanh at the end, stride 1,2,2, padding \
-         0,1,1, eps 1e-5 (--slope, --last, --stride, --padding, --eps change it)\n"
+        "sample: nested.ckpt: DCGAN 16×16×3, nz 3, hidden [6, 4]: assumed ReLU, tanh at the end, \
+         stride 1,2,2, padding 0,1,1, eps 1e-5 (change: --slope, --last, --stride, --padding, --eps)\n"
     );
     assert_eq!(image::image_dimensions(sandbox.path("fakes/000001.png")).unwrap(), (16, 16));
     let done = sandbox.run("sample ema.pt -n 1 --json");
     assert!(
-        done.stderr.contains("g_ema.main, the average (EMA) of its weights, is taken"),
+        done.stderr.contains("assumed g_ema.main, the average (EMA) of its weights; ReLU, "),
         "{}",
         done.stderr
     );
-    assert_eq!(done.json()["model"]["part"], "g_ema.main");
-    // What is told is not said, and matters.
+    assert_eq!(done.json()["model"]["prefix"], "g_ema.main");
+    // What flags give is not reported, and has an effect.
     let told = "--stride 2,1,2,2 --padding 0 --output-padding 0 --slope 0 --last-activation tanh";
     let done = sandbox.run(&format!("sample strides.safetensors -n 1 -o told {told}"));
     assert_eq!((done.line(), &*done.stderr), ("told", ""));
@@ -46,7 +46,7 @@ fn a_checkpoint_is_sampled_and_one_line_says_what_was_taken() {
     assert_eq!((done.line(), &*done.stderr), ("taken", ""));
 }
 
-/// A file's name tells nothing.
+/// The name of a file has no meaning.
 #[test]
 fn a_file_is_told_by_its_content() {
     let sandbox = sandbox(&[]);
@@ -61,8 +61,11 @@ fn info_describes_them() {
     let sandbox = sandbox(&["lightning.ckpt", "mlp_norm.pkl", "discriminator.pth"]);
     for tool in ["sample", "train"] {
         let info = sandbox.run(&format!("{tool} --info lightning.ckpt"));
-        for wanted in ["DCGAN 16×16×3, nz 3, hidden [6, 4]", "state_dict.generator.main", "taken for ReLU"]
-        {
+        for wanted in [
+            "DCGAN 16×16×3, nz 3, hidden [6, 4]",
+            "state_dict.generator.main",
+            "assumed       ReLU, tanh at the end",
+        ] {
             assert!(info.stdout.contains(wanted), "{wanted}: {}{}", info.stdout, info.stderr);
         }
     }

@@ -16,11 +16,11 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// ARCHITECTURE.md lists the files with unsafe code, all of them and no others.
+/// docs/architecture.md lists the files with unsafe code, all of them and no others.
 #[test]
 fn unsafe_code_is_listed_with_its_reasons() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let text = fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
+    let text = fs::read_to_string(root.join("docs/architecture.md")).unwrap();
     let list = text.split_once("## Unsafe code").unwrap().1;
     let list = list.split("\n## ").next().unwrap();
     let mut listed: Vec<&str> = list.split('`').filter(|word| word.ends_with(".rs")).collect();

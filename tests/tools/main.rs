@@ -11,6 +11,7 @@ mod faults;
 mod fid;
 mod flags;
 mod foreign;
+mod former;
 #[cfg(target_os = "linux")]
 mod hostile;
 mod house;

@@ -59,8 +59,8 @@ fn fewer_images_than_a_metric_needs_are_refused_before_the_work() {
 fn fewer_images_than_a_batch_are_told_of() {
     let sandbox = Sandbox::new();
     for (n, images, warned) in [
-        (1, "1 image", "1 image is fewer than a batch of 16: each step has 1"),
-        (9, "9 images", "9 images are fewer than a batch of 16: each step has 9"),
+        (1, "1 image", "batch size 16, but only 1 image: each step has 1"),
+        (9, "9 images", "batch size 16, but only 9 images: each step has 9"),
     ] {
         sandbox.run(&format!("prep --demo {n} --size 32 -o few.safetensors --force -q")).line();
         let done = sandbox.run(&format!("train few.safetensors {SMALL} --steps 2 -o run{n}"));
@@ -81,7 +81,8 @@ fn fewer_images_than_a_batch_are_told_of() {
     );
     // A score is a distance, which one image has not.
     sandbox.run("prep --demo 1 --size 32 -o few.safetensors --force -q").line();
-    let refused = sandbox.run(&format!("train few.safetensors {SMALL} --steps 1 --fid-every 1 -o scored"));
-    assert!(refused.failure(1).starts_with("--fid-every: "), "{}", refused.stderr);
+    let refused = sandbox.run(&format!("train few.safetensors {SMALL} --steps 1 --score-every 1 -o scored"));
+    let wanted = "--score-every: a score needs at least two images; few.safetensors has one";
+    assert_eq!(refused.failure(1), wanted);
     assert!(!sandbox.path("scored").exists());
 }

@@ -185,7 +185,7 @@ fn sizes_crops_types_and_ranges_do_what_they_say() {
     for (x, f) in bytes.data().iter().zip(floats.data().chunks_exact(4)) {
         assert_eq!(f32::from_le_bytes(f.try_into().unwrap()), f32::from(*x) / 127.5 - 1.0);
     }
-    // A shard's part is that part of the whole.
+    // A part of the images gives that part of the shard.
     let (whole, part) = (made(&["--size", "8"]), made(&["--size", "8", "--skip", "2", "--limit", "2"]));
     let (whole, part) = (SafeTensors::deserialize(&whole).unwrap(), SafeTensors::deserialize(&part).unwrap());
     assert_eq!(
@@ -320,7 +320,7 @@ fn wrong_usage_is_one_line_and_exit_2() {
         (&["pets", "--demo", "4"], "--demo"),
         (&["--demo", "4", "--split", "train"], "--split"),
         (&["pets", "--seed", "3"], "--seed"),
-        (&["--json"], "name a folder"),
+        (&["--json"], "name images, folders or other inputs, or --demo N"),
     ];
     for (args, what) in cases {
         let err = fails(dir.path(), args, 2);
@@ -342,8 +342,8 @@ fn help_names_every_flag() {
     let output = prep(Path::new("."), &["--help"]);
     assert!(output.status.success());
     let help = text(&output.stdout);
-    let flags = "--output --size --crop --filter --skip --limit --dtype --gray --split --idx --demo --seed --strict --force \
-                 --threads --json --quiet";
+    let flags = "--output --size --crop --filter --skip --limit --dtype --gray --split --idx --demo --seed \
+                 --strict --force --threads --json --quiet";
     for flag in flags.split_whitespace() {
         assert!(help.contains(flag), "{flag}: {help}");
     }
@@ -404,7 +404,7 @@ fn images_may_be_named_one_by_one() {
     assert!(err.contains("not a folder, a zip, an IDX file or an image"), "{err}");
 }
 
-/// 12 bits in 16, as a CT has them: told of once, and kept rightly with `--depth`.
+/// 12 bits in 16, as in a CT: reported once, and kept correctly with `--depth`.
 #[test]
 fn gray_of_few_bits_is_told_of_and_kept_by_depth() {
     let dir = tempfile::tempdir().unwrap();
@@ -420,7 +420,7 @@ fn gray_of_few_bits_is_told_of_and_kept_by_depth() {
         SafeTensors::deserialize(&shard).unwrap().tensor("images").unwrap().data()[..32 * 32].to_vec()
     };
     let (_, err) = done(dir.path(), &["ct", "--size", "32", "--gray"]);
-    assert_eq!(err.matches("--depth 12").count(), 1, "{err}");
+    assert_eq!(err.matches("a depth of 12").count(), 1, "{err}");
     assert!(err.contains("(2 images) needs more than 12 bits"), "{err}");
     assert_eq!(pixels().iter().max(), Some(&15));
     let whole = fs::read(dir.path().join("ct-32.safetensors")).unwrap();

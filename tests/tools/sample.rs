@@ -32,12 +32,13 @@ fn images_depend_on_the_seed_and_their_index_alone() {
     assert_eq!(names.len(), 71);
     assert_eq!((&*names[0], &*names[1], &*names[70]), (".gantools.json", "000000.png", "000069.png"));
     for (flags, count) in [
-        ("-n 70 --batch 1 --threads 1", 70),
-        ("-n 70 --batch 50 --threads 2", 70),
+        ("-n 70 --batch-size 1 --threads 1", 70),
+        ("-n 70 --batch-size 50 --threads 2", 70),
         ("-n 5 --threads 2", 5),
+        // The old spelling.
         ("-n 33 --batch 7", 33),
     ] {
-        assert_eq!(sandbox.run(&format!("sample G.safetensors {flags} -o other -q")).line(), "other");
+        assert_eq!(sandbox.run(&format!("sample G.safetensors {flags} --out other -q")).line(), "other");
         assert_eq!(sandbox.names("other").len(), count + 1, "of this run alone");
         for name in sandbox.names("other").iter().filter(|n| n.ends_with(".png")) {
             assert!(
@@ -53,7 +54,7 @@ fn images_depend_on_the_seed_and_their_index_alone() {
 }
 
 #[test]
-fn a_image_says_where_it_is_from() {
+fn an_image_says_where_it_is_from() {
     let sandbox = sandbox();
     let json = sandbox.run("sample G.safetensors -n 3 --seed 8 --json -q").json();
     assert_eq!((&json["path"], &json["count"], &json["seed"]), (&"fakes/".into(), &3.into(), &8.into()));
@@ -69,14 +70,14 @@ fn a_image_says_where_it_is_from() {
 #[test]
 fn a_grid_is_the_first_64() {
     let sandbox = sandbox();
-    sandbox.run("sample G.safetensors -n 100 --batch 32 --grid grid.png -q").line();
+    sandbox.run("sample G.safetensors -n 100 --batch-size 32 --grid grid.png -q").line();
     let grid = image::open(sandbox.path("grid.png")).unwrap().to_rgb8();
     assert_eq!(grid.dimensions(), (8 * 34 + 2, 8 * 34 + 2));
     let last = image::open(sandbox.path("fakes/000063.png")).unwrap().to_rgb8();
     let corner = image::imageops::crop_imm(&grid, 7 * 34 + 2, 7 * 34 + 2, 32, 32).to_image();
     assert_eq!(corner, last);
     let done = sandbox.run("sample G.safetensors --grid fakes/grid.png -q");
-    assert!(done.failure(1).starts_with("fakes/grid.png: --grid may not be inside fakes/"));
+    assert_eq!(done.failure(1), "--grid: fakes/grid.png is inside fakes/, a folder of images only");
 }
 
 #[test]
@@ -87,15 +88,18 @@ fn a_folder_is_replaced_only_if_sample_made_all_of_it() {
     assert_eq!(sandbox.names("fakes"), [".gantools.json", "000000.png", "000001.png"]);
     sandbox.write("fakes/face.png", "mine");
     let done = sandbox.run("sample G.safetensors -n 2 -q");
-    assert!(
-        done.failure(1)
-            .starts_with("fakes/: holds face.png, which `sample` did not put there; it is not replaced")
+    assert_eq!(
+        done.failure(1),
+        "fakes/: already exists and holds face.png, which `sample` did not make; choose another output, or \
+         --force to replace it"
     );
     assert_eq!(sandbox.read("fakes/face.png"), b"mine");
     fs::create_dir(sandbox.path("photos")).unwrap();
     sandbox.write("photos/000000.png", "mine");
     let done = sandbox.run("sample G.safetensors -n 2 -o photos -q");
-    assert!(done.failure(1).starts_with("photos: holds what `sample` did not make"));
+    assert!(
+        done.failure(1).starts_with("photos: already exists and was not made by `sample`; choose another")
+    );
     assert_eq!(sandbox.read("photos/000000.png"), b"mine");
     sandbox.run("sample G.safetensors -n 2 -o photos -q --force").line();
     assert_eq!(sandbox.names("photos"), [".gantools.json", "000000.png", "000001.png"]);
@@ -111,12 +115,12 @@ fn the_generator_comes_through_the_pipe() {
         "train faces-32.safetensors --recipe demo --ngf 4 --ndf 4 --steps 1 -q --json | sample -n 3 -q -o a",
     );
     assert_eq!(chain.line(), "a");
-    // What came before failed: so does the chain, and the folder is as it was.
+    // The previous command failed: so does the chain, and the folder is unchanged.
     let before = sandbox.read("a/000000.png");
     let chain = sandbox.shell("train none.safetensors -q | sample -n 3 -q -o a");
     assert_eq!(chain.code, Some(1));
     assert!(
-        chain.stderr.contains("sample: stdin is empty: what came before in the pipe failed"),
+        chain.stderr.contains("sample: stdin is empty: the previous command in the pipe failed"),
         "{}",
         chain.stderr
     );
@@ -127,7 +131,7 @@ fn the_generator_comes_through_the_pipe() {
     assert_eq!((closed.line(), &*closed.stderr), ("0", ""));
 }
 
-/// Without a generator and with a terminal for stdin, `sample` says what it wants and does not wait.
+/// Without a generator and with a terminal for stdin, `sample` says what it needs and does not wait.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_terminal_is_not_read() {
@@ -135,8 +139,8 @@ fn a_terminal_is_not_read() {
     assert!(done.failure(2).starts_with("name a generator: sample G.safetensors"), "{}", done.stderr);
 }
 
-/// A `state_dict` of the PyTorch tutorial's generator, saved by PyTorch as safetensors, with the images that PyTorch
-/// makes: tested in the library. Here: the binary takes it, and says what it is.
+/// A `state_dict` of the PyTorch tutorial's generator, saved by PyTorch as safetensors, with the images that
+/// PyTorch makes: tested in the library. Here: the binary takes it, and says what it is.
 #[test]
 fn pytorchs_generator_is_understood() {
     let sandbox = Sandbox::new();
@@ -163,18 +167,15 @@ fn errors_are_one_line_that_names_the_file_or_flag() {
         ("cut.safetensors", "cut.safetensors: is cut short"),
         ("foreign.safetensors", "foreign.safetensors: a damaged zip; fetch it again"),
         ("file", "file: is neither a safetensors file nor what torch.save writes"),
-        (
-            "G.safetensors --slope 0.2",
-            "G.safetensors: --slope: is for other programs' generators; this one is ours",
-        ),
+        ("G.safetensors --slope 0.2", "--slope: is for generators of other programs; G.safetensors is none"),
         ("runs", "runs: is a folder"),
         ("faces-32.safetensors", "faces-32.safetensors: is a shard of images, not weights"),
         ("runs/faces-32/D.safetensors", "D.safetensors: is a discriminator, not a generator"),
         ("runs/faces-32/state.safetensors", "state.safetensors: is a run's state, not a generator"),
-        ("G.safetensors -o file", "file: is a file; name a folder"),
-        ("G.safetensors -o .", ".: is the folder that you are in"),
+        ("G.safetensors -o file", "file: is a file: name a folder"),
+        ("G.safetensors -o .", ".: is the current folder or holds it: name another folder"),
         ("G.safetensors -o none/fakes", "none: no such folder: make it first"),
-        ("G.safetensors -o file/fakes", "file: is a file, not a folder"),
+        ("G.safetensors -o file/fakes", "file/fakes: file is not a folder"),
         ("G.safetensors --grid none/grid.png", "none: no such folder: make it first"),
         ("nothing.safetensors --save-latents none/z", "none: no such folder: make it first"),
         ("", "stdin is empty"),
@@ -185,32 +186,38 @@ fn errors_are_one_line_that_names_the_file_or_flag() {
     for (usage, wanted) in [
         ("-n 0", "--count 0: not a whole number from 1 to 1000000"),
         ("-n -1", "--count -1: not a whole number from 1 to 1000000"),
-        ("--batch 0", "--batch 0: not a whole number from 1 to 65536"),
+        ("--batch-size 0", "--batch-size 0: not a whole number from 1 to 65536"),
         ("--seed -1", "--seed -1: not a whole number from 0 to 18446744073709551615"),
         ("--seed 1e3", "--seed 1e3: not a whole number from 0 to 18446744073709551615"),
         ("--slope -1", "--slope -1: -1 is not in 0 to 1"),
         ("--eps -1", "--eps -1: -1 is not in 0 to 1000"),
-        ("--padding 0,-1", "--padding -1: -1 is not in 0 to 256"),
+        ("--padding 0,-1", "--padding -1: not a whole number from 0 to 256"),
         ("--last relu", "possible values: tanh, sigmoid, none"),
         ("--no-such-flag", "unexpected argument"),
         ("a b", "unexpected argument"),
         (
             "G.safetensors -n 2 -o x.png",
-            "-o x.png: images go into a folder (one file is made by --interpolate",
+            "-o x.png: is a file: name a folder (--interpolate, --expr, --nearest and --grid make files)",
         ),
-        ("G.safetensors -o x.MP4", "-o x.MP4: no .mp4 is made: a folder of .png files"),
+        ("G.safetensors -o x.MP4", "-o x.MP4: .mp4 is not supported: name a folder\n"),
         (
             "G.safetensors --interpolate 1,2 -o walk.mp4",
-            "-o walk.mp4: no .mp4 is made: .png, .gif, .apng or a folder",
+            "-o walk.mp4: .mp4 is not supported: name a folder, or a .png, .gif or .apng\n",
         ),
-        ("G.safetensors --interpolate 1,2 -o x.webp", "no .webp is made"),
-        ("G.safetensors --interpolate 1,2 -o x.jpg", "no .jpg is made"),
+        (
+            "G.safetensors --interpolate 1,2 -o x.webp",
+            ".webp is not supported: name a folder, or a .png, .gif or .apng",
+        ),
+        (
+            "G.safetensors --interpolate 1,2 -o x.jpg",
+            ".jpg is not supported: name a folder, or a .png, .gif or .apng",
+        ),
     ] {
         let done = sandbox.run(&format!("sample {usage}"));
         assert_eq!((done.code, &*done.stdout), (Some(2), ""), "{usage}: {}", done.stderr);
         assert!(done.stderr.contains(wanted), "{usage}: {}", done.stderr);
     }
-    // Any other point is a folder's.
+    // Other extensions are of folders.
     assert_eq!(sandbox.run("sample G.safetensors -n 1 -o run.v2 -q").line(), "run.v2");
     fs::remove_dir_all(sandbox.path("run.v2")).unwrap();
     assert!(!sandbox.path("fakes").exists());
@@ -227,7 +234,7 @@ fn cell(row: &image::RgbImage, i: u32) -> image::RgbImage {
 }
 
 #[test]
-fn a_walk_goes_from_image_to_image() {
+fn an_interpolation_goes_from_image_to_image() {
     let sandbox = sandbox();
     sandbox.run("sample G.safetensors --seed 4 -q").line();
     let done = sandbox.run("sample G.safetensors --seed 4 --interpolate 7,63,2 --frames 9 -o walk --json -q");
@@ -247,7 +254,7 @@ fn a_walk_goes_from_image_to_image() {
     let row = rgb(&sandbox, "row.png");
     assert_eq!(row.dimensions(), (9 * 34 + 2, 36));
     (0..9).for_each(|i| assert_eq!(cell(&row, i), rgb(&sandbox, &format!("walk/{i:06}.png"))));
-    // 16 frames unless told otherwise; there and back, or round.
+    // 16 frames by default; forward and back, or round.
     for (flags, out, frames) in [
         ("--interpolate 1,2", "walk.gif", 30),
         ("--interpolate 1,2,1 --frames 5", "round.gif", 4),
@@ -263,7 +270,7 @@ fn a_walk_goes_from_image_to_image() {
         let again = sandbox.run(&format!("sample G.safetensors {flags} -o again.{out} -q --threads 1"));
         assert!(sandbox.read(again.line()) == file, "{out}: the same bytes");
     }
-    // In a pipe a walk is a folder like any other; a grid shows its first 64.
+    // An interpolation is a folder like any other; a grid shows its first 64.
     sandbox.run("sample G.safetensors --interpolate 1,2 --grid grid.png -q").line();
     assert_eq!(
         (sandbox.names("fakes").len(), rgb(&sandbox, "grid.png").dimensions()),
@@ -286,7 +293,7 @@ fn a_sum_of_images_is_shown_beside_its_terms() {
     assert_eq!(row.dimensions(), (4 * 34 + 2, 36));
     assert_eq!(cell(&row, 1), rgb(&sandbox, "fakes/000009.png"));
     assert_eq!(cell(&row, 2), rgb(&sandbox, "fakes/000002.png"));
-    // The result is what its latent makes, and -1 is a sum, too.
+    // The result is the image of its latent; -1 is an expression, too.
     sandbox.run("sample G.safetensors --latents z.safetensors -o sum -q").line();
     assert_eq!(cell(&row, 3), rgb(&sandbox, "sum/000003.png"));
     sandbox.run("sample G.safetensors --expr -1*-1.0 -o one.png -q").line();
@@ -313,7 +320,7 @@ fn saved_latents_make_the_same_images() {
     let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     let latents = tensors.tensor("latents").unwrap();
     assert_eq!((latents.dtype(), latents.shape()), (safetensors::Dtype::F32, &[70, 6][..]));
-    // A part of them; walks and sums of them; the same file again.
+    // A part of them; an interpolation between them; the same file again.
     sandbox.run("sample G.safetensors --latents z.safetensors -n 3 -o some -q").line();
     assert_eq!(sandbox.names("some").len(), 4);
     sandbox.run("sample G.safetensors --latents z.safetensors --interpolate 69,0 -o walk.png -q").line();
@@ -364,6 +371,7 @@ fn modes_that_do_not_go_together_are_refused() {
     let whole = sandbox.read("faces-32.safetensors");
     sandbox.write("cut.safetensors", &whole[..whole.len() - 7]);
     sandbox.write("foreign", "PK\x03\x04 not at all latents");
+    sandbox.write("note.png", "mine");
     sandbox.run("sample G.safetensors -n 3 --save-latents z.safetensors -q").line();
     let nan = f32::NAN.to_le_bytes();
     let mut latents = sandbox.read("z.safetensors");
@@ -377,27 +385,35 @@ fn modes_that_do_not_go_together_are_refused() {
     let generator = "runs/faces-32/G.safetensors";
     let before = sandbox.names(".");
     for (flags, wanted) in [
-        ("--interpolate 3", "--interpolate: name two images or more"),
-        ("--interpolate 3,4,5 --frames 2", "--frames 2: fewer than the 3 images of --interpolate"),
+        ("--interpolate 3", "--interpolate: name two or more images, such as 3,7"),
+        ("--interpolate 3,4,5 --frames 2", "--frames: 2 is fewer than the 3 images to interpolate"),
         ("--interpolate 0,3 --latents z.safetensors", "--interpolate: there is no image 3 among 3 latents"),
         ("--expr 3 --latents z.safetensors", "--expr: there is no image 3 among 3 latents"),
-        ("-n 4 --latents z.safetensors", "-n 4: there are 3 latents"),
+        ("-n 4 --latents z.safetensors", "--count: 4: there are 3 latents"),
         ("--latents none", "none: No such file"),
         ("--latents foreign", "foreign: is not a safetensors file"),
         ("--latents cut.safetensors", "cut.safetensors: is cut short"),
         ("--latents faces-32.safetensors", "faces-32.safetensors: `images` has shape [40, 32, 32, 3]"),
         ("--latents G.safetensors", "tensors and none is `latents`: not a file of latents"),
         ("--latents nan.safetensors", "nan.safetensors: `latents` holds a NaN or an infinity"),
-        ("--save-latents G.safetensors", "G.safetensors: is there and is no file of latents"),
-        ("--save-latents fakes/z", "fakes/z: --save-latents may not be inside fakes/"),
+        (
+            "--save-latents G.safetensors",
+            "G.safetensors: already exists and is not a file of latents; choose another output",
+        ),
+        ("--save-latents fakes/z", "--save-latents: fakes/z is inside fakes/, a folder of images only"),
         ("--save-latents none/z -o x.png --expr 1", "none: no such folder: make it first"),
         ("--nearest none", "none: No such file"),
-        ("--nearest cut.safetensors", "cut.safetensors: cut short"),
-        ("--nearest G.safetensors", "G.safetensors: no tensor `images` in it, so not a shard"),
+        ("--nearest cut.safetensors", "cut.safetensors: is cut short"),
+        ("--nearest G.safetensors", "G.safetensors: is not a shard: it has no tensor `images`"),
         ("--nearest faces-64.safetensors", "has images of 64×64×3, but the generator makes 32×32×3"),
         ("--nearest gray.safetensors", "has images of 32×32×1, but the generator makes 32×32×3"),
-        ("--nearest faces-32.safetensors -n 4097", "--nearest shows 4096 images at most, not 4097"),
+        ("--nearest faces-32.safetensors -n 4097", "--nearest: at most 4096 images, not 4097: set -n"),
         ("--interpolate 1,2 -o none/x.gif", "none: no such folder: make it first"),
+        (
+            "--interpolate 1,2 -o note.png",
+            "note.png: already exists and was not made by `sample`; choose another",
+        ),
+        ("--grid note.png", "note.png: already exists and was not made by `sample`; choose another output"),
     ] {
         let done = sandbox.run(&format!("sample {generator} -q {flags}"));
         assert!(done.failure(1).contains(wanted), "{flags}: {}", done.stderr);
@@ -412,19 +428,19 @@ fn modes_that_do_not_go_together_are_refused() {
     for (flags, wanted) in [
         ("--expr 1 -o fakes", "-o fakes: --expr and --nearest make one image: name a .png"),
         ("--nearest faces-32.safetensors -o x.gif", "-o x.gif: --expr and --nearest make one image"),
-        ("--interpolate 1,2 -o x.gif --grid g.png", "--grid is for folders, and x.gif is one file"),
+        ("--interpolate 1,2 -o x.gif --grid g.png", "-o x.gif: is one file, and --grid needs a folder"),
         ("--interpolate 1,2 --expr 1", "cannot be used with"),
         ("--interpolate 1,2 --nearest faces-32.safetensors", "cannot be used with"),
         ("--interpolate 1,2 -n 3", "cannot be used with"),
-        ("--interpolate 1,x", "--interpolate x: not a whole number"),
+        ("--interpolate 1,x", "--interpolate x: not a whole number from 0 to 4294967295"),
         ("--frames 3", "--interpolate"),
         ("--expr 1 --nearest faces-32.safetensors", "cannot be used with"),
         ("--expr 1 -n 3", "cannot be used with"),
         ("--expr 1 --grid g.png", "cannot be used with"),
         ("--nearest faces-32.safetensors --grid g.png", "cannot be used with"),
         ("--latents z.safetensors --seed 3", "cannot be used with"),
-        ("--expr mean(1,2", "column 9: the end where `,` or `)` should be"),
-        ("--expr 2*3", "column 2: a latent takes a factor here"),
+        ("--expr mean(1,2", "column 9: expected `,` or `)`, found the end"),
+        ("--expr 2*3", "column 2: an image needs a factor here"),
     ] {
         let done = sandbox.run(&format!("sample {generator} {flags}"));
         assert_eq!((done.code, &*done.stdout), (Some(2), ""), "{flags}: {}", done.stderr);

@@ -1,4 +1,4 @@
-//! What `prep` and `fid` say of the files that they take and pass over, and that nothing of other images is
+//! What `prep` and `fid` report about the files that they take and skip; files made from other images are not
 //! replaced.
 
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::common::{Done, Sandbox};
 
-/// Writes an image of `side`×`side` pixels that `seed` tells from others; its format is by the extension.
+/// Writes an image of `side`×`side` pixels that depends on `seed`, in the format of the extension.
 fn image(sandbox: &Sandbox, name: &str, side: u32, seed: u32) {
     let path = sandbox.path(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -15,7 +15,7 @@ fn image(sandbox: &Sandbox, name: &str, side: u32, seed: u32) {
     image::RgbImage::from_fn(side, side, pixel).save_with_format(path, format).unwrap();
 }
 
-/// What is said on stderr, without the tool's name; the tool succeeded.
+/// The lines on stderr without the tool's name; the tool succeeded.
 fn said(done: &Done) -> Vec<&str> {
     assert_eq!(done.code, Some(0), "{}", done.stderr);
     done.stderr.lines().map(|line| line.split_once(": ").expect("the tool's name").1).collect()
@@ -28,7 +28,7 @@ fn has_attributes(sandbox: &Sandbox) -> bool {
 }
 
 #[test]
-fn prep_says_what_it_passed_over_and_the_shard_keeps_it() {
+fn prep_reports_skipped_files_and_the_shard_records_them() {
     let sandbox = Sandbox::new();
     for i in 0..4 {
         image(&sandbox, &format!("in/{i}.png"), 40, i);
@@ -39,8 +39,8 @@ fn prep_says_what_it_passed_over_and_the_shard_keeps_it() {
         sandbox.write(&format!("in/phone{i}.avif"), b"\0\0\0 ftypavif");
     }
     sandbox.write("in/notes.txt", "");
-    let line = "7 files passed over: 6 .avif (AVIF is not read), 1 .txt";
-    // What lies beside the images makes no other shard of them.
+    let line = "7 files skipped: 6 .avif (AVIF is not read), 1 .txt";
+    // Other files beside the images do not change the shard.
     let done = sandbox.run("prep in -o plain.safetensors --json");
     assert_eq!(said(&done), [line, "plain.safetensors is up to date (--force makes it again)"]);
     assert_eq!(done.json()["passed_over"][".txt"]["count"], 1);
@@ -51,7 +51,7 @@ fn prep_says_what_it_passed_over_and_the_shard_keeps_it() {
     let json = sandbox.run("train --info all.safetensors --json").json();
     assert_eq!(json["passed_over"][".avif (AVIF is not read)"]["count"], 6);
     assert_eq!(json["passed_over"][".avif (AVIF is not read)"]["first"][5], "phone5.avif");
-    // The images are the same bytes, and a shard of an ordinary folder has nothing new in it.
+    // The pixels are equal, and the header of an ordinary folder's shard has no additional keys.
     let data = |name: &str| {
         let bytes = sandbox.read(name);
         safetensors::SafeTensors::deserialize(&bytes).unwrap().tensor("images").unwrap().data().to_vec()
@@ -95,7 +95,7 @@ fn broken_images_are_named_up_to_ten_then_counted() {
         "{}",
         info.stdout
     );
-    // The rows are where the header says, though it has grown.
+    // The pixels are where the header says, though it has grown.
     let bytes = sandbox.read("in-64.safetensors");
     let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     sandbox.run("prep in/good.png -o good.safetensors").line();
@@ -115,7 +115,7 @@ fn images_smaller_than_the_crop_are_counted() {
     }
     let done = sandbox.run("prep in --crop 18 --json");
     let line =
-        "warning: 2 of 4 images are smaller than --crop 18: of these the largest centered square was cut";
+        "warning: 2 of 4 images are smaller than the crop of 18: their largest centered square was used";
     assert_eq!(said(&done), [line, "4 images of 64×64×3, 0 s"]);
     assert_eq!(done.json()["smaller_than_crop"], 2);
     assert!(
@@ -127,24 +127,21 @@ fn images_smaller_than_the_crop_are_counted() {
 #[test]
 fn a_shard_of_other_images_is_not_replaced() {
     let sandbox = Sandbox::new();
-    // Of the same names and sizes: nothing but their place tells them apart.
+    // The names and sizes are the same: only the folders differ.
     for i in 0..3 {
         image(&sandbox, &format!("cats/train/{i}.bmp"), 20, i);
         image(&sandbox, &format!("dogs/train/{i}.bmp"), 20, i + 50);
     }
     if !has_attributes(&sandbox) {
-        return; // There is nothing to know it by.
+        return; // Nothing records the inputs.
     }
     let cats = fs::canonicalize(sandbox.path("cats/train")).unwrap();
-    let of_others = |name: &str| match name.ends_with(".npz") {
-        true => format!(
-            "{name}: already exists and is of other images ({}); choose another output, or --force to replace it",
+    let of_others = |name: &str| {
+        let what = if name.ends_with(".npz") { "is of" } else { "was made from" };
+        format!(
+            "{name}: already exists and {what} other images ({}); choose another output, or --force to replace it",
             cats.display()
-        ),
-        false => format!(
-            "{name}: is there and is of other images ({}): name another file with -o, or --force",
-            cats.display()
-        ),
+        )
     };
     sandbox.run("prep cats/train").line();
     let before = sandbox.read("train-64.safetensors");
@@ -167,7 +164,7 @@ fn a_shard_of_other_images_is_not_replaced() {
     let done = sandbox.run("prep dogs/train --force");
     assert_eq!(said(&done)[1], replaced(4));
     assert!(said(&sandbox.run("prep dogs/train"))[0].contains("is up to date"));
-    // Where the other images are gone, they may have been moved.
+    // If the other images are gone, they may have been moved.
     fs::rename(sandbox.path("dogs"), sandbox.path("wolves")).unwrap();
     assert!(said(&sandbox.run("prep wolves/train"))[0].contains("is up to date"));
 
@@ -181,7 +178,7 @@ fn a_shard_of_other_images_is_not_replaced() {
 }
 
 #[test]
-fn fid_says_what_pytorch_fid_would_pass_over() {
+fn fid_reports_what_pytorch_fid_would_skip() {
     let sandbox = Sandbox::new();
     for i in 0..4 {
         image(&sandbox, &format!("a/{i}.png"), 40, i);
@@ -191,7 +188,7 @@ fn fid_says_what_pytorch_fid_would_pass_over() {
     }
     sandbox.write("b/list.csv", "");
     let done = sandbox.run("fid a b --features squeezenet --json");
-    let line = "b: 5 files passed over: 2 with capital extensions (pytorch-fid reads lower case), 1 .csv, \
+    let line = "b: 5 files skipped: 2 with capital extensions (pytorch-fid reads lower case), 1 .csv, \
                 1 .gif (pytorch-fid does not read it), 1 in subfolders (pytorch-fid reads one level)";
     assert_eq!(said(&done)[0], line, "{}", done.stderr);
     assert!(done.stderr.contains("b         2 images"), "{}", done.stderr);
@@ -203,7 +200,8 @@ fn fid_says_what_pytorch_fid_would_pass_over() {
     for folder in ["cats", "dogs"] {
         image(&sandbox, &format!("classes/{folder}/0.png"), 40, 1);
     }
-    let line = "classes: its 2 images lie in 2 subfolders (cats, dogs); pytorch-fid reads one level: name one, or a zip of all";
+    let line = "classes: its 2 images lie in 2 subfolders (cats, dogs); pytorch-fid reads one level: name \
+                one, or a zip of all";
     assert_eq!(sandbox.run("fid a classes --features squeezenet").failure(1), line);
 }
 
@@ -238,11 +236,19 @@ fn prep_says_which_idx_file_it_took_and_idx_chooses() {
     assert!(info.contains("idx       emnist-letters-test-images-idx3-ubyte"), "{info}");
     // Another set of the same shape is another shard.
     write(&sandbox.path("emnist/emnist-digits-test-images-idx3-ubyte"), &idx(2, 77));
-    assert!(sandbox.run("prep emnist --idx test").failure(1).contains("2 sets of IDX images in it"));
+    assert!(
+        sandbox
+            .run("prep emnist --idx test")
+            .failure(1)
+            .starts_with("--idx: emnist holds 2 sets of IDX images: choose one of emnist-")
+    );
     sandbox.run("prep emnist --idx digits").line();
     assert_eq!(sandbox.read("emnist-28.safetensors").last(), Some(&77));
     assert_eq!(sandbox.run("prep --demo 3 --idx test").code, Some(2));
     assert!(
-        sandbox.run("prep emnist --idx fashion").failure(1).contains("--idx fashion: no such IDX file in it")
+        sandbox
+            .run("prep emnist --idx fashion")
+            .failure(1)
+            .starts_with("--idx: fashion: no such IDX file of images in emnist; it holds ")
     );
 }

@@ -9,7 +9,7 @@ use crate::common::Sandbox;
 use safetensors::SafeTensors;
 
 /// A model and a run so small that the tests are quick; 40 images in batches of 16 are 3 steps an epoch.
-pub const SMALL: &str = "--recipe demo --batch 16 --nz 6 --ngf 4 --ndf 3 --device cpu";
+pub const SMALL: &str = "--recipe demo --batch-size 16 --nz 6 --ngf 4 --ndf 3 --device cpu";
 
 #[test]
 fn a_run_prints_its_generator_and_links_the_newest() {
@@ -27,7 +27,7 @@ fn a_run_prints_its_generator_and_links_the_newest() {
         [
             "D.safetensors",
             "G.safetensors",
-            "loss.png",
+            "loss.svg",
             "metrics.jsonl",
             "progress.gif",
             "real.png",
@@ -53,13 +53,15 @@ fn a_run_prints_its_generator_and_links_the_newest() {
 }
 
 #[test]
-fn a_file_of_the_users_is_not_taken_for_the_link() {
+fn a_user_file_is_not_replaced_by_the_link() {
     let sandbox = Sandbox::with_faces();
     sandbox.write("G.safetensors", "mine");
     let done = sandbox.run(&format!("train faces-32.safetensors {SMALL} --steps 1 -o here"));
     assert_eq!(done.line(), "here/G.safetensors");
     assert!(
-        done.stderr.contains("warning: ./G.safetensors is no link and was left as it is"),
+        done.stderr.contains(
+            "warning: ./G.safetensors is not a link and was kept; the new generator is here/G.safetensors"
+        ),
         "{}",
         done.stderr
     );
@@ -67,7 +69,7 @@ fn a_file_of_the_users_is_not_taken_for_the_link() {
 }
 
 #[test]
-fn metrics_images_and_the_plot_are_whole() {
+fn metrics_images_and_charts_are_complete() {
     let sandbox = Sandbox::with_faces();
     sandbox.run(&format!("train faces-32.safetensors {SMALL} --epochs 2 -o run -q")).line();
     let text = String::from_utf8(sandbox.read("run/metrics.jsonl")).unwrap();
@@ -98,22 +100,27 @@ fn metrics_images_and_the_plot_are_whole() {
     // 8 × 8 images of 32, with 2 pixels around each; of the 40 real ones, 5 rows.
     assert_eq!(size("run/samples/epoch-0002.png"), (8 * 34 + 2, 8 * 34 + 2));
     assert_eq!(size("run/real.png"), (8 * 34 + 2, 5 * 34 + 2));
-    assert_eq!(size("run/loss.png"), (960, 3 * 360));
     assert_eq!(size("run/progress.gif"), (8 * 34 + 2, 8 * 34 + 2));
     let page = String::from_utf8(sandbox.read("run/report.html")).unwrap();
     assert_eq!(page.matches("[1, \"data:image/jpeg;base64,").count(), 1, "the images of epoch 1");
     assert_eq!(page.matches("<svg").count(), 3);
-    assert!(page.contains("<dd>6 of 6</dd>") && page.contains("batch = 16"), "steps and recipe");
+    // The same charts in a file of their own, one below the other.
+    let charts = String::from_utf8(sandbox.read("run/loss.svg")).unwrap();
+    assert!(charts.contains("viewBox='0 0 480 750' width='960' height='1500'"), "{}", &charts[..200]);
+    for chart in page.split("<svg").skip(1).map(|chart| chart.split_once('>').unwrap().1) {
+        assert!(charts.contains(chart.split("</svg>").next().unwrap()));
+    }
+    assert!(page.contains("<dd>6 of 6</dd>") && page.contains("batch_size = 16"), "steps and recipe");
     // One file that needs no network.
     assert!(!page.contains("http") && !page.contains("<link") && !page.contains("src=\"/"), "{}", page.len());
 }
 
-/// What the flags of output ask for, and only that; and training goes its way whatever is shown of it.
+/// The output flags write what they ask for and nothing else, and do not change the training.
 #[test]
 fn images_generators_and_scores_are_kept_where_asked_for() {
     let sandbox = Sandbox::with_faces();
     sandbox.run(&format!("train faces-32.safetensors {SMALL} --epochs 4 -o plain -q")).line();
-    let flags = "--keep-at 1,3 --sample-every 5 --fid-every 2";
+    let flags = "--snapshot-epochs 1,3 --sample-every 5 --score-every 2";
     sandbox.run(&format!("train faces-32.safetensors {SMALL} --epochs 4 -o run -q {flags}")).line();
     assert!(
         sandbox.read("run/D.safetensors") != sandbox.read("plain/D.safetensors"),
@@ -150,7 +157,7 @@ fn images_generators_and_scores_are_kept_where_asked_for() {
     let info = sandbox.run("train --json --info run/G_best.safetensors").json();
     assert_eq!((info["epoch"].as_u64(), &info["kind"]), (Some(best), &"generator".into()));
     assert!(String::from_utf8(sandbox.read("run/report.html")).unwrap().contains("FD-SqueezeNet"));
-    // What a run left goes when another takes its folder.
+    // A run that replaces another removes its files.
     sandbox.run(&format!("train faces-32.safetensors {SMALL} --steps 1 -o run -q --force")).line();
     let left: Vec<String> =
         sandbox.names("plain").into_iter().filter(|name| name != "state.previous.safetensors").collect();
@@ -158,7 +165,7 @@ fn images_generators_and_scores_are_kept_where_asked_for() {
     assert_eq!(sandbox.names("run/samples"), ["epoch-0001.png"]);
 }
 
-/// The saturating loss is the game's own value on fakes: at the same weights it has the other sign of D's loss there.
+/// The saturating loss is the game's value on fakes: at the same weights, D's loss on fakes with the other sign.
 #[test]
 fn the_minimax_loss_is_another_game() {
     let sandbox = Sandbox::with_faces();
@@ -174,7 +181,7 @@ fn the_minimax_loss_is_another_game() {
     };
     let (minimax, other) = (losses("minimax"), losses("non-saturating"));
     assert!(minimax.iter().all(|&l| l < 0.0) && other.iter().all(|&l| l > 0.0), "{minimax:?} {other:?}");
-    // e^(log(1 − D)) + e^(−(−log D)) would be 1 for a single image; for a batch's means Jensen makes it at most that.
+    // e^(log(1 − D)) + e^(−(−log D)) is 1 for a single image; for means over a batch it is at most 1 (Jensen).
     let sum = minimax[0].exp() + (-other[0]).exp();
     assert!(sum <= 1.0 + 1e-6 && sum > 0.9, "{sum}");
     assert!(sandbox.read("minimax/G.safetensors") != sandbox.read("non-saturating/G.safetensors"));
@@ -182,11 +189,11 @@ fn the_minimax_loss_is_another_game() {
     assert_eq!(line.code, Some(2), "{}", line.stderr);
 }
 
-/// Color jitter and blur on the cats' recipe: the same images, otherwise trained on.
+/// The cats' recipe trains on images with color jitter and blur.
 #[test]
 fn the_cats_recipe_changes_images_as_it_draws_them() {
     let sandbox = Sandbox::with_faces();
-    let small = "--batch 16 --nz 6 --ngf 4 --ndf 3 --steps 4 -q";
+    let small = "--batch-size 16 --nz 6 --ngf 4 --ndf 3 --steps 4 -q";
     for threads in [1, 2] {
         sandbox
             .run(&format!(
@@ -223,18 +230,19 @@ fn the_same_bytes_at_one_thread_and_at_two_and_another_seed_differs() {
     }
 }
 
-/// Stopped wherever, with any number of threads, a run that goes on comes to the very bytes of one that was never stopped.
+/// A resumed run gives the same bytes as an uninterrupted one, wherever it was stopped, with any number of threads.
 #[test]
 fn a_resumed_run_is_the_same_run() {
     let sandbox = Sandbox::with_faces();
     let recipe =
         String::from_utf8(sandbox.run(&format!("train --dry-run {SMALL} --epochs 4")).stdout.into()).unwrap();
-    // With changes of images, whose random numbers go on, too. 40 images in batches of 16: 12 steps.
-    let augment = "\n[augment]\nflip = 0.5\nbrightness = 0.2\ncontrast = 0.1\nsaturation = 0.2\nblur = [3, 5]\nblur_sigma = [0.1, 1.2]\n";
+    // With random augmentation, which also resumes. 40 images in batches of 16: 12 steps.
+    let augment = "\n[augment]\nflip = 0.5\nbrightness = 0.2\ncontrast = 0.1\nsaturation = 0.2\n\
+                   blur = [3, 5]\nblur_sigma = [0.1, 1.2]\n";
     sandbox.write("my.toml", recipe + augment);
     sandbox.run("train faces-32.safetensors --recipe my.toml -o whole -q").line();
     let whole: Vec<String> = sandbox.names("whole");
-    // As if killed: the state is of the end of a shorter run, mid-epoch, and metrics and images are of later steps.
+    // As if killed: the state is that of a shorter run, within an epoch; metrics and images are of later steps.
     for (i, stops) in [&[7][..], &[1, 3, 4, 11]].iter().enumerate() {
         let run = format!("run{i}");
         sandbox
@@ -274,7 +282,7 @@ fn a_resumed_run_is_the_same_run() {
                 == sandbox.read(format!("{run}/samples/epoch-0004.png"))
         );
     }
-    // A damaged last state is passed over, and told of.
+    // A damaged last state is reported, and the one before is used.
     let mut state = sandbox.read("run0/state.safetensors");
     let end = state.len();
     state[end - 5] ^= 1;
@@ -288,7 +296,7 @@ fn a_resumed_run_is_the_same_run() {
 
     sandbox.run("prep --demo 41 --size 32 -o other-32.safetensors -q").line();
     for (line, wanted) in [
-        ("--resume=whole", "whole: step 12 of 12 is taken already: --epochs (or --steps) lets it go on"),
+        ("--resume=whole", "whole: the run is complete (step 12 of 12); raise epochs or steps to continue"),
         (
             "--resume=whole --epochs 5 --lr-d 1e-3",
             "whole: the recipe has `lr_d = 0.001` where it had `lr_d = 0.0004`",
@@ -296,7 +304,7 @@ fn a_resumed_run_is_the_same_run() {
         ("--resume=whole --epochs 5 --recipe demo", "whole: the recipe has "),
         (
             "other-32.safetensors --resume=whole --epochs 5",
-            "other-32.safetensors is of other images than it began with",
+            "other-32.safetensors has other images than the run; --force resumes anyway",
         ),
         ("--resume=none", "none/state.safetensors: No such file"),
     ] {
@@ -306,7 +314,11 @@ fn a_resumed_run_is_the_same_run() {
     assert_eq!(sandbox.run("train --resume=whole -o there").code, Some(2));
     fs::rename(sandbox.path("faces-32.safetensors"), sandbox.path("gone.safetensors")).unwrap();
     let gone = sandbox.run("train --resume=whole --epochs 5");
-    assert!(gone.failure(1).contains("faces-32.safetensors: is not here; name it"), "{}", gone.stderr);
+    assert!(
+        gone.failure(1).contains("faces-32.safetensors: not in this directory; name it"),
+        "{}",
+        gone.stderr
+    );
     sandbox.run("train gone.safetensors --resume=whole --epochs 5 -q").line();
 }
 
@@ -325,9 +337,9 @@ fn two_runs_do_not_share_a_folder() {
         std::thread::sleep(Duration::from_millis(5));
     }
     let refused = sandbox.run("train --resume=run --steps 3000000 -q");
-    assert!(refused.failure(1).starts_with("run: another run is at work in it"), "{}", refused.stderr);
+    assert!(refused.failure(1).starts_with("run: in use by another run"), "{}", refused.stderr);
     let refused = sandbox.run(&format!("train faces-32.safetensors {SMALL} --steps 2 -o run --force -q"));
-    assert!(refused.failure(1).starts_with("run: another run is at work in it"), "{}", refused.stderr);
+    assert!(refused.failure(1).starts_with("run: in use by another run"), "{}", refused.stderr);
     assert!(sandbox.path("run/state.safetensors").exists() && at_work());
     // SAFETY: kill has no memory to be unsound with; the process is ours and not yet waited for.
     unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
@@ -385,9 +397,15 @@ fn flags_override_the_recipe_and_the_resolved_one_is_saved() {
     let flags = "--epochs 1 --lr-g 1e-3 --lr-d 0.0005 --beta1 0.4 --beta2 0.99 --seed 3";
     let dry = sandbox.run(&format!("train --dry-run {SMALL} {flags}"));
     assert_eq!((dry.code, &*dry.stderr), (Some(0), ""));
-    for line in
-        ["batch = 16", "epochs = 1", "lr_g = 0.001", "lr_d = 0.0005", "beta1 = 0.4", "beta2 = 0.99", "nz = 6"]
-    {
+    for line in [
+        "batch_size = 16",
+        "epochs = 1",
+        "lr_g = 0.001",
+        "lr_d = 0.0005",
+        "beta1 = 0.4",
+        "beta2 = 0.99",
+        "nz = 6",
+    ] {
         assert!(dry.stdout.lines().any(|l| l == line), "{line} in {}", dry.stdout);
     }
     sandbox.run(&format!("train faces-32.safetensors {SMALL} {flags} -o run -q")).line();
@@ -395,7 +413,7 @@ fn flags_override_the_recipe_and_the_resolved_one_is_saved() {
     // The saved recipe makes the same run again.
     sandbox.run("train faces-32.safetensors --recipe run/recipe.toml -o again -q").line();
     assert!(sandbox.read("run/G.safetensors") == sandbox.read("again/G.safetensors"));
-    // With a shard, the time is told too; nothing is made.
+    // With a shard, the time is estimated, too; nothing is written.
     let dry = sandbox.run(&format!("train faces-32.safetensors --dry-run {SMALL} --steps 7"));
     assert!(
         dry.stderr.contains(" 7 steps of 16, about ") && dry.stdout.contains("steps = 7"),
@@ -403,6 +421,21 @@ fn flags_override_the_recipe_and_the_resolved_one_is_saved() {
         dry.stderr
     );
     assert_eq!(sandbox.names("."), ["G.safetensors", "again", "faces-32.safetensors", "run"]);
+}
+
+#[test]
+fn old_spellings_of_flags_still_work() {
+    let sandbox = Sandbox::with_faces();
+    let old = format!("--out run --keep-at 1 --fid-every 1 {}", SMALL.replace("--batch-size", "--batch"));
+    let new = format!("--output run --snapshot-epochs 1 --score-every 1 {SMALL}");
+    let dry = [old, new].map(|flags| sandbox.run(&format!("train --dry-run --epochs 2 {flags}")).stdout);
+    assert!(dry[0] == dry[1] && dry[0].contains("= [1]"), "{dry:?}");
+    let help = sandbox.run("train --help").stdout;
+    let shown = |flag: &str| help.split_whitespace().any(|word| word == flag);
+    for (old, new) in [("out", "output"), ("batch", "batch-size"), ("keep-at", "snapshot-epochs")] {
+        assert!(shown(&format!("--{new}")) && !shown(&format!("--{old}")), "{help}");
+    }
+    assert!(shown("--score-every") && !shown("--fid-every"), "{help}");
 }
 
 #[test]
@@ -417,7 +450,7 @@ fn modes_that_need_no_shard_never_touch_stdin() {
         "--info faces-32.safetensors",
         "--help",
     ] {
-        // A pipe that never ends: whoever reads it waits for ever.
+        // A pipe that never ends: a reader would wait forever.
         let mut child = sandbox.command(&format!("train {mode}")).stdin(Stdio::piped()).spawn().unwrap();
         let keep = child.stdin.take();
         let start = Instant::now();
@@ -488,13 +521,16 @@ fn errors_are_one_line_that_names_the_file_or_flag() {
         |flags: &str| sandbox.run(&format!("train {flags} {SMALL} --steps 1").replace(" --recipe demo", ""));
     for (flags, wanted) in [
         ("none.safetensors", "none.safetensors: No such file"),
-        ("cut.safetensors", "cut.safetensors: cut short"),
-        ("foreign.safetensors", "foreign.safetensors: not a shard"),
+        ("cut.safetensors", "cut.safetensors: is cut short"),
+        ("foreign.safetensors", "foreign.safetensors: is not a safetensors file; `prep` makes shards"),
         ("run", "run: a folder, not a shard"),
-        ("run/G.safetensors", "run/G.safetensors: no tensor `images` in it"),
+        ("run/G.safetensors", "run/G.safetensors: is not a shard: it has no tensor `images`"),
         ("odd-48.safetensors", "odd-48.safetensors: image size 48: DCGAN takes 32, 64 or 128"),
-        ("faces-32.safetensors -o run", "run: is not empty; name another folder, or --force"),
-        ("faces-32.safetensors -o typo.toml", "typo.toml: is a file: name a folder"),
+        (
+            "faces-32.safetensors -o run",
+            "run: already exists and is not empty; choose another output, or --force to replace it",
+        ),
+        ("faces-32.safetensors -o typo.toml", "typo.toml: is a file; name a folder"),
         ("faces-32.safetensors -o typo.toml/run", "typo.toml/run: typo.toml is not a folder"),
         ("no/such.safetensors", "no/such.safetensors: No such file or folder: there is no folder no"),
         (
@@ -507,7 +543,10 @@ fn errors_are_one_line_that_names_the_file_or_flag() {
             "unknown key `lr_gg` in [optimizer]; did you mean `lr_g`?",
         ),
         ("faces-32.safetensors --lr-g 7", "--lr-g: 7 is not above 0 and at most 1"),
-        ("faces-32.safetensors --keep-at 3,2", "--keep-at: 2 after 3: name each epoch once, rising"),
+        (
+            "faces-32.safetensors --snapshot-epochs 3,2",
+            "--snapshot-epochs: 2 after 3: name each epoch once, rising",
+        ),
         ("--info cut.safetensors", "cut.safetensors: is cut short"),
         (
             "--info run/recipe.toml",
@@ -521,7 +560,7 @@ fn errors_are_one_line_that_names_the_file_or_flag() {
     }
     if !cfg!(feature = "cuda") {
         let line = sandbox.run("train faces-32.safetensors --device cuda:0");
-        assert!(line.failure(1).starts_with("--device cuda:0: this build has no CUDA"));
+        assert!(line.failure(1).starts_with("--device: cuda:0: this build has no CUDA"));
     }
     for usage in ["--epochs 1 --steps 1", "--no-such-flag", "a b"] {
         let done = sandbox.run(&format!("train {usage}"));
@@ -550,8 +589,8 @@ fn the_mnist_recipe_goes_from_idx_files_to_samples() {
         sandbox.run(&format!("train digits.safetensors {flags}")).line();
     }
     assert!(sandbox.read("run/state.safetensors") == sandbox.read("again/state.safetensors"));
-    // So many latents that drawing them might be shared out, where no second thread is there to take a share.
-    let alone = "train digits.safetensors --recipe mnist --batch 260 --steps 3 --threads 1 -o alone -q";
+    // Enough latents to draw in parallel, but there is no second thread.
+    let alone = "train digits.safetensors --recipe mnist --batch-size 260 --steps 3 --threads 1 -o alone -q";
     assert_eq!(sandbox.shell(&format!("timeout -s KILL 120 {alone}")).line(), "alone/G.safetensors");
     let losses: Vec<[f64; 2]> = String::from_utf8(sandbox.read("run/metrics.jsonl"))
         .unwrap()
@@ -593,12 +632,18 @@ fn the_mnist_recipe_goes_from_idx_files_to_samples() {
     assert_ne!(image, pixels("fakes/000003.png"));
 
     let refused = sandbox.run("train digits.safetensors --recipe mnist --ngf 32");
-    assert!(refused.failure(1).starts_with("--ngf: an MLP has no such width"), "{}", refused.stderr);
+    assert!(
+        refused
+            .failure(1)
+            .starts_with("--ngf: the architecture mlp has no such setting; it has nz, hidden_g"),
+        "{}",
+        refused.stderr
+    );
     let refused = sandbox.run("train digits.safetensors --recipe demo");
     assert!(refused.failure(1).contains("image size 28: DCGAN takes 32, 64 or 128"), "{}", refused.stderr);
 }
 
-/// Without a shard and with a terminal for stdin, `train` says what it wants and does not wait.
+/// Without a shard and with a terminal for stdin, `train` prints an error and does not wait.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_terminal_is_not_read() {
@@ -611,7 +656,7 @@ fn ctrl_c_finishes_the_step_saves_and_says_so() {
     let sandbox = Sandbox::with_faces();
     let mut child =
         sandbox.command(&format!("train faces-32.safetensors {SMALL} --epochs 1000000")).spawn().unwrap();
-    // Soon it tells how long it will take.
+    // Soon it prints the time left.
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(|line| line.unwrap());
     assert!(lines.any(|line| line.contains("epoch ") && line.ends_with(" left")), "it ended before that");
     // SAFETY: kill has no memory to be unsound with; the process is ours and not yet waited for.
@@ -622,7 +667,10 @@ fn ctrl_c_finishes_the_step_saves_and_says_so() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert_eq!(out, "runs/faces-32/G.safetensors\n");
     let steps = fs::read_to_string(sandbox.path("runs/faces-32/metrics.jsonl")).unwrap().lines().count();
-    assert!(err.last().unwrap().starts_with(&format!("train: stopped; saved at step {steps} ")), "{err:?}");
+    assert!(
+        err.last().unwrap().starts_with(&format!("train: stopped and saved at step {steps} ")),
+        "{err:?}"
+    );
     let info = sandbox.run("train --json --info G.safetensors").json();
     assert_eq!(info["step"], steps);
 }

@@ -1,16 +1,16 @@
-//! How long-running work tells its caller where it is, without knowing about terminals.
+//! Progress of long work.
 
-/// Told by the library while it works; the tools draw it on stderr.
+/// Receives the progress of the library's work; the tools show it on stderr.
 pub trait Progress: Sync {
-    /// Work begins with `done` units that were done before, so that they count for no speed.
-    fn begins(&self, _done: u64) {}
-    /// `done` of `total` units are done; `note` is a short text to put beside it (may be empty).
+    /// Work starts. `done` units were done before; they do not count for the speed.
+    fn start(&self, _done: u64) {}
+    /// `done` of `total` units are done. `note` is a short text beside the numbers; it may be empty.
     fn update(&self, done: u64, total: u64, note: &str);
-    /// A warning, one line.
+    /// Prints a warning, one line.
     fn warn(&self, line: &str);
 }
 
-/// Says nothing.
+/// Shows nothing.
 pub struct Silent;
 
 impl Progress for Silent {

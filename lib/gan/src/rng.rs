@@ -1,16 +1,17 @@
-//! Counter-based random streams: every number is a function of (seed, stream, index) and nothing else.
+//! Counter-based random streams: every number is a function of (seed, stream, index) only.
 //!
-//! There is no hidden state, so a run can stop and go on anywhere, and image 7 is the same image whether or not
-//! images 0 to 6 were drawn. The generator is ChaCha with 8 rounds; the stream and the index choose its nonce.
+//! There is no hidden state. So a run can stop and resume anywhere, and image 7 does not depend on whether
+//! images 0 to 6 were drawn. The generator is ChaCha with 8 rounds; stream and index are its nonce.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use rayon::prelude::*;
 
-/// Normal numbers that one thread draws in a row; even, since they come in pairs.
-const PIECE: usize = 1 << 14;
+/// Normal numbers that a thread draws at once; even, since they come in pairs.
+const BLOCK: usize = 1 << 14;
 
-/// What the numbers are for. Streams never overlap; the discriminants are part of what a seed means.
+/// The use of the numbers. Streams never overlap. The discriminants decide the numbers of a seed: they never
+/// change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
     /// The generator's initial weights; index = the layer.
@@ -19,26 +20,27 @@ pub enum Stream {
     Discriminator = 2,
     /// The order of the training images; index = the epoch.
     Shuffle = 3,
-    /// The latents of a training step, those of D's update; index = the step.
+    /// The latents of D's update; index = the step.
     Noise = 4,
-    /// The latents of the images that show a run's progress; index = the image.
+    /// The latents of a run's sample images; index = the image.
     FixedNoise = 5,
     /// The latents of `sample`; index = the image.
     Sample = 6,
     /// The demo faces; index = the face.
     Demo = 7,
-    /// The latents of G's update where it draws its own; index = the step.
+    /// The latents of G's update if it draws its own; index = the step.
     FreshNoise = 8,
-    /// The changes of training images; index = step · 2^16 + place in the batch.
+    /// The augmentation of training images; index = step · 2^16 + index in the batch.
     Augment = 9,
-    /// The latents of a generator's score in training, and which real images it is compared with; index = the image.
+    /// The latents of a generator's score in training, and the real images to compare with; index = the
+    /// image.
     Score = 10,
-    /// The subsets of KID; index = 2 · subset, + 1 for the second side.
+    /// The subsets of KID; index = 2 · subset, + 1 for the second input.
     Subset = 11,
 }
 
-/// The generator behind `(seed, stream, index)`, at its first word. `index` is taken modulo 2^56.
-pub fn generator(seed: u64, stream: Stream, index: u64) -> ChaCha8Rng {
+/// The random generator of `(seed, stream, index)`, at its first word. `index` is taken modulo 2^56.
+pub fn chacha(seed: u64, stream: Stream, index: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(index << 8 | stream as u64);
     rng
@@ -49,18 +51,19 @@ pub(crate) fn open_unit(rng: &mut impl RngCore) -> f64 {
     ((rng.next_u64() >> 11) as f64 + 0.5) * (1.0 / (1u64 << 53) as f64)
 }
 
-/// Fills `out` with standard normal numbers N(0, 1) (Box and Muller 1958, both values of each pair used), on the calling thread.
+/// Fills `out` with standard normal numbers N(0, 1), on the calling thread (Box and Muller 1958, both values
+/// of a pair).
 pub fn normals(seed: u64, stream: Stream, index: u64, out: &mut [f32]) {
-    let mut rng = generator(seed, stream, index);
+    let mut rng = chacha(seed, stream, index);
     out.chunks_mut(2).for_each(|out| out.copy_from_slice(&normal_pair(&mut rng)[..out.len()]));
 }
 
-/// The same numbers as [`normals`], shared among the threads of the pool.
-pub fn many_normals(seed: u64, stream: Stream, index: u64, out: &mut [f32]) {
-    // The generator can begin at any word, and a pair takes four.
-    out.par_chunks_mut(PIECE).enumerate().for_each(|(piece, out)| {
-        let mut rng = generator(seed, stream, index);
-        rng.set_word_pos((piece * PIECE * 2) as u128);
+/// Fills `out` with the numbers of [`normals`], on all threads.
+pub fn par_normals(seed: u64, stream: Stream, index: u64, out: &mut [f32]) {
+    // The generator can start at any word, and a pair takes four.
+    out.par_chunks_mut(BLOCK).enumerate().for_each(|(block, out)| {
+        let mut rng = chacha(seed, stream, index);
+        rng.set_word_pos((block * BLOCK * 2) as u128);
         out.chunks_mut(2).for_each(|out| out.copy_from_slice(&normal_pair(&mut rng)[..out.len()]));
     });
 }
@@ -74,13 +77,13 @@ fn normal_pair(rng: &mut ChaCha8Rng) -> [f32; 2] {
 
 /// Fills `out` with numbers uniform in [0, 1].
 pub fn uniforms(seed: u64, stream: Stream, index: u64, out: &mut [f32]) {
-    let mut rng = generator(seed, stream, index);
+    let mut rng = chacha(seed, stream, index);
     out.iter_mut().for_each(|v| *v = open_unit(&mut rng) as f32);
 }
 
 /// A random order of `0..n` (Fisher and Yates).
 pub fn permutation(seed: u64, stream: Stream, index: u64, n: usize) -> Vec<usize> {
-    let mut rng = generator(seed, stream, index);
+    let mut rng = chacha(seed, stream, index);
     let mut order: Vec<usize> = (0..n).collect();
     for i in (1..n).rev() {
         // A 64-bit multiply-shift: the bias is below n / 2^64.
@@ -131,15 +134,15 @@ mod tests {
     }
 
     #[test]
-    fn the_pieces_of_many_numbers_are_one_sequence() {
-        let mut numbers = vec![0f32; 2 * PIECE + 3];
-        many_normals(1, Stream::Generator, 4, &mut numbers);
-        let mut rng = generator(1, Stream::Generator, 4);
-        let sequence: Vec<f32> = (0..PIECE + 2).flat_map(|_| normal_pair(&mut rng)).collect();
+    fn the_blocks_of_many_numbers_are_one_sequence() {
+        let mut numbers = vec![0f32; 2 * BLOCK + 3];
+        par_normals(1, Stream::Generator, 4, &mut numbers);
+        let mut rng = chacha(1, Stream::Generator, 4);
+        let sequence: Vec<f32> = (0..BLOCK + 2).flat_map(|_| normal_pair(&mut rng)).collect();
         assert!(numbers == sequence[..numbers.len()]);
-        let mut alone = vec![0f32; numbers.len()];
-        normals(1, Stream::Generator, 4, &mut alone);
-        assert!(alone == numbers);
+        let mut serial = vec![0f32; numbers.len()];
+        normals(1, Stream::Generator, 4, &mut serial);
+        assert!(serial == numbers);
     }
 
     #[test]

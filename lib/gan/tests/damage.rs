@@ -1,5 +1,6 @@
-//! Every file that the tools read, damaged: each byte changed, each length cut. Whatever comes is an error that names the file, or
-//! what a sound file gives; never a panic, a hang, or more memory than the file is worth.
+//! Every file that the tools read, damaged: each byte changed, each length cut. The result is an error that
+//! names the file, or that of a sound file; never a panic, a hang, or far more memory than the size of the
+//! file.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -22,21 +23,21 @@ use gan::metrics::stats::Stats;
 use gan::progress::Silent;
 use gan::recipe::Recipe;
 use gan::sample::Latents;
-use gan::train::{Run, folder};
+use gan::train::{Run, RunDir};
 use tempfile::TempDir;
 
-/// The largest piece of memory that reading may ask for: every file here has less than 32 kB, and the buffers through which we
-/// write have 1 MiB.
+/// The largest allocation while reading: every file here has less than 32 kB, and write buffers have 1 MiB.
 const MOST: usize = 4 << 20;
-/// The same for images, whose pixels take what their header says before they are read: the most that README.md allows.
+/// The same for images, whose pixels take what their header says before they are read: the most that
+/// README.md allows.
 const MOST_IMAGE: usize = 512 << 20;
 
 thread_local! {
-    /// The largest piece of memory that this thread asked for.
+    /// The largest allocation of this thread.
     static LARGEST: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The system's allocator, which notes what it is asked for.
+/// The allocator of the system, which records the largest request.
 struct Noting;
 
 // SAFETY: everything is the system allocator's doing.
@@ -67,10 +68,10 @@ impl Drop for Case<'_> {
     }
 }
 
-/// What reading a file comes to.
+/// Reads a file.
 type Reader<'a> = &'a dyn Fn(&Path) -> Result<(), Error>;
 
-/// Reads `bytes` as the file `path`, and checks what comes of it; no piece of memory that it asks for may be larger than [`MOST`].
+/// Reads `bytes` as the file `path`, and checks the result; no allocation may be larger than [`MOST`].
 fn try_one(path: &Path, bytes: &[u8], read: Reader, case: String) -> Result<(), String> {
     try_within(MOST, path, bytes, read, case)
 }
@@ -98,8 +99,8 @@ fn masks(at: usize) -> Vec<u8> {
     bits.map(|bit| 1 << bit).chain([0xFF]).collect()
 }
 
-/// Tries `whole`, then with each of its first `header` bytes changed, then cut to every length. Returns the places of the bytes
-/// that did not matter.
+/// Tries `whole`, then with each of its first `header` bytes changed, then cut to every length. Returns the
+/// places of the bytes that did not matter.
 fn damage(path: &Path, whole: &[u8], header: usize, read: Reader) -> Vec<usize> {
     try_one(path, whole, read, "whole".into()).unwrap();
     let (mut tried, mut passed) = (0, Vec::new());
@@ -160,10 +161,10 @@ fn make_run(folder: &TempDir) -> PathBuf {
     fs::write(&recipe, small.collect::<String>()).unwrap();
     let recipe = Recipe::load(recipe.to_str().unwrap()).unwrap();
     let shard = Shard::open(&make_shard(folder, Dtype::U8)).unwrap();
-    let run = folder::create(Some(&folder.path().join("run")), shard.path(), false).unwrap();
+    let run = RunDir::create(Some(&folder.path().join("run")), shard.path(), false).unwrap();
     let stop = AtomicBool::new(false);
     Run::new(&recipe, &shard, &Device::Cpu).unwrap().train(&run, &stop, &Silent).unwrap();
-    run
+    run.path().to_path_buf()
 }
 
 /// Reads all images of a source.
@@ -265,7 +266,7 @@ fn foreign_generators() {
 fn latents() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("z.safetensors");
-    Latents::drawn(1, 3, 5).write(&path, false).unwrap();
+    Latents::from_seed(1, 3, 5).write(&path).unwrap();
     let whole = fs::read(&path).unwrap();
     damage(&path, &whole, whole.len(), &|path| Latents::read(path, 5).map(drop));
 }
@@ -317,12 +318,12 @@ fn zips() {
     }
 }
 
-/// Packed data may ask for room before they are read: a window of Zstandard, a dictionary of LZMA. The
-/// largest that are taken are those of the strongest settings of zstd and xz.
+/// Compressed data may request memory before they are read: a window of Zstandard, a dictionary of LZMA. The
+/// largest that are accepted are those of the strongest settings of zstd and xz.
 const MOST_PACKED: usize = 256 << 20;
 
-/// Archives, arrays and batches, of every packing and type. Most have no checksum: what is changed unseen in
-/// them is told by the images, or by nobody.
+/// Archives, arrays and batches, of every packing and type. Most have no checksum: a change
+/// shows in the images or not at all.
 #[test]
 fn containers_of_every_kind() {
     let folder = tempfile::tempdir().unwrap();
@@ -392,7 +393,7 @@ fn recipes() {
     let path = folder.path().join("my.toml");
     for name in ["celeba", "cats", "mnist"] {
         let whole = Recipe::load(name).unwrap().to_toml();
-        // Cut between two keys it may be whole: what it lacks has to be told, but for [augment].
+        // Without [augment]. Cut between two keys a recipe is valid: missing keys have their defaults.
         let end = whole.find("[augment]").unwrap_or(whole.len());
         let whole = whole[..end].trim_end();
         let read = |path: &Path| Recipe::load(path.to_str().unwrap()).map(drop);

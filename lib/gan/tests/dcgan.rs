@@ -4,9 +4,9 @@ mod common;
 
 use candle_core::{Device, Tensor};
 use gan::checkpoint::foreign::LayoutHints;
+use gan::nn::Network;
 use gan::nn::adam::AdamConfig;
-use gan::nn::layer::Network;
-use gan::nn::model::{DcganConfig, ModelConfig};
+use gan::nn::model::{Arch, Dcgan, ModelConfig};
 use gan::nn::ops::Backend;
 use gan::precision::Precision;
 use gan::train::Trainer;
@@ -23,17 +23,12 @@ fn channels_last(x: &Tensor) -> Tensor {
 }
 
 fn trainer(&Target { backend, ref device, .. }: &Target) -> Trainer {
-    let config = DcganConfig {
+    let config = ModelConfig {
         size: 64,
         channels: 3,
-        nz: 8,
-        ngf: 8,
-        ndf: 8,
-        leaky_slope: 0.2,
-        init_std: 0.02,
-        norm_init_std: 0.02,
+        arch: Arch::Dcgan(Dcgan { nz: 8, ngf: 8, ndf: 8, ..Default::default() }),
     };
-    let model = ModelConfig::Dcgan(config);
+    let model = config;
     let mut generator = model.generator(0, device).unwrap().with_backend(backend);
     let mut discriminator = model.discriminator(0, device).unwrap().with_backend(backend);
     let init = golden("init.safetensors");
@@ -181,17 +176,12 @@ fn the_state_goes_out_and_comes_back() {
 #[test]
 fn a_generator_is_understood_from_its_shapes() {
     for (size, channels) in [(32, 1), (64, 3), (128, 3)] {
-        let config = DcganConfig {
+        let config = ModelConfig {
             size,
             channels,
-            nz: 7,
-            ngf: 4,
-            ndf: 4,
-            leaky_slope: 0.2,
-            init_std: 0.02,
-            norm_init_std: 0.02,
+            arch: Arch::Dcgan(Dcgan { nz: 7, ngf: 4, ndf: 4, ..Default::default() }),
         };
-        let generator = ModelConfig::Dcgan(config).generator(3, &Device::Cpu).unwrap();
+        let generator = config.generator(3, &Device::Cpu).unwrap();
         let (outline, again) = common::understood(&generator, &LayoutHints::default());
         assert_eq!((outline.arch, outline.size, outline.channels, outline.nz), ("dcgan", size, channels, 7));
         let z = Tensor::ones((2, 7), candle_core::DType::F32, &Device::Cpu).unwrap();

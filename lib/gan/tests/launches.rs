@@ -1,5 +1,6 @@
-//! What one step of the DCGAN asks of a GPU: the table of PERFORMANCE.md. Counted by the emulated GPU of `just check-cuda`
-//! (`tests/cuda/driver.cpp`) at the calls of CUDA's driver and of cuBLAS; nothing is computed there.
+//! What one step of the DCGAN requires of a GPU: the table of docs/performance.md. Counted by the emulated
+//! GPU of `just check-cuda` (`tests/cuda/driver.cpp`) at the calls of CUDA's driver and of cuBLAS; nothing is
+//! computed there.
 #![cfg(feature = "cuda")]
 
 use std::ffi::CStr;
@@ -7,7 +8,7 @@ use std::ffi::CStr;
 use candle_core::{DType, Device, Tensor};
 use gan::device::{choose, with_layouts_kept};
 use gan::nn::adam::AdamConfig;
-use gan::nn::model::{DcganConfig, ModelConfig};
+use gan::nn::model::{Arch, Dcgan, ModelConfig};
 use gan::nn::ops::{Activation, Backend, Geometry, Norm, Weight};
 use gan::precision::Precision;
 use gan::train::{PendingStep, Trainer};
@@ -34,13 +35,13 @@ struct Counts {
 
 /// A function of the emulated GPU; none on a real one.
 fn emulated<F>(name: &CStr) -> Option<F> {
-    // SAFETY: a C string. Whoever calls this names the function's type.
+    // SAFETY: a C string. The caller states the type of the function.
     let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
     // SAFETY: a pointer to a function is as large as one to data.
     (!found.is_null()).then(|| unsafe { std::mem::transmute_copy(&found) })
 }
 
-/// Counts what `work` asks of the GPU when it is done for the second time: the first one uploads what is kept.
+/// Counts what `work` requires of the GPU in its second run: the first one uploads what is cached.
 fn count<T>(device: &Device, mut work: impl FnMut() -> T) -> Counts {
     let take = emulated::<extern "C" fn(*mut Counts)>(c"emulated_counts").expect("looked for before");
     let mut counts = Counts::default();
@@ -87,7 +88,7 @@ const LAYERS: [Spec; 10] = {
     ]
 };
 
-/// A layer's forward pass, and its backward pass with all gradients that training wants of it.
+/// A layer's forward pass, and its backward pass with all gradients that training needs.
 fn layer(device: &Device, &(name, transposed, geometry, side, c, s, norm, activation): &Spec) {
     let ops = Backend::Portable;
     let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, device).unwrap();
@@ -106,11 +107,11 @@ fn layer(device: &Device, &(name, transposed, geometry, side, c, s, norm, activa
         };
         let z = z.unwrap();
         norm.as_ref().map(|norm| {
-            let moments = ops.moments(&z).unwrap();
+            let moments = ops.batch_stats(&z).unwrap();
             ops.batch_norm(&z, &moments, norm).unwrap()
         })
     });
-    let moments = ops.moments(y).unwrap();
+    let moments = ops.batch_stats(y).unwrap();
     let backward = count(device, || {
         let dz = match &norm {
             Some(norm) => ops.batch_norm_backward(y, y, y.clone(), &moments, norm).unwrap().x,
@@ -132,16 +133,11 @@ fn layer(device: &Device, &(name, transposed, geometry, side, c, s, norm, activa
 }
 
 fn trainer(device: &Device, precision: Precision) -> Trainer {
-    let model = ModelConfig::Dcgan(DcganConfig {
+    let model = ModelConfig {
         size: 64,
         channels: 3,
-        nz: 100,
-        ngf: 64,
-        ndf: 64,
-        leaky_slope: 0.2,
-        init_std: 0.02,
-        norm_init_std: 0.02,
-    });
+        arch: Arch::Dcgan(Dcgan { nz: 100, ngf: 64, ndf: 64, ..Default::default() }),
+    };
     let adam = AdamConfig { lr: 2e-4, beta1: 0.5, beta2: 0.999, eps: 1e-8 };
     let networks = [model.generator(1, device), model.discriminator(1, device)];
     let [g, d] = networks.map(|network| network.unwrap().with_precision(precision));
@@ -193,7 +189,7 @@ fn launches_of_a_step_on_the_gpu() {
     }
 }
 
-/// What PERFORMANCE.md tells.
+/// The figures of docs/performance.md.
 const MOST: u64 = 752;
 /// The same in bf16.
 const MOST_IN_BF16: u64 = 897;

@@ -3,28 +3,30 @@
 mod common;
 
 use candle_core::{DType, Device, Tensor};
-use gan::checkpoint::foreign::{Layout, LayoutHints};
+use gan::checkpoint::foreign::{ChannelOrder, LayoutHints};
 use gan::nn::adam::AdamConfig;
-use gan::nn::model::{MlpConfig, ModelConfig};
+use gan::nn::model::{Arch, Mlp, ModelConfig};
 use gan::nn::ops::Backend;
 use gan::train::Trainer;
 
 use common::{Target, Tensors, cpu, golden, gradients_match, largest_difference, part, weights_match};
 
-fn config() -> MlpConfig {
-    MlpConfig {
+fn config() -> ModelConfig {
+    ModelConfig {
         size: 12,
         channels: 1,
-        nz: 5,
-        hidden_g: vec![19, 12],
-        hidden_d: vec![18, 13, 8],
-        slope_g: 0.2,
-        slope_d: 0.2,
+        arch: Arch::Mlp(Mlp {
+            nz: 5,
+            hidden_g: vec![19, 12],
+            hidden_d: vec![18, 13, 8],
+            slope_g: 0.2,
+            slope_d: 0.2,
+        }),
     }
 }
 
 fn trainer(&Target { backend, ref device, .. }: &Target) -> Trainer {
-    let model = ModelConfig::Mlp(config());
+    let model = config();
     let mut generator = model.generator(0, device).unwrap().with_backend(backend);
     let mut discriminator = model.discriminator(0, device).unwrap().with_backend(backend);
     let init = golden("mlp/init.safetensors");
@@ -135,19 +137,15 @@ fn fresh_noise_is_what_g_learns_from() {
 fn a_generator_is_understood_from_its_shapes() {
     for (size, channels, hidden) in [(28, 1, vec![256, 256]), (8, 3, vec![9]), (5, 1, vec![])] {
         let reversed = hidden.iter().rev().copied().collect();
-        let config = MlpConfig {
+        let config = ModelConfig {
             size,
             channels,
-            nz: 7,
-            hidden_g: hidden,
-            hidden_d: reversed,
-            slope_g: 0.0,
-            slope_d: 0.2,
+            arch: Arch::Mlp(Mlp { nz: 7, hidden_g: hidden, hidden_d: reversed, slope_g: 0.0, slope_d: 0.2 }),
         };
-        let model = ModelConfig::Mlp(config);
+        let model = config;
         let generator = model.generator(3, &Device::Cpu).unwrap();
         // Ours have colors pixel by pixel.
-        let layout = (channels == 3).then_some(Layout::ChannelsLast);
+        let layout = (channels == 3).then_some(ChannelOrder::ChannelsLast);
         let (outline, again) =
             common::understood(&generator, &LayoutHints { layout, ..LayoutHints::default() });
         assert_eq!((outline.arch, outline.size, outline.channels, outline.nz), ("mlp", size, channels, 7));
@@ -164,7 +162,8 @@ fn a_generator_is_understood_from_its_shapes() {
 /// `nn.Linear` starts uniform in ±1/√(inputs): bounded, of mean 0 and variance bound²/3.
 #[test]
 fn weights_and_biases_start_as_pytorchs_linear_layers() {
-    let model = ModelConfig::Mlp(MlpConfig { size: 28, hidden_d: vec![256], ..config() });
+    let arch = Arch::Mlp(Mlp { hidden_d: vec![256], ..Default::default() });
+    let model = ModelConfig { size: 28, channels: 1, arch };
     let tensors = model.discriminator(5, &Device::Cpu).unwrap().tensors().unwrap();
     let shapes: Vec<_> = tensors.iter().map(|(name, t)| (name.as_str(), t.dims())).collect();
     let expected: [(&str, &[usize]); 4] =

@@ -1,27 +1,27 @@
-//! `just bench-kernels [WORD]`: every convolution of the DCGAN (64×64, width 64, batch 128), in its three products, and every
-//! distinct one of Inception (batch 16), each in f32 and bf16. Criterion's "thrpt" is the percent of the register peak that
-//! was measured at the start; on a machine that others share, run one WORD at a time.
+//! `just bench-kernels [WORD]`: the three products of every convolution of the DCGAN (64×64, width 64, batch
+//! 128) and every distinct convolution of Inception (batch 16), in f32 and bf16. Criterion's "thrpt" is the
+//! percent of the register peak measured at the start. On a shared machine run one WORD at a time.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput};
-use gan_kernels::conv::{Conv, PackedTransposed, Shape, conv_transpose2d, conv2d, pack, weight_grad};
+use gan_kernels::conv::{BatchShape, Conv, PackedTransposed, conv_transpose2d, conv2d, pack, weight_grad};
 use gan_kernels::matmul::peak;
 use gan_kernels::{Activation, Element, Isa, bf16};
 
-// As in the tools: freed pages are kept.
+// The allocator of the tools keeps freed pages.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Time, shown as a share of the peak.
-struct OfPeak {
+/// Time, shown in percent of the peak.
+struct PercentOfPeak {
     /// Operations per nanosecond.
     peak: f64,
 }
 
-impl Measurement for OfPeak {
+impl Measurement for PercentOfPeak {
     type Intermediate = Instant;
     type Value = Duration;
 
@@ -50,14 +50,14 @@ impl Measurement for OfPeak {
     }
 }
 
-impl ValueFormatter for OfPeak {
+impl ValueFormatter for PercentOfPeak {
     fn scale_values(&self, typical: f64, values: &mut [f64]) -> &'static str {
         WallTime.formatter().scale_values(typical, values)
     }
 
     fn scale_throughputs(&self, _: f64, throughput: &Throughput, values: &mut [f64]) -> &'static str {
         let &Throughput::Elements(operations) = throughput else {
-            unreachable!("every benchmark here says its operations");
+            unreachable!("every benchmark states its operations");
         };
         values.iter_mut().for_each(|ns| *ns = operations as f64 / *ns / self.peak * 100.0);
         "% of peak"
@@ -68,27 +68,27 @@ impl ValueFormatter for OfPeak {
     }
 }
 
-/// A convolution: its shape, height (= width) and channels of the large image, channels of the small one.
-struct Layer {
+/// A convolution: its shape, height (= width) and channels of the large image, channels of the small image.
+struct ConvCase {
     conv: Conv,
-    side: usize,
+    size: usize,
     c: usize,
     s: usize,
 }
 
-impl Layer {
+impl ConvCase {
     fn name(&self) -> String {
-        let Layer { conv: Conv { kernel, stride, .. }, side, c, s } = self;
-        format!("{}x{} stride {stride}, {side}x{side}, {c} to {s}", kernel.0, kernel.1)
+        let ConvCase { conv: Conv { kernel, stride, .. }, size, c, s } = self;
+        format!("{}x{} stride {stride}, {size}x{size}, {c} to {s}", kernel.0, kernel.1)
     }
 
-    fn large(&self, batch: usize) -> Shape {
-        (batch, self.side, self.side, self.c)
+    fn large(&self, batch: usize) -> BatchShape {
+        (batch, self.size, self.size, self.c)
     }
 
     /// Pixels of the small image.
     fn pixels(&self) -> usize {
-        let (h, w) = self.conv.output(self.side, self.side);
+        let (h, w) = self.conv.output(self.size, self.size);
         h * w
     }
 
@@ -96,24 +96,26 @@ impl Layer {
         self.conv.kernel.0 * self.conv.kernel.1 * self.c * self.s
     }
 
-    /// The operations of any of the three products for an image.
+    /// The operations of each of the three products per image.
     fn operations(&self) -> usize {
         2 * self.pixels() * self.weights()
     }
 }
 
-/// D's convolutions from the first to the last; G's are their adjoints but for the last, which has 100 latents for one logit.
-fn dcgan() -> Vec<Layer> {
+/// D's convolutions from the first to the last; G's are their adjoints but for the last, which has 100
+/// latents for one logit.
+fn dcgan() -> Vec<ConvCase> {
     let halving = Conv { kernel: (4, 4), stride: 2, padding: (1, 1) };
     let whole = Conv { kernel: (4, 4), stride: 1, padding: (0, 0) };
     [(halving, 64, 3, 64), (halving, 32, 64, 128), (halving, 16, 128, 256), (halving, 8, 256, 512)]
         .into_iter()
         .chain([(whole, 4, 512, 1), (whole, 4, 512, 100)])
-        .map(|(conv, side, c, s)| Layer { conv, side, c, s })
+        .map(|(conv, size, c, s)| ConvCase { conv, size, c, s })
         .collect()
 }
 
-/// Inception's distinct convolutions: how many there are, side, channels, kernel (2), stride, padding (2), filters.
+/// The distinct convolutions of Inception: number, height, channels, kernel (2), stride, padding (2),
+/// filters.
 #[rustfmt::skip]
 const INCEPTION: [[usize; 9]; 43] = [
     [1, 299, 3, 3, 3, 2, 0, 0, 32], [1, 149, 32, 3, 3, 1, 0, 0, 32], [1, 147, 32, 3, 3, 1, 1, 1, 64],
@@ -133,53 +135,55 @@ const INCEPTION: [[usize; 9]; 43] = [
     [1, 8, 2048, 1, 1, 1, 0, 0, 192],
 ];
 
-fn inception() -> Vec<Layer> {
-    let layer = |&[_, side, c, kh, kw, stride, ph, pw, s]: &[usize; 9]| {
+fn inception() -> Vec<ConvCase> {
+    let layer = |&[_, size, c, kh, kw, stride, ph, pw, s]: &[usize; 9]| {
         let conv = Conv { kernel: (kh, kw), stride, padding: (ph, pw) };
-        Layer { conv, side, c, s }
+        ConvCase { conv, size, c, s }
     };
-    let layers: Vec<Layer> = INCEPTION.iter().map(layer).collect();
+    let layers: Vec<ConvCase> = INCEPTION.iter().map(layer).collect();
     let all: usize = INCEPTION.iter().zip(&layers).map(|(row, layer)| row[0] * layer.operations()).sum();
     assert_eq!(all, 11_422_336_192, "the table is Inception's 11.42 GFLOP per image");
     layers
 }
 
-/// Numbers in [−0.5, 0.5).
-fn numbers<T: Element>(n: usize) -> Vec<T> {
+/// Values in [−0.5, 0.5).
+fn values<T: Element>(n: usize) -> Vec<T> {
     let hash = |i: usize| (i as u32).wrapping_mul(2_654_435_761) >> 8;
     (0..n).map(|i| T::from_f32(hash(i) as f32 / (1 << 24) as f32 - 0.5)).collect()
 }
 
+type Group<'a> = BenchmarkGroup<'a, PercentOfPeak>;
+
 /// One benchmark of `operations`.
-fn measure(group: &mut BenchmarkGroup<OfPeak>, name: String, operations: usize, mut run: impl FnMut()) {
+fn measure(group: &mut Group, name: String, operations: usize, mut run: impl FnMut()) {
     group.throughput(Throughput::Elements(operations as u64));
     group.bench_function(name, |b| b.iter(&mut run));
 }
 
-fn convolution<T: Element>(group: &mut BenchmarkGroup<OfPeak>, layer: &Layer, batch: usize, type_: &str) {
-    let Layer { conv, c, s, .. } = layer;
-    let x: Vec<T> = numbers(batch * layer.side * layer.side * c);
-    let weight = pack::<T>(Isa::best::<T>(), conv, &numbers::<f32>(layer.weights()), *c, *s);
-    let bias: Vec<f32> = numbers(*s);
+fn convolution<T: Element>(group: &mut Group, layer: &ConvCase, batch: usize, type_: &str) {
+    let ConvCase { conv, c, s, .. } = layer;
+    let x: Vec<T> = values(batch * layer.size * layer.size * c);
+    let weight = pack::<T>(Isa::best::<T>(), conv, &values::<f32>(layer.weights()), *c, *s);
+    let bias: Vec<f32> = values(*s);
     measure(group, format!("conv {}, {type_}", layer.name()), batch * layer.operations(), || {
         let relu = Activation::LeakyRelu(0.0);
         black_box(conv2d::<T, T>(conv, &x, layer.large(batch), &weight, Some(&bias), relu));
     });
 }
 
-fn adjoint<T: Element>(group: &mut BenchmarkGroup<OfPeak>, layer: &Layer, batch: usize, type_: &str) {
-    let Layer { conv, side, c, s } = layer;
-    let weights: Vec<f32> = numbers(layer.weights());
-    let weight = PackedTransposed::<T>::new(Isa::best::<T>(), conv, (*side, *side, *c), &weights, *s);
-    let y: Vec<T> = numbers(batch * layer.pixels() * s);
+fn adjoint<T: Element>(group: &mut Group, layer: &ConvCase, batch: usize, type_: &str) {
+    let ConvCase { conv, size, c, s } = layer;
+    let weights: Vec<f32> = values(layer.weights());
+    let weight = PackedTransposed::<T>::new(Isa::best::<T>(), conv, (*size, *size, *c), &weights, *s);
+    let y: Vec<T> = values(batch * layer.pixels() * s);
     measure(group, format!("transposed {}, {type_}", layer.name()), batch * layer.operations(), || {
         black_box(conv_transpose2d::<T, T>(&y, &weight, Activation::Identity));
     });
 }
 
-fn gradient<T: Element>(group: &mut BenchmarkGroup<OfPeak>, layer: &Layer, batch: usize, type_: &str) {
-    let Layer { conv, side, c, s } = layer;
-    let (x, y): (Vec<T>, Vec<T>) = (numbers(batch * side * side * c), numbers(batch * layer.pixels() * s));
+fn gradient<T: Element>(group: &mut Group, layer: &ConvCase, batch: usize, type_: &str) {
+    let ConvCase { conv, size, c, s } = layer;
+    let (x, y): (Vec<T>, Vec<T>) = (values(batch * size * size * c), values(batch * layer.pixels() * s));
     measure(group, format!("weights {}, {type_}", layer.name()), batch * layer.operations(), || {
         black_box(weight_grad(Isa::best::<T>(), conv, &x, layer.large(batch), &y, *s));
     });
@@ -191,7 +195,7 @@ fn all<T: Element>(type_: &str) {
     let threads = rayon::current_num_threads();
     println!("{type_}: {:?}, {threads} threads, peak {peak:.0} GFLOP/s\n", Isa::best::<T>());
     let mut criterion = Criterion::default()
-        .with_measurement(OfPeak { peak })
+        .with_measurement(PercentOfPeak { peak })
         .sample_size(10)
         .warm_up_time(Duration::from_millis(200))
         .measurement_time(Duration::from_millis(800))

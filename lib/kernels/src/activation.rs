@@ -1,10 +1,10 @@
-//! Activations and their derivatives, the latter from the output alone, so that no input need be kept.
+//! Activations and their derivatives, computed from the output, so that the input need not be kept.
 
 use rayon::prelude::*;
 
 use crate::Element;
 
-/// An activation whose derivative can be had from its output.
+/// An activation whose derivative is a function of its output.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Activation {
     /// y = x.
@@ -19,7 +19,7 @@ impl Activation {
     /// ReLU.
     pub const RELU: Activation = Activation::LeakyRelu(0.0);
 
-    /// The activation of one number; a loop over it vectorizes where the match is outside of the loop.
+    /// The activation of one value. A loop vectorizes if the match is outside of it.
     #[inline(always)]
     pub fn of(self, x: f32) -> f32 {
         match self {
@@ -38,17 +38,17 @@ pub(crate) fn leaky_relu(x: f32, slope: f32) -> f32 {
 
 /// The hyperbolic tangent within 2e-7 of the exact value, relative to it; NaN gives NaN.
 ///
-/// The formulas and polynomials of Cephes' `tanhf` and `expf` (Moshier 1989), without a branch or a call, so that a loop over
-/// it becomes vector code: the C library's, one number at a time, took longer than the product before it.
+/// The formulas and polynomials of Cephes' `tanhf` and `expf` (Moshier 1989), without branches or calls, so
+/// that loops vectorize. The scalar function of the C library took longer than the matrix product before it.
 #[inline(always)]
 pub(crate) fn tanh(x: f32) -> f32 {
-    // Above 10 the result is 1. A comparison that NaN fails, where `min` would lose it.
+    // Above 10 the result is 1. NaN fails the comparison and is kept; `min` would drop it.
     let a = if x.abs() > 10.0 { 10.0 } else { x.abs() };
     let z = a * a;
     let series = (((-5.704_988_7e-3 * z + 2.063_909e-2) * z - 5.373_971_6e-2) * z + 1.333_144_2e-1) * z;
     let near = a + a * z * (series - 3.333_328e-1);
 
-    // e^2a = 2^n · e^r with |r| ≤ ln 2 / 2. Added to 1.5·2²³, a number is rounded to whole ones in its lowest bits.
+    // e^2a = 2^n · e^r with |r| ≤ ln 2 / 2. Adding 1.5·2²³ rounds to an integer in the lowest bits.
     const ROUND: f32 = 12_582_912.0;
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
@@ -63,11 +63,11 @@ pub(crate) fn tanh(x: f32) -> f32 {
     (if a < 0.625 { near } else { far }).copysign(x)
 }
 
-/// Elements that one piece of element-wise work covers.
+/// Elements in a piece of element-wise work.
 const PIECE: usize = 1 << 16;
 
-/// Turns `dy`, the gradient at the activation's output `y`, into the one at its input, `dy · f'(x)`, with f' taken from the
-/// output. Both of one length. In place: a training step is as large as what it holds at once.
+/// Replaces `dy`, the gradient at the activation's output `y`, by the gradient at its input, `dy · f'(x)`.
+/// Both have the same length. In place, to save memory.
 pub fn backward<T: Element>(activation: Activation, y: &[T], dy: &mut [T]) {
     assert!(y.len() == dy.len(), "activation: lengths differ");
     #[inline(always)]
@@ -91,12 +91,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tanh_is_within_2e_7_of_the_exact_one() {
+    fn tanh_is_within_2e_7_of_the_exact_value() {
         let all = (0..=2_400_000).map(|i| (i as f32 - 1_200_000.0) * 1e-5);
         let small = (0..400).map(|i| 2f32.powi(-i / 3) * (1.0 + i as f32 / 997.0));
         for x in all.chain(small).chain([0.0, -0.0, 1e-45, 80.0, -3e38, f32::INFINITY, f32::NEG_INFINITY]) {
             let (ours, exact) = (tanh(x), (x as f64).tanh());
-            // Below the normal numbers, to within the last of them.
+            // Subnormal numbers: within the smallest of them.
             assert!((ours as f64 - exact).abs() <= 2e-7 * exact.abs() + 1e-45, "{x}: {ours} {exact}");
             assert_eq!(ours.is_sign_negative(), x.is_sign_negative(), "{x}");
         }
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn derivatives_are_those_of_finite_differences() {
+    fn derivatives_match_finite_differences() {
         let x: Vec<f32> = (0..400).map(|i| (i as f32 - 199.7) * 0.02).collect();
         for activation in
             [Activation::Identity, Activation::RELU, Activation::LeakyRelu(0.2), Activation::Tanh]

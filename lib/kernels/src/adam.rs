@@ -1,8 +1,8 @@
-//! Adam, one sweep over the parameters, and the sum of gradients that goes before it.
+//! One Adam step in a single pass over the parameters, and sums of gradients.
 
 use rayon::prelude::*;
 
-/// The numbers of one Adam step that are the same for every parameter.
+/// The settings of one Adam step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamStep {
     /// Decay of the first moment, in [0, 1).
@@ -13,14 +13,14 @@ pub struct AdamStep {
     pub eps: f64,
     /// The learning rate.
     pub lr: f64,
-    /// This step's number, counted from 1.
+    /// The number of the step, from 1.
     pub t: u64,
 }
 
-/// Elements that one piece of work covers.
+/// Elements in a piece of work.
 const PIECE: usize = 1 << 14;
 
-/// `sum += x`; both of one length.
+/// `sum += x`; both have the same length.
 pub fn accumulate(sum: &mut [f32], x: &[f32]) {
     assert_eq!(sum.len(), x.len(), "accumulate: lengths differ");
     sum.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).for_each(|(sum, x)| {
@@ -31,7 +31,7 @@ pub fn accumulate(sum: &mut [f32], x: &[f32]) {
     });
 }
 
-/// Updates weights `w` and moments `m`, `v` in place from the gradient `g`; all of one length.
+/// Updates weights `w` and moments `m`, `v` in place from the gradient `g`; all have the same length.
 ///
 /// Kingma and Ba 2015, Algorithm 1, in the order of PyTorch's `torch.optim.Adam`:
 /// m += (1−β1)(g−m); v = β2·v + (1−β2)g²; w −= lr/(1−β1^t) · m / (√v/√(1−β2^t) + ε).
@@ -41,7 +41,7 @@ pub fn adam(step: &AdamStep, w: &mut [f32], m: &mut [f32], v: &mut [f32], g: &[f
     let t = i32::try_from(t).unwrap_or(i32::MAX);
     let (c1, b2, c2, eps) = ((1.0 - beta1) as f32, beta2 as f32, (1.0 - beta2) as f32, eps as f32);
     let size = (lr / (1.0 - beta1.powi(t))) as f32;
-    // Multiplied: a division more would cost as much as all the rest.
+    // A factor: another division would cost as much as the rest.
     let root = (1.0 / (1.0 - beta2.powi(t)).sqrt()) as f32;
     let pieces = w.par_chunks_mut(PIECE).zip(m.par_chunks_mut(PIECE));
     pieces.zip(v.par_chunks_mut(PIECE)).zip(g.par_chunks(PIECE)).for_each(|(((w, m), v), g)| {

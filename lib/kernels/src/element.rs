@@ -1,32 +1,29 @@
-//! What activations are stored in: f32, or bf16, which halves memory traffic and doubles the products per instruction.
+//! The element types of activations: f32, and bf16, which halves memory traffic and doubles the products per
+//! instruction.
 
 use std::mem::MaybeUninit;
 
 pub use half::bf16;
 
-use crate::matmul::Isa;
-
-/// f32 or bf16. Sums are f32 (or wider) for both.
+/// An element type: f32 or bf16. Sums are f32 or wider for both.
 pub trait Element:
     Copy + Default + PartialEq + std::fmt::Debug + Send + Sync + sealed::Sealed + 'static
 {
     /// Elements in the 32-bit word that one lane of a multiply-add consumes.
     const PER_WORD: usize;
-    /// Instruction sets that multiply this type, the fastest first; the last one is there on every machine.
-    const ISAS: &'static [Isa];
 
-    /// Exact.
+    /// The value, exactly.
     fn to_f32(self) -> f32;
 
-    /// Rounded to nearest, ties to even.
+    /// The nearest value of this type, ties to even.
     fn from_f32(x: f32) -> Self;
 
-    /// Rows (one, or two of them) as a row of words: f32 takes `even` alone, bf16 the pairs (even, odd).
+    /// Writes a row of words: for f32 the row `even`, for bf16 the pairs of `even` and `odd`.
     fn words(even: &[Self], odd: &[Self], out: &mut [Self]);
 }
 
 mod sealed {
-    /// Buffers are reinterpreted as elements, so no other type may be one.
+    /// Buffers are reinterpreted as elements, so no other type may implement `Element`.
     pub trait Sealed {}
     impl Sealed for f32 {}
     impl Sealed for half::bf16 {}
@@ -34,7 +31,6 @@ mod sealed {
 
 impl Element for f32 {
     const PER_WORD: usize = 1;
-    const ISAS: &'static [Isa] = &[Isa::Avx512, Isa::Avx2, Isa::Plain];
 
     #[inline(always)]
     fn to_f32(self) -> f32 {
@@ -54,14 +50,13 @@ impl Element for f32 {
 
 impl Element for bf16 {
     const PER_WORD: usize = 2;
-    const ISAS: &'static [Isa] = &[Isa::Amx, Isa::Avx512Bf16, Isa::Avx512, Isa::Avx2, Isa::Plain];
 
     #[inline(always)]
     fn to_f32(self) -> f32 {
         f32::from_bits((self.to_bits() as u32) << 16)
     }
 
-    // As `half` rounds, without branches, so that loops vectorize.
+    // The rounding of `half`, without branches, so that loops vectorize.
     #[inline(always)]
     fn from_f32(x: f32) -> bf16 {
         let bits = x.to_bits();
@@ -69,7 +64,7 @@ impl Element for bf16 {
         bf16::from_bits(if x.is_nan() { (bits >> 16 | 0x40) as u16 } else { rounded as u16 })
     }
 
-    // In chunks of a fixed length, which become shuffles of whole registers.
+    // Chunks of a fixed length become shuffles of registers.
     #[inline(always)]
     fn words(even: &[bf16], odd: &[bf16], out: &mut [bf16]) {
         let (pairs, tail) = out.as_chunks_mut::<32>();
@@ -85,22 +80,22 @@ impl Element for bf16 {
     }
 }
 
-/// A vector of `n` elements. Memory that is written anyhow is not filled with zeros before: for large images that would
-/// be one more sweep over them, by one thread.
+/// A vector of `n` elements that `write` initializes. The memory is not zeroed first: for large images that
+/// would be one more pass over them, on one thread.
 ///
 /// # Safety
-/// `fill` writes every element.
-pub(crate) unsafe fn filled<T: Element>(n: usize, fill: impl FnOnce(&mut [MaybeUninit<T>])) -> Vec<T> {
-    let mut all = Vec::with_capacity(n);
-    let room = &mut all.spare_capacity_mut()[..n];
-    // What a test then finds unwritten is no number.
+/// `write` writes every element.
+pub(crate) unsafe fn vec_uninit<T: Element>(n: usize, write: impl FnOnce(&mut [MaybeUninit<T>])) -> Vec<T> {
+    let mut elements = Vec::with_capacity(n);
+    let room = &mut elements.spare_capacity_mut()[..n];
+    // In tests, elements that are not written are NaN.
     if cfg!(test) {
         room.fill(MaybeUninit::new(T::from_f32(f32::NAN)));
     }
-    fill(room);
-    // SAFETY: there is room for n elements, and the caller promises that all are written.
-    unsafe { all.set_len(n) };
-    all
+    write(room);
+    // SAFETY: there is room for n elements, and all are written, as the caller promises.
+    unsafe { elements.set_len(n) };
+    elements
 }
 
 #[cfg(test)]
@@ -108,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rounding_is_that_of_half() {
+    fn rounding_matches_half() {
         let special = [
             0.0,
             -0.0,

@@ -1,14 +1,15 @@
-//! CPU compute of gantools: plain functions over slices. No candle, no files.
+//! The CPU kernels of gantools: plain functions over slices, without tensors or files.
 //!
 //! Activations are channels-last, `[B, H, W, C]`, row-major. Convolution weights are `[kh, kw, Cin, Cout]`.
-//! Work is split into pieces whose sizes depend on shapes alone and is summed in a fixed order, so no result depends on
-//! the number of threads; the pieces run on rayon's current pool. Loops over channels are compiled for every
-//! instruction set that `pulp` knows and dispatched at run time.
+//! Work is split into pieces and summed in an order that depends on shapes alone, so no result depends on the
+//! number of threads. The pieces run on rayon's current pool. Loops over channels are compiled for every
+//! instruction set that `pulp` knows; the best one is chosen at run time.
 
 pub mod activation;
 pub mod adam;
 pub mod conv;
 pub mod element;
+mod isa;
 pub mod linalg;
 pub mod matmul;
 pub mod norm;
@@ -17,21 +18,21 @@ mod simd;
 
 pub use activation::Activation;
 pub use element::{Element, bf16};
-pub use matmul::Isa;
+pub use isa::Isa;
 
-/// Rows that one piece of row-wise work covers; part of what a result's bytes depend on, hence a constant.
+/// Rows in a piece of row-wise work. Sums depend on it in their last digits, hence a constant.
 const ROWS: usize = 256;
 
 #[cfg(test)]
 mod testing {
-    /// Makes AMX available: where the processor lacks it, an emulator takes its place.
+    /// Makes AMX available: emulates it on processors that lack it.
     pub fn emulate() {
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         crate::matmul::amx::emulator::install();
     }
 
-    /// Numbers in [−0.5, 0.5) that depend on `seed`.
-    pub fn numbers(n: usize, seed: u32) -> Vec<f32> {
+    /// `n` pseudorandom values in [−0.5, 0.5).
+    pub fn random(n: usize, seed: u32) -> Vec<f32> {
         let mut s = seed.wrapping_mul(747_796_405).wrapping_add(1);
         let mut next = || {
             s = s.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

@@ -1,17 +1,17 @@
-//! Batch normalization over the rows of a `[R, C]` matrix, with the activation that follows it in the same sweep; and
-//! the sums of such a matrix's columns.
+//! Batch normalization over the rows of a matrix `[R, C]`, fused with the activation after it; and the column
+//! sums of such a matrix.
 //!
-//! Ioffe and Szegedy 2015; the backward formulas are those of their section 3.
+//! Ioffe and Szegedy 2015; the backward formulas are in their section 3.
 
 use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
 use crate::activation::{leaky_relu, tanh};
-use crate::element::filled;
+use crate::element::vec_uninit;
 use crate::{Activation, Element, ROWS};
 
-/// A batch's statistics per channel.
+/// The statistics of a batch per channel.
 #[derive(Clone, Debug)]
 pub struct ChannelStats {
     /// The mean, `[C]`.
@@ -20,7 +20,7 @@ pub struct ChannelStats {
     pub var: Vec<f32>,
 }
 
-/// Sums of two quantities per channel, over fixed pieces of rows in f32 and over the pieces in f64.
+/// Two sums per channel: over the rows of fixed pieces in f32, over the pieces in f64.
 fn sums(
     rows: usize,
     c: usize,
@@ -44,10 +44,10 @@ fn sums(
 }
 
 /// Mean and biased variance of each channel of `x` `[R, C]`, R ≥ 1.
-pub fn moments<T: Element>(x: &[T], c: usize) -> ChannelStats {
+pub fn channel_stats<T: Element>(x: &[T], c: usize) -> ChannelStats {
     let rows = x.len() / c;
     assert!(rows > 0 && x.len() == rows * c, "batch-norm: not a matrix of {c} columns");
-    // Sums of x − x₀ rather than x: the variance then loses nothing to a large mean.
+    // Sums of x − x₀ instead of x: a large mean then costs the variance no digits.
     let shift: Vec<f32> = x[..c].iter().map(|v| v.to_f32()).collect();
     let (sum, square) = sums(rows, c, |first, n, sum, square| {
         crate::simd::simd(
@@ -91,7 +91,7 @@ pub fn inverse_std(var: &[f32], eps: f64) -> Vec<f32> {
     var.iter().map(|&v| (1.0 / (v as f64 + eps).sqrt()) as f32).collect()
 }
 
-/// What a batch-norm knows of its channels, `[C]` each.
+/// The parameters of a batch norm, `[C]` each.
 #[derive(Clone, Copy, Debug)]
 pub struct Channels<'a> {
     /// Subtracted first.
@@ -105,7 +105,7 @@ pub struct Channels<'a> {
 }
 
 impl Channels<'_> {
-    /// `inv_std·gamma`, once all have been checked against `x` `[R, C]`.
+    /// `inv_std·gamma`; checks all lengths and that of `x` `[R, C]`.
     fn scale<T>(&self, x: &[T]) -> Vec<f32> {
         let c = self.mean.len();
         assert!(x.len().is_multiple_of(c), "batch-norm: not a matrix of {c} columns");
@@ -132,8 +132,8 @@ pub fn normalize<T: Element>(x: &[T], channels: &Channels, activation: Activatio
             },
         );
     };
-    // SAFETY: pieces of x and of the result are of one length, whole rows, and every number of a row is written.
-    unsafe { filled(x.len(), |y| y.par_chunks_mut(ROWS * c).zip(x.par_chunks(ROWS * c)).for_each(piece)) }
+    // SAFETY: pieces of x and of the result are the same full rows, and every element of a row is written.
+    unsafe { vec_uninit(x.len(), |y| y.par_chunks_mut(ROWS * c).zip(x.par_chunks(ROWS * c)).for_each(piece)) }
 }
 
 #[inline(always)]
@@ -153,20 +153,26 @@ fn normalize_rows<T: Element>(
     }
 }
 
-/// What batch-norm's backward gives besides the input's gradient.
+/// The gradients of gamma and beta.
 #[derive(Clone, Debug)]
-pub struct Grads {
+pub struct AffineGrads {
     /// The gradient of gamma, `[C]`.
     pub gamma: Vec<f32>,
     /// The gradient of beta, `[C]`.
     pub beta: Vec<f32>,
 }
 
-/// The backward pass of `activation(batch_norm(x))` in training mode, from `x` and `dy` `[R, C]`; mean and inv_std are of this
-/// batch. `dy` becomes the gradient at x.
+/// The backward pass of `activation(batch_norm(x))` in training mode, from `x` and `dy` `[R, C]`; mean and
+/// inv_std are those of this batch. `dy` becomes the gradient at x.
 ///
-/// The activation's slope is taken from its input, which costs a multiplication; its output would have to be read from memory.
-pub fn backward<T: Element>(x: &[T], dy: &mut [T], channels: &Channels, activation: Activation) -> Grads {
+/// The activation's slope is computed from its input, which costs a multiplication; its output would have to
+/// be read from memory.
+pub fn backward<T: Element>(
+    x: &[T],
+    dy: &mut [T],
+    channels: &Channels,
+    activation: Activation,
+) -> AffineGrads {
     match activation {
         Activation::Identity => backward_with(x, dy, channels, |_| 1.0),
         Activation::LeakyRelu(slope) => {
@@ -182,8 +188,8 @@ fn backward_with<T: Element>(
     dy: &mut [T],
     channels: &Channels,
     slope: impl Fn(f32) -> f32 + Sync,
-) -> Grads {
-    // As the forward pass has it, so that every slope is that of the value that it gave.
+) -> AffineGrads {
+    // The same rounding as in the forward pass, so that slopes match its outputs.
     let scale = channels.scale(x);
     let &Channels { mean, inv_std, gamma, beta } = channels;
     let (c, rows) = (mean.len(), x.len() / mean.len());
@@ -196,7 +202,7 @@ fn backward_with<T: Element>(
             #[inline(always)]
             || {
                 for (x, dy) in x[range.clone()].chunks_exact(c).zip(above[range.clone()].chunks_exact(c)) {
-                    // Slices of one known length, indexed: a chain of this many `zip`s is no vector code.
+                    // Slices of one known length, indexed: a chain of this many `zip`s is not vectorized.
                     let (sum, product, mean) = (&mut sum[..c], &mut product[..c], &mean[..c]);
                     let (scale, beta, x, dy) = (&scale[..c], &beta[..c], &x[..c], &dy[..c]);
                     for i in 0..c {
@@ -231,7 +237,7 @@ fn backward_with<T: Element>(
             },
         );
     });
-    Grads { gamma: each(&|i| product[i] * inv(i)), beta: each(&|i| sum[i]) }
+    AffineGrads { gamma: each(&|i| product[i] * inv(i)), beta: each(&|i| sum[i]) }
 }
 
 #[cfg(test)]
@@ -240,7 +246,7 @@ mod tests {
 
     const C: usize = 5;
 
-    /// R rows around a large mean, where a careless variance loses its digits.
+    /// R rows around a large mean, where a naive variance loses its digits.
     fn batch(rows: usize) -> Vec<f32> {
         (0..rows * C)
             .map(|i| 100.0 * (i % C) as f32 + (i as f32 * 0.7).sin() * (1.0 + (i % C) as f32))
@@ -248,10 +254,10 @@ mod tests {
     }
 
     #[test]
-    fn moments_match_f64_over_several_pieces() {
+    fn channel_stats_match_f64_over_several_pieces() {
         for rows in [1, 2, 255, 256, 1000] {
             let x = batch(rows);
-            let m = moments(&x, C);
+            let m = channel_stats(&x, C);
             for c in 0..C {
                 let column: Vec<f64> = x.iter().skip(c).step_by(C).map(|&v| v as f64).collect();
                 let mean = column.iter().sum::<f64>() / rows as f64;
@@ -274,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn backward_is_that_of_finite_differences() {
+    fn backward_matches_finite_differences() {
         let rows = 300;
         let x: Vec<f32> = batch(rows).iter().enumerate().map(|(i, v)| v - 100.0 * (i % C) as f32).collect();
         let gamma = [0.5, 1.0, -1.5, 2.0, 0.1];
@@ -282,13 +288,13 @@ mod tests {
         let weight: Vec<f64> = (0..x.len()).map(|i| (i as f64 * 1.3).cos()).collect();
         for activation in [Activation::Identity, Activation::LeakyRelu(0.2), Activation::Tanh] {
             let forward = |x: &[f32], gamma: &[f32], beta: &[f32]| {
-                let m = moments(x, C);
+                let m = channel_stats(x, C);
                 let inv_std = &*inverse_std(&m.var, 1e-5);
                 normalize(x, &Channels { mean: &m.mean, inv_std, gamma, beta }, activation)
             };
-            let m = moments(&x, C);
+            let m = channel_stats(&x, C);
             let y = forward(&x, &gamma, &beta);
-            // Outputs near the kink of LeakyReLU take no part: a finite difference would step over it.
+            // Without outputs near the kink of LeakyReLU, which a finite difference would cross.
             let weight: Vec<f64> =
                 weight.iter().zip(&y).map(|(w, y)| if y.abs() < 0.02 { 0.0 } else { *w }).collect();
             let loss = |y: &[f32]| y.iter().zip(&weight).map(|(&y, w)| y as f64 * w).sum::<f64>();

@@ -1,22 +1,22 @@
-//! What stands between the convolutions of a network that only looks: 3×3 pools, and channels put side by side. Images are
-//! `[B, H, W, C]`.
+//! The layers between the convolutions of a feature network: 3×3 pools and concatenations of channels. Images
+//! are `[B, H, W, C]`.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::conv::Shape;
-use crate::element::{Element, filled};
+use crate::conv::BatchShape;
+use crate::element::{Element, vec_uninit};
 
-/// The height and width of a pool's window.
+/// The height and width of a pooling window.
 pub const WINDOW: usize = 3;
 
-/// The maximum of each window, `[B, OH, OW, C]`: windows are `stride` apart, the first one begins `padding` above and left of the
-/// image, and what lies outside is never the maximum. Every window must reach into the image.
+/// The maximum of each window, `[B, OH, OW, C]`. Windows are `stride` apart; the first begins `padding` above
+/// and left of the image. Pixels outside of the image do not count; every window must overlap the image.
 pub fn max_pool<T: Element>(
     x: &[T],
-    shape: Shape,
+    shape: BatchShape,
     stride: usize,
     padding: usize,
     out: (usize, usize),
@@ -25,12 +25,12 @@ pub fn max_pool<T: Element>(
         let end = (o * stride + WINDOW).saturating_sub(padding).min(n);
         (o * stride).saturating_sub(padding).min(end)..end
     };
-    let larger = |most: f32, v: f32| if v > most { v } else { most };
-    pool(x, shape, out, window, f32::NEG_INFINITY, larger, |most, _| most)
+    let larger = |max: f32, v: f32| if v > max { v } else { max };
+    pool(x, shape, out, window, f32::NEG_INFINITY, larger, |max, _| max)
 }
 
-/// The mean over the part of each window that lies inside of the image; windows have a stride and a padding of 1.
-pub fn avg_pool<T: Element>(x: &[T], shape: Shape) -> Vec<T> {
+/// The mean of the pixels of each window that lie inside the image. Stride and padding are 1.
+pub fn avg_pool<T: Element>(x: &[T], shape: BatchShape) -> Vec<T> {
     let window = |o: usize, n: usize| o.saturating_sub(1)..(o + 2).min(n);
     pool(x, shape, (shape.1, shape.2), window, 0.0, |sum, v| sum + v, |sum, n| sum / n)
 }
@@ -39,7 +39,7 @@ pub fn avg_pool<T: Element>(x: &[T], shape: Shape) -> Vec<T> {
 #[inline(always)]
 fn pool<T: Element>(
     x: &[T],
-    (b, h, w, c): Shape,
+    (b, h, w, c): BatchShape,
     (oh, ow): (usize, usize),
     window: impl Fn(usize, usize) -> Range<usize> + Sync,
     start: f32,
@@ -49,22 +49,22 @@ fn pool<T: Element>(
     assert_eq!(x.len(), b * h * w * c, "pool: the input is not {:?}", (b, h, w, c));
     let line = |(row, y): (usize, &mut [MaybeUninit<T>])| {
         let (image, rows) = (row / oh, window(row % oh, h));
-        let mut all = vec![0.0; c];
+        let mut totals = vec![0.0; c];
         crate::simd::simd(
             #[inline(always)]
             || {
                 for (ox, y) in y.chunks_exact_mut(c).enumerate() {
                     let columns = window(ox, w);
-                    all.fill(start);
+                    totals.fill(start);
                     for iy in rows.clone() {
                         for ix in columns.clone() {
                             let x = &x[((image * h + iy) * w + ix) * c..][..c];
-                            all.iter_mut().zip(x).for_each(|(all, v)| *all = add(*all, v.to_f32()));
+                            totals.iter_mut().zip(x).for_each(|(t, v)| *t = add(*t, v.to_f32()));
                         }
                     }
                     let n = (rows.len() * columns.len()) as f32;
                     y.iter_mut()
-                        .zip(&all)
+                        .zip(&totals)
                         .for_each(|(y, &v)| *y = MaybeUninit::new(T::from_f32(finish(v, n))));
                 }
             },
@@ -72,14 +72,15 @@ fn pool<T: Element>(
     };
     let size = b * oh * ow * c;
     // SAFETY: every pixel of every line is written.
-    unsafe { filled(size, |y| y.par_chunks_mut((ow * c).max(1)).enumerate().for_each(line)) }
+    unsafe { vec_uninit(size, |y| y.par_chunks_mut((ow * c).max(1)).enumerate().for_each(line)) }
 }
 
-/// The channels of all parts side by side. A part is its pixels, as many as any other has, and their channels.
+/// Concatenates the channels of all parts. A part is its pixels, the same number in all, and its number of
+/// channels.
 pub fn concat<T: Element>(parts: &[(&[T], usize)]) -> Vec<T> {
     let c: usize = parts.iter().map(|part| part.1).sum();
     let pixels = parts.first().map_or(0, |(x, n)| x.len() / n);
-    assert!(parts.iter().all(|(x, n)| x.len() == pixels * n), "concat: parts of different pixels");
+    assert!(parts.iter().all(|(x, n)| x.len() == pixels * n), "concat: numbers of pixels differ");
     let piece = |(i, y): (usize, &mut [MaybeUninit<T>])| {
         let first = i * crate::ROWS;
         for (pixel, y) in y.chunks_exact_mut(c).enumerate() {
@@ -92,21 +93,23 @@ pub fn concat<T: Element>(parts: &[(&[T], usize)]) -> Vec<T> {
             }
         }
     };
-    // SAFETY: every pixel has all its channels written.
-    unsafe { filled(pixels * c, |y| y.par_chunks_mut((crate::ROWS * c).max(1)).enumerate().for_each(piece)) }
+    // SAFETY: all channels of every pixel are written.
+    unsafe {
+        vec_uninit(pixels * c, |y| y.par_chunks_mut((crate::ROWS * c).max(1)).enumerate().for_each(piece))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::bf16;
-    use crate::testing::numbers;
+    use crate::testing::random;
 
     fn check<T: Element>() {
         for (shape @ (b, h, w, c), stride, padding, out) in
             [((2, 7, 9, 5), 2, 0, (3, 4)), ((1, 6, 6, 17), 2, 0, (3, 3)), ((3, 3, 4, 1), 1, 1, (3, 4))]
         {
-            let x: Vec<T> = numbers(b * h * w * c, 5).into_iter().map(T::from_f32).collect();
+            let x: Vec<T> = random(b * h * w * c, 5).into_iter().map(T::from_f32).collect();
             let inside = |i: usize, oy: usize, ox: usize, stride: usize, padding: usize| -> Vec<f32> {
                 let (ci, image) = (i % c, i / c);
                 let near = |o: usize, n: usize| {
@@ -144,8 +147,8 @@ mod tests {
     }
 
     #[test]
-    fn channels_stand_side_by_side() {
-        let (a, b) = (numbers(700 * 3, 1), numbers(700 * 2, 2));
+    fn channels_are_concatenated() {
+        let (a, b) = (random(700 * 3, 1), random(700 * 2, 2));
         let both = concat(&[(&a, 3), (&b, 2)]);
         for (i, pixel) in both.chunks_exact(5).enumerate() {
             assert_eq!((&pixel[..3], &pixel[3..]), (&a[3 * i..][..3], &b[2 * i..][..2]));

@@ -1,21 +1,21 @@
-//! One way to have a loop compiled for every instruction set and to run the best; and a transposition, which no compiler
-//! makes vector code of.
+//! Compiles a loop for every instruction set and runs the best one; and transposes squares, which compilers
+//! do not vectorize.
 
 use pulp::{Arch, Simd, WithSimd};
 
-/// Numbers in a row and a column of what is transposed at once.
+/// The width and height of a square that is transposed at once.
 pub const SQUARE: usize = 16;
 
-/// Runs `work` compiled for the best instruction set that the processor has, as far as the compiler vectorizes it.
-/// `work` must be a closure marked `#[inline(always)]`, as must be the functions that it calls.
+/// Runs `work`, compiled for the best instruction set that the processor has.
+/// `work` must be a closure marked `#[inline(always)]`, and so must the functions that it calls.
 ///
-/// To give a closure straight to `Arch::dispatch` does not do that: one that only borrows is then called through a
-/// shim that is not inlined, and so is compiled for the oldest processor.
+/// A closure passed directly to `Arch::dispatch` is not compiled for that instruction set: if it only
+/// borrows, it is called through a shim that is not inlined.
 #[inline(always)]
 pub fn simd<R>(work: impl FnOnce() -> R) -> R {
-    struct Work<F>(F);
+    struct Inlined<F>(F);
 
-    impl<R, F: FnOnce() -> R> WithSimd for Work<F> {
+    impl<R, F: FnOnce() -> R> WithSimd for Inlined<F> {
         type Output = R;
 
         #[inline(always)]
@@ -24,10 +24,10 @@ pub fn simd<R>(work: impl FnOnce() -> R) -> R {
         }
     }
 
-    Arch::new().dispatch(Work(work))
+    Arch::new().dispatch(Inlined(work))
 }
 
-/// The transpose of a square, given by its rows.
+/// The transpose of a square given by its rows.
 #[inline(always)]
 pub fn transpose(rows: &[&[f32; SQUARE]; SQUARE]) -> [[f32; SQUARE]; SQUARE] {
     #[cfg(target_arch = "x86_64")]
@@ -55,22 +55,22 @@ mod x86 {
 
     use super::SQUARE;
 
-    /// Rows interleaved by single numbers, by pairs, and then by fours: 64 shuffles, where moving the numbers one by one is 256
-    /// loads and stores.
+    /// Interleaves rows by single elements, by pairs, and then by fours: 64 shuffles instead of 256 loads and
+    /// stores.
     #[target_feature(enable = "avx512f")]
     pub fn transpose(rows: &[&[f32; SQUARE]; SQUARE]) -> [[f32; SQUARE]; SQUARE] {
         let zero = _mm512_setzero_ps();
         let (mut rows, from) = ([zero; SQUARE], rows);
         for (row, from) in rows.iter_mut().zip(from) {
-            // SAFETY: a row is a register's worth of f32.
+            // SAFETY: a row has the 16 f32 of a register.
             *row = unsafe { _mm512_loadu_ps(from.as_ptr()) };
         }
-        let mut singles = rows;
+        // Without `map`, which may be inlined too late for the arrays to stay in registers.
+        let mut singles = [_mm512_setzero_pd(); SQUARE];
         for i in (0..SQUARE).step_by(2) {
-            singles[i] = _mm512_unpacklo_ps(rows[i], rows[i + 1]);
-            singles[i + 1] = _mm512_unpackhi_ps(rows[i], rows[i + 1]);
+            singles[i] = _mm512_castps_pd(_mm512_unpacklo_ps(rows[i], rows[i + 1]));
+            singles[i + 1] = _mm512_castps_pd(_mm512_unpackhi_ps(rows[i], rows[i + 1]));
         }
-        let singles = singles.map(|v| _mm512_castps_pd(v));
         let mut pairs = singles;
         for i in (0..SQUARE).step_by(4) {
             pairs[i] = _mm512_unpacklo_pd(singles[i], singles[i + 2]);
@@ -78,20 +78,20 @@ mod x86 {
             pairs[i + 2] = _mm512_unpacklo_pd(singles[i + 1], singles[i + 3]);
             pairs[i + 3] = _mm512_unpackhi_pd(singles[i + 1], singles[i + 3]);
         }
-        // Of two registers, the even fours of both, and the odd ones.
+        // The even fours of two registers, and the odd ones.
         let even = |a, b| _mm512_shuffle_f64x2::<0b10_00_10_00>(a, b);
         let odd = |a, b| _mm512_shuffle_f64x2::<0b11_01_11_01>(a, b);
-        let mut turned = pairs;
+        let mut transposed = pairs;
         for i in 0..4 {
             let [a, b, c, d] = [pairs[i], pairs[i + 4], pairs[i + 8], pairs[i + 12]];
             let (e, o) = ([even(a, b), even(c, d)], [odd(a, b), odd(c, d)]);
-            turned[i] = even(e[0], e[1]);
-            turned[i + 4] = even(o[0], o[1]);
-            turned[i + 8] = odd(e[0], e[1]);
-            turned[i + 12] = odd(o[0], o[1]);
+            transposed[i] = even(e[0], e[1]);
+            transposed[i + 4] = even(o[0], o[1]);
+            transposed[i + 8] = odd(e[0], e[1]);
+            transposed[i + 12] = odd(o[0], o[1]);
         }
-        // SAFETY: 16 registers are 16 rows of 16 f32, and every bit pattern is one.
-        unsafe { std::mem::transmute::<[__m512d; SQUARE], [[f32; SQUARE]; SQUARE]>(turned) }
+        // SAFETY: 16 registers are 16 rows of 16 f32, and every bit pattern is a valid f32.
+        unsafe { std::mem::transmute::<[__m512d; SQUARE], [[f32; SQUARE]; SQUARE]>(transposed) }
     }
 }
 
@@ -100,12 +100,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn transposed_numbers_are_in_their_places() {
+    fn transposed_elements_are_in_their_places() {
         let square: [[f32; SQUARE]; SQUARE] =
             std::array::from_fn(|i| std::array::from_fn(|j| (i * 100 + j) as f32));
         let rows = std::array::from_fn(|i| &square[i]);
-        for turn in [transpose, transpose_plain] {
-            let turned = turn(&rows);
+        for method in [transpose, transpose_plain] {
+            let turned = method(&rows);
             assert!((0..256).all(|k| turned[k / 16][k % 16] == square[k % 16][k / 16]), "{turned:?}");
         }
     }

@@ -1,4 +1,4 @@
-//! A generator, ours or another program's, in any container.
+//! A generator, of gantools or another program, in any container.
 #![no_main]
 
 use gan::checkpoint;

@@ -1,5 +1,5 @@
 //! Encoded images of every kind. A decoder's panic is an error like others to the tools, but not here, unless
-//! it is in the crates that decode JPEG and WebP whole.
+//! it is in the crates that decode complete files of JPEG and WebP.
 #![no_main]
 
 use gan::data::image::{SixteenBit, decode_noting, sniff};

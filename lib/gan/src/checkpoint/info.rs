@@ -6,9 +6,8 @@ use serde_json::{Value, json};
 
 use super::{CheckpointKind, CheckpointMeta, Opened, open};
 use crate::Result;
-use crate::checkpoint::foreign::{self, LayoutHints, Outline};
+use crate::checkpoint::foreign::{self, LayoutHints, ModelSummary};
 use crate::data::shard::Shard;
-use crate::nn::model::ModelConfig;
 
 /// What a file is.
 pub struct Info {
@@ -18,11 +17,11 @@ pub struct Info {
     pub json: Value,
 }
 
-/// Tells what `path` is: a shard, a generator (ours or not), a discriminator or a run's state. `told` is what
-/// another program's file does not tell of its generator. Reads headers only.
+/// Describes the file `path`: a shard, a generator (of gantools or another program), a discriminator or the
+/// state of a run. `hints` are what the file of another program does not contain. Reads headers only.
 ///
 /// # Errors
-/// One line for each way in which it is none of them.
+/// It is none of them; one line says why.
 pub fn info(path: &Path, hints: &LayoutHints) -> Result<Info> {
     let (mut info, numbers) = match open(path)? {
         Opened::Shard => {
@@ -30,11 +29,11 @@ pub fn info(path: &Path, hints: &LayoutHints) -> Result<Info> {
             json["kind"] = "shard".into();
             return Ok(Info { text, json });
         }
-        Opened::Ours(weights, meta) => (ours(path, &meta, weights.numbers()), weights.numbers()),
+        Opened::Ours(weights, meta) => (ours(path, &meta, weights.num_elements()), weights.num_elements()),
         Opened::Foreign(weights) => {
             let found = foreign::find(weights.dicts(), hints).map_err(|e| weights.explain(e, path))?;
-            let numbers = weights.numbers();
-            (others(path, &found.outline, numbers), numbers)
+            let numbers = weights.num_elements();
+            (others(path, &found.summary, numbers), numbers)
         }
     };
     info.json["path"] = path.display().to_string().into();
@@ -55,10 +54,10 @@ fn ours(path: &Path, meta: &CheckpointMeta, numbers: usize) -> Info {
     };
     let text = table(&[
         (name, path.display().to_string()),
-        ("model", model(&meta.model)),
+        ("model", meta.model.describe()),
         ("numbers", numbers.to_string()),
         ("trained", format!("{} steps, to epoch {}", meta.step, meta.epoch)),
-        ("recipe", format!("{} ({})", meta.recipe.name, meta.recipe.schedule.length)),
+        ("recipe", format!("{} ({})", meta.recipe.name, meta.recipe.schedule.length())),
         ("seed", meta.recipe.seed.to_string()),
         ("shard", format!("{}, {} images", meta.shard.name, meta.shard.images)),
         ("shard sha256", meta.shard.hash.clone()),
@@ -67,29 +66,22 @@ fn ours(path: &Path, meta: &CheckpointMeta, numbers: usize) -> Info {
     Info { text, json: serde_json::to_value(meta).expect("a recipe's numbers are finite") }
 }
 
-fn others(path: &Path, outline: &Outline, numbers: usize) -> Info {
+fn others(path: &Path, summary: &ModelSummary, numbers: usize) -> Info {
     let mut rows = vec![
         ("generator", path.display().to_string()),
-        ("model", outline.text()),
+        ("model", summary.text()),
         ("numbers", numbers.to_string()),
-        ("made by", "another program: what it is, its names and shapes tell".to_string()),
+        ("made by", "another program (the model is inferred from its names and shapes)".to_string()),
     ];
-    if !outline.part.is_empty() {
-        rows.push(("in the file", outline.part.clone()));
+    if !summary.prefix.is_empty() {
+        rows.push(("prefix", summary.prefix.clone()));
     }
-    if !outline.taken.is_empty() {
-        rows.push(("not told", outline.taken.clone()));
+    if !summary.assumed.is_empty() {
+        let hints = match summary.hints.is_empty() {
+            true => String::new(),
+            false => format!(" (hints: {})", summary.hints.join(", ")),
+        };
+        rows.push(("assumed", format!("{}{hints}", summary.assumed)));
     }
-    Info { text: table(&rows), json: json!({ "kind": CheckpointKind::Generator, "model": outline }) }
-}
-
-/// One line about a model.
-fn model(config: &ModelConfig) -> String {
-    let (h, w, c) = config.image_shape();
-    match config {
-        ModelConfig::Dcgan(m) => format!("DCGAN {h}×{w}×{c}, nz {}, ngf {}, ndf {}", m.nz, m.ngf, m.ndf),
-        ModelConfig::Mlp(m) => {
-            format!("MLP {h}×{w}×{c}, nz {}, hidden G {:?}, D {:?}", m.nz, m.hidden_g, m.hidden_d)
-        }
-    }
+    Info { text: table(&rows), json: json!({ "kind": CheckpointKind::Generator, "model": summary }) }
 }

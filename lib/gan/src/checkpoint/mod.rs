@@ -1,7 +1,8 @@
 //! `G.safetensors`, `D.safetensors` and `state.safetensors`: atomic, self-describing, the same bytes every
 //! time.
 //!
-//! Weights have PyTorch's names and layouts. The one metadata key, `gantools`, holds a [`CheckpointMeta`] as JSON.
+//! Weights have PyTorch's names and layouts. The one metadata key, `gantools`, holds a [`CheckpointMeta`] as
+//! JSON.
 
 pub mod foreign;
 mod info;
@@ -16,13 +17,13 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::io::safetensors::{self, Item, Weights};
-use crate::io::weights::{Dictionary, Saved, Tensors, is_torch};
-use crate::nn::layer::Network;
+use crate::io::safetensors::{self, Weights};
+use crate::io::weights::{SavedContents, Tensors, is_torch};
+use crate::nn::Network;
 use crate::nn::model::ModelConfig;
 use crate::recipe::Recipe;
 use crate::{Error, Result};
-use foreign::{Dict, LayoutHints, Outline};
+use foreign::{LayoutHints, ModelSummary, StateDict, TensorSpec};
 pub use info::{Info, info};
 
 /// The state before the last one, in a run folder.
@@ -53,7 +54,7 @@ impl CheckpointKind {
     }
 }
 
-/// What a file of ours says about itself.
+/// The metadata of a file of gantools.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CheckpointMeta {
     /// What it is.
@@ -72,22 +73,23 @@ pub struct CheckpointMeta {
     pub tool: String,
 }
 
-/// Which images: enough to know them again.
+/// Identifies the images of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ShardId {
     /// The shard's file name.
     pub name: String,
     /// The hash of its images, as its header has it.
     pub hash: String,
-    /// How many images.
+    /// The number of images.
+    #[serde(alias = "pictures")]
     pub images: usize,
 }
 
-/// Writes `tensors` (f32 or i64) with `meta` and a hash of it all to `path`, whole or not at all; the same
-/// content gives the same bytes.
+/// Writes `tensors` (f32 or i64) with `meta` and a hash of the file to `path`, atomically; the same content
+/// gives the same bytes.
 ///
 /// # Errors
-/// What the operating system refuses.
+/// Those of the operating system.
 pub fn write(path: &Path, meta: &CheckpointMeta, tensors: &[(String, Tensor)]) -> Result<()> {
     let mut json = serde_json::to_value(meta).expect("a recipe's numbers are finite");
     json[SHA256] = safetensors::SEAL.into();
@@ -95,40 +97,40 @@ pub fn write(path: &Path, meta: &CheckpointMeta, tensors: &[(String, Tensor)]) -
     safetensors::write(path, &json.to_string(), tensors)
 }
 
-/// A run's state: all that it needs to go on.
+/// The state of a run: all that it needs to resume.
 pub struct State {
-    /// What it is of.
+    /// The run and its last step.
     pub meta: CheckpointMeta,
     /// The tensors of [`crate::train::Trainer::tensors`].
     pub tensors: HashMap<String, Tensor>,
 }
 
-/// [`write`] of a run's state, which keeps what was there as [`PREVIOUS`] beside it.
+/// [`write`] of a run's state, which keeps the old one as [`PREVIOUS`] beside it.
 ///
 /// # Errors
-/// What the operating system refuses; then what was there is there still.
+/// Those of the operating system; then the old state is still there.
 pub fn write_state(path: &Path, meta: &CheckpointMeta, tensors: &[(String, Tensor)]) -> Result<()> {
     if path.exists() {
         let previous = path.with_file_name(PREVIOUS);
-        // At no moment is there no state: the old one gets a second name before the new one takes its first.
+        // There is always a state: the old one gets a second name before the new one replaces it.
         let part = path.with_file_name(".state.part");
         // A killed run may have left it.
         let _ = std::fs::remove_file(&part);
         let linked = std::fs::hard_link(path, &part).or_else(|_| std::fs::copy(path, &part).map(drop));
         let renamed = linked.and_then(|()| std::fs::rename(&part, &previous));
-        // It is there still if that failed; or if it did nothing, since both were one file, where a run was
-        // killed at this place.
+        // It still exists if the rename failed, or did nothing since both names are links to one file, as
+        // after a kill at this point.
         let _ = std::fs::remove_file(&part);
         renamed.map_err(Error::io(&previous))?;
     }
     write(path, meta, tensors)
 }
 
-/// Reads the state of the run in `folder`: the last one, or where that is damaged the one before. What is
-/// wrong with the last one, if so, is told beside it.
+/// Reads the state of the run in `folder`: the last one, or the one before if the last one is damaged. The
+/// second value is the error of a damaged last one.
 ///
 /// # Errors
-/// Neither is there and whole: what is wrong with the last.
+/// Both are missing or damaged: the error of the last one.
 pub fn state(folder: &Path) -> Result<(State, Option<Error>)> {
     let last = read_state(&folder.join(CheckpointKind::State.file_name()));
     match last {
@@ -145,15 +147,15 @@ fn read_state(path: &Path) -> Result<State> {
     let Some(meta) = meta(path, &weights)?.filter(|meta| meta.kind == CheckpointKind::State) else {
         return Err(Error::file(path, "is not a run's state"));
     };
-    let (tensors, _) = read_sealed(path, weights)?;
+    let (tensors, _) = read_sealed(&weights)?;
     Ok(State { meta, tensors })
 }
 
-/// Reads a file of ours, as [`write`] wrote it.
-fn read_sealed(path: &Path, weights: Weights) -> Result<(HashMap<String, Tensor>, String)> {
+/// Reads the tensors that [`write`] wrote, and the hash of the file.
+fn read_sealed(weights: &Weights) -> Result<(HashMap<String, Tensor>, String)> {
     let stored = weights.metadata().and_then(|json| serde_json::from_str::<serde_json::Value>(json).ok());
     let seal = stored.and_then(|json| json[SHA256].as_str().map(String::from));
-    weights.read_sealed(path, &seal.unwrap_or_default())
+    weights.read_sealed(&seal.unwrap_or_default())
 }
 
 /// Whether every float among `tensors` is finite.
@@ -177,16 +179,16 @@ pub struct Generator {
     pub latent_size: usize,
     /// Height, width and channels of an image.
     pub image_shape: (usize, usize, usize),
-    /// What the file says about itself; `None` for a file that is not ours.
+    /// The metadata; `None` for a file of another program.
     pub meta: Option<CheckpointMeta>,
-    /// What a file that is not ours was understood as.
-    pub outline: Option<Outline>,
+    /// How a file of another program was understood.
+    pub summary: Option<ModelSummary>,
     /// SHA-256 of the file, hexadecimal.
     pub hash: String,
 }
 
 impl Generator {
-    /// One of our model.
+    /// A generator of `model`.
     pub fn new(
         model: &ModelConfig,
         network: Network,
@@ -194,16 +196,16 @@ impl Generator {
         hash: String,
     ) -> Generator {
         let (latent_size, image_shape) = (model.latent_size(), model.image_shape());
-        Generator { network, latent_size, image_shape, meta, outline: None, hash }
+        Generator { network, latent_size, image_shape, meta, summary: None, hash }
     }
 }
 
-/// Reads the generator in `path` to `device`: one of ours, or another program's, in safetensors or as
-/// `torch.save` wrote it, of which [`foreign`] knows the layers; `told` is what such a file does not tell.
+/// Reads the generator in `path` to `device`: one of gantools, or of another program whose layers [`foreign`]
+/// knows, as safetensors or as `torch.save` wrote it. `hints` are what the file of another program does not
+/// contain.
 ///
 /// # Errors
-/// One line for each way in which the file is no such generator; `told` says something of one of ours, which
-/// tells all itself.
+/// The file is no such generator; `hints` for a file of gantools, which contains everything.
 pub fn generator(path: &Path, hints: &LayoutHints, device: &Device) -> Result<Generator> {
     let about = |e: Error| match e {
         Error::Invalid(what) => Error::file(path, what),
@@ -212,34 +214,32 @@ pub fn generator(path: &Path, hints: &LayoutHints, device: &Device) -> Result<Ge
     let weights = match open(path)? {
         Opened::Shard => return Err(is_shard(path)),
         Opened::Ours(weights, meta) => {
-            if let Some(flag) = hints.first() {
-                let what = format!(
-                    "{flag}: is for other programs' generators; this one is ours, and tells all itself"
-                );
-                return Err(Error::file(path, what));
+            if let Some(hint) = hints.first() {
+                let what = format!("is for generators of other programs; {} is none", path.display());
+                return Err(Error::argument(hint, what));
             }
             return ours(path, weights, *meta, device);
         }
         Opened::Foreign(weights) => weights,
     };
     let found = foreign::find(weights.dicts(), hints).map_err(|e| weights.explain(e, path))?;
-    let outline = found.outline.clone();
+    let summary = found.summary.clone();
     let (network, hash) = match &weights {
         Foreign::Torch { tensors, .. } => {
-            let numbers = |name: &str, shape: &[usize]| tensors.get(name, shape);
-            (found.network(device, &numbers).map_err(about)?, tensors.hash())
+            let read = |name: &str, shape: &[usize]| tensors.get(name, shape);
+            (found.network(device, &read).map_err(about)?, tensors.hash())
         }
         Foreign::Safetensors { weights, .. } => {
-            let (tensors, hash) = weights.read_any(path, None)?;
-            let numbers = |name: &str, _: &[usize]| Ok(tensors[name].flatten_all()?.to_vec1()?);
-            (found.network(device, &numbers).map_err(about)?, hash)
+            let (tensors, hash) = weights.read()?;
+            let read = |name: &str, _: &[usize]| Ok(tensors[name].flatten_all()?.to_vec1()?);
+            (found.network(device, &read).map_err(about)?, hash)
         }
     };
-    let image_shape = (outline.size, outline.size, outline.channels);
-    Ok(Generator { network, latent_size: outline.nz, image_shape, meta: None, outline: Some(outline), hash })
+    let image_shape = (summary.size, summary.size, summary.channels);
+    Ok(Generator { network, latent_size: summary.nz, image_shape, meta: None, summary: Some(summary), hash })
 }
 
-/// Reads one of ours.
+/// Reads a generator of gantools.
 fn ours(path: &Path, weights: Weights, meta: CheckpointMeta, device: &Device) -> Result<Generator> {
     let about = |e: Error| match e {
         Error::Invalid(what) => Error::file(path, what),
@@ -253,16 +253,16 @@ fn ours(path: &Path, weights: Weights, meta: CheckpointMeta, device: &Device) ->
     }
     meta.model.check().map_err(about)?;
     // A model is made before its weights are read: the file must be one of its size.
-    if meta.model.generator_numbers() > weights.numbers() {
+    if meta.model.min_generator_elements() > weights.num_elements() {
         return Err(Error::file(path, "has fewer numbers than the generator that it says it is"));
     }
-    let (tensors, hash) = read_sealed(path, weights)?;
+    let (tensors, hash) = read_sealed(&weights)?;
     let mut network = meta.model.blank_generator(device).map_err(about)?;
     network.load(&tensors).map_err(about)?;
     Ok(Generator::new(&meta.model.clone(), network, Some(meta), hash))
 }
 
-/// A file of weights, whose numbers are not read yet.
+/// A file of weights, whose elements are not read yet.
 enum Opened {
     Shard,
     Ours(Weights, Box<CheckpointMeta>),
@@ -271,30 +271,30 @@ enum Opened {
 
 /// Another program's weights.
 enum Foreign {
-    Safetensors { weights: Weights, dict: [Dict; 1] },
-    Torch { tensors: Tensors, saved: Saved, dicts: Vec<Dict> },
+    Safetensors { weights: Weights, dict: [StateDict; 1] },
+    Torch { tensors: Tensors, saved: SavedContents },
 }
 
 impl Foreign {
-    fn dicts(&self) -> &[Dict] {
+    fn dicts(&self) -> &[StateDict] {
         match self {
             Foreign::Safetensors { dict, .. } => dict,
-            Foreign::Torch { dicts, .. } => dicts,
+            Foreign::Torch { saved, .. } => &saved.dictionaries,
         }
     }
 
-    /// LossValue in all tensors.
-    fn numbers(&self) -> usize {
-        let items = self.dicts().iter().flat_map(|dict| &dict.items);
-        items.map(|item| item.shape.iter().product::<usize>()).sum()
+    /// The number of elements of all tensors.
+    fn num_elements(&self) -> usize {
+        let tensors = self.dicts().iter().flat_map(|dict| &dict.tensors);
+        tensors.map(|spec| spec.shape.iter().product::<usize>()).sum()
     }
 
-    /// Why no generator is in the file: `e`, or where no tensors are what else is there.
+    /// Why no generator is in the file: `e`, or without tensors the contents of the file.
     fn explain(&self, e: Error, path: &Path) -> Error {
         let Error::Invalid(what) = e else { return e };
-        let Foreign::Torch { saved, dicts, .. } = self else { return Error::file(path, what) };
-        let is_weight = |item: &Item| item.float && item.name.contains("weight");
-        let weights = dicts.iter().any(|dict| dict.items.iter().any(is_weight));
+        let Foreign::Torch { saved, .. } = self else { return Error::file(path, what) };
+        let is_weight = |spec: &TensorSpec| spec.float && spec.name.contains("weight");
+        let weights = saved.dictionaries.iter().any(|dict| dict.tensors.iter().any(is_weight));
         let what = match (weights, saved.objects.first()) {
             (true, _) => what,
             (false, Some((_, class))) if class.starts_with("numpy") => {
@@ -304,12 +304,12 @@ impl Foreign {
             (false, Some((part, class))) => {
                 let part = if part.is_empty() { String::new() } else { format!("[\"{part}\"]") };
                 format!(
-                    "a pickled object of the Python class {class}, not its tensors, and code is never run; in Python: \
-                     torch.save(torch.load(F, weights_only=False){part}.state_dict(), \"G.pth\")"
+                    "a pickled object of the Python class {class}, not its tensors, and code is never run; \
+                     in Python: torch.save(torch.load(F, weights_only=False){part}.state_dict(), \"G.pth\")"
                 )
             }
             (false, None) if saved.optimizer => "an optimizer's state, not a generator".to_string(),
-            (false, None) if dicts.is_empty() => "it holds no tensors".to_string(),
+            (false, None) if saved.dictionaries.is_empty() => "it holds no tensors".to_string(),
             (false, None) => what,
         };
         Error::file(path, what)
@@ -326,18 +326,7 @@ fn open(path: &Path) -> Result<Opened> {
     let is_safetensors = start.get(8) == Some(&b'{');
     if !is_safetensors && is_torch(&start) {
         let (tensors, saved) = Tensors::read_saved(path)?;
-        let dict = |dict: &Dictionary| {
-            let full =
-                |name: &str| if dict.path.is_empty() { name.into() } else { format!("{}.{name}", dict.path) };
-            let item = |name: &String| {
-                let (shape, float) = tensors.describe(&full(name))?;
-                Some(Item { name: name.clone(), shape: shape.to_vec(), float })
-            };
-            let items = dict.names.iter().filter_map(item).collect();
-            Dict { path: dict.path.clone(), items, ordered: true }
-        };
-        let dicts = saved.dictionaries.iter().map(dict).collect();
-        return Ok(Opened::Foreign(Foreign::Torch { tensors, saved, dicts }));
+        return Ok(Opened::Foreign(Foreign::Torch { tensors, saved }));
     }
     if let Some(what) = foreign::describe(path).filter(|_| !is_safetensors) {
         return Err(Error::file(path, what));
@@ -352,18 +341,18 @@ fn open(path: &Path) -> Result<Opened> {
     if let Some(meta) = meta(path, &weights)? {
         return Ok(Opened::Ours(weights, Box::new(meta)));
     }
-    let dict = [Dict { path: String::new(), items: weights.items(), ordered: false }];
+    let dict = [weights.state_dict()];
     Ok(Opened::Foreign(Foreign::Safetensors { weights, dict }))
 }
 
-/// Bytes at the beginning of a file that tell what it is.
+/// Bytes at the beginning of a file that identify it.
 const START: u64 = 64;
 
 fn is_shard(path: &Path) -> Error {
     Error::file(path, "is a shard of images, not weights (`train` makes weights from it)")
 }
 
-/// What `weights` say about themselves; an error if that is not understood or if they are a shard or latents.
+/// The metadata of `weights`; an error if it is not understood, or for a shard or latents.
 fn meta(path: &Path, weights: &Weights) -> Result<Option<CheckpointMeta>> {
     let shapes = weights.shapes();
     if shapes.contains_key("images") {

@@ -7,23 +7,18 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
-use crate::nn::model::DcganConfig;
+use crate::nn::model::{Arch, Dcgan};
 use crate::rng::{Stream, normals};
 use crate::train::Trainer;
 
 const CPU: Device = Device::Cpu;
 
 fn model() -> ModelConfig {
-    ModelConfig::Dcgan(DcganConfig {
+    ModelConfig {
         size: 32,
         channels: 3,
-        nz: 5,
-        ngf: 3,
-        ndf: 2,
-        leaky_slope: 0.2,
-        init_std: 0.02,
-        norm_init_std: 0.02,
-    })
+        arch: Arch::Dcgan(Dcgan { nz: 5, ngf: 3, ndf: 2, ..Default::default() }),
+    }
 }
 
 fn meta(kind: CheckpointKind) -> CheckpointMeta {
@@ -47,10 +42,10 @@ fn noise(shape: &[usize], index: u64) -> Tensor {
 fn trainer() -> Trainer {
     let optimizer = Recipe::load("demo").unwrap().optimizer;
     let (g, d) = (model().generator(1, &CPU).unwrap(), model().discriminator(1, &CPU).unwrap());
-    Trainer::new(g, d, &optimizer.generator(), &optimizer.discriminator()).unwrap()
+    Trainer::new(g, d, &optimizer.adam_g(), &optimizer.adam_d()).unwrap()
 }
 
-/// A folder with a generator of ours in it.
+/// A folder with a generator of gantools in it.
 fn written() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("G.safetensors");
@@ -110,7 +105,7 @@ fn a_state_goes_on_where_it_was() {
     let expected = step(&mut through, 3);
 
     let mut resumed = trainer();
-    resumed.load(&Weights::open(&path).unwrap().read_any(&path, None).unwrap().0).unwrap();
+    resumed.load(&Weights::open(&path).unwrap().read().unwrap().0).unwrap();
     assert_eq!(step(&mut resumed, 3), expected);
     for ((name, a), (_, b)) in resumed.tensors().unwrap().iter().zip(through.tensors().unwrap()) {
         let bits =
@@ -147,11 +142,14 @@ fn every_wrong_byte_has_its_line() {
         (b"", "is empty"),
         (b"PK\x03\x04zip archive of PyTorch", "a damaged zip; fetch it again"),
         (b"short", "is neither a safetensors file nor what torch.save writes"),
-        (&whole[..40], "is cut short at 40 bytes; make it again"),
-        (&whole[..data], &format!("is cut short at {data} bytes; make it again")),
-        (&[&whole[..], b"more"].concat(), "has 4 bytes too many at its end"),
+        (&whole[..40], "is cut short in its header, at 40 bytes; make or download it again"),
+        (
+            &whole[..data],
+            &format!("is cut short: {data} of {} bytes; make or download it again", whole.len()),
+        ),
+        (&[&whole[..], b"more"].concat(), "has 4 trailing bytes; make or download it again"),
         (&nan, "is damaged: its bytes are not those that were written"),
-        (&shape, "its safetensors header is broken: "),
+        (&shape, "its safetensors header is damaged (invalid "),
         (b"\x02\0\0\0\0\0\0\0{}", "it holds no network"),
     ];
     let path = folder.path().join("X.safetensors");

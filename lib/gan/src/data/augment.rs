@@ -1,57 +1,49 @@
-//! Random changes of a training image, new ones each time that it is drawn: flip, color jitter and blur.
+//! Random augmentation of training images: flip, color jitter and blur, drawn anew each time.
 //!
-//! On bytes, after crop and resize, and as torchvision does them on Pillow's images (`transforms.RandomHorizontalFlip`,
-//! `ColorJitter`, `GaussianBlur`), which the tests compare with.
+//! It changes the bytes after crop and resize, as torchvision changes Pillow's images
+//! (`transforms.RandomHorizontalFlip`, `ColorJitter`, `GaussianBlur`). The tests compare with torchvision.
 
 use rand_chacha::rand_core::RngCore;
-use serde::{Deserialize, Serialize};
 
+use crate::config::{Wrong, table};
 use crate::data::image::luma;
-use crate::rng::{Stream, generator, open_unit};
+use crate::rng::{Stream, chacha, open_unit};
 use crate::{Error, Result};
 
-/// What is drawn how. All ranges are uniform.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Augment {
-    /// The probability that an image is mirrored, 0 to 1.
-    pub flip: f64,
-    /// The brightness factor is within so much of 1; 0 to 1.
-    pub brightness: f64,
-    /// The same of the contrast factor.
-    pub contrast: f64,
-    /// The same of the saturation factor.
-    pub saturation: f64,
-    /// Width and height of the blur in pixels, odd, 1 to 31; 1×1 blurs nothing.
-    pub blur: [usize; 2],
-    /// Least and largest standard deviation of the blur in pixels, above 0 and at most 100.
-    pub blur_sigma: [f64; 2],
+table! {
+    /// Random changes. All draws are uniform.
+    pub struct Augment {
+        /// Probability that an image is mirrored.
+        flip: f64 = 0.0, UpToOne;
+        /// Largest difference of the brightness factor from 1.
+        brightness: f64 = 0.0, UpToOne;
+        /// Largest difference of the contrast factor from 1.
+        contrast: f64 = 0.0, UpToOne;
+        /// Largest difference of the saturation factor from 1.
+        saturation: f64 = 0.0, UpToOne;
+        /// Width and height of the blur in pixels, odd, 1 to 31; 1×1 blurs nothing.
+        blur: [usize; 2] = [1, 1];
+        /// Least and largest standard deviation of the blur in pixels, above 0 and at most 100.
+        blur_sigma: [f64; 2] = [0.1, 2.0];
+    }
 }
 
-/// A change of colors by a factor, as Pillow's ImageEnhance makes it: the image is mixed with one that lacks something
-/// altogether, and the factor is the image's own share. 1 changes nothing, above 1 exaggerates.
+/// A change of colors by a factor, as in Pillow's ImageEnhance: `other + factor · (image − other)`. A factor
+/// of 1 changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Enhance {
-    /// Mixed with black.
+    /// The other image is black.
     Brightness,
-    /// Mixed with its mean luma.
+    /// The other image is the mean luma.
     Contrast,
-    /// Mixed with its own luma.
+    /// The other image is the luma.
     Saturation,
 }
 
 impl Augment {
-    /// The first value out of its range, as (key, what is wrong with it).
-    pub(crate) fn check(&self) -> Result<(), (&'static str, String)> {
-        let shares = [
-            ("flip", self.flip),
-            ("brightness", self.brightness),
-            ("contrast", self.contrast),
-            ("saturation", self.saturation),
-        ];
-        if let Some((key, value)) = shares.into_iter().find(|(_, v)| !(0.0..=1.0).contains(v)) {
-            return Err((key, format!("{value} is not in 0 to 1")));
-        }
+    /// The first value that is out of range, as (key, what is wrong).
+    pub(crate) fn check(&self) -> Result<(), Wrong> {
+        self.check_ranges()?;
         if let Some(side) = self.blur.iter().find(|side| *side % 2 == 0 || !(1..=31).contains(*side)) {
             return Err(("blur", format!("{side} is not an odd number in 1 to 31")));
         }
@@ -63,24 +55,24 @@ impl Augment {
         Ok(())
     }
 
-    /// Checks that images are large enough: the blur mirrors them at their edges.
+    /// Checks that images are large enough for the blur, which mirrors them at their edges.
     ///
     /// # Errors
-    /// They are not.
+    /// They are too small.
     pub fn check_size(&self, height: usize, width: usize) -> Result<()> {
         let [w, h] = self.blur;
         if w / 2 >= width || h / 2 >= height {
             return Err(Error::Invalid(format!(
-                "images of {width}×{height} are too small for a blur of {w}×{h} (recipe, [augment])"
+                "images of {width}×{height} are too small for a blur of {w}×{h}: choose a smaller blur"
             )));
         }
         Ok(())
     }
 
-    /// Changes the image `pixels` `[height, width, channels]`, the `place`-th of the batch of `step`, from 0.
+    /// Changes the image `pixels` `[height, width, channels]` at `place` (from 0) in the batch of `step`.
     ///
     /// # Panics
-    /// If the image's size is not what [`Augment::check_size`] allows, or `place` is not below 2^16.
+    /// If [`Augment::check_size`] refuses the image's size, or `place` is not below 2^16.
     pub fn apply(
         &self,
         seed: u64,
@@ -90,8 +82,8 @@ impl Augment {
         pixels: &mut [u8],
     ) {
         assert!(place < 1 << 16 && pixels.len() == height * width * channels);
-        let mut rng = generator(seed, Stream::Augment, step << 16 | place as u64);
-        // Every number is drawn, used or not: a changed recipe changes its own part alone.
+        let mut rng = chacha(seed, Stream::Augment, step << 16 | place as u64);
+        // All numbers are drawn, used or not, so that a changed range affects nothing else.
         let mut within = |least: f64, largest: f64| least + (largest - least) * open_unit(&mut rng);
         let flipped = within(0.0, 1.0) < self.flip;
         let mut factor = |share: f64| within(1.0 - share, 1.0 + share) as f32;
@@ -124,9 +116,9 @@ pub fn flip(width: usize, channels: usize, pixels: &mut [u8]) {
     }
 }
 
-/// Changes the colors of an image of 1 or 3 channels. A gray one has no saturation to change.
+/// Changes the colors of an image of 1 or 3 channels. A gray image has no saturation.
 pub fn enhance(what: Enhance, factor: f32, channels: usize, pixels: &mut [u8]) {
-    // As Pillow's `Image.blend`: the fraction is cut off.
+    // As in Pillow's `Image.blend`, the fraction is truncated.
     let mix = |low: u8, x: u8| (f32::from(low) + factor * (f32::from(x) - f32::from(low))) as u8;
     match (what, channels) {
         (Enhance::Brightness, _) => pixels.iter_mut().for_each(|x| *x = mix(0, *x)),
@@ -144,21 +136,22 @@ pub fn enhance(what: Enhance, factor: f32, channels: usize, pixels: &mut [u8]) {
     }
 }
 
-/// Blurs an image `[height, width, channels]` with a Gaussian of standard deviation `sigma`, cut off at `side` (width,
-/// height; odd) and scaled to a sum of 1. Beyond an edge the image is mirrored, the edge itself not repeated.
+/// Blurs an image `[height, width, channels]` with a Gaussian of standard deviation `sigma` in a window of
+/// `size` (width, height; odd), scaled to a sum of 1. Beyond its edges the image is mirrored without
+/// repeating the edge.
 ///
 /// # Panics
-/// If half of `side` is not less than the image's.
+/// If half of `size` is not less than the image's size.
 pub fn gaussian_blur(
-    side: [usize; 2],
+    size: [usize; 2],
     sigma: f64,
     (height, width, channels): (usize, usize, usize),
     pixels: &mut [u8],
 ) {
-    assert!(side[0] / 2 < width && side[1] / 2 < height, "a blur of less than twice the image");
-    let [across, down] = side.map(|n| kernel(n, sigma));
+    assert!(size[0] / 2 < width && size[1] / 2 < height, "a blur of less than twice the image");
+    let [across, down] = size.map(|n| kernel(n, sigma));
     let row = width * channels;
-    let (left, above) = (side[0] / 2, side[1] / 2);
+    let (left, above) = (size[0] / 2, size[1] / 2);
     let mut wide = vec![0.0; (width + 2 * left) * channels];
     let mut blurred = vec![0.0; pixels.len()];
     for (source, out) in pixels.chunks_exact(row).zip(blurred.chunks_exact_mut(row)) {
@@ -181,14 +174,14 @@ pub fn gaussian_blur(
     }
 }
 
-/// A Gaussian at the `n` whole numbers around 0, scaled to a sum of 1.
+/// A Gaussian at the `n` integers around 0, scaled to a sum of 1.
 fn kernel(n: usize, sigma: f64) -> Vec<f32> {
     let at = |i: usize| (-0.5 * ((i as f64 - (n / 2) as f64) / sigma).powi(2)).exp();
     let sum: f64 = (0..n).map(at).sum();
     (0..n).map(|i| (at(i) / sum) as f32).collect()
 }
 
-/// The place in `0..n` that is the mirror image of `i`, which is less than `n` outside.
+/// The mirror image of `i` in `0..n`. `i` is less than `n` outside.
 fn mirrored(i: isize, n: usize) -> usize {
     let i = i.unsigned_abs();
     if i < n { i } else { 2 * (n - 1) - i }

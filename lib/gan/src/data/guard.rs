@@ -1,22 +1,22 @@
-//! Panics of other people's decoders as errors: one file is broken, not the tool.
+//! Turns panics of decoder crates into errors: one broken file does not end the tool.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::Once;
 
 thread_local! {
-    /// Whether this thread is in a decoder, whose panics are errors like others.
+    /// Whether this thread runs a decoder, whose panics are not printed.
     static GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What `decoder` gives; `None` where it panicked, of which nothing is printed.
+/// Runs `decoder`; `None` where it panics. The panic is not printed.
 pub(crate) fn guarded<T>(decoder: impl FnOnce() -> T) -> Option<T> {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {
-        let loud = take_hook();
+        let print = take_hook();
         set_hook(Box::new(move |info| {
             if !GUARDED.get() {
-                loud(info);
+                print(info);
             }
         }));
     });

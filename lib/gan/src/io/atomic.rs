@@ -1,10 +1,12 @@
-//! Files and folders that are whole or not there: made beside their place, synced, renamed.
+//! Files and folders that are written complete or not at all: made under a temporary name beside their place,
+//! synced to disk, renamed.
 //!
-//! What is being made is called `.NAME.a1B2c3.part` and locked as long as its maker lives. So the next maker of NAME can tell
-//! what a killed one left, and removes it.
+//! The temporary name of NAME is `.NAME.a1B2c3.part`. It is locked while its process lives, so that the next
+//! process that makes NAME recognizes an orphaned temporary file and removes it.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -12,28 +14,23 @@ use tempfile::{Builder, NamedTempFile, TempDir};
 
 use crate::{Error, Result};
 
-/// How the name of what is being made ends.
+/// The end of a temporary name.
 const SUFFIX: &str = ".part";
-/// Random letters before that.
-const RANDOM: usize = 6;
-/// Characters of NAME in it: NAME may be as long as the file system allows.
-const SHOWN: usize = 48;
+/// The number of random letters before it.
+const NUM_RANDOM: usize = 6;
+/// The most characters of NAME in it: NAME may have the full length that the file system allows.
+const MAX_SHOWN: usize = 48;
 
-/// Writes `path` through `fill`, replacing a file of that name. Under `path` there is the old file or the whole new one,
-/// never a part; an error leaves the old one.
+/// Writes `path` through `fill`, and replaces a file of that name. `path` is the old file or the complete new
+/// one at any time; an error leaves the old one.
 ///
 /// # Errors
-/// Whatever the operating system refuses, or `fill` returns, about `path`.
+/// Those of the operating system and of `fill`, with `path`.
 pub fn write(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
-    let write = || {
-        let mut temporary = begin(path)?;
-        filled(&mut temporary, fill)?;
-        finish(temporary, path)
-    };
-    write().map_err(failed(path))
+    write_file(path, None, fill)
 }
 
-/// [`write`] of a file whose last change is to have been at `time`.
+/// [`write`] of a file with the modification time `time`.
 ///
 /// # Errors
 /// As [`write`].
@@ -42,19 +39,32 @@ pub fn write_dated(
     time: SystemTime,
     fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<()> {
+    write_file(path, Some(time), fill)
+}
+
+fn write_file(
+    path: &Path,
+    time: Option<SystemTime>,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<()> {
     let write = || {
         let mut temporary = begin(path)?;
-        filled(&mut temporary, fill)?;
-        temporary.as_file().set_modified(time)?;
+        let mut out = BufWriter::with_capacity(1 << 20, &mut temporary);
+        fill(&mut out)?;
+        out.flush()?;
+        drop(out);
+        if let Some(time) = time {
+            temporary.as_file().set_modified(time)?;
+        }
         finish(temporary, path)
     };
     write().map_err(failed(path))
 }
 
-/// Checks that a file can be made at `path`, before long work is done for it.
+/// Checks that a file can be made at `path`, before long work for it.
 ///
 /// # Errors
-/// A folder has the name; its folder is not there or not writable.
+/// `path` is a folder; its folder does not exist or is not writable.
 pub fn check_place(path: &Path) -> Result<()> {
     match path.is_dir() {
         true => Err(Error::file(path, "is a folder: name a file")),
@@ -62,8 +72,8 @@ pub fn check_place(path: &Path) -> Result<()> {
     }
 }
 
-/// Checks that an output may be written to `path`: nothing is there, or `force`, or what is there is replaceable. `conflict`
-/// says why it is not, such as `is not a shard`, or gives `None` where it is.
+/// Checks that an output may be written to `path`: nothing is there, or `force`, or what is there is
+/// replaceable. `conflict` says why it is not, such as `is not a shard`, or gives `None` where it is.
 ///
 /// # Errors
 /// [`Error::Exists`]; those of `conflict`.
@@ -81,10 +91,10 @@ pub fn check_overwrite(
     }
 }
 
-/// What kept `path` from being made, in words of the names that the user gave.
+/// Turns an error of making `path` into one that names `path`, not the temporary file.
 pub fn failed(path: &Path) -> impl FnOnce(io::Error) -> Error {
     move |e| {
-        let (folder, e) = (folder_of(path), plain(e));
+        let (folder, e) = (folder_of(path), without_path(e));
         match e.kind() {
             io::ErrorKind::NotFound if !folder.exists() => {
                 let what = format!("no such folder: make it first (mkdir -p {})", folder.display());
@@ -98,91 +108,87 @@ pub fn failed(path: &Path) -> impl FnOnce(io::Error) -> Error {
     }
 }
 
-fn filled(
-    temporary: &mut NamedTempFile,
-    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> io::Result<()> {
-    let mut out = BufWriter::with_capacity(1 << 20, temporary);
-    fill(&mut out)?;
-    out.flush()
-}
-
-/// A temporary file beside `path`, with the permissions of any new file; dropped, it is removed. Its errors,
-/// and those of what is written to it, name the file itself: see [`failed`].
-pub fn begin(path: &Path) -> io::Result<NamedTempFile> {
-    sweep(path);
-    loop {
-        let temporary = builder(&prefix(path), 0o666).tempfile_in(folder_of(path))?;
-        if is_claimed(temporary.as_file(), temporary.path())? {
-            return Ok(temporary);
-        }
-    }
-}
-
-/// A temporary folder beside `path`, with the permissions of any new folder, and its lock, to be kept as long; dropped, it is
-/// removed. Its errors: see [`failed`].
-pub fn begin_folder(path: &Path) -> io::Result<(TempDir, File)> {
-    sweep(path);
-    loop {
-        let temporary = builder(&prefix(path), 0o777).tempdir_in(folder_of(path))?;
-        let lock = File::open(temporary.path())?;
-        if is_claimed(&lock, temporary.path())? {
-            return Ok((temporary, lock));
-        }
-    }
-}
-
-/// `mode` is what `File::create` or `create_dir` ask for; the umask takes from it.
-fn builder(prefix: &str, mode: u32) -> Builder<'_, 'static> {
-    let mut builder = Builder::new();
-    builder.prefix(prefix).suffix(SUFFIX).rand_bytes(RANDOM);
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
-    builder
-}
-
-/// An error of `tempfile` without the name that nobody gave: its line ends with ` at path "…"`.
-fn plain(e: io::Error) -> io::Error {
+/// An error of `tempfile` without the temporary path at its end, ` at path "…"`.
+fn without_path(e: io::Error) -> io::Error {
     match e.to_string().split_once(" at path \"") {
         Some((cause, _)) if e.raw_os_error().is_none() => io::Error::new(e.kind(), cause),
         _ => e,
     }
 }
 
-/// Locks what was just made at `path`. Before that somebody may have taken it for what a killed one left: `false`.
-fn is_claimed(made: &File, path: &Path) -> io::Result<bool> {
-    // Where a file system has no locks, nobody gets the one that removing asks for.
-    let _ = made.lock();
+/// Makes a temporary file beside `path`, with the permissions of any new file. It is removed when it is
+/// dropped.
+///
+/// # Errors
+/// Those of the operating system, about the temporary name: use [`failed`].
+pub fn begin(path: &Path) -> io::Result<NamedTempFile> {
+    remove_orphans(path);
+    loop {
+        let temporary = builder(&prefix(path), 0o666).tempfile_in(folder_of(path))?;
+        if lock(temporary.as_file(), temporary.path())? {
+            return Ok(temporary);
+        }
+    }
+}
+
+/// Makes a temporary folder beside `path`, with the permissions of any new folder, and returns its lock to be
+/// kept as long. It is removed when it is dropped.
+///
+/// # Errors
+/// As [`begin`].
+pub fn begin_folder(path: &Path) -> io::Result<(TempDir, File)> {
+    remove_orphans(path);
+    loop {
+        let temporary = builder(&prefix(path), 0o777).tempdir_in(folder_of(path))?;
+        let folder = File::open(temporary.path())?;
+        if lock(&folder, temporary.path())? {
+            return Ok((temporary, folder));
+        }
+    }
+}
+
+/// `mode` is what `File::create` or `create_dir` ask for, before the umask.
+fn builder(prefix: &str, mode: u32) -> Builder<'_, 'static> {
+    let mut builder = Builder::new();
+    builder.prefix(prefix).suffix(SUFFIX).rand_bytes(NUM_RANDOM);
+    builder.permissions(fs::Permissions::from_mode(mode));
+    builder
+}
+
+/// Locks a new temporary file at `path`. `false` if another process removed it as an orphan before.
+fn lock(temporary: &File, path: &Path) -> io::Result<bool> {
+    // On a file system without locks no process gets the lock that removing needs.
+    let _ = temporary.lock();
     fs::exists(path)
 }
 
-/// How the names of what is being made for `path` begin.
+/// The start of the temporary names of `path`.
 fn prefix(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    format!(".{}.", name.chars().take(SHOWN).collect::<String>())
+    format!(".{}.", name.chars().take(MAX_SHOWN).collect::<String>())
 }
 
-/// Removes what killed ones left of `path`, as far as it can be removed.
-fn sweep(path: &Path) {
+/// Removes the orphaned temporary files and folders of `path`, as far as possible.
+fn remove_orphans(path: &Path) {
     let prefix = prefix(path);
     for entry in fs::read_dir(folder_of(path)).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let random = name.to_str().and_then(|n| n.strip_prefix(&*prefix)?.strip_suffix(SUFFIX));
-        if random.is_none_or(|random| random.len() != RANDOM || random.contains('.')) {
+        if random.is_none_or(|random| random.len() != NUM_RANDOM || random.contains('.')) {
             continue;
         }
-        let left = entry.path();
-        let Ok(lock) = File::open(&left) else { continue };
+        let orphan = entry.path();
+        let Ok(lock) = File::open(&orphan) else { continue };
         if lock.try_lock().is_ok() {
-            let _ = match left.is_dir() {
-                true => fs::remove_dir_all(&left),
-                false => fs::remove_file(&left),
+            let _ = match orphan.is_dir() {
+                true => fs::remove_dir_all(&orphan),
+                false => fs::remove_file(&orphan),
             };
         }
     }
 }
 
-/// Gives a temporary file its final name, on the disk and not in a buffer only.
+/// Syncs a temporary file to disk and gives it its final name.
 pub fn finish(temporary: NamedTempFile, path: &Path) -> io::Result<()> {
     temporary.as_file().sync_all()?;
     temporary.persist(path).map_err(|e| e.error)?;
@@ -197,7 +203,7 @@ pub fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// Makes the names in `folder` last through a crash.
+/// Syncs the names in `folder` to disk.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
@@ -223,7 +229,7 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"new");
     }
 
-    /// Whatever fails, the line has the name that was asked for, and not that of what was in the making.
+    /// Every line has the final name, and not the temporary one.
     #[test]
     fn errors_name_the_final_path() {
         let folder = tempfile::tempdir().unwrap();
@@ -245,7 +251,7 @@ mod tests {
             for line in [checked, written] {
                 assert_eq!(line.unwrap_err().to_string(), wanted);
             }
-            // Where a folder is, these find that out when they take its place.
+            // These fail on a folder only when they take its place.
             for line in [begun, folder].into_iter().filter(|_| name != "made") {
                 assert_eq!(line.unwrap_err().to_string(), wanted);
             }
@@ -253,19 +259,19 @@ mod tests {
         let long = path(&"x".repeat(300));
         let line = write(&long, |_| Ok(())).unwrap_err().to_string();
         assert!(
-            line.ends_with("xxx: the name is longer than the file system has it: name it shorter"),
+            line.ends_with("xxx: the name is too long for the file system: choose a shorter one"),
             "{line}"
         );
         assert!(check_place(&path("new")).is_ok() && check_place(&path("file")).is_ok());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
-        // A full disk, as tempfile says it.
+        // A full disk, in the words of tempfile.
         let full = io::Error::from_raw_os_error(libc::ENOSPC);
         let full = io::Error::new(full.kind(), format!("{full} at path \"/x/.a.b.part\""));
         assert_eq!(failed(Path::new("a"))(full).to_string(), "a: No space left on device (os error 28)");
     }
 
     #[test]
-    fn what_a_killed_one_left_is_removed_and_nothing_else() {
+    fn orphaned_temporary_files_are_removed_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         let others =
@@ -274,7 +280,7 @@ mod tests {
             fs::write(path(name), b"half").unwrap();
         }
         fs::create_dir_all(path(".a.folder.part/in")).unwrap();
-        // One is being made.
+        // One belongs to a living process.
         let alive = begin(&path("a")).unwrap();
         write(&path("a"), |out| out.write_all(b"whole")).unwrap();
         let left: Vec<String> = fs::read_dir(folder.path())
@@ -292,14 +298,14 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_in_the_making_is_kept_until_it_is_forlorn() {
+    fn a_temporary_folder_is_kept_until_it_is_orphaned() {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("fakes");
         let (first, lock) = begin_folder(&out).unwrap();
         fs::write(first.path().join("0.png"), b"x").unwrap();
         let (second, _lock) = begin_folder(&out).unwrap();
         assert!(first.path().exists());
-        // As after a kill: nothing removes it, and nobody has its lock.
+        // As after a kill: it stays, and no process has its lock.
         let left = first.keep();
         drop(lock);
         let (_third, _lock) = begin_folder(&out).unwrap();
@@ -314,10 +320,8 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"whole");
     }
 
-    #[cfg(unix)]
     #[test]
     fn permissions_are_those_of_any_new_file() {
-        use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let (ours, plain) = (folder.path().join("ours"), folder.path().join("plain"));
         write(&ours, |_| Ok(())).unwrap();

@@ -1,4 +1,4 @@
-//! Fetches the Inception weights, once: a download that goes on where it broke off and is believed only with the right hash.
+//! Downloads that resume after a break and are accepted only with the published SHA-256.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -16,7 +16,7 @@ use crate::{Error, Result};
 /// A published file.
 #[derive(Debug, Clone, Copy)]
 pub struct Published<'a> {
-    /// Where it is.
+    /// Its address.
     pub url: &'a str,
     /// Its size in bytes.
     pub size: u64,
@@ -24,53 +24,54 @@ pub struct Published<'a> {
     pub sha256: &'a str,
 }
 
-/// Attempts in a row that bring nothing new before it is given up.
-const PATIENCE: u32 = 4;
-/// How long a server may say nothing.
-const SILENCE: Duration = Duration::from_secs(30);
-/// How long to wait after the first fruitless attempt; after each further one twice as long.
-const PAUSE: Duration = Duration::from_millis(500);
+/// The number of attempts in a row without new bytes before the download fails.
+const MAX_ATTEMPTS: u32 = 4;
+/// How long a server may stay silent.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// The pause after the first attempt without new bytes; it doubles with each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
-/// Fetches `file` to `to`, whose folder is made. What came before a break is kept beside it, in `.NAME.part`, and the next call
-/// goes on from there; under `to` there is the whole file or nothing. A proxy is taken from the environment (`HTTPS_PROXY`,
-/// `ALL_PROXY`).
+/// Downloads `file` to `to`, and makes its folder. After a break, `.NAME.part` beside it keeps the bytes so
+/// far, and the next call resumes there; `to` is the complete file or does not exist. The environment may
+/// name a proxy (`HTTPS_PROXY`, `ALL_PROXY`).
 ///
 /// # Errors
-/// No answer, or broken off again and again; another length or hash than published, whereupon what came is removed; a disk that
-/// does not take it; another process that fetches it.
+/// No answer, or too many breaks; another length or hash than published (the bytes so far are removed); an
+/// error of the disk; another process that downloads the file.
 pub fn fetch(file: Published, to: &Path, progress: &dyn Progress) -> Result<()> {
     let folder = atomic::folder_of(to);
     std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
     let part = part_of(to);
     let config = Agent::config_builder()
         .http_status_as_error(false)
-        .timeout_connect(Some(SILENCE))
-        .timeout_recv_response(Some(SILENCE))
-        .timeout_per_read(Some(SILENCE))
+        .timeout_connect(Some(TIMEOUT))
+        .timeout_recv_response(Some(TIMEOUT))
+        .timeout_per_read(Some(TIMEOUT))
         .build();
     let agent = Agent::new_with_config(config);
-    let (mut fruitless, mut pause) = (0, PAUSE);
+    let (mut failures, mut pause) = (0, FIRST_PAUSE);
     while length(&part)? < file.size {
         let before = length(&part)?;
         match attempt(&agent, file, &part, progress) {
             Ok(()) => {}
             Err(Failure::Final(error)) => return Err(error),
             Err(Failure::Broken(why)) if length(&part)? <= before => {
-                fruitless += 1;
-                if fruitless == PATIENCE {
+                failures += 1;
+                if failures == MAX_ATTEMPTS {
                     return Err(Error::Invalid(format!("{}: {why}", file.url)));
                 }
                 sleep(pause);
                 pause *= 2;
             }
-            Err(Failure::Broken(_)) => fruitless = 0,
+            Err(Failure::Broken(_)) => failures = 0,
         }
     }
     let remove = || std::fs::remove_file(&part).map_err(Error::io(&part));
     let found = hash::of_file(&part)?;
     if found != file.sha256 {
         remove()?;
-        let what = format!("{}: sent other bytes than were published (SHA-256 {found})", file.url);
+        let what =
+            format!("{}: sent other bytes than were published (SHA-256 {found}); try again later", file.url);
         return Err(Error::Invalid(what));
     }
     let whole = File::open(&part).and_then(|file| file.sync_all());
@@ -78,15 +79,15 @@ pub fn fetch(file: Published, to: &Path, progress: &dyn Progress) -> Result<()> 
     atomic::sync_folder(folder).map_err(Error::io(to))
 }
 
-/// Why an attempt did not bring the rest.
+/// Why an attempt did not complete the download.
 enum Failure {
-    /// Another attempt may.
+    /// Another attempt may succeed.
     Broken(String),
-    /// None will.
+    /// No attempt will.
     Final(Error),
 }
 
-/// What came so far of `to`.
+/// The file that keeps the bytes so far of `to`.
 fn part_of(to: &Path) -> PathBuf {
     let name = to.file_name().unwrap_or_default().to_string_lossy();
     to.with_file_name(format!(".{name}.part"))
@@ -112,7 +113,7 @@ fn attempt(agent: &Agent, file: Published, part: &Path, progress: &dyn Progress)
     let start = match response.status() {
         StatusCode::OK => 0,
         StatusCode::PARTIAL_CONTENT if begins_at(&response, have) => have,
-        // It does not go on where we are; the next attempt asks for everything.
+        // The server does not resume there: the next attempt asks for everything.
         StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
             std::fs::remove_file(part).map_err(|e| Failure::Final(Error::io(part)(e)))?;
             return Err(Failure::Broken("the server does not send the rest of what it began".into()));
@@ -131,7 +132,7 @@ fn attempt(agent: &Agent, file: Published, part: &Path, progress: &dyn Progress)
     let disk = |e| Failure::Final(Error::io(part)(e));
     let mut out = OpenOptions::new().create(true).write(true).truncate(false).open(part).map_err(disk)?;
     if out.try_lock().is_err() {
-        return Err(refuse("another process is fetching it; wait for that".into()));
+        return Err(refuse("another process is downloading it: wait for it".into()));
     }
     out.set_len(start).map_err(disk)?;
     io::Seek::seek(&mut out, io::SeekFrom::Start(start)).map_err(disk)?;
@@ -144,7 +145,7 @@ fn attempt(agent: &Agent, file: Published, part: &Path, progress: &dyn Progress)
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
             Err(e) => return Err(Failure::Broken(e.to_string())),
         };
-        // More than was published would show in the hash; it need not be written.
+        // Bytes beyond the published size are ignored.
         let n = n.min((file.size - at) as usize);
         out.write_all(&buffer[..n]).map_err(disk)?;
         at += n as u64;
@@ -171,14 +172,14 @@ mod tests {
     use crate::io::hash::hex;
     use crate::progress::Silent;
 
-    /// What the server does with a request for the bytes from `start` on; it closes the connection afterwards.
+    /// How the server answers a request for the bytes from `start` on, before it closes the connection.
     type Answer = fn(&mut TcpStream, content: &[u8], start: usize);
 
     fn content() -> Vec<u8> {
         (0..300_000u32).map(|i| (i * i / 7) as u8).collect()
     }
 
-    /// Answers one request with each of `answers` and tells the starts that were asked for.
+    /// Answers one request with each of `answers`, and returns the requested starts.
     fn serve(answers: Vec<Answer>) -> (String, thread::JoinHandle<Vec<usize>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/weights.pth", listener.local_addr().unwrap());
@@ -250,18 +251,19 @@ mod tests {
         honest(stream, &content, 0);
     }
 
-    /// Sends everything, whatever was asked for.
+    /// Sends everything, whatever was requested.
     fn knows_no_ranges(stream: &mut TcpStream, content: &[u8], _: usize) {
         honest(stream, content, 0);
     }
 
-    /// Sends more than it has said.
-    fn goes_on(stream: &mut TcpStream, content: &[u8], _: usize) {
+    /// Sends more than was published.
+    fn sends_too_much(stream: &mut TcpStream, content: &[u8], _: usize) {
         head(stream, "200 OK", "");
         let _ = stream.write_all(&[content, content].concat());
     }
 
-    /// Fetches from a server of these answers into a fresh cache: the result, the starts asked for, what is left there.
+    /// Downloads from a server of these answers into a new cache: the result, the requested starts, the files
+    /// left there.
     fn go(answers: Vec<Answer>) -> (Result<()>, Vec<usize>, Vec<String>) {
         let folder = tempfile::tempdir().unwrap();
         let to = folder.path().join("cache/weights.pth");
@@ -278,18 +280,18 @@ mod tests {
         (result, server.join().unwrap(), left)
     }
 
-    const WHOLE: [&str; 1] = ["weights.pth"];
+    const COMPLETE: [&str; 1] = ["weights.pth"];
 
     #[test]
-    fn a_download_goes_on_where_it_broke_off() {
+    fn a_download_resumes_where_it_broke_off() {
         let (result, starts, left) =
             go(vec![breaks_in_the_middle, says_nothing, breaks_in_the_middle, honest]);
         result.unwrap();
-        assert_eq!((starts, left), (vec![0, 100_000, 100_000, 200_000], WHOLE.map(String::from).to_vec()));
+        assert_eq!((starts, left), (vec![0, 100_000, 100_000, 200_000], COMPLETE.map(String::from).to_vec()));
         let (result, starts, left) = go(vec![is_busy, breaks_in_the_middle, knows_no_ranges]);
         result.unwrap();
-        assert_eq!((starts, left), (vec![0, 0, 100_000], WHOLE.map(String::from).to_vec()));
-        let (result, ..) = go(vec![goes_on]);
+        assert_eq!((starts, left), (vec![0, 0, 100_000], COMPLETE.map(String::from).to_vec()));
+        let (result, ..) = go(vec![sends_too_much]);
         result.unwrap();
     }
 
@@ -300,13 +302,13 @@ mod tests {
             (vec![has_another_length], "has 299999 bytes where 300000 were published", false),
             (vec![has_other_bytes], "sent other bytes than were published (SHA-256 ", false),
             (vec![breaks_in_the_middle, has_none], "404", true),
-            (vec![says_nothing; PATIENCE as usize], "", false),
+            (vec![says_nothing; MAX_ATTEMPTS as usize], "", false),
         ] {
             let (result, _, left) = go(answers);
             let line = result.unwrap_err().to_string();
             assert!(line.starts_with("http://127.0.0.1:") && !line.contains('\n'), "{line}");
             assert!(line.contains(wanted), "{line} should have {wanted}");
-            // What came before a break is kept for the next time, wrong bytes are not.
+            // The bytes before a break are kept, wrong bytes are not.
             assert_eq!(left, if part { vec![".weights.pth.part"] } else { vec![] }, "{line}");
         }
     }

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{Error, Result};
 
-/// Bytes as hexadecimal digits, in lower case.
+/// Bytes as lower-case hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         write!(text, "{byte:02x}").expect("a String takes every write");
@@ -17,12 +17,23 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// A SHA-256 that is written to.
+/// A SHA-256 of all bytes that are written to it.
 #[derive(Default)]
 pub(crate) struct Hasher(Sha256);
 
 impl Hasher {
-    /// The hash of all bytes written, hexadecimal.
+    /// The hash of `parts`, one after the other, hexadecimal.
+    pub(crate) fn of(parts: &[&[u8]]) -> String {
+        let mut hasher = Hasher::default();
+        parts.iter().for_each(|part| hasher.update(part));
+        hasher.finish()
+    }
+
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The hash, hexadecimal.
     pub(crate) fn finish(self) -> String {
         hex(&self.0.finalize())
     }
@@ -30,7 +41,7 @@ impl Hasher {
 
 impl Write for Hasher {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
+        self.update(bytes);
         Ok(bytes.len())
     }
 

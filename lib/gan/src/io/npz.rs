@@ -11,12 +11,12 @@ use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
 use crate::{Error, Result};
 
-/// The most features that there are statistics of.
-pub const MOST: usize = 16_384;
-/// The longest `meta`, in bytes.
-const MOST_BYTES: usize = 1 << 20;
-/// The longest header of an array that is read.
-const HEADER: usize = 4096;
+/// The most features of statistics.
+pub const MAX_FEATURES: usize = 16_384;
+/// The longest array of bytes (`meta`).
+const MAX_BYTES: usize = 1 << 20;
+/// The longest header of an array, in bytes.
+const MAX_HEADER: usize = 4096;
 
 /// An open `.npz`. Errors are one line that names the file and the array.
 pub(crate) struct Npz<'a> {
@@ -45,18 +45,9 @@ impl<'a> Npz<'a> {
         Error::file(self.path, format!("array `{name}`: {what}"))
     }
 
-    /// The beginning of an array's `.npy`, its header.
-    fn head(&mut self, name: &str) -> Result<Vec<u8>> {
-        let path = self.path;
-        let wrong = |what: String| Error::file(path, format!("array `{name}`: {what}"));
-        let entry = self.zip.by_name(&format!("{name}.npy")).map_err(|e| wrong(e.to_string()))?;
-        let mut head = Vec::new();
-        entry.take(HEADER as u64).read_to_end(&mut head).map_err(|e| wrong(e.to_string()))?;
-        Ok(head)
-    }
-
-    /// The bytes of an array's `.npy`, which are enough for the shape that its header tells; it has `most` elements at most.
-    fn entry(&mut self, name: &str, most: usize) -> Result<Vec<u8>> {
+    /// The start of an array's `.npy`: its header. Then, if `max_elements` is given, the data that the shape
+    /// in the header needs, of at most this many elements.
+    fn entry(&mut self, name: &str, max_elements: Option<usize>) -> Result<Vec<u8>> {
         let path = self.path;
         let wrong = |what: String| Error::file(path, format!("array `{name}`: {what}"));
         let mut entry = self.zip.by_name(&format!("{name}.npy")).map_err(|e| wrong(e.to_string()))?;
@@ -65,15 +56,17 @@ impl<'a> Npz<'a> {
             let entry = Read::by_ref(&mut entry);
             entry.take(n).read_to_end(bytes).map_err(|e| wrong(e.to_string()))
         };
-        read(&mut bytes, HEADER as u64)?;
+        read(&mut bytes, MAX_HEADER as u64)?;
+        let Some(max_elements) = max_elements else { return Ok(bytes) };
         let shape = shape(&bytes).ok_or_else(|| wrong("not a .npy array".to_string()))?;
-        let elements = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).filter(|&n| n <= most);
-        let Some(elements) = elements else {
+        let elements = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+        let Some(elements) = elements.filter(|&n| n <= max_elements) else {
             return Err(wrong(format!("its shape is {shape:?}: too large to be statistics")));
         };
-        // A few bytes may unpack to a great many: no more is read than that shape can need, and one byte to see that there are more.
+        // A few bytes may decompress to very many: no more is read than the shape needs, and one byte to see
+        // whether there are more.
         read(&mut bytes, 8 * elements as u64 + 1)?;
-        // ndarray-npy makes room for what the header claims before it reads: check the claim first.
+        // ndarray-npy allocates what the header claims before it reads: check the claim first.
         match elements <= bytes.len() {
             true => Ok(bytes),
             false => Err(wrong(format!("cut short: {} bytes for a shape of {shape:?}", bytes.len()))),
@@ -81,9 +74,9 @@ impl<'a> Npz<'a> {
     }
 
     /// An array of floats (f64, f32, f16; of any order of bytes and axes) as f64, row-major, and its shape.
-    pub(crate) fn floats(&mut self, name: &str, most: usize) -> Result<ArrayD<f64>> {
-        let mut bytes = self.entry(name, most)?;
-        // ndarray-npy knows no f16: its words are read.
+    pub(crate) fn floats(&mut self, name: &str, max_elements: usize) -> Result<ArrayD<f64>> {
+        let mut bytes = self.entry(name, Some(max_elements))?;
+        // ndarray-npy does not support f16: read its bits as integers.
         if let Some(place) = descriptor(&bytes)
             && matches!(&bytes[place.clone()], b"<f2" | b">f2")
         {
@@ -100,10 +93,9 @@ impl<'a> Npz<'a> {
         wide.map_err(|e| self.wrong(name, format!("not an array of f64, f32 or f16: {e}")))
     }
 
-    /// A one-dimensional array of floats; axes of length 1 beside it do not count, as numpy's `atleast_1d`
-    /// has it.
+    /// A one-dimensional array of floats. Axes of length 1 do not count, as in numpy's `atleast_1d`.
     pub(crate) fn vector(&mut self, name: &str) -> Result<Array1<f64>> {
-        let array = self.floats(name, MOST)?;
+        let array = self.floats(name, MAX_FEATURES)?;
         let shape = array.shape().to_vec();
         match shape.iter().filter(|&&side| side != 1).count() {
             0 | 1 => Ok(array.flatten().into_owned()),
@@ -111,9 +103,9 @@ impl<'a> Npz<'a> {
         }
     }
 
-    /// A two-dimensional array of floats; a single number is one, as numpy's `atleast_2d` has it.
+    /// A two-dimensional array of floats. A single number is one, as in numpy's `atleast_2d`.
     pub(crate) fn matrix(&mut self, name: &str) -> Result<Array2<f64>> {
-        let array = self.floats(name, MOST * MOST)?;
+        let array = self.floats(name, MAX_FEATURES * MAX_FEATURES)?;
         let shape = array.shape().to_vec();
         let array = if array.len() == 1 { array.into_shape_with_order([1, 1].as_slice()) } else { Ok(array) };
         array
@@ -121,27 +113,26 @@ impl<'a> Npz<'a> {
             .map_err(|_| self.wrong(name, format!("{shape:?} is not two dimensions")))
     }
 
-    /// A one-dimensional array of bytes; `None` where the array is of another kind, or longer than any of
-    /// ours.
+    /// A one-dimensional array of bytes. `None` if the array is of another type, or longer than 1 MiB.
     ///
     /// # Errors
-    /// It is such an array, and damaged.
+    /// A damaged array.
     pub(crate) fn bytes(&mut self, name: &str) -> Result<Option<Vec<u8>>> {
-        let head = self.head(name)?;
-        let one = shape(&head).is_some_and(|shape| matches!(shape[..], [n] if n <= MOST_BYTES));
+        let head = self.entry(name, None)?;
+        let one = shape(&head).is_some_and(|shape| matches!(shape[..], [n] if n <= MAX_BYTES));
         if !one || descriptor(&head).is_none_or(|place| &head[place] != b"|u1") {
             return Ok(None);
         }
-        let bytes = self.entry(name, MOST_BYTES)?;
+        let bytes = self.entry(name, Some(MAX_BYTES))?;
         let array = Array1::<u8>::read_npy(Cursor::new(&bytes)).map_err(|e| self.wrong(name, e))?;
         Ok(Some(array.to_vec()))
     }
 }
 
-/// Where the kind of numbers is in a `.npy` header: `'descr': '<f8'`.
+/// Where the type of the elements is in a `.npy` header: `'descr': '<f8'`.
 fn descriptor(npy: &[u8]) -> Option<std::ops::Range<usize>> {
     const KEY: &[u8] = b"'descr': '";
-    let header = &npy[..npy.len().min(HEADER)];
+    let header = &npy[..npy.len().min(MAX_HEADER)];
     let start = header.windows(KEY.len()).position(|window| window == KEY)? + KEY.len();
     let length = header[start..].iter().position(|&byte| byte == b'\'')?;
     Some(start..start + length)
@@ -150,7 +141,7 @@ fn descriptor(npy: &[u8]) -> Option<std::ops::Range<usize>> {
 /// The shape in a `.npy` header (a Python dict): `'shape': (3, 4), `.
 fn shape(npy: &[u8]) -> Option<Vec<usize>> {
     let after_magic = npy.strip_prefix(b"\x93NUMPY")?;
-    let header = String::from_utf8_lossy(&after_magic[..after_magic.len().min(4096)]).into_owned();
+    let header = String::from_utf8_lossy(&after_magic[..after_magic.len().min(MAX_HEADER)]).into_owned();
     let shape = header.split_once("'shape':")?.1.split_once('(')?.1.split_once(')')?.0;
     shape.split(',').map(str::trim).filter(|d| !d.is_empty()).map(|d| d.parse().ok()).collect()
 }

@@ -110,7 +110,7 @@ impl StatsFile {
         }
     }
 
-    /// Checks that the file has the features that were asked for.
+    /// Checks that the file has the requested features.
     fn check_request(&self, features: Option<Features>, dims: Option<usize>) -> Result<()> {
         let wrong = |name: &str, asked: &dyn std::fmt::Display| {
             let what = format!("{asked}, but {} has {}", self.path.display(), self.describe());
@@ -155,9 +155,9 @@ impl StatsFile {
     }
 }
 
-/// The features that all inputs can be compared by: those asked for, else those of the statistics, else the
-/// FID's. Nothing names the network of two files of other programs; 2,048 features are taken as pytorch-fid's
-/// (see [`super::provenance_warning`]).
+/// The features that all inputs can be compared by: the requested ones, else those of the statistics, else
+/// the FID's. Nothing names the network of two files of other programs; 2,048 features are taken as
+/// pytorch-fid's (see [`super::provenance_warning`]).
 ///
 /// # Errors
 /// Statistics of other features than those asked for, or than those of the other input; images against

@@ -3,41 +3,22 @@
 use std::collections::HashMap;
 
 use candle_core::{Device, Tensor};
-use serde::{Deserialize, Serialize};
 
-use crate::nn::layer::Network;
-use crate::nn::ops::AdamStep;
+use super::network::Network;
+use super::ops::AdamStep;
 use crate::{Error, Result};
 
 /// Adam's settings (Kingma and Ba 2015); no weight decay.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamConfig {
-    /// The learning rate, > 0.
+    /// The learning rate, above 0.
     pub lr: f64,
     /// Decay of the first moment, in [0, 1).
     pub beta1: f64,
     /// Decay of the second moment, in [0, 1).
     pub beta2: f64,
-    /// Added to the denominator, > 0.
+    /// Added to the denominator, above 0.
     pub eps: f64,
-}
-
-impl AdamConfig {
-    /// Checks the ranges; the error names the value.
-    pub fn check(&self) -> Result<()> {
-        let positive = |name: &str, v: f64| match v.is_finite() && v > 0.0 {
-            true => Ok(()),
-            false => Err(Error::Invalid(format!("{name} {v}: must be above 0"))),
-        };
-        let decay = |name: &str, v: f64| match (0.0..1.0).contains(&v) {
-            true => Ok(()),
-            false => Err(Error::Invalid(format!("{name} {v}: must be at least 0 and below 1"))),
-        };
-        positive("learning rate", self.lr)?;
-        positive("eps", self.eps)?;
-        decay("beta1", self.beta1)?;
-        decay("beta2", self.beta2)
-    }
 }
 
 /// An optimizer for one network: settings, moments and the number of steps taken.
@@ -51,9 +32,8 @@ pub struct Adam {
 }
 
 impl Adam {
-    /// BatchStats of zero for the parameters of `network`.
+    /// Moments of zero for the parameters of `network`.
     pub fn new(config: &AdamConfig, network: &Network) -> Result<Adam> {
-        config.check()?;
         let zeros = || -> Result<_> {
             let zeros = network.parameters().into_iter().map(Tensor::zeros_like).collect::<Result<_, _>>()?;
             network.backend().join(zeros)
@@ -78,7 +58,7 @@ impl Adam {
         backend.adam(&step, parameters, &mut self.m, &mut self.v, grads)
     }
 
-    /// The whole state: `m.NAME` and `v.NAME` in PyTorch's layouts, f32, and `t`, i64 `[1]`.
+    /// The complete state: `m.NAME` and `v.NAME` in PyTorch's layouts, f32, and `t`, i64 `[1]`.
     pub fn tensors(&self, network: &Network) -> Result<Vec<(String, Tensor)>> {
         let mut all = Vec::new();
         for (kind, moments) in [("m", &self.m), ("v", &self.v)] {
@@ -91,13 +71,16 @@ impl Adam {
         Ok(all)
     }
 
-    /// Takes the state that [`Adam::tensors`] gave. An error names the tensor that is missing or wrong.
+    /// Loads the state of [`Adam::tensors`].
+    ///
+    /// # Errors
+    /// A tensor is missing or has another shape; the error names it.
     pub fn load(&mut self, network: &Network, tensors: &HashMap<String, Tensor>) -> Result<()> {
         let t = tensors.get("t").ok_or_else(|| Error::Invalid("t: is missing".into()))?;
         let t = t.flatten_all()?.to_vec1::<i64>()?;
         self.t = match t[..] {
             [t] if t >= 0 => t as u64,
-            _ => return Err(Error::Invalid(format!("t: {t:?} is no number of steps"))),
+            _ => return Err(Error::Invalid(format!("t: {t:?} is not a number of steps"))),
         };
         for (kind, moments) in [("m", &mut self.m), ("v", &mut self.v)] {
             let get = |name: &str| tensors.get(&format!("{kind}.{name}"));

@@ -4,4 +4,8 @@ pub mod adam;
 pub mod layer;
 pub mod loss;
 pub mod model;
+mod network;
 pub mod ops;
+mod state_dict;
+
+pub use network::{Network, States, Tape};

@@ -1,305 +1,299 @@
-//! TOML text to a [`Recipe`], with one-line errors that name the file, the line and the nearest key.
+//! TOML text to a [`Recipe`], with one-line errors that name the file, the line, the key and the nearest key.
 
-use std::collections::BTreeMap;
-use std::ops::Range;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
+use serde_json::{Map, Value};
 use toml::de::{DeTable, DeValue};
 
-use super::{Length, ModelPart, Optimizer, Output, Recipe, Schedule};
+use super::tables::{DEFAULT_EPOCHS, Length, Optimizer, Output, Recipe, Schedule};
+use crate::config::Key;
 use crate::data::augment::Augment;
-use crate::nn::loss::GeneratorLoss;
-use crate::precision::Precision;
+use crate::named::nearest;
+use crate::nn::model::Arch;
 use crate::{Error, Result};
 
-/// The keys of a table ("" is the top).
-type Keys = [(&'static str, &'static [&'static str]); 6];
+/// The longest recipe that is read, in bytes.
+const MAX_TOML: u64 = 1 << 20;
 
-/// The keys of the one table that a recipe may lack.
-const AUGMENT: &[&str] = &["flip", "brightness", "contrast", "saturation", "blur", "blur_sigma"];
+/// The default recipe.
+pub const DEFAULT: &str = "celeba";
 
-/// Every key that a recipe of an architecture has. Of `epochs` and `steps` there is exactly one.
-const fn keys(model: &'static [&'static str]) -> Keys {
-    [
-        ("", &["name", "about", "seed", "model", "optimizer", "schedule", "output", "augment"]),
-        ("model", model),
-        ("optimizer", &["lr_g", "lr_d", "beta1", "beta2", "eps"]),
-        ("schedule", &["batch", "fresh_noise", "loss", "precision", "epochs", "steps"]),
-        ("output", &["keep_at", "sample_every", "fid_every"]),
-        ("augment", AUGMENT),
-    ]
-}
-
-/// The architectures and their keys.
-const ARCHITECTURES: [(&str, Keys); 2] = [
-    ("dcgan", keys(&["arch", "nz", "ngf", "ndf", "leaky_slope", "init_std", "norm_init_std"])),
-    ("mlp", keys(&["arch", "nz", "hidden_g", "hidden_d", "slope_g", "slope_d"])),
+/// The built-in recipes: name and TOML.
+pub(super) const BUILT_IN: [(&str, &str); 6] = [
+    ("celeba", include_str!("../../../../pipelines/celeba.toml")),
+    ("cats", include_str!("../../../../pipelines/cats.toml")),
+    ("mnist", include_str!("../../../../pipelines/mnist.toml")),
+    ("fashion", include_str!("../../../../pipelines/fashion.toml")),
+    ("mnist-fixed", include_str!("../../../../pipelines/mnist-fixed.toml")),
+    ("demo", include_str!("../../../../pipelines/demo.toml")),
 ];
 
-/// Parses and checks a recipe; `file` is for the errors.
-pub fn recipe(text: &str, file: &Path) -> Result<Recipe> {
-    let reader = Reader::new(text, file)?;
-    let length = match (reader.has("epochs"), reader.has("steps")) {
-        (true, false) => Length::Epochs(reader.whole("epochs")?),
-        (false, true) => Length::Steps(reader.whole("steps")?),
-        (true, true) => return Err(reader.wrong("steps", "there is `epochs` too; keep one of them")),
-        (false, false) => return Err(reader.missing("epochs")),
+/// Values that replace a recipe's own, by key.
+pub type Overrides = Vec<(&'static str, Value)>;
+
+/// The built-in recipes.
+pub fn built_in() -> Vec<Recipe> {
+    let parse = |(name, text): &(&str, &str)| {
+        recipe(text, Path::new(name)).expect("the tests parse every built-in recipe")
     };
-    let recipe = Recipe {
-        name: reader.text("name")?,
-        about: reader.text("about")?,
-        seed: reader.whole("seed")?,
-        model: model(&reader)?,
-        optimizer: Optimizer {
-            lr_g: reader.real("lr_g")?,
-            lr_d: reader.real("lr_d")?,
-            beta1: reader.real("beta1")?,
-            beta2: reader.real("beta2")?,
-            eps: reader.real("eps")?,
-        },
-        schedule: Schedule {
-            batch: reader.whole("batch")? as usize,
-            fresh_noise: reader.yes_or_no("fresh_noise")?,
-            loss: reader.one_of("loss", &GeneratorLoss::NAMES)?,
-            precision: reader.one_of("precision", &Precision::NAMES)?,
-            length,
-        },
-        output: Output {
-            keep_at: reader.wholes("keep_at")?,
-            sample_every: reader.whole("sample_every")?,
-            fid_every: reader.whole("fid_every")?,
-        },
-        augment: augment(&reader)?,
-    };
-    recipe.check().map_err(|(key, wrong)| reader.wrong(key, wrong))?;
+    BUILT_IN.iter().map(parse).collect()
+}
+
+impl Recipe {
+    /// The recipe called `name`: a built-in one, or a file where `name` ends in `.toml` or contains a `/`.
+    ///
+    /// # Errors
+    /// No such recipe (the nearest name is given), an unreadable file, or one with a wrong key or value.
+    pub fn load(name: &str) -> Result<Recipe> {
+        if name.ends_with(".toml") || name.contains('/') {
+            let mut text = String::new();
+            let file = File::open(name).map_err(Error::io(name))?;
+            file.take(MAX_TOML + 1).read_to_string(&mut text).map_err(Error::io(name))?;
+            if text.len() as u64 > MAX_TOML {
+                return Err(Error::file(name, "too long to be a recipe"));
+            }
+            return recipe(&text, Path::new(name));
+        }
+        let names = BUILT_IN.map(|(n, _)| n);
+        built_in().into_iter().find(|r| r.name == name).ok_or_else(|| {
+            let what = format!(
+                "there is no recipe {name}; did you mean `{}`? (there are {}; or name a FILE.toml)",
+                nearest(name, &names),
+                names.join(", ")
+            );
+            Error::argument("recipe", what)
+        })
+    }
+
+    /// This recipe with other values for some keys.
+    ///
+    /// # Errors
+    /// A key that the recipe's architecture does not have, or a value out of its range.
+    pub fn with(&self, overrides: &Overrides) -> Result<Recipe> {
+        let mut tree = Tree::of(self);
+        for (key, value) in overrides {
+            tree.override_value(key, value.clone()).map_err(|what| Error::argument(*key, what))?;
+        }
+        let recipe = tree.recipe().map_err(|what| Error::Invalid(what))?;
+        recipe.check().map_err(|(key, what)| Error::argument(key, what))?;
+        Ok(recipe)
+    }
+}
+
+/// Parses and checks a recipe; errors call it `file`.
+pub(super) fn recipe(text: &str, file: &Path) -> Result<Recipe> {
+    let line_of = |at: usize| text[..at.min(text.len())].matches('\n').count() + 1;
+    let error = |at: usize, what: String| Error::file(file, format!("line {}: {what}", line_of(at)));
+    let top = DeTable::parse(text)
+        .map_err(|e| error(e.span().unwrap_or(0..0).start, e.message().replace('\n', ", ")))?;
+    let mut tree = Tree::of(&Recipe::default());
+    let mut lines = Vec::new();
+    // `arch` decides the other keys of its table.
+    let arch = top.get_ref().get("model").and_then(|model| model.get_ref().get("arch"));
+    if let Some(arch) = arch {
+        tree.set_arch(arch.get_ref()).map_err(|what| error(arch.span().start, format!("arch: {what}")))?;
+    }
+    for (key, value) in top.into_inner() {
+        let at = key.span().start;
+        let name = tree.known("", key.get_ref()).map_err(|what| error(at, what))?;
+        if lines.iter().any(|(known, _)| *known == name) {
+            return Err(error(at, format!("{name}: is set twice, also by a former name")));
+        }
+        lines.push((name, at));
+        if !tree.is_table(name) {
+            tree.set("", name, value.get_ref()).map_err(|what| error(at, format!("{name}: {what}")))?;
+            continue;
+        }
+        let DeValue::Table(table) = value.get_ref() else {
+            return Err(error(at, format!("`{name}` is {}, not a table ([{name}])", kind(value.get_ref()))));
+        };
+        tree.open(name);
+        for (key, value) in table {
+            let at = key.span().start;
+            let key = tree.known(name, key.get_ref()).map_err(|what| error(at, what))?;
+            if lines.iter().any(|(known, _)| *known == key) {
+                return Err(error(at, format!("{key}: is set twice, also by a former name")));
+            }
+            lines.push((key, at));
+            if key != "arch" {
+                tree.set(name, key, value.get_ref()).map_err(|what| error(at, format!("{key}: {what}")))?;
+            }
+        }
+    }
+    let place = |key: &str| lines.iter().find(|(known, _)| *known == key).map_or(0, |(_, at)| *at);
+    let recipe = tree.recipe().map_err(|what| Error::file(file, what))?;
+    recipe.check().map_err(|(key, what)| error(place(key), format!("{key}: {what}")))?;
     Ok(recipe)
 }
 
-fn augment(reader: &Reader) -> Result<Option<Augment>> {
-    if !AUGMENT.iter().any(|key| reader.has(key)) {
-        return Ok(None);
+/// A recipe as JSON: an object of values, and of one object for each table.
+struct Tree(Map<String, Value>);
+
+impl Tree {
+    fn of(recipe: &Recipe) -> Tree {
+        match serde_json::to_value(recipe) {
+            Ok(Value::Object(tree)) => Tree(tree),
+            _ => unreachable!("a recipe is an object of finite numbers"),
+        }
     }
-    let [width, height] = reader.two(reader.wholes("blur")?, "blur")?;
-    Ok(Some(Augment {
-        flip: reader.real("flip")?,
-        brightness: reader.real("brightness")?,
-        contrast: reader.real("contrast")?,
-        saturation: reader.real("saturation")?,
-        blur: [width as usize, height as usize],
-        blur_sigma: reader.two(reader.reals("blur_sigma")?, "blur_sigma")?,
-    }))
+
+    fn recipe(&self) -> Result<Recipe, String> {
+        let mut recipe: Recipe =
+            serde_json::from_value(Value::Object(self.0.clone())).map_err(|e| e.to_string())?;
+        if recipe.schedule.steps.is_none() {
+            recipe.schedule.epochs.get_or_insert(DEFAULT_EPOCHS);
+        }
+        Ok(recipe)
+    }
+
+    /// The keys of a table; "" is the top.
+    fn keys(&self, table: &str) -> &'static [Key] {
+        match table {
+            "" => Recipe::KEYS,
+            "model" => arch_keys(self.0["model"]["arch"].as_str().unwrap_or_default()),
+            "optimizer" => Optimizer::KEYS,
+            "schedule" => Schedule::KEYS,
+            "output" => Output::KEYS,
+            _ => Augment::KEYS,
+        }
+    }
+
+    fn is_table(&self, key: &str) -> bool {
+        TABLES.contains(&key)
+    }
+
+    /// Makes room for the values of a table that a recipe may lack.
+    fn open(&mut self, table: &str) {
+        if table.is_empty() {
+            return;
+        }
+        let defaults = || serde_json::to_value(Augment::default()).expect("finite numbers");
+        self.0.entry(table).or_insert_with(defaults);
+    }
+
+    /// The present name of `key` in `table`, or what is wrong with it.
+    fn known(&self, table: &str, key: &str) -> Result<&'static str, String> {
+        if table == "model" && key == "arch" {
+            return Ok("arch");
+        }
+        let is = |known: &&Key| known.name == key || known.former == Some(key);
+        if let Some(known) = self.keys(table).iter().find(is) {
+            return Ok(known.name);
+        }
+        let place = |table: &str| match table {
+            "" => "at the top".to_string(),
+            _ => format!("in [{table}]"),
+        };
+        let unknown = format!("unknown key `{key}` {}", place(table));
+        let homes = std::iter::once("").chain(TABLES);
+        if let Some(home) = homes.into_iter().find(|home| self.keys(home).iter().any(|known| is(&known))) {
+            return Err(format!("{unknown}: it belongs {}", place(home)));
+        }
+        if let Some((arch, _)) = Arch::ALL.iter().find(|(_, keys)| keys.iter().any(|known| is(&known))) {
+            return Err(format!("{unknown}: it belongs to arch = \"{arch}\""));
+        }
+        let names: Vec<&str> = self.keys(table).iter().map(|known| known.name).collect();
+        Err(format!("{unknown}; did you mean `{}`?", nearest(key, &names)))
+    }
+
+    /// Takes the architecture `arch` with its defaults.
+    fn set_arch(&mut self, arch: &DeValue) -> Result<(), String> {
+        let DeValue::String(name) = arch else {
+            return Err(format!("{} where a string should be", kind(arch)));
+        };
+        if !Arch::ALL.iter().any(|(known, _)| known == name) {
+            let names: Vec<_> = Arch::ALL.iter().map(|(name, _)| format!("`{name}`")).collect();
+            return Err(format!("`{name}` is not an architecture; there are {}", names.join(" and ")));
+        }
+        let arch: Arch =
+            serde_json::from_value(serde_json::json!({ "arch": name })).map_err(|e| e.to_string())?;
+        self.0["model"] = serde_json::to_value(arch).map_err(|e| e.to_string())?;
+        Ok(())
+    }
+
+    /// Sets a known key.
+    fn set(&mut self, table: &str, key: &str, value: &DeValue) -> Result<(), String> {
+        self.set_json(table, key, json(value)?)
+    }
+
+    fn set_json(&mut self, table: &str, key: &str, value: Value) -> Result<(), String> {
+        let values = match table {
+            "" => &mut self.0,
+            _ => self.0[table].as_object_mut().expect("an open table"),
+        };
+        values.insert(key.into(), value);
+        self.recipe().map(drop).map_err(|e| plain(&e))
+    }
+
+    /// Replaces the value of `key`, in whatever table it is.
+    fn override_value(&mut self, key: &str, value: Value) -> Result<(), String> {
+        let mut homes = std::iter::once("").chain(TABLES);
+        let has = |table: &&str| self.keys(table).iter().any(|known| known.name == key);
+        let Some(table) = homes.find(has) else {
+            let arch = self.0["model"]["arch"].as_str().unwrap_or_default();
+            let names: Vec<&str> = self.keys("model").iter().map(|key| key.name).collect();
+            return Err(format!("the architecture {arch} has no such setting; it has {}", names.join(", ")));
+        };
+        match key {
+            // Of the two there is one.
+            "epochs" => drop(self.0["schedule"].as_object_mut().map(|s| s.remove("steps"))),
+            "steps" => drop(self.0["schedule"].as_object_mut().map(|s| s.remove("epochs"))),
+            _ => {}
+        }
+        self.open(table);
+        self.set_json(table, key, value)?;
+        // A shorter run keeps those of its recipe's snapshots that it reaches.
+        let mut recipe = self.recipe()?;
+        if let (true, Length::Epochs(last)) = (key == "epochs", recipe.schedule.length()) {
+            recipe.output.snapshot_epochs.retain(|&epoch| epoch <= last);
+            *self = Tree::of(&recipe);
+        }
+        Ok(())
+    }
 }
 
-fn model(reader: &Reader) -> Result<ModelPart> {
-    let nz = reader.whole("nz")? as usize;
-    let widths = |key| -> Result<Vec<usize>> {
-        Ok(reader.wholes(key)?.into_iter().map(|width| width as usize).collect())
-    };
-    Ok(match reader.text("arch")?.as_str() {
-        "mlp" => ModelPart::Mlp {
-            nz,
-            hidden_g: widths("hidden_g")?,
-            hidden_d: widths("hidden_d")?,
-            slope_g: reader.real("slope_g")?,
-            slope_d: reader.real("slope_d")?,
-        },
-        _ => ModelPart::Dcgan {
-            nz,
-            ngf: reader.whole("ngf")? as usize,
-            ndf: reader.whole("ndf")? as usize,
-            leaky_slope: reader.real("leaky_slope")?,
-            init_std: reader.real("init_std")?,
-            norm_init_std: reader.real("norm_init_std")?,
-        },
+/// The keys that are tables.
+pub(super) const TABLES: [&str; 5] = ["model", "optimizer", "schedule", "output", "augment"];
+
+fn arch_keys(name: &str) -> &'static [Key] {
+    Arch::ALL.iter().find(|(arch, _)| *arch == name).map_or(&[], |(_, keys)| keys)
+}
+
+/// A TOML value as JSON.
+fn json(value: &DeValue) -> Result<Value, String> {
+    Ok(match value {
+        DeValue::String(text) => text.as_ref().into(),
+        DeValue::Boolean(flag) => (*flag).into(),
+        DeValue::Integer(i) => u64::from_str_radix(i.as_str(), i.radix())
+            .map_err(|_| format!("{i} is not a whole number of at most 64 bits"))?
+            .into(),
+        DeValue::Float(f) => {
+            let number = f.as_str().parse::<f64>().map_err(|_| format!("{} is not a number", f.as_str()))?;
+            serde_json::Number::from_f64(number).ok_or(format!("{number} is not a finite number"))?.into()
+        }
+        DeValue::Array(all) => all.iter().map(|value| json(value.get_ref())).collect::<Result<_, _>>()?,
+        other => return Err(format!("{} where a value should be", kind(other))),
     })
 }
 
-/// The values of a file by key (no key is in two tables), each with its line.
-struct Reader<'a> {
-    file: &'a Path,
-    keys: &'static Keys,
-    values: BTreeMap<&'static str, (usize, DeValue<'a>)>,
+/// serde's message in the words of TOML.
+fn plain(message: &str) -> String {
+    [
+        ("expected usize", "expected a whole number"),
+        ("expected u64", "expected a whole number"),
+        ("expected f64", "expected a number"),
+        ("expected a sequence", "expected a list"),
+        ("expected a boolean", "expected true or false"),
+    ]
+    .iter()
+    .fold(message.to_string(), |text, (from, to)| text.replace(from, to))
 }
 
-impl<'a> Reader<'a> {
-    /// Parses `text`; every key must be one of its architecture's and in its place.
-    fn new(text: &'a str, file: &'a Path) -> Result<Reader<'a>> {
-        let line = |span: Range<usize>| text[..span.start.min(text.len())].matches('\n').count() + 1;
-        let error = |at: usize, what: &str| Error::file(file, format!("line {at}: {what}"));
-        let top = DeTable::parse(text)
-            .map_err(|e| error(line(e.span().unwrap_or(0..0)), &e.message().replace('\n', ", ")))?;
-        let arch = top.get_ref().get("model").and_then(|model| model.get_ref().get("arch"));
-        let keys = match arch.and_then(|arch| Some((arch.get_ref().as_str()?, line(arch.span())))) {
-            // An absent one, or one that is no string, is found missing or wrong with the other keys.
-            None => &ARCHITECTURES[0].1,
-            Some((arch, at)) => {
-                let known = ARCHITECTURES.iter().find(|(name, _)| *name == arch);
-                let names = ARCHITECTURES.map(|(name, _)| format!("`{name}`")).join(" and ");
-                let unknown = || error(at, &format!("arch: `{arch}` is no architecture; there are {names}"));
-                &known.ok_or_else(unknown)?.1
-            }
-        };
-        let mut values = BTreeMap::new();
-        let mut tables = vec![("", top.into_inner())];
-        while let Some((table, content)) = tables.pop() {
-            for (key, value) in content {
-                let at = line(key.span());
-                let known = known_key(keys, table, key.get_ref()).map_err(|what| error(at, &what))?;
-                let is_table = table.is_empty() && keys.iter().any(|(name, _)| *name == known);
-                match value.into_inner() {
-                    DeValue::Table(inner) if is_table => tables.push((known, inner)),
-                    other if is_table => {
-                        let what = format!("`{known}` is {}, not a table ([{known}])", kind(&other));
-                        return Err(error(at, &what));
-                    }
-                    other => {
-                        values.insert(known, (at, other));
-                    }
-                }
-            }
-        }
-        Ok(Reader { file, keys, values })
-    }
-
-    fn has(&self, key: &str) -> bool {
-        self.values.contains_key(key)
-    }
-
-    /// An error about the value of `key`.
-    fn wrong(&self, key: &str, what: impl AsRef<str>) -> Error {
-        let line = self.values.get(key).map_or(1, |(line, _)| *line);
-        Error::file(self.file, format!("line {line}: {key}: {}", what.as_ref()))
-    }
-
-    fn missing(&self, key: &str) -> Error {
-        let (table, _) =
-            self.keys.iter().find(|(_, keys)| keys.contains(&key)).expect("a key of the architecture's");
-        let place = if table.is_empty() { "at the top".into() } else { format!("in [{table}]") };
-        Error::file(
-            self.file,
-            format!("`{key}` is missing {place} (`train --dry-run` prints a whole recipe to start from)"),
-        )
-    }
-
-    fn get(&self, key: &str) -> Result<&DeValue<'a>> {
-        self.values.get(key).map(|(_, value)| value).ok_or_else(|| self.missing(key))
-    }
-
-    /// The error of a value that is not `wanted`.
-    fn not_a(&self, key: &str, wanted: &str, value: &DeValue) -> Error {
-        self.wrong(key, format!("{} where {wanted} should be", kind(value)))
-    }
-
-    fn text(&self, key: &str) -> Result<String> {
-        match self.get(key)? {
-            DeValue::String(s) => Ok(s.to_string()),
-            other => Err(self.not_a(key, "a string", other)),
-        }
-    }
-
-    fn yes_or_no(&self, key: &str) -> Result<bool> {
-        match self.get(key)? {
-            DeValue::Boolean(b) => Ok(*b),
-            other => Err(self.not_a(key, "true or false", other)),
-        }
-    }
-
-    fn whole(&self, key: &str) -> Result<u64> {
-        self.to_whole(key, self.get(key)?)
-    }
-
-    /// A name among `names`, as what it names.
-    fn one_of<T: std::str::FromStr>(&self, key: &str, names: &[&str]) -> Result<T> {
-        let refuse = |_| self.wrong(key, format!("must be one of {}", names.join(", ")));
-        self.text(key)?.parse().map_err(refuse)
-    }
-
-    fn list<T>(&self, key: &str, of: &str, each: impl Fn(&DeValue) -> Result<T>) -> Result<Vec<T>> {
-        match self.get(key)? {
-            DeValue::Array(all) => all.iter().map(|value| each(value.get_ref())).collect(),
-            other => Err(self.not_a(key, &format!("a list of {of}"), other)),
-        }
-    }
-
-    fn wholes(&self, key: &str) -> Result<Vec<u64>> {
-        self.list(key, "whole numbers", |value| self.to_whole(key, value))
-    }
-
-    fn reals(&self, key: &str) -> Result<Vec<f64>> {
-        self.list(key, "numbers", |value| self.to_real(key, value))
-    }
-
-    /// The two numbers that a list should have.
-    fn two<T>(&self, list: Vec<T>, key: &str) -> Result<[T; 2]> {
-        list.try_into().map_err(|list: Vec<T>| self.wrong(key, format!("{} numbers, not two", list.len())))
-    }
-
-    fn to_whole(&self, key: &str, value: &DeValue) -> Result<u64> {
-        match value {
-            DeValue::Integer(i) => u64::from_str_radix(i.as_str(), i.radix())
-                .map_err(|_| self.wrong(key, format!("{i} is not a whole number of at most 64 bits"))),
-            other => Err(self.not_a(key, "a whole number", other)),
-        }
-    }
-
-    fn real(&self, key: &str) -> Result<f64> {
-        self.to_real(key, self.get(key)?)
-    }
-
-    fn to_real(&self, key: &str, value: &DeValue) -> Result<f64> {
-        let text = match value {
-            DeValue::Float(f) => f.as_str().to_string(),
-            DeValue::Integer(i) if i.radix() == 10 => i.as_str().to_string(),
-            other => return Err(self.not_a(key, "a number", other)),
-        };
-        text.parse().map_err(|_| self.wrong(key, format!("{text} is not a number")))
-    }
-}
-
-/// What sort of value it is, with its article.
+/// The type of a value, with its article.
 fn kind(value: &DeValue) -> String {
     let name = value.type_str();
     let article = if name.starts_with(['a', 'i']) { "an" } else { "a" };
     format!("{article} {name}")
-}
-
-/// The key among `all` that `key` in `table` is, or what is wrong with it.
-fn known_key(all: &'static Keys, table: &str, key: &str) -> Result<&'static str, String> {
-    let place = |table: &str| match table {
-        "" => "at the top".to_string(),
-        _ => format!("in [{table}]"),
-    };
-    let (_, keys) = all.iter().find(|(name, _)| *name == table).expect("a table of a recipe");
-    if let Some(known) = keys.iter().find(|known| **known == key) {
-        return Ok(known);
-    }
-    let unknown = format!("unknown key `{key}` {}", place(table));
-    if let Some((home, _)) = all.iter().find(|(_, keys)| keys.contains(&key)) {
-        return Err(format!("{unknown}: it belongs {}", place(home)));
-    }
-    let has =
-        |(_, keys): &&(&str, Keys)| keys.iter().any(|(name, keys)| *name == table && keys.contains(&key));
-    if let Some((arch, _)) = ARCHITECTURES.iter().find(has) {
-        return Err(format!("{unknown}: it belongs to arch = \"{arch}\""));
-    }
-    Err(format!("{unknown}; did you mean `{}`?", nearest(key, keys)))
-}
-
-/// The candidate that takes the fewest insertions, deletions and replacements (Levenshtein 1966); the first of equals.
-pub fn nearest<'a>(word: &str, candidates: &[&'a str]) -> &'a str {
-    let word: Vec<char> = word.chars().collect();
-    let distance = |other: &str| {
-        let mut row: Vec<usize> = (0..=word.len()).collect();
-        for (i, b) in other.chars().enumerate() {
-            let mut diagonal = row[0];
-            row[0] = i + 1;
-            for (j, &a) in word.iter().enumerate() {
-                let replaced = diagonal + usize::from(a != b);
-                diagonal = row[j + 1];
-                row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-            }
-        }
-        row[word.len()]
-    };
-    candidates.iter().min_by_key(|c| distance(c)).expect("at least one candidate")
 }

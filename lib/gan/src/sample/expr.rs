@@ -1,30 +1,30 @@
-//! Arithmetic on latents, as section 6.3.2 of the DCGAN paper (Radford et al. 2016) has it: smiling women − women + men.
+//! Arithmetic on latents, as in section 6.3.2 of the DCGAN paper (Radford et al. 2016): smiling woman −
+//! neutral woman + neutral man.
 //!
-//! The grammar, with spaces anywhere between its words:
+//! The grammar, with spaces anywhere between tokens:
 //!
 //! ```text
 //! sum     = product { ("+" | "-") product }
 //! product = unary { ("*" | "/") unary }
 //! unary   = "-" unary | image | factor | "mean" "(" image { "," image } ")" | "(" sum ")"
-//! image = digits                  the latent of the image of that number
+//! image   = digits                 the latent of the image of that index
 //! factor  = digits "." digits
 //! ```
 //!
-//! A latent is added to latents, and multiplied and divided by factors; the whole is a latent. So it is a weighted sum of
-//! its *terms*, the means and single images in the order in which they are written.
+//! Latents are added to latents, and multiplied and divided by factors. So an expression is a weighted sum of
+//! *terms*: the means and single images, in the order in which they are written.
 
-use std::fmt;
 use std::str::FromStr;
 
 use super::{CHUNK, Latents};
 use crate::{Error, Result};
 
-/// The most terms: with the result they fill a chunk.
+/// The maximum number of terms: with the result they fill a chunk.
 const MAX_TERMS: usize = CHUNK - 1;
-/// How deep parentheses and signs may lie in one another.
+/// How deep parentheses and signs may be nested.
 const MAX_DEPTH: usize = 64;
 
-/// An expression that was understood.
+/// A parsed expression.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expr {
     text: String,
@@ -44,37 +44,31 @@ impl FromStr for Expr {
     /// Parses an expression.
     ///
     /// # Errors
-    /// One line that begins with the column, counted in characters from 1, and says what is wrong there.
+    /// One line: the column, counted in characters from 1, and what is wrong there.
     fn from_str(text: &str) -> Result<Expr, String> {
         let mut parser = Parser { chars: text.chars().collect(), at: 0, depth: 0, terms: Vec::new() };
         let value = parser.sum()?;
         match (value, parser.peek()) {
-            (_, Some(_)) => Err(parser.wanted("an operator")),
-            (Value::Factor(_), None) => Err(at(0, "a factor alone is no image; name one, as in 0.5*3")),
+            (_, Some(_)) => Err(parser.expected("an operator")),
+            (Value::Factor(_), None) => Err(at(0, "a factor alone is no image; multiply one, as in 0.5*3")),
             (Value::Latent(_), None) => Ok(Expr { text: text.into(), terms: parser.terms }),
         }
     }
 }
 
-impl fmt::Display for Expr {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
 impl Expr {
-    /// The latents of its terms, without their weights, in order, and its own last; images are numbers of latents in
-    /// `source`. Sums are taken in f64.
+    /// The latents of the terms, without their weights, in order, and last the result. The images are indices
+    /// of latents in `source`. Sums are taken in f64.
     ///
     /// # Errors
-    /// `source` has no such latent, or the result is beyond what an f32 can hold.
+    /// `source` has no such latent, or a number is too large for f32.
     pub fn latents(&self, source: &Latents) -> Result<Latents> {
         let nz = source.nz();
         let (mut rows, mut result) = (Vec::new(), vec![0.0; nz]);
         for term in &self.terms {
             let mut mean = vec![0.0; nz];
             for &image in &term.images {
-                let latent = source.latent(image, "--expr")?;
+                let latent = source.latent(image, "expr")?;
                 mean.iter_mut().zip(latent).for_each(|(m, v)| *m += f64::from(v));
             }
             mean.iter_mut().for_each(|m| *m /= term.images.len() as f64);
@@ -83,23 +77,22 @@ impl Expr {
         }
         rows.extend(result.iter().map(|&r| r as f32));
         if rows.iter().any(|v| !v.is_finite()) {
-            return Err(Error::Invalid(format!("--expr \"{self}\": its numbers are too large")));
+            return Err(Error::argument("expr", "the latents are too large for f32: use smaller factors"));
         }
-        let mut about = source.about().clone();
-        about["expr"] = self.text.as_str().into();
-        Ok(Latents::given(rows, nz, about))
+        Ok(Latents::from_rows(rows, nz, source.provenance_with([("expr", self.text.as_str().into())])))
     }
 }
 
 /// What a part of an expression is.
 #[derive(Clone, Copy)]
 enum Value {
-    /// A latent: the terms from this one to the last of them that were read.
+    /// A latent: all terms from this one on.
     Latent(usize),
     Factor(f64),
 }
 
-/// Reads from left to right, one character ahead; the terms' weights change as it learns of signs and factors.
+/// A recursive-descent parser. Signs and factors multiply the weights of the terms that were read before
+/// them.
 struct Parser {
     chars: Vec<char>,
     at: usize,
@@ -118,7 +111,7 @@ impl Parser {
                     Value::Latent(from)
                 }
                 (Value::Factor(a), Value::Factor(b)) => Value::Factor(a + sign * b),
-                _ => return Err(at(column, "a latent and a factor do not add up; an image has no point")),
+                _ => return Err(at(column, "an image and a factor cannot be added; an image has no point")),
             };
         }
         Ok(left)
@@ -128,15 +121,17 @@ impl Parser {
         let mut left = self.unary()?;
         while let Some((operator, column)) = self.operator(['*', '/']) {
             left = match (left, operator, self.unary()?) {
-                (_, '/', Value::Factor(0.0)) => return Err(at(column, "a division by 0")),
+                (_, '/', Value::Factor(0.0)) => return Err(at(column, "division by 0")),
                 (Value::Factor(a), '/', Value::Factor(b)) => Value::Factor(a / b),
                 (Value::Factor(a), _, Value::Factor(b)) => Value::Factor(a * b),
                 (Value::Latent(from), '/', Value::Factor(b)) => self.scale(from, 1.0 / b),
                 (Value::Latent(from), '*', Value::Factor(b)) => self.scale(from, b),
                 (Value::Factor(a), '*', Value::Latent(from)) => self.scale(from, a),
                 _ => {
-                    let what = "a latent takes a factor here, and a factor has a point: 2.0 (2 is image 2)";
-                    return Err(at(column, what));
+                    return Err(at(
+                        column,
+                        "an image needs a factor here; a factor has a point: 2.0 (2 is image 2)",
+                    ));
                 }
             };
         }
@@ -146,7 +141,7 @@ impl Parser {
     fn unary(&mut self) -> Result<Value, String> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return Err(at(self.at, "too many parentheses or signs in one another"));
+            return Err(at(self.at, "parentheses or signs are nested too deep"));
         }
         let value = match self.peek() {
             Some('-') => {
@@ -164,54 +159,56 @@ impl Parser {
             }
             Some(c) if c.is_ascii_digit() => self.number()?,
             Some(c) if c.is_alphabetic() => self.mean()?,
-            _ => return Err(self.wanted("an image's number, mean(…), a factor or a parenthesis")),
+            _ => return Err(self.expected("an image, mean(…), a factor or a parenthesis")),
         };
         self.depth -= 1;
         Ok(value)
     }
 
-    /// An image, or with a point a factor.
+    /// An image; with a decimal point, a factor.
     fn number(&mut self) -> Result<Value, String> {
         let start = self.at;
         let whole = self.digits();
         if self.chars.get(self.at) != Some(&'.') {
-            let image = image(&whole, start)?;
+            self.at = start;
+            let image = self.image()?;
             return self.term(vec![image], start);
         }
         self.at += 1;
         let fraction = self.digits();
         if fraction.is_empty() {
-            return Err(at(self.at, "a factor has digits after its point, as 2.0"));
+            return Err(at(self.at, "a factor has digits after its point, as in 2.0"));
         }
-        let factor = format!("{whole}.{fraction}").parse().expect("digits, a point, digits");
-        Ok(Value::Factor(factor))
+        Ok(Value::Factor(format!("{whole}.{fraction}").parse().expect("digits, a point, digits")))
     }
 
     fn mean(&mut self) -> Result<Value, String> {
         let start = self.at;
-        let letters: String = self.chars[start..].iter().take_while(|c| c.is_alphabetic()).collect();
-        if letters != "mean" {
-            return Err(at(start, &format!("`{letters}` means nothing; there is mean(3,7)")));
+        let name = self.take_while(char::is_alphabetic);
+        if name != "mean" {
+            return Err(at(start, &format!("there is no `{name}`; use mean, as in mean(3,7)")));
         }
-        self.at += letters.len();
         self.expect('(')?;
-        let mut images = Vec::new();
-        loop {
-            self.peek();
-            let start = self.at;
-            let digits = self.digits();
-            if digits.is_empty() {
-                return Err(self.wanted("an image's number"));
-            }
-            images.push(image(&digits, start)?);
-            match self.peek() {
-                Some(',') => self.at += 1,
-                Some(')') => break,
-                _ => return Err(self.wanted("`,` or `)`")),
-            }
+        let mut images = vec![self.image()?];
+        while self.peek() == Some(',') {
+            self.at += 1;
+            images.push(self.image()?);
+        }
+        if self.peek() != Some(')') {
+            return Err(self.expected("`,` or `)`"));
         }
         self.at += 1;
         self.term(images, start)
+    }
+
+    fn image(&mut self) -> Result<u32, String> {
+        self.peek();
+        let start = self.at;
+        let digits = self.digits();
+        if digits.is_empty() {
+            return Err(self.expected("an image"));
+        }
+        digits.parse().map_err(|_| at(start, &format!("image {digits}: the last one is {}", u32::MAX)))
     }
 
     fn term(&mut self, images: Vec<u32>, column: usize) -> Result<Value, String> {
@@ -222,13 +219,13 @@ impl Parser {
         Ok(Value::Latent(self.terms.len() - 1))
     }
 
-    /// Multiplies a latent, that of all terms since `from`.
+    /// Multiplies a latent: all terms since `from`.
     fn scale(&mut self, from: usize, factor: f64) -> Value {
         self.terms[from..].iter_mut().for_each(|term| term.weight *= factor);
         Value::Latent(from)
     }
 
-    /// One of two operators with its column, if it is next.
+    /// One of two operators with its column, if it is the next token.
     fn operator(&mut self, which: [char; 2]) -> Option<(char, usize)> {
         let next = self.peek().filter(|c| which.contains(c))?;
         self.at += 1;
@@ -237,36 +234,35 @@ impl Parser {
 
     fn expect(&mut self, wanted: char) -> Result<(), String> {
         if self.peek() != Some(wanted) {
-            return Err(self.wanted(&format!("`{wanted}`")));
+            return Err(self.expected(&format!("`{wanted}`")));
         }
         self.at += 1;
         Ok(())
     }
 
     fn digits(&mut self) -> String {
-        let digits: String = self.chars[self.at..].iter().take_while(|c| c.is_ascii_digit()).collect();
-        self.at += digits.len();
-        digits
+        self.take_while(|c| c.is_ascii_digit())
     }
 
-    /// The next character that is no space.
+    fn take_while(&mut self, is: impl Fn(char) -> bool) -> String {
+        let taken: String = self.chars[self.at..].iter().take_while(|&&c| is(c)).collect();
+        self.at += taken.chars().count();
+        taken
+    }
+
+    /// Skips spaces; the next character.
     fn peek(&mut self) -> Option<char> {
-        self.at += self.chars[self.at..].iter().take_while(|c| c.is_whitespace()).count();
+        self.take_while(char::is_whitespace);
         self.chars.get(self.at).copied()
     }
 
-    /// The error that something else is here.
-    fn wanted(&mut self, what: &str) -> String {
+    fn expected(&mut self, what: &str) -> String {
         let found = self.peek().map_or("the end".to_string(), |c| format!("`{c}`"));
-        at(self.at, &format!("{found} where {what} should be"))
+        at(self.at, &format!("expected {what}, found {found}"))
     }
 }
 
-fn image(digits: &str, column: usize) -> Result<u32, String> {
-    digits.parse().map_err(|_| at(column, &format!("image {digits}: numbers go up to {}", u32::MAX)))
-}
-
-/// An error at a place in the expression.
+/// An error at a character of the expression.
 fn at(index: usize, what: &str) -> String {
     format!("column {}: {what}", index + 1)
 }
@@ -316,28 +312,28 @@ mod tests {
         let signs = format!("{}1", "-".repeat(100_000));
         let many = ["1"; 64].join("+");
         for (text, expected) in [
-            ("", "column 1: the end where an image's number, mean(…), a factor or a parenthesis should be"),
-            ("1 +", "column 4: the end where an image's number, mean(…), a factor or a parenthesis"),
-            ("1 2", "column 3: `2` where an operator should be"),
-            ("(1+2", "column 5: the end where `)` should be"),
-            ("1+2)", "column 4: `)` where an operator should be"),
-            ("mean 3", "column 6: `3` where `(` should be"),
-            ("mean()", "column 6: `)` where an image's number should be"),
-            ("mean(1,)", "column 8: `)` where an image's number should be"),
-            ("mean(1;2)", "column 7: `;` where `,` or `)` should be"),
-            ("mean(1.5)", "column 7: `.` where `,` or `)` should be"),
-            ("1 + median(2)", "column 5: `median` means nothing; there is mean(3,7)"),
-            ("2*mean(1,2)", "column 2: a latent takes a factor here, and a factor has a point: 2.0"),
-            ("0.5/1", "column 4: a latent takes a factor here"),
-            ("1 + 0.5", "column 3: a latent and a factor do not add up"),
+            ("", "column 1: expected an image, mean(…), a factor or a parenthesis, found the end"),
+            ("1 +", "column 4: expected an image, mean(…), a factor or a parenthesis, found the end"),
+            ("1 2", "column 3: expected an operator, found `2`"),
+            ("(1+2", "column 5: expected `)`, found the end"),
+            ("1+2)", "column 4: expected an operator, found `)`"),
+            ("mean 3", "column 6: expected `(`, found `3`"),
+            ("mean()", "column 6: expected an image, found `)`"),
+            ("mean(1,)", "column 8: expected an image, found `)`"),
+            ("mean(1;2)", "column 7: expected `,` or `)`, found `;`"),
+            ("mean(1.5)", "column 7: expected `,` or `)`, found `.`"),
+            ("1 + median(2)", "column 5: there is no `median`; use mean, as in mean(3,7)"),
+            ("2*mean(1,2)", "column 2: an image needs a factor here; a factor has a point: 2.0"),
+            ("0.5/1", "column 4: an image needs a factor here"),
+            ("1 + 0.5", "column 3: an image and a factor cannot be added"),
             ("0.5", "column 1: a factor alone is no image"),
             ("1*2.", "column 5: a factor has digits after its point"),
-            (".5*1", "column 1: `.` where an image's number"),
-            ("1/0.0", "column 2: a division by 0"),
-            ("− 3", "column 1: `−` where"),
-            ("7+4294967296", "column 3: image 4294967296: numbers go up to 4294967295"),
-            (&deep, "column 65: too many parentheses or signs in one another"),
-            (&signs, "column 65: too many parentheses or signs in one another"),
+            (".5*1", "column 1: expected an image, mean(…), a factor or a parenthesis, found `.`"),
+            ("1/0.0", "column 2: division by 0"),
+            ("− 3", "column 1: expected an image, mean(…), a factor or a parenthesis, found `−`"),
+            ("7+4294967296", "column 3: image 4294967296: the last one is 4294967295"),
+            (&deep, "column 65: parentheses or signs are nested too deep"),
+            (&signs, "column 65: parentheses or signs are nested too deep"),
             (&many, "column 127: more than 63 terms"),
         ] {
             let line = text.parse::<Expr>().unwrap_err();
@@ -348,18 +344,18 @@ mod tests {
     #[test]
     fn latents_are_the_terms_and_the_result() {
         let rows = [1.0f32, 2.0, 3.0, 6.0, -1.0, 0.5];
-        let source = Latents::given(rows.to_vec(), 2, serde_json::json!({}));
+        let source = Latents::from_rows(rows.to_vec(), 2, serde_json::json!({}));
         let expr: Expr = "mean(0,1) - 0.5*2".parse().unwrap();
         let latents = expr.latents(&source).unwrap();
         let row = |i| latents.latent(i, "").unwrap();
         assert_eq!([row(0), row(1), row(2)], [[2.0, 4.0], [-1.0, 0.5], [2.5, 3.75]]);
-        assert_eq!((latents.count(), &latents.about()["expr"]), (3, &"mean(0,1) - 0.5*2".into()));
+        assert_eq!((latents.count(), &latents.provenance()["expr"]), (3, &"mean(0,1) - 0.5*2".into()));
 
         let line = |text: &str| text.parse::<Expr>().unwrap().latents(&source).unwrap_err().to_string();
-        assert_eq!(line("1+3"), "--expr: there is no image 3 among 3 latents");
+        assert_eq!(line("1+3"), "expr: there is no image 3 among 3 latents");
         let huge = format!("1*{}.0", "9".repeat(60));
-        assert!(line(&huge).ends_with("its numbers are too large"), "{}", line(&huge));
+        assert_eq!(line(&huge), "expr: the latents are too large for f32: use smaller factors");
         let zero = format!("0/{}1", "0.".to_string() + &"0".repeat(400));
-        assert!(zero.parse::<Expr>().unwrap_err().contains("a division by 0"));
+        assert!(zero.parse::<Expr>().unwrap_err().contains("division by 0"));
     }
 }

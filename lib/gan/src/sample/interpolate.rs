@@ -1,4 +1,4 @@
-//! Walks through the space of latents.
+//! Interpolation between latents.
 
 use std::f64::consts::PI;
 
@@ -7,58 +7,56 @@ use serde_json::json;
 use super::Latents;
 use crate::{Error, Result};
 
-/// Angles this near to 0 or π have no sine to divide by.
+/// For angles this near to 0 or π the sine is too small to divide by.
 const PARALLEL: f64 = 1e-6;
 
-/// The way from image to image.
+/// A path from image to image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interpolation {
-    /// The images' numbers, ≥ 2.
+    /// The indices of the images on the path, at least two.
     images: Vec<u32>,
-    /// How many latents lie on it, both ends included; at least as many as images.
+    /// The number of latents on the path, both ends included; at least as many as images.
     frames: usize,
 }
 
 impl Interpolation {
-    /// A walk through `images`, of `frames` latents.
+    /// A path through `images`, of `frames` latents.
     ///
     /// # Errors
     /// Fewer than two images, or fewer frames than images.
     pub fn new(images: &[u32], frames: usize) -> Result<Interpolation> {
         if images.len() < 2 {
-            let what = "--interpolate: name two images or more, as 3,7".to_string();
-            return Err(Error::Invalid(what));
+            return Err(Error::argument("interpolate", "name two or more images, such as 3,7"));
         }
         if frames < images.len() {
-            let what = format!("--frames {frames}: fewer than the {} images of --interpolate", images.len());
-            return Err(Error::Invalid(what));
+            let what = format!("{frames} is fewer than the {} images to interpolate", images.len());
+            return Err(Error::argument("frames", what));
         }
         Ok(Interpolation { images: images.to_vec(), frames })
     }
 
-    /// Its latents, evenly spread over the segments, each of which is a [`slerp`]; images are numbers of latents in `source`.
+    /// The latents on the path, evenly spread over its segments, each of which is a spherical interpolation.
+    /// The images are indices of latents in `source`.
     ///
     /// # Errors
     /// `source` has no such latent.
     pub fn latents(&self, source: &Latents) -> Result<Latents> {
         let stops: Vec<Vec<f32>> =
-            self.images.iter().map(|&i| source.latent(i, "--interpolate")).collect::<Result<_>>()?;
+            self.images.iter().map(|&i| source.latent(i, "interpolate")).collect::<Result<_>>()?;
         let (segments, steps) = (stops.len() - 1, self.frames - 1);
         let mut rows = Vec::with_capacity(self.frames * source.nz());
         for frame in 0..self.frames {
-            // In whole numbers, so that a frame that falls on an image is that image.
+            // In integers, so that a frame that falls on an image is that image.
             let segment = (frame * segments / steps).min(segments - 1);
             let t = (frame * segments - segment * steps) as f64 / steps as f64;
             rows.extend(slerp(&stops[segment], &stops[segment + 1], t));
         }
-        let mut about = source.about().clone();
-        about["interpolate"] = json!(self.images);
-        about["frames"] = self.frames.into();
-        Ok(Latents::given(rows, source.nz(), about))
+        let more = [("interpolate", json!(self.images)), ("frames", self.frames.into())];
+        Ok(Latents::from_rows(rows, source.nz(), source.provenance_with(more)))
     }
 
-    /// The order of its frames in an animation that goes round: there and back, each end once; or, where it ends at the
-    /// image that it began with, straight on.
+    /// The order of the frames in an animation that repeats: forward and back, each end once. Where the first
+    /// image is also the last, forward only.
     pub fn order(&self) -> Vec<usize> {
         let last = self.frames - 1;
         match self.images.first() == self.images.last() {
@@ -68,14 +66,14 @@ impl Interpolation {
     }
 }
 
-/// The point at `t` in [0, 1] on the arc from `a` to `b`: `(sin((1 − t)Ω) a + sin(tΩ) b) / sin Ω`, Ω the angle between them
-/// (Shoemake 1985; of latents White 2016). Where both have one norm, so has the point. A straight line where they are
-/// parallel, antiparallel or 0: no arc is the shortest there.
-pub fn slerp(a: &[f32], b: &[f32], t: f64) -> Vec<f32> {
+/// The point at `t` in [0, 1] on the arc from `a` to `b`: `(sin((1 − t)Ω) a + sin(tΩ) b) / sin Ω`, Ω the
+/// angle between them (Shoemake 1985; for latents White 2016). If both have the same norm, the point has it,
+/// too. The line is straight where they are parallel, antiparallel or 0: no arc is the shortest there.
+fn slerp(a: &[f32], b: &[f32], t: f64) -> Vec<f32> {
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
     let cosine = dot(a, b) / (dot(a, a) * dot(b, b)).sqrt();
     let angle = cosine.clamp(-1.0, 1.0).acos();
-    // A NaN, the angle to 0, is in no range.
+    // The angle to 0 is NaN, which is in no range.
     let (wa, wb) = match (PARALLEL..PI - PARALLEL).contains(&angle) {
         true => (((1.0 - t) * angle).sin() / angle.sin(), (t * angle).sin() / angle.sin()),
         false => (1.0 - t, t),
@@ -125,7 +123,7 @@ mod tests {
 
     #[test]
     fn frames_are_evenly_spread_and_hit_the_images() {
-        let source = Latents::drawn(3, 1, 5);
+        let source = Latents::from_seed(3, 1, 5);
         let stop = |i| source.latent(i, "").unwrap();
         let frame =
             |interpolation: &Interpolation, i| interpolation.latents(&source).unwrap().latent(i, "").unwrap();
@@ -154,9 +152,9 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_needs_two_images_and_frames_for_them() {
+    fn an_interpolation_needs_two_images_and_frames_for_them() {
         let line = |images: &[u32], frames| Interpolation::new(images, frames).unwrap_err().to_string();
-        assert_eq!(line(&[3], 9), "--interpolate: name two images or more, as 3,7");
-        assert_eq!(line(&[3, 4, 5], 2), "--frames 2: fewer than the 3 images of --interpolate");
+        assert_eq!(line(&[3], 9), "interpolate: name two or more images, such as 3,7");
+        assert_eq!(line(&[3, 4, 5], 2), "frames: 2 is fewer than the 3 images to interpolate");
     }
 }

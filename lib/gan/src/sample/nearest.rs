@@ -1,4 +1,4 @@
-//! The training images that are nearest to given ones: a generator that memorizes makes those.
+//! The nearest training images: a generator that memorizes copies them.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -8,40 +8,40 @@ use crate::data::shard::Shard;
 use crate::progress::Progress;
 use crate::{Error, Result};
 
-/// Images of the shard that a thread holds at once: all the given ones pass by them, then it takes the next.
+/// Images of the shard that a thread compares with all given images at once.
 const BLOCK: usize = 32;
 /// Bytes whose squared differences are summed in 32 bits: 2¹⁵ · 255² is below 2³¹.
-const PIECE: usize = 1 << 15;
+const BLOCK_BYTES: usize = 1 << 15;
 
 /// The training image that is nearest to a given one.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Neighbor {
-    /// Its number in the shard, the lowest of those that are equally near.
+    /// Its index in the shard, the lowest of those that are equally near.
     pub index: usize,
-    /// The root of the mean squared difference over all bytes of the two, 0 to 255.
+    /// The root mean square difference of their bytes, 0 to 255.
     pub rms: f64,
 }
 
-/// The nearest image of `shard` to each of `images` (each `[H, W, C]` bytes as the shard's are), by the Euclidean
-/// distance. It is that over pixels in [-1, 1], too, but for the unit: bytes are those times 127.5. All images are
-/// compared with all, in whole numbers; one block of the shard for each thread is in memory at a time.
+/// The nearest image of `shard` to each of `images` (`[N, H, W, C]` bytes, of the shard's shape), by the
+/// Euclidean distance over bytes; over pixels in [-1, 1] the order is the same. All images are compared with
+/// all, in integers. Each thread has one block of the shard in memory at a time.
 ///
 /// # Errors
 /// [`Error::Stopped`] after `stop` was set.
 ///
 /// # Panics
-/// If `images` are not whole images of the shard's size.
-pub fn nearest(
+/// If the length of `images` is not a multiple of the image size.
+pub(super) fn nearest(
     images: &[u8],
     shard: &Shard,
     stop: &AtomicBool,
     progress: &dyn Progress,
 ) -> Result<Vec<Neighbor>> {
     let size = shard.height() * shard.width() * shard.channels();
-    assert_eq!(images.len() % size, 0, "images of {size} bytes");
+    assert_eq!(images.len() % size, 0, "a multiple of {size} bytes");
     let count = images.len() / size;
     let done = AtomicUsize::new(0);
-    // (distance, index) for each image; the lesser of two such pairs does not depend on which thread had which.
+    // (distance, index) for each image; the minimum does not depend on the order of threads.
     let none = || vec![(u64::MAX, usize::MAX); count];
     let best = (0..shard.len())
         .into_par_iter()
@@ -58,26 +58,23 @@ pub fn nearest(
                     *best = (*best).min((squared(image, bytes), index));
                 }
             }
-            let block = block.len() / size;
-            progress.update(
-                (done.fetch_add(block, Ordering::Relaxed) + block) as u64,
-                shard.len() as u64,
-                "",
-            );
+            let now = block.len() / size;
+            let done = done.fetch_add(now, Ordering::Relaxed) + now;
+            progress.update(done as u64, shard.len() as u64, "");
             Ok(best)
         })
         .try_reduce(none, |a, b| Ok(a.into_iter().zip(b).map(|(a, b)| a.min(b)).collect()))?;
-    let near = |(sum, index)| Neighbor { index, rms: (sum as f64 / size as f64).sqrt() };
-    Ok(best.into_iter().map(near).collect())
+    let neighbor = |(sum, index)| Neighbor { index, rms: (sum as f64 / size as f64).sqrt() };
+    Ok(best.into_iter().map(neighbor).collect())
 }
 
 /// The sum of squared differences.
 fn squared(a: &[u8], b: &[u8]) -> u64 {
-    let pieces = a.chunks(PIECE).zip(b.chunks(PIECE));
-    pieces.map(|(a, b)| a.iter().zip(b).map(|(&a, &b)| square(a, b)).sum::<i32>() as u64).sum()
+    let blocks = a.chunks(BLOCK_BYTES).zip(b.chunks(BLOCK_BYTES));
+    blocks.map(|(a, b)| a.iter().zip(b).map(|(&a, &b)| square(a, b)).sum::<i32>() as u64).sum()
 }
 
-/// (a − b)². By way of 16 bits: two of these products and their sum are one vector instruction.
+/// (a − b)², from 16 bits: the compiler makes one vector instruction of two products and their sum.
 fn square(a: u8, b: u8) -> i32 {
     let d = i32::from(i16::from(a) - i16::from(b));
     d * d
@@ -94,7 +91,7 @@ mod tests {
     use crate::progress::Silent;
     use crate::rng::{Stream, uniforms};
 
-    fn go(images: &[u8], shard: &Shard) -> Vec<Neighbor> {
+    fn find(images: &[u8], shard: &Shard) -> Vec<Neighbor> {
         nearest(images, shard, &AtomicBool::new(false), &Silent).unwrap()
     }
 
@@ -116,7 +113,7 @@ mod tests {
             let mut noise = vec![0.0; 9 * size];
             uniforms(1, Stream::Noise, 0, &mut noise);
             let images: Vec<u8> = noise.iter().map(|v| (v * 255.0) as u8).collect();
-            let found = go(&images, &shard);
+            let found = find(&images, &shard);
             for (image, near) in images.chunks_exact(size).zip(found) {
                 let rms = |index| {
                     let mut other = vec![0.0; size];
@@ -133,22 +130,22 @@ mod tests {
     }
 
     #[test]
-    fn a_image_of_the_shard_finds_itself() {
+    fn an_image_of_the_shard_finds_itself() {
         let folder = tempfile::tempdir().unwrap();
         let shard = faces(folder.path(), Dtype::U8, false);
         let mut all = vec![0; 70 * 32 * 32 * 3];
         all.chunks_exact_mut(32 * 32 * 3).enumerate().for_each(|(i, bytes)| shard.pixels(i, bytes));
         let expected: Vec<Neighbor> = (0..70).map(|index| Neighbor { index, rms: 0.0 }).collect();
-        assert_eq!(go(&all, &shard), expected);
-        assert!(go(&[], &shard).is_empty());
+        assert_eq!(find(&all, &shard), expected);
+        assert!(find(&[], &shard).is_empty());
         let stopped = nearest(&all, &shard, &AtomicBool::new(true), &Silent);
         assert!(matches!(stopped, Err(Error::Stopped)));
     }
 
     #[test]
     fn sums_do_not_overflow() {
-        let (black, white) = (vec![0; 3 * PIECE + 5], vec![255; 3 * PIECE + 5]);
-        assert_eq!(squared(&black, &white), (3 * PIECE as u64 + 5) * 255 * 255);
+        let (black, white) = (vec![0; 3 * BLOCK_BYTES + 5], vec![255; 3 * BLOCK_BYTES + 5]);
+        assert_eq!(squared(&black, &white), (3 * BLOCK_BYTES as u64 + 5) * 255 * 255);
         assert_eq!(squared(&white, &black), squared(&black, &white));
     }
 }

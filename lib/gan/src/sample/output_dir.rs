@@ -1,4 +1,4 @@
-//! A folder of images that takes its place whole, and never takes the place of what others made.
+//! A folder of images that appears complete, and never replaces files of others.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -8,120 +8,135 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::sample::file_name;
-use crate::io::atomic;
+use crate::io::{atomic, check_overwrite};
 use crate::progress::Progress;
 use crate::{Error, Result};
 
-/// The file in a folder that says who made it.
+/// The file in a folder that says what made it.
 const MARKER: &str = ".gantools.json";
-/// What it says.
-const MAKER: &str = "sample";
 
-/// A folder in the making, beside its place; dropped before [`Folder::finish`], it is removed.
-pub struct OutputDir {
+/// The name of image `index`.
+pub(super) fn file_name(index: usize) -> String {
+    format!("{index:06}.png")
+}
+
+/// A temporary folder beside its final place. It is removed when it is dropped before [`OutputDir::finish`].
+pub(super) struct OutputDir {
     place: PathBuf,
-    making: TempDir,
+    temporary: TempDir,
     _lock: fs::File,
     force: bool,
 }
 
 impl OutputDir {
-    /// Begins a folder that will take the place `out`, with `force` whatever is there.
+    /// Begins a folder that will be at `out`.
     ///
     /// # Errors
-    /// `out` is a file, or the folder that we are in, or without `force` a folder that holds what `sample` did not make.
-    pub fn begin(out: &Path, force: bool) -> Result<OutputDir> {
+    /// Those of [`check_folder`].
+    pub(super) fn begin(out: &Path, force: bool) -> Result<OutputDir> {
+        check_folder(out, force)?;
         // A link to a folder stays a link: the folder behind it is replaced.
-        let place = match out.canonicalize() {
-            Ok(real) => real,
-            Err(_) if out.is_symlink() => return Err(Error::file(out, "is a link to nothing; remove it")),
-            Err(_) => out.to_path_buf(),
-        };
-        may_replace(out, &place, force)?;
-        let (making, lock) = atomic::begin_folder(&place).map_err(atomic::failed(out))?;
-        Ok(OutputDir { place, making, _lock: lock, force })
+        let place = out.canonicalize().unwrap_or_else(|_| out.to_path_buf());
+        let (temporary, lock) = atomic::begin_folder(&place).map_err(atomic::failed(out))?;
+        Ok(OutputDir { place, temporary, _lock: lock, force })
     }
 
-    /// Adds a file. Many threads may.
-    pub fn add(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        fs::write(self.making.path().join(name), bytes).map_err(Error::io(self.place.join(name)))
-    }
-
-    /// Adds the marker, with what `about` (an object with `images`, their number) tells of them, and takes the place.
+    /// Adds a file; callable from many threads.
     ///
     /// # Errors
-    /// The place is no longer free, or the operating system refuses. Then what was there is there still.
-    pub fn finish(self, mut about: Value, progress: &dyn Progress) -> Result<()> {
-        about["made_by"] = MAKER.into();
-        about["version"] = env!("CARGO_PKG_VERSION").into();
-        self.add(MARKER, format!("{about}\n").as_bytes())?;
-        may_replace(&self.place, &self.place, self.force)?;
-        let io = |e| Error::io(&self.place)(e);
-        sync(self.making.path()).map_err(io)?;
-        if self.place.exists() {
-            exchange(self.making.path(), &self.place).map_err(io)?;
-            atomic::sync_folder(atomic::folder_of(&self.place)).map_err(io)?;
-            // What was in the place is in the temporary folder now.
-            let old = self.making.path().to_path_buf();
-            if let Err(e) = self.making.close() {
-                progress.warn(&format!("{}: what was replaced cannot be removed: {e}", old.display()));
+    /// The operating system refuses.
+    pub(super) fn add(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        fs::write(self.temporary.path().join(name), bytes).map_err(Error::io(self.place.join(name)))
+    }
+
+    /// Adds the marker and moves the folder to its place. `marker` is an object with `images`, their number.
+    ///
+    /// # Errors
+    /// Those of [`check_folder`], or the operating system refuses. Then the old folder is still there.
+    pub(super) fn finish(self, mut marker: Value, progress: &dyn Progress) -> Result<()> {
+        marker["made_by"] = "sample".into();
+        marker["version"] = env!("CARGO_PKG_VERSION").into();
+        self.add(MARKER, format!("{marker}\n").as_bytes())?;
+        check_folder(&self.place, self.force)?;
+        let (replaces, temporary) = (self.place.exists(), self.temporary.path().to_path_buf());
+        let publish = || {
+            sync(&temporary)?;
+            match replaces {
+                true => exchange(&temporary, &self.place)?,
+                false => fs::rename(&temporary, &self.place)?,
             }
-            return Ok(());
+            atomic::sync_folder(atomic::folder_of(&self.place))
+        };
+        publish().map_err(Error::io(&self.place))?;
+        if !replaces {
+            // Nothing has the temporary name any more.
+            let _ = self.temporary.keep();
+        } else if let Err(e) = self.temporary.close() {
+            progress.warn(&format!("{}: the replaced folder cannot be removed: {e}", temporary.display()));
         }
-        fs::rename(self.making.path(), &self.place).map_err(io)?;
-        // There is nothing of that name any more.
-        let _ = self.making.keep();
-        atomic::sync_folder(atomic::folder_of(&self.place)).map_err(|e| Error::io(&self.place)(e))
+        Ok(())
     }
 }
 
-/// Whether what is in `place` may go; `out` is its name for the error.
-fn may_replace(out: &Path, place: &Path, force: bool) -> Result<()> {
-    if !place.exists() {
-        return Ok(());
-    }
+/// Checks that a folder of images may be written to `out`: nothing is there, or an empty folder, or one of
+/// `sample`, or `force`.
+///
+/// # Errors
+/// [`Error::Exists`]; `out` is a file, a broken link or the current folder; its parent is missing.
+pub fn check_folder(out: &Path, force: bool) -> Result<()> {
+    let Ok(place) = out.canonicalize() else {
+        return match out.is_symlink() {
+            true => Err(Error::file(out, "is a link to a missing folder: remove it")),
+            false => atomic::check_place(out),
+        };
+    };
     if !place.is_dir() {
-        return Err(Error::file(out, "is a file; name a folder for the images"));
+        return Err(Error::file(out, "is a file: name a folder"));
     }
     let here = std::env::current_dir().and_then(|d| d.canonicalize()).map_err(Error::io("."))?;
-    if here.starts_with(place) {
-        return Err(Error::file(
-            out,
-            "is the folder that you are in (or holds it); name one for the images alone",
-        ));
+    if here.starts_with(&place) {
+        return Err(Error::file(out, "is the current folder or holds it: name another folder"));
     }
-    match foreign(place).map_err(Error::io(out))? {
-        Some(what) if !force => {
-            let what =
-                format!("{what}; it is not replaced (name another folder, or --force to lose what it holds)");
-            Err(Error::file(out, what))
-        }
-        _ => Ok(()),
-    }
+    check_overwrite(out, force, || foreign(&place).map_err(Error::io(out)))
 }
 
-/// What in an existing folder is not `sample`'s, or `None` if all is (or it is empty).
+/// Checks that the file `path` is not inside the folder of images `folder`, for an argument of that name.
+///
+/// # Errors
+/// It is.
+pub fn check_outside(argument: &str, path: &Path, folder: &Path) -> Result<()> {
+    let absolute = |p: &Path| p.canonicalize().or_else(|_| std::path::absolute(p)).map_err(Error::io(p));
+    if absolute(atomic::folder_of(path))?.starts_with(absolute(folder)?) {
+        let (path, folder) = (path.display(), folder.display());
+        return Err(Error::argument(argument, format!("{path} is inside {folder}, a folder of images only")));
+    }
+    Ok(())
+}
+
+/// What an existing folder holds besides the files of `sample`; `None` if nothing.
 fn foreign(folder: &Path) -> io::Result<Option<String>> {
     let entries = fs::read_dir(folder)?.map(|e| Ok(e?.file_name())).collect::<io::Result<Vec<_>>>()?;
-    if entries.is_empty() {
-        return Ok(None);
-    }
-    let count = || -> Option<usize> {
+    let count = || {
         let marker: Value = serde_json::from_slice(&fs::read(folder.join(MARKER)).ok()?).ok()?;
-        (marker["made_by"] == MAKER).then(|| marker["pictures"].as_u64())?.map(|n| n as usize)
+        // Older versions wrote `pictures`.
+        let count = marker["images"].as_u64().or(marker["pictures"].as_u64())?;
+        (marker["made_by"] == "sample").then_some(count as usize)
     };
-    let Some(count) = count() else { return Ok(Some("holds what `sample` did not make".into())) };
-    let ours = |name: &OsStr| {
+    let count = match count() {
+        Some(count) => count,
+        None if entries.is_empty() => return Ok(None),
+        None => return Ok(Some("was not made by `sample`".into())),
+    };
+    let is_ours = |name: &OsStr| {
         let stem = name.to_str().and_then(|n| n.strip_suffix(".png"));
         let index = stem.and_then(|s| s.parse().ok()).filter(|&i| i < count);
         name == MARKER || index.is_some_and(|i| name == file_name(i).as_str())
     };
-    let other = entries.iter().filter(|name| !ours(name)).min();
-    Ok(other.map(|name| format!("holds {}, which `sample` did not put there", name.display())))
+    let other = entries.iter().filter(|name| !is_ours(name)).min();
+    Ok(other.map(|name| format!("holds {}, which `sample` did not make", name.display())))
 }
 
-/// Writes a folder's files to the disk. One call for all: one per image would take longer than making them.
+/// Syncs the file system of a folder. One call for each image would take longer than making the images.
 fn sync(folder: &Path) -> io::Result<()> {
     let folder = fs::File::open(folder)?;
     #[cfg(target_os = "linux")]
@@ -137,7 +152,8 @@ fn sync(folder: &Path) -> io::Result<()> {
     folder.sync_all()
 }
 
-/// Exchanges two folders: at once where the file system can, else by renames that are undone if one fails.
+/// Exchanges two folders: atomically where the file system can, else by renames, which are undone if one
+/// fails.
 fn exchange(new: &Path, old: &Path) -> io::Result<()> {
     match exchange_at_once(new, old) {
         Err(e) if matches!(e.kind(), io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput) => {
@@ -166,7 +182,7 @@ fn exchange_at_once(_: &Path, _: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// The same as three renames, for file systems that cannot exchange.
+/// The same by three renames.
 pub(super) fn exchange_by_renames(new: &Path, old: &Path) -> io::Result<()> {
     let aside =
         tempfile::Builder::new().prefix(".sample-").suffix(".old").tempdir_in(atomic::folder_of(old))?;

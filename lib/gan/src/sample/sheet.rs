@@ -1,134 +1,130 @@
-//! Images of a generator in one file: in a row, as an animation, beside their nearest training images.
+//! Images in one file: in a row, as an animation, or beside their nearest training images.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use serde_json::json;
-
-use super::Latents;
 use super::nearest::{Neighbor, nearest};
-use super::sample::{Job, SOUND, about, for_each_batch};
+use super::{Latents, Sampler};
 use crate::data::image::{encode_apng, encode_gif, encode_png, grid};
 use crate::data::shard::Shard;
-use crate::io::atomic;
-use crate::progress::Progress;
+use crate::io::{atomic, check_overwrite, check_place};
+use crate::named::named_enum;
 use crate::{Error, Result};
 
 /// How long a frame of an animation is shown.
 const FRAME: Duration = Duration::from_millis(80);
-/// Pairs in a row of the image of nearest ones.
-const PAIRS: usize = 8;
 
-/// How images become one file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OutputFormat {
-    /// A PNG of all in one row.
-    Row,
-    /// An animated GIF.
-    Gif,
-    /// An animated PNG.
-    Apng,
+/// Images in a row of a grid.
+pub(super) const COLUMNS: usize = 8;
+
+named_enum! {
+    /// How images become one file, by its extension.
+    pub enum OutputFormat {
+        /// One PNG, all images in a row.
+        Row = "png",
+        /// An animated GIF.
+        Gif = "gif",
+        /// An animated PNG.
+        Apng = "apng",
+    }
 }
 
 impl OutputFormat {
-    /// The form that a file's extension tells, or `None` where it tells none: a folder's name.
+    /// The format of a file name's extension; `None` for any other, the name of a folder.
     pub fn of(path: &Path) -> Option<OutputFormat> {
-        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
-            "png" => Some(OutputFormat::Row),
-            "gif" => Some(OutputFormat::Gif),
-            "apng" => Some(OutputFormat::Apng),
-            _ => None,
-        }
+        path.extension()?.to_str()?.to_ascii_lowercase().parse().ok()
     }
 }
 
-/// Writes the images of `job` to the one file `job.out`. An animation shows them in `order` (indices of images) and goes
-/// round; a row has all in their own.
+/// Writes the images of `latents` to the file `out`. An animation shows them in `order` (indices of images)
+/// and repeats; a row has each once. An image that `sample` made is replaced, with `force` any file.
 ///
 /// # Errors
-/// A file that cannot be written, NaN from the generator, or [`Error::Stopped`] after `stop` was set; then `job.out` is
-/// as it was.
-pub fn sheet(
-    job: &Job,
-    form: OutputFormat,
+/// [`Error::Exists`]; the operating system refuses; those of [`Sampler::all`]. Then `out` is as it was.
+pub fn write_sheet(
+    sampler: &Sampler,
+    latents: &Latents,
+    out: &Path,
+    format: OutputFormat,
     order: &[usize],
-    stop: &AtomicBool,
-    progress: &dyn Progress,
+    force: bool,
 ) -> Result<()> {
-    let (height, width, channels) = job.generator.image_shape;
-    let bytes = render(job, stop, progress)?;
-    let images: Vec<&[u8]> = bytes.chunks_exact(height * width * channels).collect();
-    let frames: Vec<&[u8]> = order.iter().map(|&i| images[i]).collect();
-    let text = about(job, json!({})).to_string();
-    let text = [("gantools", text.as_str())];
-    let file = match form {
-        OutputFormat::Row => {
-            let (w, h, bytes) = grid(&images, width, height, channels, images.len());
-            encode_png(w, h, channels, &bytes, &text)
+    check_image(out, force)?;
+    let bytes = sampler.all(latents)?;
+    let (height, width, channels) = sampler.shape();
+    let images: Vec<&[u8]> = bytes.chunks_exact(sampler.image_size()).collect();
+    let frames = || order.iter().map(|&i| images[i]).collect::<Vec<_>>();
+    let text = sampler.provenance(latents, []).to_string();
+    let file = match format {
+        OutputFormat::Row => grid_png(&images, sampler.shape(), images.len(), &text),
+        OutputFormat::Gif => encode_gif(&frames(), width, height, channels, [FRAME; 2]),
+        OutputFormat::Apng => {
+            encode_apng(&frames(), width, height, channels, [FRAME; 2], &[("gantools", &text)])
         }
-        OutputFormat::Gif => encode_gif(&frames, width, height, channels, [FRAME; 2]),
-        OutputFormat::Apng => encode_apng(&frames, width, height, channels, [FRAME; 2], &text),
     };
-    write(job, &file)
+    atomic::write(out, |out| out.write_all(&file))
 }
 
-/// Writes each image of `job`, to its right the nearest one of `shard`, as one PNG to `job.out`, eight pairs in a row,
-/// and returns the nearest ones in order.
+/// Writes each image of `latents`, with the nearest image of `shard` to its right, as one PNG to `out`, eight
+/// pairs in a row. Returns the nearest images in order.
 ///
 /// # Errors
-/// Those of [`sheet`], and a shard whose images have another size than the generator's.
-pub fn nearest_grid(
-    job: &Job,
+/// Those of [`write_sheet`]; the shard's images have another shape than the generator's.
+pub fn write_nearest(
+    sampler: &Sampler,
+    latents: &Latents,
+    out: &Path,
     shard: &Shard,
-    stop: &AtomicBool,
-    progress: &dyn Progress,
+    force: bool,
 ) -> Result<Vec<Neighbor>> {
-    let (height, width, channels) = job.generator.image_shape;
-    let theirs = (shard.height(), shard.width(), shard.channels());
-    if theirs != (height, width, channels) {
-        let (h, w, c) = theirs;
-        let what = format!("has images of {h}×{w}×{c}, but the generator makes {height}×{width}×{channels}");
+    check_image(out, force)?;
+    let (height, width, channels) = sampler.shape();
+    let (h, w, c) = (shard.height(), shard.width(), shard.channels());
+    if (h, w, c) != (height, width, channels) {
+        let ours = format!("{height}×{width}×{channels}");
+        let what = format!("has images of {h}×{w}×{c}, but the generator makes {ours}");
         return Err(Error::file(shard.path(), what));
     }
-    let bytes = render(job, stop, progress)?;
-    let found = nearest(&bytes, shard, stop, progress)?;
-    let mut pairs = Vec::new();
-    let mut other = vec![0; height * width * channels];
-    for (image, near) in bytes.chunks_exact(other.len()).zip(&found) {
-        shard.pixels(near.index, &mut other);
-        let row = width * channels;
-        let rows = image.chunks_exact(row).zip(other.chunks_exact(row));
-        pairs.push(rows.flat_map(|(left, right)| [left, right]).flatten().copied().collect::<Vec<u8>>());
+    let bytes = sampler.all(latents)?;
+    let neighbors = nearest(&bytes, shard, sampler.stop, sampler.progress)?;
+    let mut other = vec![0; sampler.image_size()];
+    let mut pairs = Vec::with_capacity(neighbors.len());
+    for (image, neighbor) in bytes.chunks_exact(sampler.image_size()).zip(&neighbors) {
+        shard.pixels(neighbor.index, &mut other);
+        let rows = image.chunks_exact(width * channels).zip(other.chunks_exact(width * channels));
+        pairs.push(rows.flat_map(|(left, right)| [left, right]).collect::<Vec<_>>().concat());
     }
-    let pairs: Vec<&[u8]> = pairs.iter().map(Vec::as_slice).collect();
-    let (w, h, bytes) = grid(&pairs, 2 * width, height, channels, PAIRS);
-    let indices: Vec<usize> = found.iter().map(|near| near.index).collect();
-    let text = about(job, json!({ "nearest": indices, "shard": shard.meta().content_hash })).to_string();
-    write(job, &encode_png(w, h, channels, &bytes, &[("gantools", &text)]))?;
-    Ok(found)
+    let cells: Vec<&[u8]> = pairs.iter().map(Vec::as_slice).collect();
+    let indices: Vec<usize> = neighbors.iter().map(|neighbor| neighbor.index).collect();
+    let more = [("nearest", indices.into()), ("shard", shard.meta().content_hash.as_str().into())];
+    let text = sampler.provenance(latents, more).to_string();
+    let png = grid_png(&cells, (height, 2 * width, channels), COLUMNS, &text);
+    atomic::write(out, |out| out.write_all(&png))?;
+    Ok(neighbors)
 }
 
-/// All images of `job`, one after the other.
-fn render(job: &Job, stop: &AtomicBool, progress: &dyn Progress) -> Result<Vec<u8>> {
-    [Some(job.out), job.save].into_iter().flatten().try_for_each(atomic::check_place)?;
-    if let Some(path) = job.save {
-        Latents::may_replace(path, job.force)?;
-    }
-    let (height, width, channels) = job.generator.image_shape;
-    let size = height * width * channels;
-    let all = Mutex::new(vec![0; job.latents.count() * size]);
-    for_each_batch(job, stop, progress, |first, bytes| {
-        all.lock().expect(SOUND)[first * size..][..bytes.len()].copy_from_slice(bytes);
-        Ok(())
-    })?;
-    Ok(all.into_inner().expect(SOUND))
+/// A PNG of `cells`, bytes of images of one shape, in rows of `columns`.
+pub(super) fn grid_png(
+    cells: &[&[u8]],
+    (height, width, channels): (usize, usize, usize),
+    columns: usize,
+    text: &str,
+) -> Vec<u8> {
+    let (width, height, bytes) = grid(cells, width, height, channels, columns);
+    encode_png(width, height, channels, &bytes, &[("gantools", text)])
 }
 
-fn write(job: &Job, file: &[u8]) -> Result<()> {
-    if let Some(path) = job.save {
-        job.latents.write(path, job.force)?;
-    }
-    atomic::write(job.out, |out| out.write_all(file))
+/// Checks that an image file may be written to `path`: see [`check_overwrite`]. Our PNGs are known by their
+/// text; a GIF has none.
+pub(super) fn check_image(path: &Path, force: bool) -> Result<()> {
+    check_place(path)?;
+    check_overwrite(path, force, || {
+        let mut start = Vec::new();
+        let read = File::open(path).and_then(|file| file.take(256).read_to_end(&mut start));
+        read.map_err(Error::io(path))?;
+        let is_ours = start.starts_with(b"GIF89a") || start.windows(9).any(|w| w == b"gantools\0");
+        Ok((!is_ours).then(|| "was not made by `sample`".into()))
+    })
 }

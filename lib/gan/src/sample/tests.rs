@@ -8,36 +8,33 @@ use rayon::ThreadPoolBuilder;
 use super::*;
 use crate::checkpoint::Generator;
 use crate::data::image;
-use crate::nn::model::{DcganConfig, ModelConfig};
+use crate::nn::model::{Arch, Dcgan, ModelConfig};
 use crate::progress::Silent;
 
 const CPU: Device = Device::Cpu;
 
 fn generator() -> Generator {
-    let config = DcganConfig {
+    let config = ModelConfig {
         size: 32,
         channels: 3,
-        nz: 7,
-        ngf: 4,
-        ndf: 4,
-        leaky_slope: 0.2,
-        init_std: 0.02,
-        norm_init_std: 0.02,
+        arch: Arch::Dcgan(Dcgan { nz: 7, ngf: 4, ndf: 4, ..Default::default() }),
     };
-    let model = ModelConfig::Dcgan(config);
+    let model = config;
     Generator::new(&model, model.generator(2, &CPU).unwrap(), None, "beef".into())
 }
 
-fn job<'a>(generator: &'a Generator, latents: &'a Latents, out: &'a Path) -> Job<'a> {
-    Job { generator, device: &CPU, latents, batch: 128, out, save: None, force: false }
+static GO: AtomicBool = AtomicBool::new(false);
+
+fn sampler(generator: &Generator, batch_size: usize) -> Sampler<'_> {
+    Sampler::new(generator, &CPU, batch_size, &GO, &Silent)
 }
 
 fn some(count: usize) -> Latents {
-    Latents::drawn(5, count, 7)
+    Latents::from_seed(5, count, 7)
 }
 
-fn run(job: &Job) -> Result<()> {
-    sample(job, None, &AtomicBool::new(false), &Silent)
+fn run(generator: &Generator, latents: &Latents, out: &Path) -> Result<()> {
+    write_folder(&sampler(generator, 128), latents, out, None, false)
 }
 
 /// Every file of a folder by name.
@@ -58,16 +55,16 @@ fn a_latent_is_a_function_of_seed_and_index() {
 }
 
 #[test]
-fn a_image_does_not_depend_on_count_batch_or_threads() {
+fn an_image_does_not_depend_on_count_batch_or_threads() {
     let (folder, generator) = (tempfile::tempdir().unwrap(), generator());
     let out = folder.path().join("fakes");
-    run(&job(&generator, &some(70), &out)).unwrap();
+    run(&generator, &some(70), &out).unwrap();
     let all = files(&out);
     assert_eq!(all.len(), 71, "the images and the marker");
     assert_ne!(all["000000.png"], all["000001.png"]);
     for (count, batch, threads) in [(70, 1, 1), (70, 33, 2), (3, 64, 2), (41, 1000, 1)] {
         let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| run(&Job { batch, ..job(&generator, &some(count), &out) })).unwrap();
+        pool.install(|| write_folder(&sampler(&generator, batch), &some(count), &out, None, false)).unwrap();
         let others = files(&out);
         assert_eq!(others.len(), count + 1, "of one run alone");
         for name in others.keys().filter(|n| n.ends_with("png")) {
@@ -83,53 +80,55 @@ fn what_sample_did_not_make_is_kept() {
     let out = folder.path().join("fakes");
     let refused = || {
         let before = files(&out);
-        let line = run(&job(&generator, &some(2), &out)).unwrap_err().to_string();
+        let line = run(&generator, &some(2), &out).unwrap_err().to_string();
         assert_eq!(files(&out), before);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
         line
     };
     fs::create_dir(&out).unwrap();
-    run(&job(&generator, &some(3), &out)).expect("an empty folder is nobody's");
+    run(&generator, &some(3), &out).expect("an empty folder is replaced");
 
     fs::write(out.join("000003.png"), b"mine").unwrap();
-    assert!(refused().contains("holds 000003.png, which `sample` did not put there"));
+    assert!(refused().contains("already exists and holds 000003.png, which `sample` did not make"));
     fs::remove_file(out.join("000003.png")).unwrap();
     fs::write(out.join("notes.txt"), b"mine").unwrap();
-    assert!(refused().contains("holds notes.txt"));
+    assert!(refused().contains("holds notes.txt, which `sample` did not make"));
     fs::remove_file(out.join(".gantools.json")).unwrap();
-    assert!(refused().contains("holds what `sample` did not make"));
+    assert!(refused().contains("already exists and was not made by `sample`"));
 
-    run(&Job { force: true, ..job(&generator, &some(2), &out) }).unwrap();
+    let forced = |out: &Path| write_folder(&sampler(&generator, 64), &some(2), out, None, true);
+    forced(&out).unwrap();
     assert_eq!(files(&out).len(), 3);
     fs::remove_dir_all(&out).unwrap();
     fs::write(&out, b"a file").unwrap();
-    let line = run(&Job { force: true, ..job(&generator, &some(2), &out) }).unwrap_err().to_string();
+    let line = forced(&out).unwrap_err().to_string();
     assert!(line.contains("is a file"), "{line}");
     let here = std::env::current_dir().unwrap();
-    let line = run(&Job { force: true, ..job(&generator, &some(2), &here) }).unwrap_err().to_string();
-    assert!(line.contains("the folder that you are in"), "{line}");
+    let line = forced(&here).unwrap_err().to_string();
+    assert!(line.contains("is the current folder"), "{line}");
 }
 
 #[test]
 fn a_stop_or_an_error_leaves_what_was_there() {
     let (folder, generator) = (tempfile::tempdir().unwrap(), generator());
     let out = folder.path().join("fakes");
-    run(&job(&generator, &some(3), &out)).unwrap();
+    run(&generator, &some(3), &out).unwrap();
     let before = files(&out);
-    let stopped = sample(&job(&generator, &some(9), &out), None, &AtomicBool::new(true), &Silent);
+    let stop = AtomicBool::new(true);
+    let stopped =
+        write_folder(&Sampler::new(&generator, &CPU, 64, &stop, &Silent), &some(9), &out, None, false);
     assert!(matches!(stopped, Err(Error::Stopped)));
-    let grid = folder.path().join("none/grid.png");
-    let refused =
-        |job: &Job, grid| sample(job, grid, &AtomicBool::new(false), &Silent).unwrap_err().to_string();
-    let line = refused(&job(&generator, &some(9), &out), Some(&grid));
+    let refused = |grid: &Path| {
+        let grid = Some(grid);
+        write_folder(&sampler(&generator, 64), &some(9), &out, grid, false).unwrap_err().to_string()
+    };
+    let line = refused(&folder.path().join("none/grid.png"));
     assert!(line.contains("none: no such folder"), "{line}");
     let inside = out.join("grid.png");
-    let line = refused(&job(&generator, &some(9), &out), Some(&inside));
-    assert!(line.contains("--grid may not be inside"), "{line}");
-    let line = refused(&Job { save: Some(&inside), ..job(&generator, &some(9), &out) }, None);
-    assert!(line.contains("--save-latents may not be inside"), "{line}");
-    let line = refused(&Job { save: Some(&grid), ..job(&generator, &some(9), &out) }, None);
-    assert!(line.contains("none: no such folder"), "{line}");
+    let wanted = format!("{} is inside {}, a folder of images only", inside.display(), out.display());
+    assert_eq!(refused(&inside), format!("grid: {wanted}"));
+    let line = check_outside("save_latents", &inside, &out).unwrap_err().to_string();
+    assert_eq!(line, format!("save_latents: {wanted}"));
     assert_eq!(files(&out), before);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
 }
@@ -138,9 +137,9 @@ fn a_stop_or_an_error_leaves_what_was_there() {
 fn a_link_to_a_folder_stays_a_link() {
     let (folder, generator) = (tempfile::tempdir().unwrap(), generator());
     let (real, link) = (folder.path().join("real"), folder.path().join("link"));
-    run(&job(&generator, &some(3), &real)).unwrap();
+    run(&generator, &some(3), &real).unwrap();
     std::os::unix::fs::symlink("real", &link).unwrap();
-    run(&job(&generator, &some(2), &link)).unwrap();
+    run(&generator, &some(2), &link).unwrap();
     assert!(link.is_symlink());
     assert_eq!(files(&real).len(), 3);
 }
@@ -170,22 +169,24 @@ fn pixels(png: &[u8]) -> Vec<u8> {
 fn latents_come_back_from_their_file_and_make_the_same_images() {
     let (folder, generator) = (tempfile::tempdir().unwrap(), generator());
     let (out, saved) = (folder.path().join("fakes"), folder.path().join("z.safetensors"));
-    run(&Job { save: Some(&saved), ..job(&generator, &some(70), &out) }).unwrap();
+    run(&generator, &some(70), &out).unwrap();
+    some(70).write(&saved).unwrap();
     let (images, bytes) = (files(&out), fs::read(&saved).unwrap());
     let back = Latents::read(&saved, 7).unwrap();
     assert_eq!(back.count(), 70);
-    // Written once more from what was read: the same rows, though they are said to be from a file.
+    // Written again: the same rows of another provenance.
     let again = folder.path().join("again.safetensors");
-    run(&Job { save: Some(&again), batch: 1, ..job(&generator, &back, &out) }).unwrap();
+    write_folder(&sampler(&generator, 1), &back, &out, None, false).unwrap();
+    back.write(&again).unwrap();
     for (name, png) in files(&out).iter().filter(|(name, _)| name.ends_with("png")) {
         assert_eq!(pixels(png), pixels(&images[name]), "{name}");
     }
     let data = |bytes: &[u8]| bytes[bytes.len() - 70 * 7 * 4..].to_vec();
     assert_eq!(data(&fs::read(&again).unwrap()), data(&bytes));
-    run(&Job { save: Some(&saved), ..job(&generator, &some(70), &out) }).unwrap();
+    some(70).write(&saved).unwrap();
     assert_eq!(fs::read(&saved).unwrap(), bytes, "the same bytes every time");
     assert_eq!(back.clone().first(3).unwrap().count(), 3);
-    assert_eq!(back.first(71).unwrap_err().to_string(), "-n 71: there are 70 latents");
+    assert_eq!(back.first(71).unwrap_err().to_string(), "count: 71: there are 70 latents");
 }
 
 #[test]
@@ -204,7 +205,7 @@ fn files_that_hold_no_latents_say_why() {
     for (tensors, expected) in [
         (vec![("latents", zeros(&[2, 8]))], "`latents` has shape [2, 8]; the generator takes latents [N, 7]"),
         (vec![("z", zeros(&[2, 7, 2]))], "`z` has shape [2, 7, 2]; the generator takes latents [N, 7]"),
-        (vec![("z", zeros(&[7]))], "`z` has shape [7], not [N, 7]"),
+        (vec![("z", zeros(&[7]))], "`z` has shape [7]; the generator takes latents [N, 7]"),
         (vec![("z", zeros(&[0, 7]))], "`z` has shape [0, 7]; the generator takes latents [N, 7]"),
         (vec![("a", number(0.0)), ("b", number(0.0))], "has 2 tensors and none is `latents`"),
         (vec![], "has 0 tensors and none is `latents`"),
@@ -225,27 +226,53 @@ fn files_that_hold_no_latents_say_why() {
 fn latents_replace_latents_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("z.safetensors");
-    let write = |force| some(3).write(&path, force).map_err(|e| e.to_string());
-    write(false).unwrap();
-    some(4).write(&path, false).unwrap();
+    let check = |force| Latents::check_output(&path, force).map_err(|e| e.to_string());
+    check(false).unwrap();
+    some(4).write(&path).unwrap();
+    check(false).unwrap();
     fs::write(&path, b"mine").unwrap();
-    assert!(write(false).unwrap_err().contains("is there and is no file of latents"));
-    assert_eq!(fs::read(&path).unwrap(), b"mine");
-    write(true).unwrap();
+    assert!(check(false).unwrap_err().contains("already exists and is not a file of latents"));
+    check(true).unwrap();
     let generator =
         [("main.0.weight".to_string(), Tensor::zeros((2, 3), candle_core::DType::F32, &CPU).unwrap())];
     crate::io::safetensors::write(&path, "{}", &generator).unwrap();
-    assert!(write(false).is_err());
+    assert!(check(false).is_err());
 }
 
 #[test]
-fn a_walk_begins_and_ends_with_the_images_themselves() {
+fn an_image_file_replaces_images_of_sample_alone() {
+    let (folder, generator) = (tempfile::tempdir().unwrap(), generator());
+    let write = |name: &str, force| {
+        let out = folder.path().join(name);
+        let format = OutputFormat::of(&out).unwrap();
+        let written = write_sheet(&sampler(&generator, 64), &some(2), &out, format, &[0, 1], force);
+        written.map_err(|e| e.to_string())
+    };
+    for name in ["a.png", "a.gif", "a.apng"] {
+        write(name, false).unwrap();
+        write(name, false).unwrap();
+        fs::write(folder.path().join(name), b"mine").unwrap();
+        let line = write(name, false).unwrap_err();
+        assert!(line.ends_with(&format!("{name}: already exists and was not made by `sample`")), "{line}");
+        assert_eq!(fs::read(folder.path().join(name)).unwrap(), b"mine");
+        write(name, true).unwrap();
+    }
+    let grid = folder.path().join("photo.png");
+    fs::write(&grid, image::encode_png(1, 1, 1, &[0], &[])).unwrap();
+    let out = folder.path().join("fakes");
+    let line =
+        write_folder(&sampler(&generator, 64), &some(2), &out, Some(&grid), false).unwrap_err().to_string();
+    assert!(line.ends_with("photo.png: already exists and was not made by `sample`"), "{line}");
+}
+
+#[test]
+fn an_interpolation_begins_and_ends_with_the_images_themselves() {
     let (folder, generator) = (tempfile::tempdir().unwrap(), generator());
     let out = folder.path().join("fakes");
-    run(&job(&generator, &some(70), &out)).unwrap();
+    run(&generator, &some(70), &out).unwrap();
     let all = files(&out);
     let interpolation = Interpolation::new(&[69, 3, 10], 101).unwrap().latents(&some(1)).unwrap();
-    run(&job(&generator, &interpolation, &out)).unwrap();
+    run(&generator, &interpolation, &out).unwrap();
     let frames = files(&out);
     assert_eq!(frames.len(), 102);
     for (frame, image) in [(0, 69), (50, 3), (100, 10)] {
@@ -261,9 +288,8 @@ fn one_file_holds_all_frames() {
     let latents = interpolation.latents(&some(1)).unwrap();
     let make = |name: &str| {
         let out = folder.path().join(name);
-        let form = OutputFormat::of(&out).unwrap();
-        let job = job(&generator, &latents, &out);
-        sheet(&job, form, &interpolation.order(), &AtomicBool::new(false), &Silent).unwrap();
+        let (sampler, format) = (sampler(&generator, 128), OutputFormat::of(&out).unwrap());
+        write_sheet(&sampler, &latents, &out, format, &interpolation.order(), false).unwrap();
         fs::read(&out).unwrap()
     };
     let row = image::decode(&make("row.png")).unwrap();

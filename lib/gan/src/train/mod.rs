@@ -1,15 +1,22 @@
-//! Training: [`Trainer::step`] is one update of the discriminator and one of the generator, [`Run`] the loop over them,
-//! [`folder`] where a run's files go.
+//! Training: [`Trainer::step`] updates the discriminator and the generator once, [`Run`] is the loop over
+//! steps, and [`RunDir`] the directory of its files.
 
-mod batch;
-pub mod folder;
+mod diagnostics;
+mod loader;
+mod metrics;
 mod monitor;
-pub mod report;
+mod report;
 mod run;
+mod run_dir;
+mod saver;
 mod score;
-mod step;
+mod setup;
 #[cfg(test)]
 mod tests;
+mod trainer;
 
-pub use run::{Estimate, Outcome, Run, SAVE_EVERY};
-pub use step::{PendingStep, StepMetrics, Trainer};
+pub use metrics::Metrics;
+pub use run::{Estimate, Outcome, Run};
+pub use run_dir::RunDir;
+pub use saver::SAVE_EVERY;
+pub use trainer::{PendingStep, StepMetrics, Trainer};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use candle_core::Device;
 use rayon::ThreadPoolBuilder;
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
@@ -13,8 +14,8 @@ use crate::data::image::Transform;
 use crate::data::shard::{self, Dtype, Shard, ShardOptions};
 use crate::data::source::Source;
 use crate::progress::{Progress, Silent};
-use crate::recipe::{Length, Overrides, Recipe, Schedule};
-use crate::train::report::Metrics;
+use crate::recipe::{Length, Recipe, Schedule};
+use crate::train::Metrics;
 use crate::{Error, Result};
 
 /// A folder with a shard of `count` demo faces of 32×32 in it.
@@ -28,14 +29,12 @@ fn images(count: usize, dtype: Dtype) -> (TempDir, PathBuf) {
 }
 
 fn recipe(batch: usize, length: Length) -> Recipe {
-    let small = Overrides {
-        batch: Some(batch),
-        length: Some(length),
-        nz: Some(5),
-        ngf: Some(2),
-        ndf: Some(2),
-        ..Default::default()
+    let length = match length {
+        Length::Epochs(n) => ("epochs", json!(n)),
+        Length::Steps(n) => ("steps", json!(n)),
     };
+    let sizes = [("nz", json!(5)), ("ngf", json!(2)), ("ndf", json!(2))];
+    let small = [vec![("batch_size", json!(batch)), length], sizes.to_vec()].concat();
     Recipe::load("demo").unwrap().with(&small).unwrap()
 }
 
@@ -48,8 +47,8 @@ fn train(
     progress: &dyn Progress,
 ) -> Result<Outcome> {
     let shard = Shard::open(shard)?;
-    let folder = folder::create(Some(out), shard.path(), false)?;
-    Run::new(recipe, &shard, &Device::Cpu)?.train(&folder, stop, progress)
+    let dir = RunDir::create(Some(out), shard.path(), false)?;
+    Run::new(recipe, &shard, &Device::Cpu)?.train(&dir, stop, progress)
 }
 
 fn metrics(run: &Path) -> Vec<Metrics> {
@@ -58,7 +57,7 @@ fn metrics(run: &Path) -> Vec<Metrics> {
 }
 
 #[test]
-fn a_run_leaves_its_files_the_same_at_any_number_of_threads() {
+fn a_run_writes_the_same_files_at_any_number_of_threads() {
     let (folder, shard) = images(33, Dtype::U8);
     // 33 = 2·16 + 1: the last batch of each epoch is a single image.
     let recipe = recipe(16, Length::Epochs(2));
@@ -75,7 +74,7 @@ fn a_run_leaves_its_files_the_same_at_any_number_of_threads() {
         "samples/epoch-0002.png",
         "real.png",
         "recipe.toml",
-        "loss.png",
+        "loss.svg",
         "progress.gif",
     ]) {
         let [one, two] = runs.each_ref().map(|run| fs::read(run.join(name)).unwrap());
@@ -94,7 +93,7 @@ fn a_run_leaves_its_files_the_same_at_any_number_of_threads() {
     }
     let saved = fs::read_to_string(runs[0].join("recipe.toml")).unwrap();
     assert_eq!(saved, recipe.to_toml());
-    let epochs = [1, 2].map(|e| fs::read(folder::progress_image(&runs[0], e)).unwrap());
+    let epochs = [1, 2].map(|e| fs::read(runs[0].join(RunDir::epoch_image(e))).unwrap());
     assert_ne!(epochs[0], epochs[1], "the generator moved");
 }
 
@@ -112,15 +111,15 @@ fn an_estimate_leaves_the_run_where_it_was() {
             assert!((estimate.duration.as_secs_f64() - seconds).abs() < 1e-6 * seconds.max(1.0));
         }
         let out = folder.path().join(estimated.to_string());
-        let out = folder::create(Some(&out), shard.path(), false).unwrap();
-        let done = run.train(&out, &AtomicBool::new(false), &Silent).unwrap();
+        let dir = RunDir::create(Some(&out), shard.path(), false).unwrap();
+        let done = run.train(&dir, &AtomicBool::new(false), &Silent).unwrap();
         assert_eq!((done.step, done.epoch), (4, 2));
         fs::read(done.generator).unwrap()
     });
     assert!(trained[0] == trained[1]);
 }
 
-/// Sets its flag after so many steps.
+/// Sets its flag after `steps` steps.
 struct StopAfter<'a> {
     steps: u64,
     stop: &'a AtomicBool,
@@ -152,7 +151,7 @@ fn a_stop_finishes_its_step_and_saves() {
     assert_eq!(metrics(&out).len(), 7);
     let saved = crate::checkpoint::generator(&done.generator, &LayoutHints::default(), &Device::Cpu).unwrap();
     assert_eq!(saved.meta.unwrap().step, 7);
-    assert!(folder::progress_image(&out, 2).exists());
+    assert!(out.join(RunDir::epoch_image(2)).exists());
 
     let none = train(&recipe(8, Length::Epochs(10)), &shard, &folder.path().join("none"), &stop, &Silent);
     assert!(matches!(none, Err(Error::Stopped)));
@@ -168,7 +167,7 @@ fn a_loss_that_is_not_finite_stops_the_run_and_keeps_what_was_saved() {
     let out = folder.path().join("run");
     let stop = AtomicBool::new(false);
     let line = train(&recipe(8, Length::Epochs(1)), &shard, &out, &stop, &Silent).unwrap_err().to_string();
-    let expected = "step 1: the loss is not finite; nothing was saved yet; lower --lr-g and --lr-d";
+    let expected = "step 1: the loss is not finite; nothing was saved; lower lr_g and lr_d";
     assert_eq!(line, format!("{}: {expected}", out.display()));
     assert!(!out.join("G.safetensors").exists());
 }
@@ -181,7 +180,7 @@ fn a_weight_that_is_not_finite_is_not_saved() {
     let out = folder.path().join("run");
     train(
         &Recipe {
-            schedule: Schedule { length: Length::Epochs(1), ..recipe.schedule.clone() },
+            schedule: Schedule { epochs: Some(1), steps: None, ..recipe.schedule.clone() },
             ..recipe.clone()
         },
         &shard,
@@ -196,21 +195,22 @@ fn a_weight_that_is_not_finite_is_not_saved() {
     let shard = Shard::open(&shard).unwrap();
     let run = Run::new(&recipe, &shard, &Device::Cpu).unwrap().resumed(&state).unwrap();
     let run = run.save_every(Duration::ZERO);
-    let line = run.train(&out, &AtomicBool::new(false), &Silent).unwrap_err().to_string();
-    let expected = "step 3: a weight is not finite; state.safetensors is of step 2; lower --lr-g and --lr-d";
+    let line =
+        run.train(&RunDir::open(&out).unwrap(), &AtomicBool::new(false), &Silent).unwrap_err().to_string();
+    let expected = "step 3: a weight is not finite; state.safetensors holds step 2; lower lr_g and lr_d";
     assert_eq!(line, format!("{}: {expected}", out.display()));
     assert!(fs::read(out.join("state.safetensors")).unwrap() == saved);
 }
 
 #[test]
-fn a_run_saves_within_an_epoch_as_often_as_it_is_told_to() {
+fn a_run_saves_within_an_epoch_as_often_as_asked() {
     let (folder, shard) = images(40, Dtype::U8);
     let (recipe, shard) = (recipe(8, Length::Steps(4)), Shard::open(&shard).unwrap());
     let previous = |every| {
         let out = folder.path().join(format!("{every:?}"));
-        let out = folder::create(Some(&out), shard.path(), false).unwrap();
+        let dir = RunDir::create(Some(&out), shard.path(), false).unwrap();
         let run = Run::new(&recipe, &shard, &Device::Cpu).unwrap().save_every(every);
-        run.train(&out, &AtomicBool::new(false), &Silent).unwrap();
+        run.train(&dir, &AtomicBool::new(false), &Silent).unwrap();
         fs::remove_file(out.join("state.safetensors")).unwrap();
         crate::checkpoint::state(&out).map(|(state, _)| state.meta.step)
     };
@@ -222,17 +222,19 @@ fn a_run_saves_within_an_epoch_as_often_as_it_is_told_to() {
 fn a_folder_that_is_not_empty_is_kept_without_force() {
     let folder = tempfile::tempdir().unwrap();
     let (run, shard) = (folder.path(), Path::new("faces-64.safetensors"));
-    folder::create(Some(run), shard, false).expect("an empty folder");
-    for name in ["notes.txt", "G.safetensors", "samples/epoch-0007.png", "samples/mine.png"] {
+    RunDir::create(Some(run), shard, false).expect("an empty folder");
+    let old = ["G.safetensors", "G_epoch-0007.safetensors", "loss.png", "loss.svg", "samples/epoch-0007.png"];
+    for name in old.iter().chain(&["notes.txt", "samples/mine.png"]) {
         fs::write(run.join(name), b"old").unwrap();
     }
-    let line = folder::create(Some(run), shard, false).unwrap_err().to_string();
-    assert!(
-        line.ends_with("is not empty; name another folder, or --force to train over the run in it"),
-        "{line}"
-    );
-    folder::create(Some(run), shard, true).unwrap();
+    let line = RunDir::create(Some(run), shard, false).unwrap_err().to_string();
+    assert_eq!(line, format!("{}: already exists and is not empty", run.display()));
+    let dir = RunDir::create(Some(run), shard, true).unwrap();
     let left = |name: &str| run.join(name).exists();
-    assert!(left("notes.txt") && left("samples/mine.png"), "what no run leaves is not touched");
-    assert!(!left("G.safetensors") && !left("samples/epoch-0007.png"));
+    assert!(left("notes.txt") && left("samples/mine.png"), "files of no run are kept");
+    assert!(!old.iter().any(|name| left(name)));
+    let line = RunDir::create(Some(run), shard, true).unwrap_err().to_string();
+    assert_eq!(line, format!("{}: in use by another run", run.display()));
+    drop(dir);
+    RunDir::open(run).unwrap();
 }

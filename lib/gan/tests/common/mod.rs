@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use gan::checkpoint::foreign::{self, Dict, Item, LayoutHints, Outline};
-use gan::nn::layer::Network;
+use gan::checkpoint::foreign::{self, LayoutHints, ModelSummary, StateDict, TensorSpec};
+use gan::nn::Network;
 use gan::nn::ops::Backend;
 
 pub type Tensors = HashMap<String, Tensor>;
@@ -70,18 +70,21 @@ pub fn gradients_match(ours: Vec<(String, Tensor)>, theirs: &Tensors, what: &str
 }
 
 /// What a generator is taken for by its tensors' names and shapes alone, and the network that comes of it.
-pub fn understood(generator: &Network, hints: &LayoutHints) -> (Outline, Network) {
+pub fn understood(generator: &Network, hints: &LayoutHints) -> (ModelSummary, Network) {
     let tensors = generator.tensors().unwrap();
-    let item =
-        |(name, t): &(String, Tensor)| Item { name: name.clone(), shape: t.dims().to_vec(), float: true };
-    let items = tensors.iter().map(item).collect();
-    let dicts = [Dict { path: String::new(), items, ordered: false }];
+    let spec = |(name, t): &(String, Tensor)| TensorSpec {
+        name: name.clone(),
+        shape: t.dims().to_vec(),
+        float: true,
+    };
+    let specs = tensors.iter().map(spec).collect();
+    let dicts = [StateDict { path: String::new(), tensors: specs, ordered: false }];
     let found = foreign::find(&dicts, hints).unwrap();
-    let numbers = |name: &str, shape: &[usize]| {
+    let read = |name: &str, shape: &[usize]| {
         let (_, tensor) = tensors.iter().find(|(other, _)| other == name).unwrap();
         assert_eq!(tensor.dims(), shape);
         Ok(tensor.flatten_all()?.to_vec1()?)
     };
-    let network = found.network(&Device::Cpu, &numbers).unwrap();
-    (found.outline, network)
+    let network = found.network(&Device::Cpu, &read).unwrap();
+    (found.summary, network)
 }

@@ -5,27 +5,27 @@ use std::mem::MaybeUninit;
 use rayon::prelude::*;
 
 use super::windows::Windows;
-use super::{Conv, Scratch, Shape, finish, rows_per_piece, with_kept};
-use crate::Activation;
-use crate::element::{Element, filled};
-use crate::matmul::{Isa, MatrixView, Packed, padded};
+use super::{BatchShape, Conv, Scratch, finish, rows_per_piece, with_scratch};
+use crate::element::{Element, vec_uninit};
+use crate::matmul::{MatrixView, PackedMatrix, padded};
+use crate::{Activation, Isa};
 
-/// The weight `[kh, kw, C, S]` of a convolution, ready for [`conv2d`] with images of T.
-pub fn pack<T: Element>(isa: Isa, conv: &Conv, weight: &[f32], c: usize, s: usize) -> Packed<T> {
+/// Packs the weight `[kh, kw, C, S]` of a convolution for [`conv2d`] with images of T.
+pub fn pack<T: Element>(isa: Isa, conv: &Conv, weight: &[f32], c: usize, s: usize) -> PackedMatrix<T> {
     assert_eq!(weight.len(), conv.taps() * c * s, "convolution: the weight is not {:?}×{c}×{s}", conv.kernel);
     let rows = MatrixView::Rows { data: weight, stride: s };
-    Packed::new(isa, &[rows], conv.taps() * c, s, conv.kernel.1 * c)
+    PackedMatrix::new(isa, &[rows], conv.taps() * c, s, conv.kernel.1 * c)
 }
 
 /// `y = activation(conv(x) + bias)`.
 ///
-/// `x` `[B, H, W, C]` with `shape` = (B, H, W, C), `weight` `[kh, kw, C, S]` packed by [`pack`], `bias` `[S]`; returns
-/// `[B, OH, OW, S]`.
+/// `x` `[B, H, W, C]` with `shape` = (B, H, W, C), `weight` `[kh, kw, C, S]` packed by [`pack`], `bias`
+/// `[S]`; returns `[B, OH, OW, S]`.
 pub fn conv2d<T: Element, O: Element>(
     conv: &Conv,
     x: &[T],
-    shape: Shape,
-    weight: &Packed<T>,
+    shape: BatchShape,
+    weight: &PackedMatrix<T>,
     bias: Option<&[f32]>,
     activation: Activation,
 ) -> Vec<O> {
@@ -38,7 +38,7 @@ pub fn conv2d<T: Element, O: Element>(
     let rows = rows_per_piece(total);
     let piece = |i: usize, y: &mut [MaybeUninit<O>]| {
         let first = i * rows;
-        with_kept(|scratch: &mut Scratch<T>| {
+        with_scratch(|scratch: &mut Scratch<T>| {
             windows.multiply(x, first..first + y.len() / s, weight, scratch, |columns, sums, _| {
                 let bias = bias.map(|b| &b[columns.clone()]);
                 crate::simd::simd(
@@ -52,8 +52,10 @@ pub fn conv2d<T: Element, O: Element>(
             });
         });
     };
-    // SAFETY: pieces are whole rows, and of each row every chunk of columns is written.
+    // SAFETY: pieces are full rows, and every chunk of columns of a row is written.
     unsafe {
-        filled(total * s, |y| y.par_chunks_mut((rows * s).max(1)).enumerate().for_each(|(i, y)| piece(i, y)))
+        vec_uninit(total * s, |y| {
+            y.par_chunks_mut((rows * s).max(1)).enumerate().for_each(|(i, y)| piece(i, y))
+        })
     }
 }

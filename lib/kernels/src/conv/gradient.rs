@@ -6,26 +6,37 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::windows::Windows;
-use super::{COLUMNS, Conv, ROWS, Scratch, Shape, chunks, with_kept};
-use crate::element::{Element, filled};
-use crate::matmul::{A_STRIDE, Block, Buffer, Isa, Lhs, Rhs, padded, product};
+use super::{BatchShape, COLUMNS, Conv, ROWS, Scratch, chunks, with_scratch};
+use crate::Isa;
+use crate::element::{Element, vec_uninit};
+use crate::matmul::{A_STRIDE, Buffer, KBlock, Lhs, Rhs, padded, product};
+use crate::simd::{SQUARE, transpose};
 
-/// Pieces of work that there are at least, if the shape allows: where patches are short, the sum over output pixels is cut
-/// into parts, each summed on its own. A constant, so that the bytes do not depend on the number of threads.
-const PIECES: usize = 16;
+/// The least number of pieces of work, if the shape allows it. If patches are short, the sum over output
+/// pixels is cut into parts, which are added at the end. A constant, so that results do not depend on the
+/// number of threads.
+const MIN_PIECES: usize = 16;
 
-/// Sums of a piece of work, about: so many stay in the cache while all pixels go by, and so much of a patch is taken from
-/// each while its image is there.
-const SUMS: usize = 1 << 16;
+/// The approximate number of sums in a piece of work: few enough to stay in the cache for all pixels, enough
+/// to read a large part of a patch while its image is in the cache.
+const SUMS_PER_PIECE: usize = 1 << 16;
 
 /// The gradient of the weights: `dw = patches(x)ᵀ·y`.
 ///
-/// `x` `[B, H, W, C]` with `shape` = (B, H, W, C), `y` `[B, OH, OW, S]`; returns `[kh, kw, C, S]`. For a convolution x is its input
-/// and y its output's gradient; for a transposed one x is its output's gradient and y its input.
+/// `x` `[B, H, W, C]` with `shape` = (B, H, W, C), `y` `[B, OH, OW, S]`; returns `[kh, kw, C, S]`. For a
+/// convolution x is its input and y its output's gradient; for a transposed convolution x is its output's
+/// gradient and y its input.
 ///
-/// The inner dimension is that of pixels, so patches and y, a row for each pixel, are the columns of the left operand and the
-/// rows of the right one as they are. AMX alone wants its left operand by rows.
-pub fn weight_grad<T: Element>(isa: Isa, conv: &Conv, x: &[T], shape: Shape, y: &[T], s: usize) -> Vec<f32> {
+/// The inner dimension is that of pixels. Patches and y have a row per pixel, so patches are the columns of
+/// the left operand and y is the rows of the right one. Only AMX needs its left operand by rows.
+pub fn weight_grad<T: Element>(
+    isa: Isa,
+    conv: &Conv,
+    x: &[T],
+    shape: BatchShape,
+    y: &[T],
+    s: usize,
+) -> Vec<f32> {
     let windows = Windows::of(conv, shape);
     let (patch, total) = (windows.patch(), shape.0 * windows.count.0 * windows.count.1);
     assert_eq!(x.len(), shape.0 * shape.1 * shape.2 * shape.3, "weight gradient: the input is not {shape:?}");
@@ -33,15 +44,15 @@ pub fn weight_grad<T: Element>(isa: Isa, conv: &Conv, x: &[T], shape: Shape, y: 
     if patch * s == 0 {
         return Vec::new();
     }
-    let blocks: Vec<Block> = isa.blocks::<T>(total, total).collect();
+    let blocks: Vec<KBlock> = isa.blocks::<T>(total, total).collect();
     if !isa.indirect() {
         return transposed(isa, &windows, x, y, s, &blocks);
     }
-    // Few pixels are one block: then there are no parts to share out, and pieces are small ones.
-    let most = if blocks.len() < PIECES { patch.div_ceil(PIECES / 2) } else { patch };
-    let pieces = patch.div_ceil((SUMS / padded(s)).clamp(1, most));
+    // Few pixels give few blocks: then pieces are made small by cutting the patch.
+    let most = if blocks.len() < MIN_PIECES { patch.div_ceil(MIN_PIECES / 2) } else { patch };
+    let pieces = patch.div_ceil((SUMS_PER_PIECE / padded(s)).clamp(1, most));
     let rows = patch.div_ceil(pieces);
-    let parts = PIECES.div_ceil(pieces).min(blocks.len().max(1));
+    let parts = MIN_PIECES.div_ceil(pieces).min(blocks.len().max(1));
     let part = |part: usize, out: &mut [MaybeUninit<f32>]| {
         let blocks = &blocks[part * blocks.len() / parts..(part + 1) * blocks.len() / parts];
         out.par_chunks_mut(rows * s).enumerate().for_each(|(i, out)| {
@@ -51,22 +62,22 @@ pub fn weight_grad<T: Element>(isa: Isa, conv: &Conv, x: &[T], shape: Shape, y: 
     };
     if parts == 1 {
         // SAFETY: the part writes all rows.
-        return unsafe { filled(patch * s, |dw| part(0, dw)) };
+        return unsafe { vec_uninit(patch * s, |dw| part(0, dw)) };
     }
     let all = |sums: &mut [MaybeUninit<f32>]| {
         sums.par_chunks_mut(patch * s).enumerate().for_each(|(i, out)| part(i, out));
     };
     // SAFETY: every part writes all rows.
-    let mut sums: Vec<f32> = unsafe { filled(parts * patch * s, all) };
+    let mut sums: Vec<f32> = unsafe { vec_uninit(parts * patch * s, all) };
     let (dw, others) = sums.split_at_mut(patch * s);
     for other in others.chunks_exact(patch * s) {
         dw.iter_mut().zip(other).for_each(|(d, o)| *d += o);
     }
-    // A vector of its own: the gradient is kept for a while, and the parts' memory is not needed for that.
+    // A new vector, so that the memory of the other parts is released.
     dw.to_vec()
 }
 
-/// The rows `wanted` of the gradient, summed over `blocks` of pixels, to `out`, of which it writes everything.
+/// Writes the rows `wanted` of the gradient, summed over `blocks` of pixels, to all of `out`.
 #[allow(clippy::too_many_arguments)]
 fn some_rows<T: Element>(
     isa: Isa,
@@ -74,29 +85,29 @@ fn some_rows<T: Element>(
     x: &[T],
     y: &[T],
     s: usize,
-    blocks: &[Block],
+    blocks: &[KBlock],
     wanted: Range<usize>,
     out: &mut [MaybeUninit<f32>],
 ) {
     let of_y = Windows::pixels((1, 1, y.len() / s, s));
     let c = windows.shape.3;
     let width = padded(s);
-    // Portions of the rows, as many as a product takes.
+    // Chunks of the rows, each at most what a product takes.
     let count = wanted.len().div_ceil(ROWS);
     let chunk = |i: usize| i * wanted.len() / count..(i + 1) * wanted.len() / count;
-    with_kept(|Scratch { a, b, rows: lines, c: sums, .. }: &mut Scratch<T>| {
-        // Of each chunk, and in it of each chunk of columns.
+    with_scratch(|Scratch { a, b, rows: lines, c: sums, .. }: &mut Scratch<T>| {
+        // The sums of each chunk of rows and, within it, of each chunk of columns.
         let sums = sums.get(wanted.len() * width);
         for (i, block) in blocks.iter().enumerate() {
             let pixels = block.elements.clone();
             for rows in (0..count).map(chunk) {
                 let from = wanted.start + rows.start..wanted.start + rows.end;
-                // One f32 is a word, so rows of pixels are rows of words where they are.
+                // An f32 is a word, so rows of pixels are rows of words in place.
                 let (a, pitch) = if T::PER_WORD == 1 && windows.are_pixels() {
                     (&x[pixels.start * c + from.start..], c)
                 } else {
-                    // An odd number of cache lines, so that columns lie in different sets.
-                    let pitch = (rows.len().div_ceil(TURN) | 1) * TURN;
+                    // An odd number of cache lines, so that columns lie in different cache sets.
+                    let pitch = (rows.len().div_ceil(SQUARE) | 1) * SQUARE;
                     let a = a.get(block.words * pitch * T::PER_WORD);
                     crate::simd::simd(
                         #[inline(always)]
@@ -107,7 +118,7 @@ fn some_rows<T: Element>(
                 let a = Lhs::Columns { data: a, rows: rows.len(), pitch };
                 for columns in chunks(s, COLUMNS) {
                     let wide = padded(columns.len());
-                    let right = if T::PER_WORD == 1 && s.is_multiple_of(TURN) {
+                    let right = if T::PER_WORD == 1 && s.is_multiple_of(SQUARE) {
                         Rhs::Rows(&y[pixels.start * s + columns.start..], s)
                     } else {
                         let b = b.get(block.words * wide * T::PER_WORD);
@@ -135,39 +146,39 @@ fn some_rows<T: Element>(
     });
 }
 
-/// Portions of the patch in a piece of work: while they take their turns, their images stay in the cache.
-const PORTIONS: usize = 4;
+/// Chunks of the patch in a piece of work; they share the images in the cache.
+const CHUNKS_PER_PIECE: usize = 4;
 
-/// Words between the rows of patches, beyond their width: rows then lie in different cache sets.
+/// Padding between the rows of patches in words, so that rows lie in different cache sets.
 const GAP: usize = 16;
 
-/// The gradient by way of its transpose, `[S, kh·kw·C]`: y, which is small, is transposed block by block, and patches are the right
-/// operand as they are gathered.
+/// Computes the gradient by its transpose, `[S, kh·kw·C]`: y, which is small, is transposed block by block,
+/// and the gathered patches are the right operand.
 fn transposed<T: Element>(
     isa: Isa,
     windows: &Windows,
     x: &[T],
     y: &[T],
     s: usize,
-    blocks: &[Block],
+    blocks: &[KBlock],
 ) -> Vec<f32> {
     let chunks: Vec<Range<usize>> = chunks(windows.patch(), COLUMNS).collect();
-    let groups: Vec<&[Range<usize>]> = chunks.chunks(PORTIONS).collect();
-    let parts = PIECES.div_ceil(groups.len()).min(blocks.len().max(1));
+    let groups: Vec<&[Range<usize>]> = chunks.chunks(CHUNKS_PER_PIECE).collect();
+    let parts = MIN_PIECES.div_ceil(groups.len()).min(blocks.len().max(1));
     // Sums of a chunk, and of a piece of work.
     let each = isa.room(s) * chunks.iter().map(|c| padded(c.len())).max().unwrap_or(0);
     let size = each * groups[0].len();
-    with_kept(|whole: &mut Whole| {
+    with_scratch(|sums: &mut PieceSums| {
         // A piece of work is a group of chunks of the patch and a part of the blocks.
-        let pieces = whole.0.get(groups.len() * parts * size);
+        let pieces = sums.0.get(groups.len() * parts * size);
         pieces.par_chunks_mut(size).enumerate().for_each(|(piece, sums)| {
             let (group, part) = (groups[piece / parts], piece % parts);
             let part = part * blocks.len() / parts..(part + 1) * blocks.len() / parts;
-            with_kept(|Scratch { a, b, rows, .. }: &mut Scratch<T>| {
+            with_scratch(|Scratch { a, b, rows, .. }: &mut Scratch<T>| {
                 let a = a.get(isa.room(s) * A_STRIDE * T::PER_WORD);
                 for i in part.clone() {
                     let block = &blocks[i];
-                    // Each group transposes y for itself: that costs less than to keep it for all.
+                    // Each group transposes y again, which costs less than keeping it for all.
                     crate::simd::simd(
                         #[inline(always)]
                         || channels(y, s, block, a),
@@ -186,16 +197,17 @@ fn transposed<T: Element>(
                 }
             });
         });
-        turn_back(pieces, &chunks, (parts, PORTIONS), (each, size), s)
+        sum_parts(pieces, &chunks, (parts, CHUNKS_PER_PIECE), (each, size), s)
     })
 }
 
 /// The sums of all pieces of work.
 #[derive(Default)]
-struct Whole(Buffer<f32>);
+struct PieceSums(Buffer<f32>);
 
-/// The gradient from the sums of all pieces, which are `size` apart, and in them those of chunks, `each` apart.
-fn turn_back(
+/// The gradient from the sums of all pieces, which are `size` apart; within a piece the sums of chunks are
+/// `each` apart.
+fn sum_parts(
     pieces: &[f32],
     columns: &[Range<usize>],
     (parts, in_group): (usize, usize),
@@ -206,17 +218,17 @@ fn turn_back(
         crate::simd::simd(
             #[inline(always)]
             || {
-                let first = chunk * TURN;
-                // Portions are multiples of TURN: none ends within a chunk.
+                let first = chunk * SQUARE;
+                // Chunks of the patch are multiples of SQUARE: none ends inside this one.
                 let chunk = columns.partition_point(|c| c.end <= first);
                 let (column, width) = (first - columns[chunk].start, padded(columns[chunk].len()));
-                for channel in (0..s).step_by(TURN) {
-                    let n = TURN.min(s - channel);
-                    let mut sums = [[0.0; TURN]; TURN];
+                for channel in (0..s).step_by(SQUARE) {
+                    let n = SQUARE.min(s - channel);
+                    let mut sums = [[0.0; SQUARE]; SQUARE];
                     for part in 0..parts {
                         let piece = chunk / in_group * parts + part;
                         let part = &pieces[piece * size + chunk % in_group * each..][..s * width];
-                        let turned = turn(&part[channel * width + column..], width, n);
+                        let turned = transpose_rows(&part[channel * width + column..], width, n);
                         sums.as_flattened_mut()
                             .iter_mut()
                             .zip(turned.as_flattened())
@@ -231,39 +243,37 @@ fn turn_back(
         );
     };
     let size = columns.last().map_or(0, |c| c.end) * s;
-    // SAFETY: chunks are whole rows, and of each row every group of channels is written.
-    unsafe { filled(size, |dw| dw.par_chunks_mut(TURN * s).enumerate().for_each(chunk)) }
+    // SAFETY: chunks are full rows, and every group of channels of a row is written.
+    unsafe { vec_uninit(size, |dw| dw.par_chunks_mut(SQUARE * s).enumerate().for_each(chunk)) }
 }
 
-/// Numbers in a row and a column of what is transposed at once.
-const TURN: usize = crate::simd::SQUARE;
-
-/// The transpose of the [`TURN`] columns of `rows` ≤ [`TURN`] rows, `stride` apart.
+/// The transpose of [`SQUARE`] columns of `rows` ≤ [`SQUARE`] rows, `stride` apart.
 #[inline(always)]
-fn turn<T: Element>(from: &[T], stride: usize, rows: usize) -> [[T; TURN]; TURN] {
-    let mut square = [[0.0; TURN]; TURN];
+fn transpose_rows<T: Element>(from: &[T], stride: usize, rows: usize) -> [[T; SQUARE]; SQUARE] {
+    let mut square = [[0.0; SQUARE]; SQUARE];
     for (i, line) in square.iter_mut().enumerate().take(rows) {
-        let from = from[i * stride..].first_chunk::<TURN>().expect("a row has that many columns");
+        let from = from[i * stride..].first_chunk::<SQUARE>().expect("a row has that many columns");
         *line = from.map(T::to_f32);
     }
-    crate::simd::transpose(&std::array::from_fn(|i| &square[i])).map(|line| line.map(T::from_f32))
+    transpose(&std::array::from_fn(|i| &square[i])).map(|line| line.map(T::from_f32))
 }
 
-/// The left operand of a block: of `y` `[pixels, S]` the block's pixels of each channel, [`A_STRIDE`] words apart.
+/// Writes the left operand of a block: for each channel of `y` `[pixels, S]` the pixels of the block,
+/// [`A_STRIDE`] words apart.
 #[inline(always)]
-fn channels<T: Element>(y: &[T], s: usize, block: &Block, a: &mut [T]) {
+fn channels<T: Element>(y: &[T], s: usize, block: &KBlock, a: &mut [T]) {
     let a_stride = A_STRIDE * T::PER_WORD;
     let full = block.words * T::PER_WORD;
     let y = &y[block.elements.start * s..block.elements.end * s];
-    // Whole squares, as far as they go.
-    let wide = s - s % TURN;
-    for (group, y) in y.chunks(TURN * s).enumerate() {
-        let (at, n) = (group * TURN, y.len() / s);
-        for channel in (0..wide).step_by(TURN) {
-            for (i, row) in turn(&y[channel..], s, n).iter().enumerate() {
+    // Full squares, as far as they go.
+    let wide = s - s % SQUARE;
+    for (group, y) in y.chunks(SQUARE * s).enumerate() {
+        let (at, n) = (group * SQUARE, y.len() / s);
+        for channel in (0..wide).step_by(SQUARE) {
+            for (i, row) in transpose_rows(&y[channel..], s, n).iter().enumerate() {
                 let a = &mut a[(channel + i) * a_stride + at..];
-                // A copy of a fixed length is one instruction.
-                if n == TURN { a[..TURN].copy_from_slice(row) } else { a[..n].copy_from_slice(&row[..n]) }
+                // A copy of a fixed length compiles to one instruction.
+                if n == SQUARE { a[..SQUARE].copy_from_slice(row) } else { a[..n].copy_from_slice(&row[..n]) }
             }
         }
         for channel in wide..s {
@@ -276,13 +286,13 @@ fn channels<T: Element>(y: &[T], s: usize, block: &Block, a: &mut [T]) {
     }
 }
 
-/// Rows of words of a block: the numbers `columns` of the patches of its pixels, rows `pitch` words apart and filled up with
-/// zeros to a multiple of a register. `rows` is room for two of them.
+/// Writes the rows of words of a block: the elements `columns` of the patches of its pixels. Rows are `pitch`
+/// words apart and padded with zeros to a multiple of a register. `rows` is memory for two of them.
 #[inline(always)]
 fn patches<T: Element>(
     windows: &Windows,
     x: &[T],
-    block: &Block,
+    block: &KBlock,
     columns: &Range<usize>,
     rows: &mut [T],
     out: &mut [T],

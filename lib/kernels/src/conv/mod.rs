@@ -1,14 +1,15 @@
-//! Convolution, its adjoint (the transposed convolution) and the gradient of its weights, each as matrix products whose
-//! left operand is read from the channels-last image, where it lies or copied a block at a time (implicit GEMM).
+//! Convolution, its adjoint (the transposed convolution) and the gradient of its weights, as matrix products.
+//! Their left operand is read from the channels-last image, in place or copied block by block (implicit
+//! GEMM).
 //!
-//! One weight layout serves all three: `[kh, kw, C, S]`, where C counts the channels of the convolution's input (the
-//! large image) and S those of its output (the small one). Read as a matrix W of `kh·kw·C` rows and S columns:
+//! All three share one weight layout, `[kh, kw, C, S]`: C channels of the convolution's input (the large
+//! image), S of its output (the small image). As a matrix W of `kh·kw·C` rows and S columns:
 //!
 //! - [`conv2d`]: patches(x)·W; also the input gradient of a transposed convolution,
 //! - [`conv_transpose2d`]: the adjoint; also the input gradient of a convolution,
 //! - [`weight_grad`]: patches(x)ᵀ·y, for both.
 //!
-//! Images are f32 or bf16, sums are f32, weights come as f32 and are rounded when they are packed.
+//! Images are f32 or bf16; sums are f32; weights are f32, rounded when they are packed.
 
 mod forward;
 mod gradient;
@@ -17,7 +18,7 @@ mod tests;
 mod transposed;
 mod windows;
 
-pub use crate::matmul::Packed;
+pub use crate::matmul::PackedMatrix;
 pub use forward::{conv2d, pack};
 pub use gradient::weight_grad;
 pub use transposed::{PackedTransposed, conv_transpose2d};
@@ -30,7 +31,7 @@ use crate::Activation;
 use crate::element::Element;
 use crate::matmul::{Buffer, PANELS};
 
-/// A convolution's shape.
+/// The shape of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv {
     /// Kernel height and width.
@@ -42,7 +43,7 @@ pub struct Conv {
 }
 
 /// The sizes of a channels-last batch: images, height, width, channels.
-pub type Shape = (usize, usize, usize, usize);
+pub type BatchShape = (usize, usize, usize, usize);
 
 impl Conv {
     /// The output's height and width for an input of `h`×`w`.
@@ -50,11 +51,11 @@ impl Conv {
     /// # Panics
     /// If the padded input is smaller than the kernel.
     pub fn output(&self, h: usize, w: usize) -> (usize, usize) {
-        let side = |n: usize, k: usize, p: usize| {
+        let size = |n: usize, k: usize, p: usize| {
             assert!(n + 2 * p >= k, "convolution: an input of {n} is smaller than the kernel of {k}");
             (n + 2 * p - k) / self.stride + 1
         };
-        (side(h, self.kernel.0, self.padding.0), side(w, self.kernel.1, self.padding.1))
+        (size(h, self.kernel.0, self.padding.0), size(w, self.kernel.1, self.padding.1))
     }
 
     /// The number of pixels under the kernel.
@@ -63,21 +64,22 @@ impl Conv {
     }
 }
 
-/// The most rows of a product that are computed at once: so many keep their sums in the cache.
+/// The most rows of a product that are computed at once: their sums stay in the cache.
 const ROWS: usize = 128;
 
-/// Columns of a product that are computed at once: three times as many as panels can be cut at.
+/// The most columns of a product that are computed at once, a multiple of [`PANELS`].
 const COLUMNS: usize = 3 * PANELS;
 
-/// Rows per piece of work, so that every thread of the pool gets as many pieces as any other. Which rows share a piece
-/// changes no sum.
+/// Rows per piece of work, such that every thread of the pool gets the same number of pieces. No sum depends
+/// on it.
 fn rows_per_piece(total: usize) -> usize {
     let threads = rayon::current_num_threads();
     let pieces = total.div_ceil(ROWS * threads) * threads;
     total.div_ceil(pieces.max(1)).max(1)
 }
 
-/// `columns` in even chunks of at most `most`, a multiple of [`PANELS`], as are all but the last.
+/// Cuts `columns` into even chunks of at most `most` columns. All chunks but the last are multiples of
+/// [`PANELS`].
 fn chunks(columns: usize, most: usize) -> impl Iterator<Item = std::ops::Range<usize>> + Clone {
     let count = columns.div_ceil(most).max(1);
     let size = columns.div_ceil(count).next_multiple_of(PANELS);
@@ -89,39 +91,39 @@ fn chunks(columns: usize, most: usize) -> impl Iterator<Item = std::ops::Range<u
 struct Scratch<T> {
     /// The left operand.
     a: Buffer<T>,
-    /// The right operand, where it is not a weight.
+    /// The right operand, unless it is a weight.
     b: Buffer<T>,
-    /// Two rows of one of them.
+    /// Two rows of an operand.
     rows: Buffer<T>,
     /// Sums.
     c: Buffer<f32>,
-    /// An image before it is rounded.
+    /// An image before rounding.
     image: Buffer<f32>,
 }
 
 thread_local! {
-    /// One of each type at most.
-    static KEPT: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
+    /// At most one value of each type.
+    static SCRATCH: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Calls `f` with this thread's K, which is kept: fresh pages cost more than the work on small pieces.
-fn with_kept<K: Default + 'static, R>(f: impl FnOnce(&mut K) -> R) -> R {
-    // Taken out rather than borrowed: rayon may run another piece of work on this thread inside `f`.
-    let kept = KEPT.with_borrow_mut(|all| {
+/// Calls `f` with this thread's K, which is kept: new pages cost more than the work on small pieces.
+fn with_scratch<K: Default + 'static, R>(f: impl FnOnce(&mut K) -> R) -> R {
+    // Taken, not borrowed: rayon may run another piece of work on this thread inside `f`.
+    let scratch = SCRATCH.with_borrow_mut(|all| {
         let at = all.iter().position(|k| k.is::<K>())?;
         all.swap_remove(at).downcast::<K>().ok()
     });
-    let mut kept = kept.unwrap_or_default();
-    let result = f(&mut kept);
-    KEPT.with_borrow_mut(|all| {
+    let mut scratch = scratch.unwrap_or_default();
+    let result = f(&mut scratch);
+    SCRATCH.with_borrow_mut(|all| {
         if !all.iter().any(|k| k.is::<K>()) {
-            all.push(kept);
+            all.push(scratch);
         }
     });
     result
 }
 
-/// `out = activation(sums + bias)`, rounded to what `out` holds; all of one length.
+/// `out = activation(sums + bias)`, rounded to the type of `out`; all have the same length.
 #[inline(always)]
 fn finish<O: Element>(
     sums: &[f32],

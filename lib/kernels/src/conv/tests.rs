@@ -1,15 +1,15 @@
 use super::*;
-use crate::element::bf16;
-use crate::matmul::Isa;
-use crate::testing::numbers;
+use crate::testing::random;
+use crate::{Isa, bf16};
 
 fn conv(kernel: (usize, usize), stride: usize, padding: (usize, usize)) -> Conv {
     Conv { kernel, stride, padding }
 }
 
-/// (conv, shape, S): the project's own and odd ones: one channel, one image, 1×1, strides, long kernels, kernels smaller
-/// than the stride, images that the stride does not divide, more pixels than one piece or part, wide and narrow outputs.
-fn cases() -> Vec<(Conv, Shape, usize)> {
+/// (conv, shape, S): those of the models and edge cases: one channel, one image, 1×1, strides, long kernels,
+/// kernels smaller than the stride, images that the stride does not divide, more pixels than one piece or
+/// part, wide and narrow outputs.
+fn cases() -> Vec<(Conv, BatchShape, usize)> {
     vec![
         (conv((4, 4), 2, (1, 1)), (3, 8, 8, 5), 7),
         (conv((4, 4), 2, (1, 1)), (2, 64, 64, 3), 16),
@@ -35,8 +35,8 @@ fn cases() -> Vec<(Conv, Shape, usize)> {
     ]
 }
 
-/// Σ over the definition, in f64: calls `f(x index, weight index, y index)` for every product.
-fn each(conv: &Conv, (b, h, w, c): Shape, s: usize, mut f: impl FnMut(usize, usize, usize)) {
+/// Calls `f(x index, weight index, y index)` for every product of the definition.
+fn each(conv: &Conv, (b, h, w, c): BatchShape, s: usize, mut f: impl FnMut(usize, usize, usize)) {
     let (oh, ow) = conv.output(h, w);
     for (bi, oy, ox) in (0..b * oh * ow).map(|r| (r / (oh * ow), r / ow % oh, r % ow)) {
         for (ky, kx) in (0..conv.taps()).map(|k| (k / conv.kernel.1, k % conv.kernel.1)) {
@@ -64,9 +64,9 @@ fn close(ours: &[f32], exact: &[f64], tolerance: f64, what: &str) {
     }
 }
 
-/// Numbers that T holds exactly, so that only sums are rounded.
+/// Values that T holds exactly, so that only sums are rounded.
 fn exact<T: Element>(n: usize, seed: u32) -> (Vec<T>, Vec<f32>) {
-    let stored: Vec<T> = numbers(n, seed).into_iter().map(T::from_f32).collect();
+    let stored: Vec<T> = random(n, seed).into_iter().map(T::from_f32).collect();
     let floats = stored.iter().map(|v| v.to_f32()).collect();
     (stored, floats)
 }
@@ -83,9 +83,9 @@ fn check<T: Element>(tolerance: f64) {
             ex[i] += yf[l] as f64 * k[j] as f64;
             ek[j] += xf[i] as f64 * yf[l] as f64;
         });
-        let bias = numbers(s, 4);
+        let bias = random(s, 4);
         let ez: Vec<f64> = ey.iter().enumerate().map(|(i, v)| (v + bias[i % s] as f64).max(0.0)).collect();
-        for &isa in T::ISAS.iter().filter(|isa| isa.supported()) {
+        for &isa in Isa::candidates::<T>().iter().filter(|isa| isa.supported()) {
             let what = format!("{isa:?} {conv:?} {shape:?} {s}");
             let weight = pack::<T>(isa, &conv, &k, c, s);
             let out: Vec<f32> = conv2d(&conv, &x, shape, &weight, None, Activation::Identity);
@@ -100,7 +100,7 @@ fn check<T: Element>(tolerance: f64) {
             let out = weight_grad(isa, &conv, &x, shape, &y, s);
             close(&out, &ek, tolerance, &format!("weight gradient {what}"));
 
-            // Results that are stored as T are those that were not, rounded.
+            // Results stored as T equal the rounded f32 results.
             let rounded: Vec<T> = conv_transpose2d(&y, &weight, Activation::Tanh);
             let out: Vec<f32> = conv_transpose2d(&y, &weight, Activation::Tanh);
             assert!(out.iter().zip(&rounded).all(|(&o, r)| T::from_f32(o) == *r), "{what}");
@@ -125,13 +125,13 @@ fn the_bytes_do_not_depend_on_the_number_of_threads() {
         pool.install(|| {
             let (conv, shape, s) = (conv((4, 4), 2, (1, 1)), (24, 32, 32, 20), 24);
             let (x, _) = exact::<T>(24 * 32 * 32 * 20, 1);
-            let k = numbers(16 * 20 * s, 2);
+            let k = random(16 * 20 * s, 2);
             let weight = pack(isa, &conv, &k, 20, s);
             let y: Vec<T> = conv2d(&conv, &x, shape, &weight, None, Activation::LeakyRelu(0.2));
             let transposed = PackedTransposed::new(isa, &conv, (32, 32, 20), &k, s);
             let dx = conv_transpose2d(&y, &transposed, Activation::Tanh);
             let mut dk = weight_grad(isa, &conv, &x, shape, &y, s);
-            // A linear layer's, too: 20 rows are fewer than its 300 outputs.
+            // A linear layer, too: 20 rows are fewer than its 300 outputs.
             let linear = Conv { kernel: (1, 1), stride: 1, padding: (0, 0) };
             dk.extend(weight_grad(isa, &linear, &x[..20 * 500], (20, 1, 1, 500), &y[..20 * 300], 300));
             (y, dx, dk)

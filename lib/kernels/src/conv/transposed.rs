@@ -1,25 +1,26 @@
 //! The transposed convolution: the adjoint of the convolution.
 //!
-//! Output pixels fall into stride×stride classes by their place under the stride. Those of one class see the same taps of
-//! the kernel, hence they are a convolution of stride 1 over the small image with those taps alone: nothing is
-//! scattered, and no product with an inserted zero is computed (Shi et al., "Is the deconvolution layer the same as a
-//! convolutional layer?", 2016). Where the large image has few channels, a class would fill few lanes of a register;
-//! there a row of all the taps is computed for each small pixel, and overlapping patches are added up.
+//! Output pixels fall into stride×stride classes by their position modulo the stride. All pixels of a class
+//! use the same taps of the kernel, so a class is a convolution of stride 1 over the small image with those
+//! taps. Nothing is scattered, and no product with an inserted zero is computed (Shi et al., "Is the
+//! deconvolution layer the same as a convolutional layer?", 2016). If the large image has few channels, a
+//! class would fill few lanes of a register; then the patch of each small pixel is computed, and overlapping
+//! patches are added.
 
 use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
 use super::windows::Windows;
-use super::{Conv, ROWS, Scratch, Shape, finish, rows_per_piece, with_kept};
-use crate::Activation;
-use crate::element::{Element, filled};
-use crate::matmul::{Isa, MatrixView, Packed, padded};
+use super::{BatchShape, Conv, ROWS, Scratch, finish, rows_per_piece, with_scratch};
+use crate::element::{Element, vec_uninit};
+use crate::matmul::{MatrixView, PackedMatrix, padded};
+use crate::{Activation, Isa};
 
-/// Patches of at most so many numbers are added up where they overlap.
+/// The most elements of a patch for which overlapping patches are added.
 const SMALL_PATCH: usize = 64;
 
-/// A weight `[kh, kw, C, S]` ready for [`conv_transpose2d`] to images of one size.
+/// A weight `[kh, kw, C, S]` packed for [`conv_transpose2d`] to images of one size.
 #[derive(Clone, Debug)]
 pub struct PackedTransposed<T> {
     conv: Conv,
@@ -31,10 +32,10 @@ pub struct PackedTransposed<T> {
 
 #[derive(Clone, Debug)]
 enum Matrix<T> {
-    /// `[S, kh·kw·C]`: from a small pixel to its patch, which is the whole image.
-    Whole(Packed<T>),
-    /// The same, and patches overlap.
-    Patches(Packed<T>),
+    /// `[S, kh·kw·C]`: from a small pixel to its patch, which is the large image.
+    Image(PackedMatrix<T>),
+    /// `[S, kh·kw·C]`: patches overlap.
+    Patches(PackedMatrix<T>),
     /// The classes of output pixels, each a convolution.
     Classes(Vec<Class<T>>),
 }
@@ -43,18 +44,18 @@ enum Matrix<T> {
 #[derive(Clone, Debug)]
 struct Class<T> {
     first: (usize, usize),
-    /// How many of them: rows, columns.
+    /// Their number: rows, columns.
     count: (usize, usize),
-    /// The taps that they see, rows and columns.
+    /// Their taps, rows and columns.
     kernel: (usize, usize),
-    /// How far outside of the small image the first of them begins to look.
+    /// How far above and left of the small image the window of the first pixel begins.
     before: (isize, isize),
     /// `[taps, S, C]`.
-    weight: Packed<T>,
+    weight: PackedMatrix<T>,
 }
 
 impl<T: Element> PackedTransposed<T> {
-    /// Packs the weight of the convolution that takes images of height, width and channels `large` to S channels.
+    /// Packs the weight of the convolution from images `large` (height, width, channels) to S channels.
     pub fn new(
         isa: Isa,
         conv: &Conv,
@@ -69,9 +70,10 @@ impl<T: Element> PackedTransposed<T> {
             "transposed convolution: the weight is not {:?}×{c}×{s}",
             conv.kernel
         );
-        let patches = || Packed::new(isa, &[MatrixView::Columns { data: weight, stride: s }], s, taps * c, s);
+        let patches =
+            || PackedMatrix::new(isa, &[MatrixView::Columns { data: weight, stride: s }], s, taps * c, s);
         let matrix = if conv.kernel == (h, w) && conv.padding == (0, 0) {
-            Matrix::Whole(patches())
+            Matrix::Image(patches())
         } else if taps * c <= SMALL_PATCH {
             Matrix::Patches(patches())
         } else {
@@ -81,7 +83,7 @@ impl<T: Element> PackedTransposed<T> {
         PackedTransposed { conv: *conv, large, s, matrix }
     }
 
-    /// Height, width and channels of the images that it is packed for.
+    /// Height, width and channels of the output images.
     pub fn large(&self) -> (usize, usize, usize) {
         self.large
     }
@@ -97,30 +99,31 @@ impl<T: Element> Class<T> {
         first: (usize, usize),
     ) -> Class<T> {
         let stride = conv.stride;
-        // Output pixel o sees the small pixel i through tap k = o + padding − i·stride: taps k ≡ o + padding, the last of
-        // them belonging to the first small pixel.
-        let side = |first: usize, n: usize, kernel: usize, padding: usize| {
+        // Output pixel o uses the small pixel i with tap k = o + padding − i·stride, so k ≡ o + padding (mod
+        // stride); the last tap belongs to the first small pixel.
+        let axis = |first: usize, n: usize, kernel: usize, padding: usize| {
             let tap = (first + padding) % stride;
             let taps = (kernel + stride - 1).saturating_sub(tap) / stride;
             let before = taps as isize - 1 - ((first + padding) / stride) as isize;
             let order: Vec<usize> = (0..taps).rev().map(|t| tap + t * stride).collect();
             ((n - first).div_ceil(stride), before, order)
         };
-        let (rows, above, ky) = side(first.0, h, conv.kernel.0, conv.padding.0);
-        let (columns, left, kx) = side(first.1, w, conv.kernel.1, conv.padding.1);
+        let (rows, above, ky) = axis(first.0, h, conv.kernel.0, conv.padding.0);
+        let (columns, left, kx) = axis(first.1, w, conv.kernel.1, conv.padding.1);
         let tap = |y: usize, x: usize| MatrixView::Columns {
             data: &weight[(y * conv.kernel.1 + x) * c * s..],
             stride: s,
         };
         let parts: Vec<MatrixView> = ky.iter().flat_map(|&y| kx.iter().map(move |&x| tap(y, x))).collect();
-        let weight = Packed::new(isa, &parts, s, c, kx.len() * s);
+        let weight = PackedMatrix::new(isa, &parts, s, c, kx.len() * s);
         Class { first, count: (rows, columns), kernel: (ky.len(), kx.len()), before: (above, left), weight }
     }
 }
 
 /// `x = activation(conv_transpose(y))`, the adjoint of [`super::conv2d`] for the same `conv`.
 ///
-/// `y` `[B, OH, OW, S]`, `weight` `[kh, kw, C, S]` packed for x `[B, H, W, C]`, which it returns; (OH, OW) = `conv.output(H, W)`.
+/// `y` `[B, OH, OW, S]`, `weight` `[kh, kw, C, S]` packed for x; returns x `[B, H, W, C]`; (OH, OW) =
+/// `conv.output(H, W)`.
 pub fn conv_transpose2d<T: Element, O: Element>(
     y: &[T],
     weight: &PackedTransposed<T>,
@@ -138,7 +141,7 @@ pub fn conv_transpose2d<T: Element, O: Element>(
     let from = (images, small.0, small.1, s);
     let size = images * h * w * c;
     match matrix {
-        Matrix::Whole(matrix) => {
+        Matrix::Image(matrix) => {
             let pixels = Conv { kernel: (1, 1), stride: 1, padding: (0, 0) };
             super::conv2d(&pixels, y, from, matrix, None, activation)
         }
@@ -146,11 +149,12 @@ pub fn conv_transpose2d<T: Element, O: Element>(
             let image = |(image, x): (usize, &mut [MaybeUninit<O>])| {
                 add_patches(conv, y, from, image, matrix, (1, h, w, c), activation, x)
             };
-            // SAFETY: each image is written whole.
-            unsafe { filled(size, |x| x.par_chunks_mut(h * w * c).enumerate().for_each(image)) }
+            // SAFETY: every element of an image is written.
+            unsafe { vec_uninit(size, |x| x.par_chunks_mut(h * w * c).enumerate().for_each(image)) }
         }
         Matrix::Classes(classes) => {
-            // A unit is a line of every class: `stride` lines of the image, or all of it where they do not come out even.
+            // A unit is a line of every class: `stride` lines of the image, or the image if they do not
+            // divide its height.
             let stride = conv.stride;
             let even = h.is_multiple_of(stride);
             let (lines, each) = if even { (1, stride * w * c) } else { (h.div_ceil(stride), h * w * c) };
@@ -162,19 +166,19 @@ pub fn conv_transpose2d<T: Element, O: Element>(
                     class.run(y, from, units.clone(), even, (h, w, c), stride, activation, x);
                 }
             };
-            // SAFETY: pieces are whole units, and every pixel of one is of one class, which writes all its channels.
-            unsafe { filled(size, |x| x.par_chunks_mut(units * each).enumerate().for_each(piece)) }
+            // SAFETY: pieces are full units; every pixel belongs to one class, which writes all its channels.
+            unsafe { vec_uninit(size, |x| x.par_chunks_mut(units * each).enumerate().for_each(piece)) }
         }
     }
 }
 
 impl<T: Element> Class<T> {
-    /// This class's pixels of the part `x` of the output that consists of `units`.
+    /// Computes this class's pixels in `x`, the part of the output that consists of `units`.
     #[allow(clippy::too_many_arguments)]
     fn run<O: Element>(
         &self,
         y: &[T],
-        small: Shape,
+        small: BatchShape,
         units: std::ops::Range<usize>,
         even: bool,
         (h, w, c): (usize, usize, usize),
@@ -184,11 +188,11 @@ impl<T: Element> Class<T> {
     ) {
         let windows =
             Windows { shape: small, kernel: self.kernel, stride: 1, before: self.before, count: self.count };
-        // Windows of a unit; the class's rows are numbered through the batch.
+        // Windows per unit; the rows of the class are numbered through the batch.
         let per_unit = if even { self.count.1 } else { self.count.0 * self.count.1 };
         let all = units.start * per_unit..units.end * per_unit;
         let first_line = if even { units.start * stride } else { units.start * h };
-        with_kept(|scratch: &mut Scratch<T>| {
+        with_scratch(|scratch: &mut Scratch<T>| {
             let parts = all.len().div_ceil(ROWS);
             for i in 0..parts {
                 let part = all.start + i * all.len() / parts..all.start + (i + 1) * all.len() / parts;
@@ -212,21 +216,21 @@ impl<T: Element> Class<T> {
     }
 }
 
-/// One image of the output as the sum of overlapping patches.
+/// Computes one image of the output as the sum of overlapping patches.
 #[allow(clippy::too_many_arguments)]
 fn add_patches<T: Element, O: Element>(
     conv: &Conv,
     y: &[T],
-    small: Shape,
+    small: BatchShape,
     image: usize,
-    matrix: &Packed<T>,
-    (_, h, w, c): Shape,
+    matrix: &PackedMatrix<T>,
+    (_, h, w, c): BatchShape,
     activation: Activation,
     x: &mut [MaybeUninit<O>],
 ) {
     let per_image = small.1 * small.2;
     let (kh, kw) = conv.kernel;
-    with_kept(|scratch: &mut Scratch<T>| {
+    with_scratch(|scratch: &mut Scratch<T>| {
         scratch.image.get(h * w * c).fill(0.0);
         for first in (0..per_image).step_by(ROWS) {
             let part = first..per_image.min(first + ROWS);

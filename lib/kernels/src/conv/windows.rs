@@ -1,16 +1,15 @@
-//! The windows of a convolution over a batch of images, and the rows of numbers that lie under them.
+//! The windows of a convolution over a batch of images, and their patches.
 
 use std::ops::Range;
 
-use super::{COLUMNS, Conv, ROWS, Scratch, Shape, chunks};
+use super::{BatchShape, COLUMNS, Conv, ROWS, Scratch, chunks};
 use crate::element::Element;
-use crate::matmul::{A_STRIDE, Block, Lhs, Packed, Rhs, padded, product};
+use crate::matmul::{A_STRIDE, KBlock, Lhs, PackedMatrix, Rhs, padded, product};
 
-/// Windows over images `[B, H, W, C]`, in rows and columns: the patch of one is `[kh, kw, C]`, zero outside of the
-/// image.
+/// The windows over images `[B, H, W, C]`. The patch of a window is `[kh, kw, C]`, zero outside of the image.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Windows {
-    pub shape: Shape,
+    pub shape: BatchShape,
     pub kernel: (usize, usize),
     pub stride: usize,
     /// How far above and left of the image the first window begins.
@@ -19,34 +18,34 @@ pub(super) struct Windows {
     pub count: (usize, usize),
 }
 
-/// Lines of a patch of at most so many numbers are copied as if they had as many.
-const SHORT: usize = 16;
+/// Lines of a patch with at most this many elements are copied as if they had this many.
+const SHORT_LINE: usize = 16;
 
 impl Windows {
-    /// Those of a convolution.
-    pub fn of(conv: &Conv, shape: Shape) -> Windows {
+    /// The windows of a convolution.
+    pub fn of(conv: &Conv, shape: BatchShape) -> Windows {
         let before = (conv.padding.0 as isize, conv.padding.1 as isize);
         let count = conv.output(shape.1, shape.2);
         Windows { shape, kernel: conv.kernel, stride: conv.stride, before, count }
     }
 
-    /// Single pixels: the patches are the image.
-    pub fn pixels(shape: Shape) -> Windows {
+    /// Single pixels: the patches are the pixels of the image.
+    pub fn pixels(shape: BatchShape) -> Windows {
         Windows { shape, kernel: (1, 1), stride: 1, before: (0, 0), count: (shape.1, shape.2) }
     }
 
-    /// Whether windows are pixels, in their order.
+    /// Whether windows are the pixels, in order.
     pub fn are_pixels(&self) -> bool {
         (self.kernel, self.stride, self.before) == ((1, 1), 1, (0, 0))
     }
 
-    /// Numbers in a patch.
+    /// The number of elements of a patch.
     pub fn patch(&self) -> usize {
         self.kernel.0 * self.kernel.1 * self.shape.3
     }
 
-    /// Copies the numbers `elements` of the patches of `windows` to rows of `out`, `stride` apart, and fills these up
-    /// to `width` with zeros.
+    /// Copies `elements` of the patches of `windows` to the rows of `out`, `stride` apart, and pads each row
+    /// with zeros to `width`.
     pub fn gather<T: Element>(
         &self,
         x: &[T],
@@ -64,7 +63,7 @@ impl Windows {
             let (image, oy, ox) = place;
             place = self.after(place);
             let left = (ox * self.stride) as isize - self.before.1;
-            // The part of each line of the patch that lies inside of the image.
+            // The part of each line of the patch that lies inside the image.
             let inside = |x: isize| (x.clamp(0, w as isize) - left) as usize * c;
             let (low, high) = (inside(left), inside(left + self.kernel.1 as isize));
             let mut at = 0;
@@ -73,7 +72,7 @@ impl Windows {
                 let to = elements.end.min((ky + 1) * line) - ky * line;
                 let start_of_part = at;
                 at += to - from;
-                let room = out.len() >= start_of_part + SHORT;
+                let room = out.len() >= start_of_part + SHORT_LINE;
                 let part = &mut out[start_of_part..at];
                 let y = (oy * self.stride + ky) as isize - self.before.0;
                 if y < 0 || y >= h as isize {
@@ -92,9 +91,9 @@ impl Windows {
                     part[..first - from].fill(T::default());
                     part[end - from..].fill(T::default());
                     part[first - from..end - from].copy_from_slice(&x[start..start + end - first]);
-                } else if part.len() <= SHORT && room && x.len() >= start + SHORT {
-                    // A copy of a fixed length is a few instructions; what is too much of it is written over.
-                    out[start_of_part..][..SHORT].copy_from_slice(&x[start..start + SHORT]);
+                } else if part.len() <= SHORT_LINE && room && x.len() >= start + SHORT_LINE {
+                    // A copy of a fixed length is a few instructions; the excess is overwritten later.
+                    out[start_of_part..][..SHORT_LINE].copy_from_slice(&x[start..start + SHORT_LINE]);
                 } else {
                     part.copy_from_slice(&x[start..start + end - first]);
                 }
@@ -105,20 +104,20 @@ impl Windows {
         }
     }
 
-    /// The numbers `block` of the patches of `windows`, a row each, of whole words: where they lie in the image, if they
-    /// are contiguous there; otherwise copied to `room`, [`A_STRIDE`] words apart.
+    /// The elements `block` of the patches of `windows`, one row of full words each: in place if they are
+    /// contiguous in the image, else copied to `room`, [`A_STRIDE`] words apart.
     fn rows<'a, T: Element>(
         &self,
         x: &'a [T],
         windows: Range<usize>,
-        block: &Block,
+        block: &KBlock,
         room: &'a mut [T],
         rows: &mut [&'a [T]],
     ) {
         let (_, h, w, c) = self.shape;
         let (line, full) = (self.kernel.1 * c, block.words * T::PER_WORD);
         let ky = block.elements.start / line;
-        // All of a block in one line of the patch, with nothing to fill up.
+        // The block lies in one line of the patch and needs no padding.
         let contiguous = block.elements.end <= (ky + 1) * line && block.elements.len() == full;
         if !contiguous {
             self.gather(x, windows, block.elements.clone(), room, A_STRIDE * T::PER_WORD, full);
@@ -128,7 +127,7 @@ impl Windows {
         }
         let (first, last) = (block.elements.start - ky * line, block.elements.end - 1 - ky * line);
         let (leftmost, rightmost) = ((first / c) as isize, (last / c) as isize);
-        // Where the image has no line, rows of zeros: they can share one.
+        // Windows above or below the image share one row of zeros.
         let mut zeros: Option<&[T]> = None;
         let mut place = self.place(windows.start);
         for ((row, window), room) in rows.iter_mut().zip(windows).zip(room.chunks_mut(A_STRIDE * T::PER_WORD))
@@ -151,13 +150,13 @@ impl Windows {
         }
     }
 
-    /// Image, row and column of a window.
+    /// The image, row and column of a window.
     fn place(&self, window: usize) -> (usize, usize, usize) {
         let (rows, columns) = self.count;
         (window / (rows * columns), window / columns % rows, window % columns)
     }
 
-    /// Those of the window after it.
+    /// The place of the next window.
     fn after(&self, (image, oy, ox): (usize, usize, usize)) -> (usize, usize, usize) {
         let (rows, columns) = self.count;
         match (ox + 1 == columns, oy + 1 == rows) {
@@ -167,13 +166,14 @@ impl Windows {
         }
     }
 
-    /// The product of the patches of `windows`, at most [`ROWS`], with a packed matrix: calls `done(columns, sums)` for
-    /// chunks of its columns; row i of `sums` begins at i times the padded number of columns.
+    /// Multiplies the patches of `windows`, at most [`ROWS`], with a packed matrix. Calls `done(columns,
+    /// sums, image)` for chunks of its columns; row i of `sums` begins at i times the padded number of
+    /// columns; `image` is scratch memory.
     pub fn multiply<T: Element>(
         &self,
         x: &[T],
         windows: Range<usize>,
-        weight: &Packed<T>,
+        weight: &PackedMatrix<T>,
         scratch: &mut Scratch<T>,
         mut done: impl FnMut(Range<usize>, &[f32], &mut [f32]),
     ) {

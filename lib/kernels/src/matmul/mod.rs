@@ -1,12 +1,13 @@
-//! Matrix products of f32 or bf16 with f32 sums, on one thread: callers cut the work into pieces.
+//! Matrix products of f32 or bf16 with f32 sums, on one thread; callers split the work.
 //!
-//! The plan is Goto and van de Geijn's ("Anatomy of High-Performance Matrix Multiplication", 2008): the inner dimension is cut
-//! into blocks of at most [`K_WORDS`] words; of each, a block of `a` and the panels of `b` lie in the second-level cache
-//! while tiles of a few rows by 48 columns run over them. `a` needs no panels: its words are broadcast one by one, so its
-//! rows may lie anywhere (Dukhan, "The Indirect Convolution Algorithm", 2019).
+//! The method is that of Goto and van de Geijn ("Anatomy of High-Performance Matrix Multiplication", 2008).
+//! The inner dimension is cut into blocks of at most [`K_WORDS`] words. A block of `a` and the panels of `b`
+//! stay in the second-level cache while tiles of a few rows by 48 columns run over them. `a` needs no panels:
+//! its words are broadcast one by one, so its rows may lie anywhere (Dukhan, "The Indirect Convolution
+//! Algorithm", 2019).
 //!
-//! Every sum runs over the inner dimension in order, block after block. How rows and columns are cut changes no byte of a
-//! result, hence neither does the number of threads; the instruction set does.
+//! Every sum runs over the inner dimension in order, block after block. The bytes of a result depend on the
+//! instruction set, but not on how rows and columns are cut, nor on the number of threads.
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod amx;
@@ -24,65 +25,33 @@ use rayon::prelude::*;
 pub(crate) use buffer::Buffer;
 pub use peak::peak;
 
-use crate::element::Element;
 use crate::simd::{SQUARE, transpose};
-use tile::{MOST_ROWS, Tile, Words};
+use crate::{Element, Isa};
+use tile::{LhsLayout, MAX_ROWS, Tile};
 
-/// The most words along the inner dimension in one block: 9 rows of `a` then take a quarter of a first-level cache.
+/// The most words of the inner dimension in a block: 9 rows of `a` then fill a quarter of a first-level
+/// cache.
 pub(crate) const K_WORDS: usize = 256;
 
-/// The fewest words in a block that is cut short so that its rows can be read where they are.
-const FEW_WORDS: usize = 64;
+/// The fewest words of a line for which blocks end at the lines of `a`, so that rows are read in place.
+const MIN_LINE_WORDS: usize = 64;
 
-/// Words from one row of a copied block of `a` to the next: no power of two, so that the rows of a tile lie in different
-/// cache sets.
+/// Words between the rows of a copied block of `a`. Not a power of two, so that the rows of a tile lie in
+/// different cache sets.
 pub(crate) const A_STRIDE: usize = K_WORDS + 16;
 
-/// Rows of blocks are padded to this for AMX, whose tiles have no other height.
+/// The height of AMX tiles; blocks are padded to a multiple of it.
 const AMX_ROWS: usize = 32;
 
-/// Columns come in multiples of this: the numbers in a register of 512 bits.
+/// Columns are padded to a multiple of this: the f32 in a register of 512 bits.
 const LANES: usize = 16;
 
-/// Matrices may be cut at multiples of so many columns: panels then end there, whatever their width.
+/// Matrices may be cut at multiples of this number of columns, where panels of every width end.
 pub(crate) const PANELS: usize = 96;
 
-/// The instruction sets that there is a tile for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Isa {
-    /// None in particular: any processor.
-    Plain,
-    /// AVX2 with FMA.
-    Avx2,
-    /// AVX-512F.
-    Avx512,
-    /// AVX-512F with the products of bf16 pairs.
-    Avx512Bf16,
-    /// AMX with bf16.
-    Amx,
-}
-
+/// How the products of an instruction set are cut.
 impl Isa {
-    /// The fastest that this processor has for T.
-    pub fn best<T: Element>() -> Isa {
-        T::ISAS.iter().copied().find(|isa| isa.supported()).unwrap_or(Isa::Plain)
-    }
-
-    /// Whether this processor (and system) has it.
-    pub fn supported(self) -> bool {
-        #[cfg(target_arch = "x86_64")]
-        return match self {
-            Isa::Plain => true,
-            Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
-            Isa::Avx512 => is_x86_feature_detected!("avx512f"),
-            Isa::Avx512Bf16 => is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16"),
-            Isa::Amx => amx::supported(),
-        };
-        #[cfg(not(target_arch = "x86_64"))]
-        return self == Isa::Plain;
-    }
-
-    /// The most rows of a tile of T.
+    /// The height of a tile of T.
     fn rows<T: Element>(self) -> usize {
         match self {
             Isa::Plain => tile::PLAIN_ROWS,
@@ -99,12 +68,12 @@ impl Isa {
         }
     }
 
-    /// Rows that blocks of `a` and of sums must have room for, for `rows` of them.
+    /// The rows that blocks of `a` and of sums need memory for if they have `rows` rows.
     pub(crate) fn room(self, rows: usize) -> usize {
         if self == Isa::Amx { rows.next_multiple_of(AMX_ROWS) } else { rows }
     }
 
-    /// What the words of a block are padded to with zeros.
+    /// The words of a block are padded with zeros to a multiple of this.
     pub(crate) fn step(self) -> usize {
         match self {
             #[cfg(target_arch = "x86_64")]
@@ -113,13 +82,13 @@ impl Isa {
         }
     }
 
-    /// Whether rows of `a` may lie anywhere, rather than [`A_STRIDE`] words apart.
+    /// Whether the rows of `a` may lie anywhere; otherwise they are [`A_STRIDE`] words apart.
     pub(crate) fn indirect(self) -> bool {
         self != Isa::Amx
     }
 
-    /// The panels of `b` that `columns`, a multiple of 16, are cut into: as wide as a tile; the last ones, up to 64 columns,
-    /// of 32 and 16.
+    /// The panels of `b` that `columns`, a multiple of 16, are cut into. They are as wide as a tile, except
+    /// that the last 32 or 64 columns are cut into panels of 32.
     pub(crate) fn panels(self, columns: usize) -> impl Iterator<Item = Range<usize>> {
         let widest = if self == Isa::Amx { 32 } else { 48 };
         let mut first = 0;
@@ -131,17 +100,18 @@ impl Isa {
         })
     }
 
-    /// The blocks that `k` elements of T along the inner dimension are cut into, each with its number of words. Where they
-    /// are lines of `line` elements that are contiguous in memory, and long ones, no block has parts of two.
-    pub(crate) fn blocks<T: Element>(self, k: usize, line: usize) -> impl Iterator<Item = Block> + Clone {
-        let whole = self.indirect() && line.is_multiple_of(T::PER_WORD) && line / T::PER_WORD >= FEW_WORDS;
-        let line = if whole { line } else { k.max(1) };
+    /// The blocks that `k` elements of T along the inner dimension are cut into. The elements form lines of
+    /// `line` elements, each contiguous in memory. If lines are long, no block has parts of two.
+    pub(crate) fn blocks<T: Element>(self, k: usize, line: usize) -> impl Iterator<Item = KBlock> + Clone {
+        let by_line =
+            self.indirect() && line.is_multiple_of(T::PER_WORD) && line / T::PER_WORD >= MIN_LINE_WORDS;
+        let line = if by_line { line } else { k.max(1) };
         let words = line.div_ceil(T::PER_WORD);
         let size = words.div_ceil(words.div_ceil(K_WORDS)).next_multiple_of(self.step());
         (0..k).step_by(line).flat_map(move |start| {
             (0..words.div_ceil(size)).map(move |i| {
                 let end = words.min((i + 1) * size);
-                Block {
+                KBlock {
                     elements: start + i * size * T::PER_WORD..start + line.min(end * T::PER_WORD),
                     words: (end - i * size).next_multiple_of(self.step()),
                 }
@@ -150,16 +120,16 @@ impl Isa {
     }
 }
 
-/// A block of the inner dimension.
+/// A block of the inner dimension (k).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Block {
+pub(crate) struct KBlock {
     /// Its elements.
     pub elements: Range<usize>,
-    /// Its words, zeros at the end included.
+    /// Its number of words, padding included.
     pub words: usize,
 }
 
-/// Columns as panels hold them.
+/// The number of columns with padding.
 pub(crate) fn padded(columns: usize) -> usize {
     columns.next_multiple_of(LANES)
 }
@@ -169,9 +139,10 @@ pub(crate) fn padded(columns: usize) -> usize {
 pub(crate) enum Lhs<'a, T> {
     /// Rows, each of `words` words.
     Rows(&'a [&'a [T]]),
-    /// So many rows, given as columns of `pitch` words from one to the next.
+    /// `rows` rows, given as columns `pitch` words apart.
     Columns { data: &'a [T], rows: usize, pitch: usize },
-    /// So many rows, [`A_STRIDE`] words apart and with room for [`Isa::room`] of them: the one form that AMX takes.
+    /// Rows [`A_STRIDE`] words apart, in memory for [`Isa::room`] rows, and their number. AMX takes only this
+    /// form.
     Block(&'a [T], usize),
 }
 
@@ -180,14 +151,14 @@ pub(crate) enum Lhs<'a, T> {
 pub(crate) enum Rhs<'a, T> {
     /// [`Isa::panels`], each `[words, columns]`.
     Panels(&'a [T]),
-    /// Rows, so many words apart.
+    /// Rows, and the words between their starts.
     Rows(&'a [T], usize),
 }
 
 /// `c (+)= a·b` for one block of the inner dimension of `words` words.
 ///
-/// `columns` is a multiple of 16. `c`: rows `columns` apart, with room for [`Isa::room`] of them; what lies beyond the rows of `a`
-/// is anything.
+/// `columns` is a multiple of 16. Rows of `c` are `columns` apart; it has memory for [`Isa::room`] rows, and
+/// those beyond the rows of `a` get arbitrary values.
 pub(crate) fn product<T: Element>(
     isa: Isa,
     a: Lhs<T>,
@@ -198,8 +169,8 @@ pub(crate) fn product<T: Element>(
     add: bool,
 ) {
     assert!(
-        isa.supported() && T::ISAS.contains(&isa),
-        "matrix product: {isa:?} is not for this machine or type"
+        isa.supported() && Isa::candidates::<T>().contains(&isa),
+        "matrix product: {isa:?} does not suit this machine or type"
     );
     assert!(
         words <= A_STRIDE && words.is_multiple_of(isa.step()),
@@ -216,7 +187,7 @@ pub(crate) fn product<T: Element>(
     assert!(fits, "matrix product: {rows} rows of {words} words expected");
     assert!(
         matches!(a, Lhs::Block(..)) != isa.indirect(),
-        "matrix product: another form of the left operand expected"
+        "matrix product: {isa:?} takes another form of the left operand"
     );
     let (b, pitch) = match b {
         Rhs::Panels(b) => (b, None),
@@ -237,21 +208,21 @@ pub(crate) fn product<T: Element>(
         unsafe { amx::configure() };
     }
     for i in 0..tiles {
-        // Tiles of even heights, rather than full ones and a low one at the end.
+        // Tiles of even heights, instead of full ones and a low one at the end.
         let (first, end) = match a {
             Lhs::Block(..) => (i * isa.rows::<T>(), room.min((i + 1) * isa.rows::<T>())),
             _ => (i * rows / tiles, (i + 1) * rows / tiles),
         };
         let a = match a {
             Lhs::Rows(a) => {
-                let mut starts = [std::ptr::null(); MOST_ROWS];
+                let mut starts = [std::ptr::null(); MAX_ROWS];
                 starts.iter_mut().zip(&a[first..end]).for_each(|(p, row)| *p = row.as_ptr().cast());
-                Words::Rows(starts)
+                LhsLayout::Rows(starts)
             }
             Lhs::Columns { data, pitch, .. } => {
-                Words::Columns(data[first * T::PER_WORD..].as_ptr().cast(), pitch)
+                LhsLayout::Columns(data[first * T::PER_WORD..].as_ptr().cast(), pitch)
             }
-            Lhs::Block(a, _) => Words::Block(a[first * A_STRIDE * T::PER_WORD..].as_ptr().cast()),
+            Lhs::Block(a, _) => LhsLayout::Block(a[first * A_STRIDE * T::PER_WORD..].as_ptr().cast()),
         };
         for panel in isa.panels(columns) {
             let (width, first_column) = (panel.len(), panel.start);
@@ -267,8 +238,8 @@ pub(crate) fn product<T: Element>(
                 stride: columns,
                 add,
             };
-            // SAFETY: the instruction set is supported; rows first..end of a (as it gives them) and of c, and this
-            // panel of b, lie within the slices by the assertions above; c is borrowed mutably.
+            // SAFETY: the instruction set is supported; by the assertions above rows first..end of a and c
+            // and this panel of b lie within the slices; c is borrowed mutably.
             unsafe { run(&tile) };
         }
     }
@@ -300,38 +271,38 @@ fn runner<T: Element>(isa: Isa) -> unsafe fn(&Tile) {
     }
 }
 
-/// A matrix `[k, n]` as panels, ready to be the right operand of any number of products.
+/// A matrix `[k, n]` packed into panels, ready to be the right operand of products.
 #[derive(Clone, Debug)]
-pub struct Packed<T> {
+pub struct PackedMatrix<T> {
     isa: Isa,
     k: usize,
     n: usize,
-    /// Rows whose factors in a left operand are contiguous.
+    /// Elements of the left operand that are contiguous in memory.
     line: usize,
     /// `[block][panel][words, columns]`.
     panels: Buffer<T>,
 }
 
-/// Where a matrix comes from: rows of f32, or columns of them.
+/// A borrowed f32 matrix, row-major or column-major.
 #[derive(Clone, Copy)]
 pub(crate) enum MatrixView<'a> {
-    /// Row k is `n` numbers from `k·stride`.
+    /// Row k begins at `k·stride`.
     Rows { data: &'a [f32], stride: usize },
-    /// Column j is numbers from `j·stride`, one per row.
+    /// Column j begins at `j·stride`.
     Columns { data: &'a [f32], stride: usize },
 }
 
-/// Rows of words that are packed at once.
+/// Rows of words that are packed together.
 const GROUP: usize = 16;
 
-/// The most columns of a panel.
+/// The widest panel.
 const PANEL: usize = 48;
 
-/// Rows of elements that make a group of rows of words; f32 needs half of them.
+/// The rows of elements of a group; f32 uses half of them.
 type Lines<T> = [[T; PANEL]; 2 * GROUP];
 
-/// Rows `group` and columns `wanted` of a stack of matrices, as up to [`GROUP`] rows of `width` words. `lines` holds what an
-/// earlier group of the same columns left there, or zeros: beyond `wanted` it stays zero.
+/// Packs the rows `group` and columns `wanted` of a stack of matrices into up to [`GROUP`] rows of `width`
+/// words. `lines` is zero, or as an earlier group of the same columns left it; beyond `wanted` it stays zero.
 #[inline(always)]
 fn pack_group<T: Element>(
     parts: &[MatrixView],
@@ -351,7 +322,7 @@ fn pack_group<T: Element>(
             MatrixView::Rows { data, stride } => {
                 for (i, line) in lines.iter_mut().enumerate() {
                     let from = &data[(row + i) * stride..][wanted.clone()];
-                    // Copies of a fixed length are instructions rather than calls.
+                    // Copies of a fixed length compile to instructions instead of calls.
                     for (line, from) in line.chunks_exact_mut(LANES).zip(from.chunks(LANES)) {
                         match from.first_chunk::<LANES>() {
                             Some(from) => {
@@ -366,7 +337,7 @@ fn pack_group<T: Element>(
                 for column in wanted.clone().step_by(SQUARE) {
                     let (at, columns) = (column - wanted.start, SQUARE.min(wanted.end - column));
                     for (i, lines) in lines.chunks_mut(SQUARE).enumerate() {
-                        // Rows are read where they are; those that end early, from a copy.
+                        // Columns are read in place; those that end early, from a copy.
                         let mut short = [[0.0; SQUARE]; SQUARE];
                         let mut square = [&[0.0; SQUARE]; SQUARE];
                         for (j, (square, short)) in
@@ -392,7 +363,7 @@ fn pack_group<T: Element>(
         }
         k += n;
     }
-    // Rows of a last block that are not there.
+    // Padding of the last block.
     lines[group.len()..].fill([T::default(); PANEL]);
     let mut words = [T::default(); 2 * PANEL];
     for (lines, out) in lines.chunks_exact(T::PER_WORD).zip(out.chunks_exact_mut(width * T::PER_WORD)) {
@@ -402,15 +373,15 @@ fn pack_group<T: Element>(
     }
 }
 
-impl<T: Element> Packed<T> {
-    /// Packs a matrix that is a stack of `parts` of `rows`×`n` each. Rows of a left operand consist of lines of `line`
-    /// elements, each contiguous in memory.
-    pub(crate) fn new(isa: Isa, parts: &[MatrixView], rows: usize, n: usize, line: usize) -> Packed<T> {
+impl<T: Element> PackedMatrix<T> {
+    /// Packs a stack of the matrices `parts`, `rows`×`n` each. Rows of the left operand consist of lines of
+    /// `line` elements, each contiguous in memory.
+    pub(crate) fn new(isa: Isa, parts: &[MatrixView], rows: usize, n: usize, line: usize) -> PackedMatrix<T> {
         let k = parts.len() * rows;
         let columns = padded(n);
-        let blocks: Vec<Block> = isa.blocks::<T>(k, line).collect();
+        let blocks: Vec<KBlock> = isa.blocks::<T>(k, line).collect();
         let words: usize = blocks.iter().map(|b| b.words).sum();
-        let fill = |mut rest: &mut [MaybeUninit<T>]| {
+        let write = |mut rest: &mut [MaybeUninit<T>]| {
             let mut work = Vec::new();
             for block in &blocks {
                 for columns in isa.panels(columns) {
@@ -434,9 +405,10 @@ impl<T: Element> Packed<T> {
                 );
             });
         };
-        // SAFETY: the panels cover the buffer, their groups of rows each panel, and of each row every word is written.
-        let panels = unsafe { Buffer::filled(words * columns * T::PER_WORD, fill) };
-        Packed { isa, k, n, line, panels }
+        // SAFETY: panels cover the buffer, groups of rows cover each panel, and every word of a row is
+        // written.
+        let panels = unsafe { Buffer::uninit(words * columns * T::PER_WORD, write) };
+        PackedMatrix { isa, k, n, line, panels }
     }
 
     /// The number of rows.
@@ -449,20 +421,20 @@ impl<T: Element> Packed<T> {
         self.n
     }
 
-    /// The instruction set that it is packed for.
+    /// The instruction set that the matrix is packed for.
     pub(crate) fn isa(&self) -> Isa {
         self.isa
     }
 
-    /// Calls `run(block, panels)` for each block of the inner dimension with its panels of `columns`, a range that
-    /// begins at a multiple of [`PANELS`] and ends at one or at the last column.
-    pub(crate) fn blocks(&self, columns: Range<usize>, mut run: impl FnMut(Block, &[T])) {
-        let (all, mut before) = (padded(self.n), 0);
+    /// Calls `run(block, panels)` for each block of the inner dimension with its panels of `columns`. The
+    /// range begins at a multiple of [`PANELS`] and ends at one or at the last column.
+    pub(crate) fn blocks(&self, columns: Range<usize>, mut run: impl FnMut(KBlock, &[T])) {
+        let (width, mut before) = (padded(self.n), 0);
         for block in self.isa.blocks::<T>(self.k, self.line) {
             let words = block.words;
             let panels = &self.panels.as_slice()[(before + columns.start * words) * T::PER_WORD..];
             run(block, &panels[..padded(columns.len()) * words * T::PER_WORD]);
-            before += all * words;
+            before += width * words;
         }
     }
 }

@@ -1,14 +1,14 @@
-//! What the processor multiplies at most: its multiply-adds in registers alone, with nothing to load. Speeds are given in percent
-//! of it, and it is measured in the same run, since a shared machine's speed drifts.
+//! The peak speed of the processor: multiply-adds in registers, without loads. Benchmarks report speeds in
+//! percent of it. It is measured in the same run, since the speed of a shared machine drifts.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use super::Isa;
-use crate::element::Element;
+use crate::{Element, Isa};
 
-/// Operations per second of the instruction that [`Isa::best`] multiplies T with, on every thread of rayon's current pool,
-/// measured for `duration`. A multiply-add is two operations. Where bf16 has no instruction of its own, it is that of f32.
+/// Operations per second of the instruction that [`Isa::best`] multiplies T with, on all threads of rayon's
+/// current pool together, measured for `duration`. A multiply-add is two operations. Without an instruction
+/// for bf16 it is f32's.
 pub fn peak<T: Element>(duration: Duration) -> f64 {
     let isa = Isa::best::<T>();
     let per_thread = rayon::broadcast(|_| {
@@ -21,21 +21,21 @@ pub fn peak<T: Element>(duration: Duration) -> f64 {
     per_thread.iter().sum()
 }
 
-/// Independent chains of multiply-adds, enough to hide their latency.
+/// Independent chains of multiply-adds: enough to hide their latency.
 const CHAINS: usize = 16;
 
-/// Multiply-adds of a chain in a burst, which takes about a tenth of a millisecond.
+/// Multiply-adds of a chain in a burst, which takes about 0.1 ms.
 const ROUNDS: usize = 20_000;
 
-/// Does some multiply-adds and returns their operations.
+/// Runs some multiply-adds and returns the number of operations.
 fn burst(isa: Isa) -> usize {
     #[cfg(target_arch = "x86_64")]
     if isa != Isa::Plain {
-        assert!(isa.supported(), "peak: {isa:?} is not for this machine");
+        assert!(isa.supported(), "peak: this machine has no {isa:?}");
         // SAFETY: the instruction set is supported.
         return unsafe {
             match isa {
-                Isa::Plain => unreachable!("done below"),
+                Isa::Plain => unreachable!("handled below"),
                 Isa::Avx2 => x86::avx2(),
                 Isa::Avx512 => x86::avx512(),
                 Isa::Avx512Bf16 => x86::dot(),
@@ -43,11 +43,11 @@ fn burst(isa: Isa) -> usize {
             }
         };
     }
-    assert_eq!(isa, Isa::Plain, "peak: {isa:?} is not for this machine");
+    assert_eq!(isa, Isa::Plain, "peak: this machine has no {isa:?}");
     plain()
 }
 
-/// What the compiler makes of multiply and add.
+/// Multiply and add as the compiler vectorizes them.
 fn plain() -> usize {
     const LANES: usize = 8 * CHAINS;
     let (m, a) = (black_box(0.999f32), black_box(1e-3f32));
@@ -67,7 +67,7 @@ mod x86 {
 
     #[target_feature(enable = "avx2,fma")]
     pub fn avx2() -> usize {
-        // 16 registers in all: 12 chains, two constants.
+        // 16 registers: 12 chains and two constants.
         const CHAINS: usize = 12;
         let (m, a) = (_mm256_set1_ps(black_box(0.999)), _mm256_set1_ps(black_box(1e-3)));
         let mut x = [a; CHAINS];
@@ -107,11 +107,11 @@ mod tests {
     use super::*;
     use crate::element::bf16;
 
-    /// One that this processor (or the emulator of AMX) carries out to its end.
+    /// AMX is emulated on processors that lack it.
     #[test]
     fn every_instruction_set_has_a_burst() {
         crate::testing::emulate();
-        for isas in [f32::ISAS, bf16::ISAS] {
+        for isas in [Isa::candidates::<f32>(), Isa::candidates::<bf16>()] {
             let done: Vec<usize> = isas.iter().filter(|i| i.supported()).map(|&i| burst(i)).collect();
             assert!(done.iter().all(|&operations| operations >= 1 << 20), "{done:?}");
         }

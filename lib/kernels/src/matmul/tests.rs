@@ -1,6 +1,6 @@
 use super::*;
 use crate::element::bf16;
-use crate::testing::numbers;
+use crate::testing::random;
 
 /// `a·b` in f64.
 fn exact(a: &[f32], b: &[f32], m: usize, k: usize, n: usize) -> Vec<f64> {
@@ -8,7 +8,7 @@ fn exact(a: &[f32], b: &[f32], m: usize, k: usize, n: usize) -> Vec<f64> {
     (0..m * n).map(at).collect()
 }
 
-/// The product by way of packed panels, by rows or by columns.
+/// The product with packed panels, by rows or by columns.
 fn packed<T: Element>(
     isa: Isa,
     a: &[f32],
@@ -23,7 +23,7 @@ fn packed<T: Element>(
         true => MatrixView::Columns { data: &transposed, stride: k },
         false => MatrixView::Rows { data: b, stride: n },
     };
-    let packed = Packed::<T>::new(isa, &[source], k, n, k);
+    let packed = PackedMatrix::<T>::new(isa, &[source], k, n, k);
     let (columns, room) = (padded(n), isa.room(m));
     let mut c = vec![f32::NAN; room * columns];
     let mut block = vec![T::from_f32(7.0); room * A_STRIDE * T::PER_WORD];
@@ -46,13 +46,13 @@ fn packed<T: Element>(
 
 fn check<T: Element>(tolerance: f64) {
     crate::testing::emulate();
-    for &isa in T::ISAS.iter().filter(|isa| isa.supported()) {
+    for &isa in Isa::candidates::<T>().iter().filter(|isa| isa.supported()) {
         for (m, k, n) in
             [(1, 1, 1), (3, 5, 7), (1, 100, 33), (29, 64, 1), (14, 256, 32), (65, 257, 70), (31, 1030, 48)]
         {
-            // Numbers that T holds exactly: what is left is the rounding of the sums.
+            // Values that T holds exactly, so that only sums are rounded.
             let of = |seed| {
-                numbers(m.max(n) * k, seed).iter().map(|&v| T::from_f32(v).to_f32()).collect::<Vec<_>>()
+                random(m.max(n) * k, seed).iter().map(|&v| T::from_f32(v).to_f32()).collect::<Vec<_>>()
             };
             let (a, b) = (of(1), of(2));
             let exact = exact(&a, &b, m, k, n);

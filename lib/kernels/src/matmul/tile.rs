@@ -1,70 +1,69 @@
 //! The innermost loop of a matrix product, written once over the vector registers of each instruction set.
 //!
-//! Operands are 32-bit words: one f32, or two bf16 that lie next to each other along the inner dimension. A tile is a few
-//! rows of `a`, whose words are broadcast, times 16, 32 or 48 columns of `b`; its sums stay in registers.
-#![expect(unsafe_op_in_unsafe_fn, reason = "every unsafe function here has the one condition of `Tile`")]
+//! Operands are 32-bit words: one f32, or two bf16 that are neighbors along the inner dimension. A tile is a
+//! few rows of `a`, whose words are broadcast, times 16, 32 or 48 columns of `b`. Its sums stay in registers.
+#![expect(unsafe_op_in_unsafe_fn, reason = "all unsafe functions here have the condition of `Tile`")]
 
 /// One tile: `c (+)= a·b`.
 ///
-/// # Safety
-/// Whoever passes one to a function of this module promises that the processor has the function's instruction set and that
-/// the pointers are good for the rows, columns and k stated.
+/// # Safety A function of this module that takes a `Tile` requires that the processor has the function's
+/// instruction set and that the pointers are valid for the stated rows, columns and k.
 pub(in crate::matmul) struct Tile {
     /// Rows, at least 1 and at most the instruction set's.
     pub rows: usize,
-    /// 16, 32 or 48; AMX knows no 48.
+    /// 16, 32 or 48; for AMX 16 or 32.
     pub columns: usize,
     /// Words along the inner dimension.
     pub k: usize,
-    pub a: Words,
+    pub a: LhsLayout,
     /// Row l, of `columns` words, begins at `l·b_stride`.
     pub b: *const u32,
-    /// From one row of `b` to the next.
+    /// Words between the rows of `b`.
     pub b_stride: usize,
     /// Row i begins at `i·stride`.
     pub c: *mut f32,
-    /// From one row of `c` to the next.
+    /// f32 between the rows of `c`.
     pub stride: usize,
-    /// Whether to add to `c` rather than replace it.
+    /// Whether to add to `c`; otherwise it is overwritten.
     pub add: bool,
 }
 
-/// The most rows of a tile, AMX apart.
-pub(super) const MOST_ROWS: usize = 9;
+/// The most rows of a tile, except on AMX.
+pub(super) const MAX_ROWS: usize = 9;
 
-/// The words of `a`.
+/// Where the words of `a` lie.
 #[derive(Clone, Copy)]
-pub(in crate::matmul) enum Words {
-    /// Row i, of `k` words, is wherever its pointer says.
-    Rows([*const u32; MOST_ROWS]),
-    /// Column l, of `rows` words, begins at l times the second.
+pub(in crate::matmul) enum LhsLayout {
+    /// Row i, of `k` words, begins at its own pointer.
+    Rows([*const u32; MAX_ROWS]),
+    /// Column l, of `rows` words, begins at l times the second field.
     Columns(*const u32, usize),
-    /// Row i begins at `i·A_STRIDE`: what AMX loads, and it alone.
+    /// Row i begins at `i·A_STRIDE`: for AMX only.
     Block(*const u32),
 }
 
-/// Where a tile finds the words of `a`.
-trait Lhs: Copy {
-    /// That of row i and column l.
+/// The addresses of the words of `a`.
+trait LhsWords: Copy {
+    /// The word of row i and column l.
     unsafe fn at(&self, i: usize, l: usize) -> *const u32;
 }
 
-/// [`Words::Rows`], of as many rows.
+/// [`LhsLayout::Rows`] for M rows.
 #[derive(Clone, Copy)]
 struct Rows<const M: usize>([*const u32; M]);
 
-impl<const M: usize> Lhs for Rows<M> {
+impl<const M: usize> LhsWords for Rows<M> {
     #[inline(always)]
     unsafe fn at(&self, i: usize, l: usize) -> *const u32 {
         self.0[i].add(l)
     }
 }
 
-/// [`Words::Columns`].
+/// [`LhsLayout::Columns`].
 #[derive(Clone, Copy)]
 struct Columns(*const u32, usize);
 
-impl Lhs for Columns {
+impl LhsWords for Columns {
     #[inline(always)]
     unsafe fn at(&self, i: usize, l: usize) -> *const u32 {
         self.0.add(l * self.1 + i)
@@ -84,11 +83,11 @@ trait Registers {
     unsafe fn store(to: *mut f32, sums: Self::Sums);
     unsafe fn words(from: *const u32) -> Self::Words;
     unsafe fn splat(from: *const u32) -> Self::Words;
-    /// Asks for the cache line at `from`, which need not be memory of ours.
+    /// Prefetches the cache line at `from`, which may be any address.
     unsafe fn prefetch(from: *const u32);
 }
 
-/// What a word is, and how it is multiplied.
+/// The contents of a word and how they are multiplied.
 trait Multiply<R: Registers> {
     /// `sums + a·b`, lane by lane.
     unsafe fn multiply_add(sums: R::Sums, a: R::Words, b: R::Words) -> R::Sums;
@@ -102,28 +101,28 @@ struct Pair;
 #[cfg(target_arch = "x86_64")]
 struct Dot;
 
-/// Rows of `b` that are asked for ahead.
+/// How many rows of `b` ahead are prefetched.
 const AHEAD: usize = 16;
 
-/// Words along the inner dimension between two looks at their count.
+/// The unrolling of the loop along the inner dimension.
 const UNROLLED: usize = 4;
 
 /// A tile of M rows and V vectors.
 #[inline(always)]
 unsafe fn tile<R: Registers, P: Multiply<R>, const M: usize, const V: usize>(t: &Tile) {
     match t.a {
-        Words::Rows(rows) => {
+        LhsLayout::Rows(rows) => {
             let mut first = [rows[0]; M];
             first.copy_from_slice(&rows[..M]);
             sum::<R, P, _, M, V>(t, Rows(first));
         }
-        Words::Columns(start, pitch) => sum::<R, P, _, M, V>(t, Columns(start, pitch)),
-        Words::Block(_) => unreachable!("a block is for AMX"),
+        LhsLayout::Columns(start, pitch) => sum::<R, P, _, M, V>(t, Columns(start, pitch)),
+        LhsLayout::Block(_) => unreachable!("a block is for AMX"),
     }
 }
 
 #[inline(always)]
-unsafe fn sum<R: Registers, P: Multiply<R>, L: Lhs, const M: usize, const V: usize>(t: &Tile, a: L) {
+unsafe fn sum<R: Registers, P: Multiply<R>, L: LhsWords, const M: usize, const V: usize>(t: &Tile, a: L) {
     let mut sums = [[R::zero(); V]; M];
     if t.add {
         for (i, row) in sums.iter_mut().enumerate() {
@@ -133,7 +132,7 @@ unsafe fn sum<R: Registers, P: Multiply<R>, L: Lhs, const M: usize, const V: usi
         }
     }
     let even = t.k - t.k % UNROLLED;
-    // Loops, not `for_each`: what that calls may not be inlined, and then sums lie in memory.
+    // Loops, not `for_each`: its closure may not be inlined, and sums would then live in memory.
     for l in (0..even).step_by(UNROLLED) {
         for i in 0..UNROLLED {
             step::<R, P, L, M, V>(t, a, &mut sums, l + i);
@@ -151,7 +150,7 @@ unsafe fn sum<R: Registers, P: Multiply<R>, L: Lhs, const M: usize, const V: usi
 
 /// Adds the products along one word of the inner dimension.
 #[inline(always)]
-unsafe fn step<R: Registers, P: Multiply<R>, L: Lhs, const M: usize, const V: usize>(
+unsafe fn step<R: Registers, P: Multiply<R>, L: LhsWords, const M: usize, const V: usize>(
     t: &Tile,
     a: L,
     sums: &mut [[R::Sums; V]; M],
@@ -185,7 +184,7 @@ macro_rules! tiles {
     };
 }
 
-/// Arrays, which the compiler puts into whatever registers the target has.
+/// Arrays, which the compiler maps to the registers of the target.
 struct Plain;
 
 /// Rows of a tile of plain arrays.
@@ -226,7 +225,7 @@ impl Multiply<Plain> for Single {
     }
 }
 
-/// The two bf16 of a word, as f32, the first of them first.
+/// The two bf16 of a word as f32, in order.
 fn halves(word: u32) -> [f32; 2] {
     let [a, b, c, d] = word.to_ne_bytes();
     [[a, b], [c, d]].map(|bytes| f32::from_bits((u16::from_ne_bytes(bytes) as u32) << 16))
@@ -326,10 +325,11 @@ mod x86 {
 
     struct Avx512;
 
-    /// Rows of a tile with AVX-512: 27 registers of sums, three of columns, one broadcast. (14 rows by two registers take a
-    /// tenth more instructions for as many products.)
+    /// Rows of a tile with AVX-512: 27 registers of sums, three of columns, one broadcast. (14 rows by two
+    /// registers take a tenth more instructions for the same number of products.)
     pub(in crate::matmul) const AVX512_ROWS: usize = 9;
-    /// The same where a word is a pair of bf16 that takes two multiplications: columns and broadcast take four more.
+    /// Rows of a tile of bf16 pairs, which take two multiplications: columns and broadcast need four more
+    /// registers.
     pub(in crate::matmul) const AVX512_PAIR_ROWS: usize = 7;
 
     impl Registers for Avx512 {
@@ -382,7 +382,7 @@ mod x86 {
     impl Multiply<Avx512> for Dot {
         #[inline(always)]
         unsafe fn multiply_add(sums: __m512, a: __m512i, b: __m512i) -> __m512 {
-            // 512 bits of bf16, whatever the register was called.
+            // The same 512 bits, as bf16.
             let [a, b] = [a, b].map(|w| std::mem::transmute::<__m512i, __m512bh>(w));
             _mm512_dpbf16_ps(sums, a, b)
         }

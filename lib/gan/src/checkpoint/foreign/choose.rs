@@ -1,194 +1,201 @@
 //! Which of the networks in a file is the generator.
 
-use super::chain::{Plan, Wrong, is_discriminator, plan};
-use super::layers::{Layer, layer, reordered};
+use super::chain::{Mismatch, is_discriminator};
+use super::layers::{StoredLayer, layer, reordered};
 use super::modules::{is_counter, modules};
-use super::{Dict, Found, Item, LayoutHints};
+use super::plan::{GeneratorPlan, plan};
+use super::{FoundGenerator, LayoutHints, StateDict, TensorSpec};
+use crate::{Error, Result};
 
-/// How deep networks are looked for under names that others do not share.
-const DEEPEST: usize = 3;
-/// The most networks that are side by side.
-const MOST: usize = 64;
+/// How many levels of prefixes may separate networks.
+const MAX_DEPTH: usize = 3;
+/// The most networks of one level.
+const MAX_NETWORKS: usize = 64;
 
-/// What a part of a file is.
-enum Role<'a> {
-    /// It has generators: where each is, and what.
-    Generators(Vec<(String, Plan<'a>)>),
+/// What some tensors of a file are.
+enum NetworkRole<'a> {
+    /// Generators, each with its prefix.
+    Generators(Vec<(String, GeneratorPlan<'a>)>),
     Discriminator,
-    /// What does not fit, and how many layers did.
-    Unknown(Wrong),
+    Unknown(Mismatch),
 }
 
-pub(super) fn choose<'a>(dicts: &'a [Dict], hints: &'a LayoutHints) -> Result<Found<'a>, String> {
-    let (mut found, mut discriminators) = (Vec::new(), 0);
-    let mut wrongs: Vec<(bool, usize, String)> = Vec::new();
+/// Finds the one generator in the dictionaries of a file.
+///
+/// # Errors
+/// No generator, or several: what is there instead, and which tensor does not fit; a hint that does not fit.
+pub fn find<'a>(dicts: &'a [StateDict], hints: &LayoutHints) -> Result<FoundGenerator<'a>> {
+    let (mut found, mut discriminators, mut mismatches) = (Vec::new(), 0, Vec::new());
     for dict in dicts {
-        let items: Vec<&Item> = dict.items.iter().filter(|item| !is_counter(item)).collect();
-        if !items.iter().any(|item| item.float && item.shape.len() > 1) {
+        let specs: Vec<&TensorSpec> = dict.tensors.iter().filter(|spec| !is_counter(spec)).collect();
+        if !specs.iter().any(|spec| spec.float && spec.shape.len() > 1) {
             continue;
         }
-        match role(&items, dict, "", hints, DEEPEST) {
-            Role::Generators(plans) => {
-                found.extend(plans.into_iter().map(|(prefix, plan)| (join(&dict.path, &prefix), dict, plan)));
+        match role(&specs, dict, "", hints, MAX_DEPTH) {
+            NetworkRole::Generators(plans) => {
+                found.extend(plans.into_iter().map(|(prefix, plan)| (dict.full_name(&prefix), dict, plan)));
             }
-            Role::Discriminator => discriminators += 1,
-            Role::Unknown(wrong) => {
-                wrongs.push((is_generators(&dict.path), wrong.fitted.min(1) * items.len(), wrong.what));
+            NetworkRole::Discriminator => discriminators += 1,
+            NetworkRole::Unknown(mismatch) => {
+                let size = mismatch.fitted.min(1) * specs.len();
+                mismatches.push((names_generator(&dict.path), size, mismatch.error));
             }
         }
     }
     if found.is_empty() {
-        // The one that is called a generator's, or else the largest.
-        wrongs.sort_by_key(|(named, size, _)| (*named, *size));
-        return Err(match wrongs.pop() {
-            Some((.., what)) if what.starts_with("--") => what,
-            Some((named, size, what)) if discriminators == 0 || named || size > 0 => {
-                format!("not a generator that is known: {what}")
+        // The one with a generator's name, or else the largest.
+        mismatches.sort_by_key(|(named, size, _)| (*named, *size));
+        return Err(match mismatches.pop() {
+            Some((named, size, error)) if discriminators == 0 || named || size > 0 || is_hint(&error) => {
+                error.within("not a generator that is known: ")
             }
-            _ if discriminators > 0 => {
-                "a discriminator (or another network that takes images), not a generator".into()
-            }
-            _ => "it holds no network".into(),
+            _ if discriminators > 0 => Error::Invalid(
+                "a discriminator (or another network that takes images), not a generator".into(),
+            ),
+            _ => Error::Invalid("it holds no network".into()),
         });
     }
-    let averaged = found.iter().filter(|(part, ..)| is_averaged(part)).count();
-    if averaged > 0 {
-        found.retain(|(part, ..)| is_averaged(part));
+    let is_averaged = found.iter().any(|(prefix, ..)| names_average(prefix));
+    if is_averaged {
+        found.retain(|(prefix, ..)| names_average(prefix));
     }
-    if found.len() > 1 && found.iter().filter(|(part, ..)| is_generators(part)).count() == 1 {
-        found.retain(|(part, ..)| is_generators(part));
+    if found.iter().filter(|(prefix, ..)| names_generator(prefix)).count() == 1 {
+        found.retain(|(prefix, ..)| names_generator(prefix));
     }
     if found.len() > 1 {
-        let parts: Vec<&str> = found.iter().map(|(part, ..)| part.as_str()).collect();
-        let what = format!(
-            "it holds {} generators, {}: save the one that is meant alone",
-            parts.len(),
-            parts.join(" and ")
-        );
-        return Err(what);
+        let prefixes: Vec<&str> = found.iter().map(|(prefix, ..)| prefix.as_str()).collect();
+        let (count, prefixes) = (prefixes.len(), prefixes.join(" and "));
+        return Err(Error::Invalid(format!(
+            "it holds {count} generators, {prefixes}: save only one of them"
+        )));
     }
-    let (part, dict, plan) = found.pop().expect("one is left");
-    let mut outline = plan.outline(part, hints);
-    if averaged > 0 && !outline.part.is_empty() {
-        let average = format!("{}, the average (EMA) of its weights, is taken", outline.part);
-        outline.taken = match outline.taken.is_empty() {
-            true => average,
-            false => format!("{average}; {}", outline.taken),
-        };
+    let (prefix, dict, plan) = found.pop().expect("one is left");
+    let mut summary = plan.summary(prefix, hints);
+    if is_averaged && !summary.prefix.is_empty() {
+        let separator = if summary.assumed.is_empty() { "" } else { "; " };
+        summary.assumed =
+            format!("{}, the average (EMA) of its weights{separator}{}", summary.prefix, summary.assumed);
     }
-    Ok(Found { outline, dict, plan, hints })
+    Ok(FoundGenerator { summary, dict, plan })
 }
 
-/// What the tensors whose names begin with `prefix` are.
-fn role<'a>(items: &[&'a Item], dict: &'a Dict, prefix: &str, hints: &LayoutHints, depth: usize) -> Role<'a> {
-    let prefix = shared_prefix(items, prefix);
-    let all = modules(items, dict.ordered);
-    let layers: Result<Vec<Layer<'a>>, (usize, String)> =
-        all.iter().enumerate().map(|(i, module)| layer(module).map_err(|what| (i, what))).collect();
-    let wrong = match layers {
-        Ok(layers) => match plan(&layers, hints) {
-            Ok(plan) => return Role::Generators(vec![(prefix.trim_end_matches('.').to_string(), plan)]),
-            Err(_) if is_discriminator(&layers) => return Role::Discriminator,
-            Err(wrong) => match reordered(&layers).map(|layers| plan(&layers, hints)) {
-                Some(Ok(plan)) => {
-                    return Role::Generators(vec![(prefix.trim_end_matches('.').to_string(), plan)]);
-                }
-                _ => unordered(wrong, &layers, dict),
+/// What the tensors are whose names begin with `prefix`.
+fn role<'a>(
+    specs: &[&'a TensorSpec],
+    dict: &'a StateDict,
+    prefix: &str,
+    hints: &LayoutHints,
+    depth: usize,
+) -> NetworkRole<'a> {
+    let prefix = shared_prefix(specs, prefix);
+    let generator = |plan| NetworkRole::Generators(vec![(prefix.trim_end_matches('.').to_string(), plan)]);
+    let (mut layers, mut mismatch) = (Vec::new(), None);
+    for (fitted, module) in modules(specs, dict.ordered).iter().enumerate() {
+        match layer(module) {
+            Ok(layer) => layers.push(layer),
+            Err(what) => {
+                mismatch = Some(Mismatch { fitted, error: Error::Invalid(what) });
+                break;
+            }
+        }
+    }
+    let mismatch = match mismatch {
+        Some(mismatch) => mismatch,
+        None => match plan(&layers, hints) {
+            Ok(plan) => return generator(plan),
+            Err(_) if is_discriminator(&layers) => return NetworkRole::Discriminator,
+            Err(mismatch) => match reordered(&layers).map(|layers| plan(&layers, hints)) {
+                Some(Ok(plan)) => return generator(plan),
+                _ => suspect_order(mismatch, &layers, dict),
             },
         },
-        Err((fitted, what)) => Wrong { fitted, what },
     };
-    let wrong = Wrong { what: conditional(items).unwrap_or(wrong.what), ..wrong };
-    let parts = parts(items, &prefix);
-    if depth == 0 || !(2..=MOST).contains(&parts.len()) {
-        return Role::Unknown(wrong);
+    let mismatch = match class_embedding(specs) {
+        Some(what) => Mismatch { error: Error::Invalid(what), ..mismatch },
+        None => mismatch,
+    };
+    let networks = by_first_component(specs, &prefix);
+    if depth == 0 || !(2..=MAX_NETWORKS).contains(&networks.len()) {
+        return NetworkRole::Unknown(mismatch);
     }
-    let roles: Vec<(&str, Role)> = parts
+    let roles: Vec<(&str, NetworkRole)> = networks
         .iter()
-        .map(|(name, items)| (*name, role(items, dict, &format!("{prefix}{name}."), hints, depth - 1)))
+        .map(|(name, specs)| (*name, role(specs, dict, &format!("{prefix}{name}."), hints, depth - 1)))
         .collect();
-    // Two halves of one network must not be taken for two: the others are networks, too, or this one is
-    // called a generator.
-    let unknown = roles.iter().filter(|(_, role)| matches!(role, Role::Unknown(_))).count();
-    let mut found = Vec::new();
-    let mut named = None;
+    // Two halves of one network must not count as two: the others are networks, too, or this one has a
+    // generator's name.
+    let all_known = roles.iter().all(|(_, role)| !matches!(role, NetworkRole::Unknown(_)));
+    let (mut found, mut named) = (Vec::new(), None);
     for (name, role) in roles {
         match role {
-            Role::Generators(plans) if unknown == 0 || is_generators(name) => found.extend(plans),
-            Role::Unknown(wrong) if is_generators(name) => named = Some(wrong),
+            NetworkRole::Generators(plans) if all_known || names_generator(name) => found.extend(plans),
+            NetworkRole::Unknown(mismatch) if names_generator(name) => named = Some(mismatch),
             _ => {}
         }
     }
-    match (found.is_empty(), named) {
-        (false, _) => Role::Generators(found),
-        (true, Some(wrong)) => Role::Unknown(wrong),
-        (true, None) => Role::Unknown(wrong),
+    match found.is_empty() {
+        false => NetworkRole::Generators(found),
+        true => NetworkRole::Unknown(named.unwrap_or(mismatch)),
     }
 }
 
-/// Says besides that an order may be wrong, where the names alone give it.
-fn unordered(wrong: Wrong, layers: &[Layer], dict: &Dict) -> Wrong {
-    if dict.ordered || wrong.what.starts_with("--") || layers.iter().all(|layer| layer.number.is_some()) {
-        return wrong;
+/// Whether an error is about a hint.
+fn is_hint(error: &Error) -> bool {
+    matches!(error, Error::Argument { .. })
+}
+
+/// Adds that the order of the layers may be wrong, where only the names give it.
+fn suspect_order(mismatch: Mismatch, layers: &[StoredLayer], dict: &StateDict) -> Mismatch {
+    match mismatch.error {
+        Error::Invalid(what) if !dict.ordered && layers.iter().any(|layer| layer.number.is_none()) => {
+            let why = "a safetensors file sorts its names; torch.save keeps the order of the layers";
+            Mismatch { error: Error::Invalid(format!("{what} ({why})")), ..mismatch }
+        }
+        error => Mismatch { error, ..mismatch },
     }
-    let what = format!(
-        "{} (a safetensors file has its names sorted; torch.save keeps the layers' order)",
-        wrong.what
-    );
-    Wrong { what, ..wrong }
 }
 
-/// What names of a class's embedding show.
-fn conditional(items: &[&Item]) -> Option<String> {
-    let of_classes =
-        |name: &str| ["emb", "label"].iter().any(|word| name.to_ascii_lowercase().contains(word));
-    let item = items.iter().find(|item| of_classes(&item.name))?;
-    Some(format!(
-        "{}: it looks like a class's embedding; generators that take classes are not read",
-        item.name
-    ))
+/// What the name of a class's embedding shows.
+fn class_embedding(specs: &[&TensorSpec]) -> Option<String> {
+    let is_class = |name: &str| ["emb", "label"].iter().any(|word| name.to_ascii_lowercase().contains(word));
+    let name = &specs.iter().find(|spec| is_class(&spec.name))?.name;
+    Some(format!("{name}: it looks like the embedding of classes; generators with classes are not supported"))
 }
 
-/// `prefix` with the further components that all names share, each with its point; a module's own name is
+/// `prefix` with the further components that all names share, each with its point. The name of a module is
 /// none.
-fn shared_prefix(items: &[&Item], prefix: &str) -> String {
+fn shared_prefix(specs: &[&TensorSpec], prefix: &str) -> String {
     let mut prefix = prefix.to_string();
     loop {
         let component =
-            |item: &Item| item.name.get(prefix.len()..)?.split_once('.').map(|(first, _)| first.to_string());
-        let Some(first) = items.first().and_then(|item| component(item)) else { return prefix };
-        if items.iter().any(|item| component(item).as_ref() != Some(&first)) {
+            |spec: &&TensorSpec| Some(spec.name.get(prefix.len()..)?.split_once('.')?.0.to_string());
+        let Some(first) = specs.first().and_then(component) else { return prefix };
+        if specs.iter().any(|spec| component(spec).as_ref() != Some(&first)) {
             return prefix;
         }
         prefix = format!("{prefix}{first}.");
     }
 }
 
-/// The parts of a file by the first component of their names after `prefix`, in the file's order; none where
-/// they are layers.
-fn parts<'a, 'b>(items: &'b [&'a Item], prefix: &str) -> Vec<(&'b str, Vec<&'a Item>)> {
-    let mut parts: Vec<(&str, Vec<&Item>)> = Vec::new();
-    for item in items {
-        let Some((first, _)) = item.name.get(prefix.len()..).and_then(|rest| rest.split_once('.')) else {
+/// The tensors by the first component of their names after `prefix`, in the order of the file. None if these
+/// are layers.
+fn by_first_component<'a, 'b>(
+    specs: &'b [&'a TensorSpec],
+    prefix: &str,
+) -> Vec<(&'b str, Vec<&'a TensorSpec>)> {
+    let mut parts: Vec<(&str, Vec<&TensorSpec>)> = Vec::new();
+    for spec in specs {
+        let first = spec.name.get(prefix.len()..).and_then(|rest| Some(rest.split_once('.')?.0));
+        let Some(first) = first.filter(|first| !first.bytes().all(|b| b.is_ascii_digit())) else {
             return Vec::new();
         };
-        if first.bytes().all(|b| b.is_ascii_digit()) {
-            return Vec::new();
-        }
         match parts.iter().position(|(name, _)| *name == first) {
-            Some(at) => parts[at].1.push(item),
-            None if parts.len() > MOST => return parts,
-            None => parts.push((first, vec![item])),
+            Some(at) => parts[at].1.push(spec),
+            None if parts.len() > MAX_NETWORKS => return parts,
+            None => parts.push((first, vec![spec])),
         }
     }
     parts
-}
-
-fn join(path: &str, prefix: &str) -> String {
-    match (path.is_empty(), prefix.is_empty()) {
-        (false, false) => format!("{path}.{prefix}"),
-        _ => format!("{path}{prefix}"),
-    }
 }
 
 /// The words of a name: `g_ema.module` is g, ema and module; `netG` is net and g.
@@ -207,19 +214,15 @@ fn words(name: &str) -> Vec<String> {
     words
 }
 
-fn is_generators(name: &str) -> bool {
-    words(name).iter().any(|word| {
-        matches!(word.as_str(), "g" | "netg" | "modelg" | "gnet" | "decoder") || word.starts_with("gen")
-    })
+fn names_generator(name: &str) -> bool {
+    let is =
+        |word: &str| matches!(word, "g" | "netg" | "modelg" | "gnet" | "decoder") || word.starts_with("gen");
+    words(name).iter().any(|word| is(word))
 }
 
-fn is_averaged(name: &str) -> bool {
-    let is = |word: &String| {
-        word.starts_with("ema")
-            || word.starts_with("averag")
-            || matches!(word.as_str(), "avg" | "shadow" | "swa")
-    };
-    words(name).iter().any(is)
+fn names_average(name: &str) -> bool {
+    let begins = |word: &str| word.starts_with("ema") || word.starts_with("averag");
+    words(name).iter().any(|word| begins(word) || matches!(word.as_str(), "avg" | "shadow" | "swa"))
 }
 
 #[cfg(test)]
@@ -231,12 +234,12 @@ mod tests {
         for name in
             ["netG", "G", "generator", "g_ema", "gen", "modelG_state_dict", "state_dict.generator", "G_ema"]
         {
-            assert!(is_generators(name), "{name}");
+            assert!(names_generator(name), "{name}");
         }
         for name in ["netD", "D", "discriminator", "model", "state_dict", "image", "lpips"] {
-            assert!(!is_generators(name), "{name}");
+            assert!(!names_generator(name), "{name}");
         }
-        assert!(["g_ema", "ema", "G_avg", "averaged_model", "emaG"].iter().all(|name| is_averaged(name)));
-        assert!(!["g", "schema", "netG"].iter().any(|name| is_averaged(name)));
+        assert!(["g_ema", "ema", "G_avg", "averaged_model", "emaG"].iter().all(|name| names_average(name)));
+        assert!(!["g", "schema", "netG"].iter().any(|name| names_average(name)));
     }
 }

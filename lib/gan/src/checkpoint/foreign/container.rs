@@ -1,70 +1,77 @@
-//! What a file is that holds no weights which are read: its first bytes tell.
+//! Files without weights that can be read: what they are, by their first bytes.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-/// Bytes that are looked at.
-const LOOK: u64 = 64 << 10;
-/// How a TensorFlow index ends: the magic number of its tables.
+/// How many bytes are examined.
+const EXAMINED: u64 = 64 << 10;
+/// The last bytes of a TensorFlow index: the magic number of its tables.
 const TABLE: [u8; 8] = 0xdb47_7524_8b80_fb57_u64.to_le_bytes();
 
-/// What the file is and what to do, or `None` where it is nothing that is known.
+const TENSORFLOW: &str = "of TensorFlow; PyTorch's weights are read";
+const ARCHIVE: &str = "an archive: unpack it first";
+const IMAGE: &str = "an image, not a generator";
+
+/// First bytes, and what such a file is.
+const MAGIC: [(&[u8], &str); 11] = [
+    (
+        b"version https://git-lfs",
+        "a pointer of Git LFS, not the file that it stands for: `git lfs pull` fetches that",
+    ),
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras and TensorFlow save weights; PyTorch's are read"),
+    (b"\n\x0b\n\x07", TENSORFLOW),
+    (b"\x93NUMPY", "a numpy array, not a generator's weights"),
+    (b"\x1f\x8b", "packed by gzip: unpack it first (gunzip)"),
+    (b"7z\xbc\xaf\x27\x1c", ARCHIVE),
+    (b"Rar!", ARCHIVE),
+    (b"\x89PNG", IMAGE),
+    (b"\xff\xd8\xff", IMAGE),
+    (b"GIF8", IMAGE),
+    (b"GGUF", "a GGUF model; PyTorch's weights are read"),
+];
+
+/// What the file is and what to do about it. `None` for an unknown format.
 pub fn describe(path: &Path) -> Option<String> {
     let mut file = File::open(path).ok()?;
-    let mut start = Vec::new();
-    (&mut file).take(LOOK).read_to_end(&mut start).ok()?;
-    let mut end = [0; 8];
+    let (mut start, mut end) = (Vec::new(), [0; 8]);
+    (&mut file).take(EXAMINED).read_to_end(&mut start).ok()?;
     if file.seek(SeekFrom::End(-8)).is_ok() {
         file.read_exact(&mut end).ok()?;
     }
-    what(&start, end).map(String::from)
+    format_of(&start, end).map(String::from)
 }
 
-fn what(start: &[u8], end: [u8; 8]) -> Option<&'static str> {
-    let begins = |with: &[u8]| start.starts_with(with);
+fn format_of(start: &[u8], end: [u8; 8]) -> Option<&'static str> {
     let has = |what: &[u8]| start.windows(what.len()).any(|window| window == what);
+    if let Some((_, what)) = MAGIC.iter().find(|(magic, _)| start.starts_with(magic)) {
+        return Some(what);
+    }
     let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start).trim_ascii_start();
-    let lower = text[..text.len().min(64)].to_ascii_lowercase();
-    let tar = start.get(257..262) == Some(b"ustar");
-    Some(match () {
-        () if begins(b"version https://git-lfs") => {
-            "a pointer of Git LFS, not the file that it stands for: `git lfs pull` fetches that"
-        }
-        () if lower.starts_with(b"<!doctype")
-            || lower.starts_with(b"<html")
-            || lower.starts_with(b"<?xml") =>
-        {
-            "a web page, not the file that was to be downloaded: fetch it again"
-        }
-        () if begins(b"\x89HDF\r\n\x1a\n") => {
-            "an HDF5 file, as Keras and TensorFlow save weights; PyTorch's are read"
-        }
-        () if end == TABLE || begins(b"\n\x0b\n\x07") => "of TensorFlow; PyTorch's weights are read",
-        () if is_onnx(start) => {
+    let text = text[..text.len().min(64)].to_ascii_lowercase();
+    if [&b"<!doctype"[..], b"<html", b"<?xml"].iter().any(|tag| text.starts_with(tag)) {
+        return Some("a web page, not the file that was to be downloaded: fetch it again");
+    }
+    Some(match start {
+        _ if end == TABLE => TENSORFLOW,
+        _ if is_onnx(start) => {
             "an ONNX model; PyTorch's weights are read: torch.save(netG.state_dict(), \"G.pth\")"
         }
-        () if begins(b"\x80") && start.get(1).is_some_and(|&version| (1..=5).contains(&version)) => {
-            match has(b"dnnlib") || has(b"torch_utils.persistence") || has(b"torch_utils\npersistence") {
-                true => {
-                    "a pickle of StyleGAN, which holds the network as Python code; DCGANs and MLPs are read"
-                }
-                false => {
-                    "a pickle that torch.save did not write; in Python: torch.save(pickle.load(open(F, \"rb\")), \"G.pth\")"
-                }
-            }
+        [0x80, 1..=5, ..]
+            if has(b"dnnlib") || has(b"torch_utils.persistence") || has(b"torch_utils\npers") =>
+        {
+            "a pickle of StyleGAN, which holds the network as Python code; DCGANs and MLPs are read"
         }
-        () if begins(b"\x93NUMPY") => "a numpy array, not a generator's weights",
-        () if begins(b"\x1f\x8b") => "packed by gzip: unpack it first (gunzip)",
-        () if begins(b"7z\xbc\xaf\x27\x1c") || begins(b"Rar!") => "an archive: unpack it first",
-        () if tar => "a tar: unpack it first (tar xf)",
-        () if begins(b"\x89PNG") || begins(b"\xff\xd8\xff") || begins(b"GIF8") => "an image, not a generator",
-        () if begins(b"GGUF") => "a GGUF model; PyTorch's weights are read",
-        () => return None,
+        [0x80, 1..=5, ..] => {
+            "a pickle that torch.save did not write; in Python: \
+             torch.save(pickle.load(open(F, \"rb\")), \"G.pth\")"
+        }
+        _ if start.get(257..262) == Some(b"ustar") => "a tar: unpack it first (tar xf)",
+        _ => return None,
     })
 }
 
-/// ONNX is a protocol buffer whose first field is a small version, followed by the producer's name or the
+/// Whether a file begins as a protocol buffer of ONNX: a small version, then the producer's name or the
 /// graph.
 fn is_onnx(start: &[u8]) -> bool {
     match *start {
@@ -98,9 +105,9 @@ mod tests {
             (b"plain text", ""),
         ];
         for (bytes, wanted) in cases {
-            let found = what(bytes, [0; 8]).unwrap_or_default();
+            let found = format_of(bytes, [0; 8]).unwrap_or_default();
             assert!(found.contains(wanted) && found.is_empty() == wanted.is_empty(), "{found}, not {wanted}");
         }
-        assert!(what(b"\0\0\0", TABLE).unwrap().contains("TensorFlow"));
+        assert!(format_of(b"\0\0\0", TABLE).unwrap().contains("TensorFlow"));
     }
 }

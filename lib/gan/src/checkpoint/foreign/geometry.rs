@@ -1,123 +1,139 @@
-//! Convolutions' strides and paddings, which no file tells: as they are hints, or as DCGANs have them.
+//! The strides and paddings of convolutions, which no file contains: those of hints, or those of DCGANs.
 
 use super::LayoutHints;
-use super::chain::{Kind, MOST_SIDE, Step, one_for_each};
-use super::layers::What;
+use super::chain::{ConvShape, LayerKind, PlannedLayer};
+use super::layers::StoredOp;
+use crate::{Error, Result};
 
-/// A convolution's shape and the sides of the square images that it takes and gives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Geometry {
-    pub kernel: usize,
-    pub stride: usize,
-    pub padding: usize,
-    pub output_padding: usize,
-    /// Each pixel is repeated so many times in both directions first (`nn.Upsample`).
-    pub upsample: usize,
-    pub before: usize,
-    pub after: usize,
-}
+/// The largest width of an image, in pixels.
+pub(super) const MAX_SIZE: usize = 256;
 
-/// Gives each convolution its geometry; returns the last side.
-pub(super) fn geometries(steps: &mut [Step], hints: &LayoutHints) -> Result<usize, String> {
-    let count = steps.iter().filter(|step| step.is_convolution()).count();
-    let list = |flag: &str, given: &[usize]| one_for_each(flag, "convolutions", given, count);
-    let (strides, paddings) = (list("--stride", &hints.stride)?, list("--padding", &hints.padding)?);
-    let output_paddings = list("--output-padding", &hints.output_padding)?;
-    let even = |step: &Step| step.kind == Kind::Transposed && kernel(step).is_multiple_of(2);
-    // Latents are images of one pixel, and what a linear layer gives is an image of some.
-    let latents = usize::from(steps[0].is_convolution());
-    let even = steps.iter().skip(latents).any(even);
-    let mut side = 1;
-    let mut convolution = 0..;
+/// Sets the shape of each convolution. Returns the size of the images that the last one gives.
+pub(super) fn set_conv_shapes(steps: &mut [PlannedLayer], hints: &LayoutHints) -> Result<usize> {
+    let count = steps.iter().filter(|step| step.is_conv()).count();
+    let list = |name: &'static str, given: &[usize]| one_for_each(name, "convolutions", given, count);
+    let strides = list("stride", &hints.stride)?;
+    let paddings = list("padding", &hints.padding)?;
+    let output_paddings = list("output_padding", &hints.output_padding)?;
+    let upsamples = list("upsample", &hints.upsample)?;
+    // Latents are images of one pixel. A linear layer gives larger ones.
+    let from_latents = usize::from(steps[0].is_conv());
+    let is_even = |step: &PlannedLayer| {
+        step.kind == LayerKind::ConvTranspose && kernel(step).is_some_and(|kernel| kernel.is_multiple_of(2))
+    };
+    let any_even = steps.iter().skip(from_latents).any(is_even);
+    let mut size = 1;
+    let mut convs = 0..;
     for step in steps.iter_mut() {
-        side = step.reshape.map_or(side, |(side, _)| side);
-        if !step.is_convolution() {
-            continue;
-        }
-        let i = convolution.next().expect("it has no end");
-        let kernel = kernel(step);
-        let name = step.layer.item().name.as_str();
-        let transposed = step.kind == Kind::Transposed;
+        size = step.reshape.map_or(size, |(size, _)| size);
+        let Some(kernel) = kernel(step) else { continue };
+        let i = convs.next().expect("it has no end");
+        let name = step.tensor_name();
+        let wrong = |what: String| Err(Error::Invalid(format!("{name}: {what}")));
+        let bad_hint = |hint: &str, value: usize, what: &str| {
+            Err(Error::argument(hint, format!("{value} does not fit {name}: {what}")))
+        };
+        let transposed = step.kind == LayerKind::ConvTranspose;
         let stride = strides[i].unwrap_or(match transposed {
-            // The first one makes its kernel's side of one pixel; odd kernels among even ones keep the side.
-            true if side == 1 || kernel == 1 || kernel % 2 == 1 && even => 1,
+            // The first one makes an image of its kernel's size of one pixel. Odd kernels among even ones
+            // keep the size.
+            true if size == 1 || kernel == 1 || kernel % 2 == 1 && any_even => 1,
             true => 2,
             false => 1,
         });
         if !(1..=kernel).contains(&stride) {
-            return Err(format!(
-                "--stride {stride}: {name} has a kernel of {kernel}; 1 to {kernel} is possible"
-            ));
+            return bad_hint(
+                "stride",
+                stride,
+                &format!("1 to {kernel} is possible for a kernel of {kernel}"),
+            );
         }
         let padding = match (paddings[i], transposed) {
             (Some(padding), _) => padding,
-            (None, true) if side == 1 => 0,
-            // What makes its side `stride` times as large.
+            (None, true) if size == 1 => 0,
+            // The output is `stride` times as large.
             (None, true) => (kernel - stride).div_ceil(2),
             (None, false) if kernel % 2 == 1 => kernel / 2,
             (None, false) => {
-                return Err(format!(
-                    "{name}: a convolution of {kernel}×{kernel} that is not transposed: its padding is not in the file \
-                     (--padding)"
+                return wrong(format!(
+                    "a convolution of {kernel}×{kernel} that is not transposed: the file does not contain \
+                     its padding; set the hint `padding`"
                 ));
             }
         };
         if padding >= kernel {
-            return Err(format!("--padding {padding}: {name} has a kernel of {kernel}; it must be less"));
+            return bad_hint("padding", padding, &format!("less than its kernel of {kernel} is possible"));
         }
-        let whole = (stride + 2 * padding).checked_sub(kernel).filter(|&n| n < stride && side > 1);
+        let missing = (stride + 2 * padding).checked_sub(kernel).filter(|&n| n < stride && size > 1);
         let output_padding = match output_paddings[i] {
-            Some(n) if n > 0 && (!transposed || n >= stride) => {
-                let what =
-                    if transposed { "it must be less than the stride" } else { "it is not transposed" };
-                return Err(format!("--output-padding {n}: {name}: {what}"));
+            Some(n) if n > 0 && !transposed => return bad_hint("output_padding", n, "it is not transposed"),
+            Some(n) if n > 0 && n >= stride => {
+                return bad_hint("output_padding", n, "less than its stride is possible");
             }
             Some(n) => n,
-            None => whole.filter(|_| transposed).unwrap_or(0),
+            None => missing.filter(|_| transposed).unwrap_or(0),
         };
-        let upsample = step.upsample;
-        if upsample > 1 && (transposed || stride != 1 || 2 * padding + 1 != kernel)
-            || !(1..=16).contains(&upsample)
-        {
-            return Err(format!(
-                "--upsample {upsample}: {name}: pixels are repeated (1 to 16 times) before convolutions that keep the side"
-            ));
+        let upsample = upsamples[i].unwrap_or(1);
+        let keeps_size = !transposed && stride == 1 && 2 * padding + 1 == kernel;
+        if !(1..=16).contains(&upsample) || upsample > 1 && !keeps_size {
+            let what = "1 to 16 is possible, before convolutions that keep the size";
+            return bad_hint("upsample", upsample, what);
         }
         let after = match transposed {
-            true => ((side - 1) * stride + kernel + output_padding).checked_sub(2 * padding),
-            false => (side * upsample + 2 * padding).checked_sub(kernel).map(|n| n / stride + 1),
+            true => ((size - 1) * stride + kernel + output_padding).checked_sub(2 * padding),
+            false => (size * upsample + 2 * padding).checked_sub(kernel).map(|n| n / stride + 1),
         };
-        let Some(after) = after.filter(|&n| n > 0) else {
-            return Err(format!("{name}: nothing is left of {side}×{side} pixels with padding {padding}"));
+        let after = match after {
+            None | Some(0) => {
+                return wrong(format!("nothing is left of {size}×{size} pixels with padding {padding}"));
+            }
+            Some(n) if n > MAX_SIZE => {
+                return wrong(format!("makes images of {n}×{n}; {MAX_SIZE}×{MAX_SIZE} is the limit"));
+            }
+            Some(n) => n,
         };
-        if after > MOST_SIDE {
-            return Err(format!(
-                "{name}: makes images of {after}×{after}; up to {MOST_SIDE}×{MOST_SIDE} are made"
-            ));
-        }
-        let geometry = Geometry { kernel, stride, padding, output_padding, upsample, before: side, after };
-        step.geometry = Some(geometry);
-        side = after;
+        step.shape =
+            Some(ConvShape { kernel, stride, padding, output_padding, upsample, before: size, after });
+        size = after;
     }
-    let enlarges = |step: &Step| {
-        let enlarged = step.geometry.is_none_or(|g| g.after > g.before);
-        enlarged && step.is_convolution()
-    };
-    let first = steps.iter().skip(latents).find(|step| step.is_convolution());
-    let given = hints.upsample.is_empty() && hints.stride.is_empty();
-    if let Some(step) = first.filter(|_| given && !steps.iter().skip(latents).any(enlarges)) {
-        return Err(format!(
-            "{}: no layer after it makes images larger than {side}×{side}: what does (nn.Upsample) is not in the file; \
-             --upsample 2,… says before which convolutions",
-            step.layer.item().name
-        ));
+    let mut later = steps.iter().skip(from_latents).filter_map(|step| Some((step, step.shape?))).peekable();
+    if let Some(&(step, _)) = later.peek()
+        && hints.upsample.is_empty()
+        && hints.stride.is_empty()
+        && later.all(|(_, shape)| shape.after <= shape.before)
+    {
+        return Err(Error::Invalid(format!(
+            "{}: no layer after it makes images larger than {size}×{size}; the file does not contain what \
+             does (nn.Upsample): set the hint `upsample`",
+            step.tensor_name()
+        )));
     }
-    Ok(side)
+    Ok(size)
 }
 
-fn kernel(step: &Step) -> usize {
-    match step.layer.what {
-        What::Kernel { side, .. } => side,
-        _ => 0,
+/// The values of a hint for `count` layers: one for all, or one for each. All `None` if the hint is not
+/// given.
+pub(super) fn one_for_each<T: Copy>(
+    hint: &'static str,
+    layers: &str,
+    given: &[T],
+    count: usize,
+) -> Result<Vec<Option<T>>> {
+    match given {
+        [] => Ok(vec![None; count]),
+        [one] if count > 0 => Ok(vec![Some(*one); count]),
+        all if all.len() == count => Ok(all.iter().copied().map(Some).collect()),
+        all => {
+            let what =
+                format!("{} values for {count} {layers}: give one for all, or one for each", all.len());
+            Err(Error::argument(hint, what))
+        }
+    }
+}
+
+fn kernel(step: &PlannedLayer) -> Option<usize> {
+    match step.layer.op {
+        StoredOp::Conv { kernel, .. } => Some(kernel),
+        _ => None,
     }
 }

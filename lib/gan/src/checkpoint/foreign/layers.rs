@@ -1,51 +1,66 @@
-//! A module's tensors → which layer it is.
+//! The tensors of a module → the layer that they are.
 
-use super::Item;
+use super::TensorSpec;
 use super::modules::Module;
 
-/// How a layer's weight is kept.
+/// How the weight of a layer is stored.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Stored<'a> {
+pub(super) enum StoredWeight<'a> {
     /// As it is.
-    Plain(&'a Item),
-    /// Spectral norm: what is divided by uᵀ·W·v (Miyato et al. 2018), u and v.
-    Spectral(&'a Item, &'a Item, &'a Item),
-    /// Weight norm: lengths and directions (Salimans, Kingma 2016).
-    Normed(&'a Item, &'a Item),
+    Plain(&'a TensorSpec),
+    /// Spectral norm (Miyato et al. 2018): the weight is W / (uᵀ·W·v). W, u and v.
+    Spectral(&'a TensorSpec, &'a TensorSpec, &'a TensorSpec),
+    /// Weight norm (Salimans, Kingma 2016): lengths and directions.
+    Normed(&'a TensorSpec, &'a TensorSpec),
 }
 
-impl<'a> Stored<'a> {
-    /// The tensor that has the weight's shape.
-    pub fn item(&self) -> &'a Item {
+impl<'a> StoredWeight<'a> {
+    /// The tensor that has the shape of the weight.
+    pub fn spec(&self) -> &'a TensorSpec {
         match *self {
-            Stored::Plain(item) | Stored::Spectral(item, ..) | Stored::Normed(_, item) => item,
+            StoredWeight::Plain(spec) | StoredWeight::Spectral(spec, ..) | StoredWeight::Normed(_, spec) => {
+                spec
+            }
         }
     }
 }
 
 /// A layer that has tensors.
 #[derive(Clone, Debug)]
-pub(super) struct Layer<'a> {
-    /// Its module's name.
+pub(super) struct StoredLayer<'a> {
+    /// The name of its module.
     pub name: &'a str,
-    /// The module's parent and number in it, where it is one of an `nn.Sequential`.
+    /// The parent of the module and its number, if it is in an `nn.Sequential`.
     pub number: Option<(&'a str, u64)>,
-    pub what: What<'a>,
-    pub bias: Option<&'a Item>,
+    pub op: StoredOp<'a>,
+    pub bias: Option<&'a TensorSpec>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum What<'a> {
+pub(super) enum StoredOp<'a> {
     /// `nn.Linear`, `[output, input]`.
-    Linear { weight: Stored<'a>, output: usize, input: usize },
+    Linear {
+        weight: StoredWeight<'a>,
+        output: usize,
+        input: usize,
+    },
     /// A convolution `[output, input, k, k]`, or a transposed one `[input, output, k, k]`.
-    Kernel { weight: Stored<'a>, dims: [usize; 2], side: usize },
-    /// Batch-norm.
-    Norm { channels: usize, scale: Option<&'a Item>, mean: &'a Item, var: &'a Item },
+    Conv {
+        weight: StoredWeight<'a>,
+        dims: [usize; 2],
+        kernel: usize,
+    },
+    BatchNorm {
+        channels: usize,
+        scale: Option<&'a TensorSpec>,
+        mean: &'a TensorSpec,
+        var: &'a TensorSpec,
+    },
 }
 
-/// Weights' tensors, plain, of spectral norm and of weight norm, each as a hook and as a parametrization.
-const FORMS: [&[&str]; 5] = [
+/// The tensors of a weight: plain; of spectral norm and of weight norm, each as a hook and as a
+/// parametrization.
+const WEIGHTS: [&[&str]; 5] = [
     &["weight"],
     &["weight_orig", "weight_u", "weight_v"],
     &["parametrizations.weight.original", "parametrizations.weight.0._u", "parametrizations.weight.0._v"],
@@ -53,78 +68,75 @@ const FORMS: [&[&str]; 5] = [
     &["parametrizations.weight.original0", "parametrizations.weight.original1"],
 ];
 
-fn wrong<T>(item: &Item, what: &str) -> Result<T, String> {
-    Err(format!("{}: {what}", item.name))
+const UNKNOWN: &str =
+    "is no tensor of a linear layer, a convolution or a batch-norm; no others are supported";
+
+fn wrong<T>(spec: &TensorSpec, what: &str) -> Result<T, String> {
+    Err(format!("{}: {what}", spec.name))
 }
 
-/// What is wrong with tensors that no layer here has.
-const UNKNOWN: &str = "is no tensor of a linear layer, a convolution or a batch-norm, which alone are read";
-
-/// The layer that a module is; the error names the tensor that is none of a known layer's.
-pub(super) fn layer<'a>(module: &Module<'a>) -> Result<Layer<'a>, String> {
-    let (name, number) = (module.name, module.number());
-    for &(_, item) in &module.parts {
-        if !item.float {
-            return wrong(item, "holds integers, not weights (is it quantized?)");
+/// The layer that a module is. The error names the tensor that belongs to no known layer.
+pub(super) fn layer<'a>(module: &Module<'a>) -> Result<StoredLayer<'a>, String> {
+    for &(_, spec) in &module.parts {
+        if !spec.float {
+            return wrong(spec, "holds integers, not weights (is it quantized?)");
         }
-        if item.shape.contains(&0) {
-            return wrong(item, "is empty");
+        if spec.shape.contains(&0) {
+            return wrong(spec, "is empty");
         }
     }
     let bias = module.part("bias");
-    let bias_of = |channels: usize| match bias {
-        Some(item) if item.shape != [channels] => {
-            wrong(item, &format!("is {}, its layer gives {channels}", shape(&item.shape)))
+    let check_bias = |channels: usize| match bias {
+        Some(bias) if bias.shape != [channels] => {
+            wrong(bias, &format!("is {}, its layer gives {channels}", shape(&bias.shape)))
         }
-        other => Ok(other),
+        _ => Ok(()),
     };
-    let known = |parts: &[&str]| {
+    let check_parts = |parts: &[&str]| {
         let other = module.parts.iter().find(|(part, _)| *part != "bias" && !parts.contains(part));
-        other.map_or(Ok(()), |(_, item)| wrong(item, UNKNOWN))
+        other.map_or(Ok(()), |(_, spec)| wrong(spec, UNKNOWN))
     };
+    let found = |op| Ok(StoredLayer { name: module.name, number: module.number(), op, bias });
     if let (Some(mean), Some(var)) = (module.part("running_mean"), module.part("running_var")) {
-        known(&["weight", "running_mean", "running_var"])?;
+        check_parts(&["weight", "running_mean", "running_var"])?;
         let &[channels] = mean.shape.as_slice() else { return wrong(mean, "has more than one dimension") };
         let scale = module.part("weight");
-        if let Some(item) = [Some(var), scale].into_iter().flatten().find(|item| item.shape != [channels]) {
-            return wrong(item, &format!("is {}, expected {channels}", shape(&item.shape)));
+        if let Some(spec) = [Some(var), scale].into_iter().flatten().find(|spec| spec.shape != [channels]) {
+            return wrong(spec, &format!("is {}, expected {channels}", shape(&spec.shape)));
         }
-        let bias = bias_of(channels)?;
-        return Ok(Layer { name, number, what: What::Norm { channels, scale, mean, var }, bias });
+        check_bias(channels)?;
+        return found(StoredOp::BatchNorm { channels, scale, mean, var });
     }
-    let form = FORMS.iter().find(|form| form.iter().all(|part| module.part(part).is_some()));
-    let Some(form) = form else {
-        let (_, item) = module.parts.iter().find(|(part, _)| *part != "bias").unwrap_or(&module.parts[0]);
-        return wrong(item, UNKNOWN);
+    let stored = WEIGHTS.iter().find(|parts| parts.iter().all(|part| module.part(part).is_some()));
+    let Some(stored) = stored else {
+        let (_, spec) = module.parts.iter().find(|(part, _)| *part != "bias").unwrap_or(&module.parts[0]);
+        return wrong(spec, UNKNOWN);
     };
-    known(form)?;
-    let part = |i: usize| module.part(form[i]).expect("found above");
-    let weight = match form.len() {
-        1 => Stored::Plain(part(0)),
-        3 => Stored::Spectral(part(0), part(1), part(2)),
-        _ => Stored::Normed(part(0), part(1)),
+    check_parts(stored)?;
+    let specs: Vec<_> = stored.iter().filter_map(|part| module.part(part)).collect();
+    let weight = match specs[..] {
+        [weight, u, v] => StoredWeight::Spectral(weight, u, v),
+        [lengths, directions] => StoredWeight::Normed(lengths, directions),
+        _ => StoredWeight::Plain(specs[0]),
     };
-    let item = weight.item();
-    let what = match *item.shape.as_slice() {
-        [output, input] => What::Linear { weight, output, input },
-        [a, b, side, other] if side == other => What::Kernel { weight, dims: [a, b], side },
-        [_, _, h, w] => return wrong(item, &format!("has a kernel of {h}×{w}; square ones are read")),
-        [_] if bias.is_some() => {
-            return wrong(
-                item,
-                "is of a norm without running statistics (InstanceNorm, GroupNorm, LayerNorm); batch-norm is read",
-            );
+    let spec = weight.spec();
+    match *spec.shape.as_slice() {
+        [output, input] => {
+            check_bias(output)?;
+            found(StoredOp::Linear { weight, output, input })
         }
-        [_] => return wrong(item, "is of a PReLU, which is not read"),
-        [_, _, _] => return wrong(item, "is of a convolution in one dimension: no images"),
-        _ => return wrong(item, &format!("is {}: no layer that makes images", shape(&item.shape))),
-    };
-    let bias = match what {
-        What::Linear { output, .. } => bias_of(output)?,
-        // Which of the two it gives is seen in the chain.
-        _ => bias,
-    };
-    Ok(Layer { name, number, what, bias })
+        // The chain of layers decides which of the two it gives, and so what bias fits.
+        [a, b, kernel, other] if kernel == other => found(StoredOp::Conv { weight, dims: [a, b], kernel }),
+        [_, _, h, w] => wrong(spec, &format!("has a kernel of {h}×{w}; only square ones are supported")),
+        [_] if bias.is_some() => wrong(
+            spec,
+            "is of a norm without running statistics (InstanceNorm, GroupNorm, LayerNorm); only batch-norm \
+             is supported",
+        ),
+        [_] => wrong(spec, "is of a PReLU, which is not supported"),
+        [_, _, _] => wrong(spec, "is of a convolution in one dimension: no images"),
+        ref dims => wrong(spec, &format!("is {}: no layer that makes images", shape(dims))),
+    }
 }
 
 /// 3×4.
@@ -135,44 +147,52 @@ pub(super) fn shape(dims: &[usize]) -> String {
     }
 }
 
-impl<'a> Layer<'a> {
+impl<'a> StoredLayer<'a> {
     /// The tensor to name where the layer does not fit.
-    pub fn item(&self) -> &'a Item {
-        match &self.what {
-            What::Linear { weight, .. } | What::Kernel { weight, .. } => weight.item(),
-            What::Norm { mean, .. } => mean,
+    pub fn spec(&self) -> &'a TensorSpec {
+        match &self.op {
+            StoredOp::Linear { weight, .. } | StoredOp::Conv { weight, .. } => weight.spec(),
+            StoredOp::BatchNorm { mean, .. } => mean,
         }
     }
 }
 
-/// Layers in another order than that of their names, where that is not the one in which they follow one
-/// another: linear layers first, then convolutions, each with the batch-norm that is called like it (`fc_bn`
-/// like `fc`) or has its number (`bn1`, `conv1`). `None` where not each has a place.
-pub(super) fn reordered<'a>(layers: &[Layer<'a>]) -> Option<Vec<Layer<'a>>> {
-    let is_norm = |layer: &&Layer| matches!(layer.what, What::Norm { .. });
-    let is_linear = |layer: &&Layer| matches!(layer.what, What::Linear { .. });
-    let (norms, weights): (Vec<&Layer>, Vec<&Layer>) = layers.iter().partition(is_norm);
-    let (linears, mut kernels): (Vec<&Layer>, Vec<&Layer>) = weights.into_iter().partition(is_linear);
-    // What has no number among numbered ones is the last (`out`).
-    kernels.sort_by_key(|layer| ending(layer.name).1.is_none());
-    let mut all: Vec<(&Layer, Option<&Layer>)> =
-        linears.into_iter().chain(kernels).map(|l| (l, None)).collect();
-    for norm in norms {
-        let called = |layer: &Layer| norm.name.starts_with(layer.name);
-        let numbered = |layer: &Layer| match (ending(layer.name), ending(norm.name)) {
+/// The layers in another order than that of their names: first linear layers, then convolutions, each before
+/// the batch-norm whose name starts with its own (`fc`, `fc_bn`) or has its number (`conv1`, `bn1`). `None`
+/// if a batch-norm belongs to none, or two to one.
+pub(super) fn reordered<'a>(layers: &[StoredLayer<'a>]) -> Option<Vec<StoredLayer<'a>>> {
+    let (norms, mut weights): (Vec<&StoredLayer>, Vec<&StoredLayer>) =
+        layers.iter().partition(|layer| matches!(layer.op, StoredOp::BatchNorm { .. }));
+    // A convolution without a number among numbered ones is the last (`out`).
+    weights.sort_by_key(|layer| match layer.op {
+        StoredOp::Linear { .. } => 0,
+        _ => 1 + usize::from(ending(layer.name).1.is_none()),
+    });
+    // The layer of each batch-norm.
+    let mut owners = Vec::new();
+    for norm in &norms {
+        let numbered = |layer: &&StoredLayer| match (ending(layer.name), ending(norm.name)) {
             ((one, Some(i)), (other, Some(j))) => one == other && i == j,
             _ => false,
         };
-        let place = all.iter().position(|(layer, _)| called(layer));
-        let place = place.or_else(|| all.iter().position(|(layer, _)| numbered(layer)))?;
-        if all[place].1.replace(norm).is_some() {
+        let owner = weights.iter().position(|layer| norm.name.starts_with(layer.name));
+        let owner = owner.or_else(|| weights.iter().position(numbered))?;
+        if owners.contains(&owner) {
             return None;
         }
+        owners.push(owner);
     }
-    Some(all.into_iter().flat_map(|(layer, norm)| [Some(layer), norm]).flatten().cloned().collect())
+    let mut all = Vec::new();
+    for (i, layer) in weights.into_iter().enumerate() {
+        all.push(layer.clone());
+        if let Some(norm) = owners.iter().position(|&owner| owner == i) {
+            all.push(norms[norm].clone());
+        }
+    }
+    Some(all)
 }
 
-/// A name's parent, and the digits that the name ends with.
+/// The parent of a name, and the digits that the name ends with.
 fn ending(name: &str) -> (&str, Option<&str>) {
     let (parent, last) = name.rsplit_once('.').unwrap_or(("", name));
     let digits = last.trim_start_matches(|c: char| !c.is_ascii_digit());

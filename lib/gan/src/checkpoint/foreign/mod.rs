@@ -1,12 +1,12 @@
-//! Generators that other programs saved: what their layers are, their tensors' names and shapes tell.
+//! Generators that other programs saved, rebuilt from the names and shapes of their tensors.
 //!
-//! A `state_dict` holds numbers and names, no layers: no activation, stride or padding is in it. What it does
-//! not tell is taken for what DCGANs and multilayer perceptrons have, said once ([`Outline::taken`]), and
-//! given by [`LayoutHints`] where it is otherwise.
+//! A `state_dict` holds no activation, stride or padding. Those of DCGANs and multilayer perceptrons are
+//! assumed; [`ModelSummary::assumed`] lists them, and [`LayoutHints`] replace them.
 //!
-//! [`modules`]: names to modules, in order; [`chain`]: modules to layers, each taking what the one before
-//! gives; [`choose`]: which of the networks in a file is the generator; [`build`]: the numbers, folded as
-//! PyTorch's evaluation mode does it.
+//! [`modules`]: names → modules in order; [`layers`]: modules → layers; [`chain`]: each layer takes what the
+//! one before gives; [`geometry`]: strides and paddings; [`plan`]: all of this → a generator; [`choose`]:
+//! which network of a file is the generator; [`build`]: a plan and its weights → a network that does what
+//! PyTorch's does in evaluation mode.
 
 mod build;
 mod chain;
@@ -15,157 +15,137 @@ mod container;
 mod geometry;
 mod layers;
 mod modules;
+mod plan;
 #[cfg(test)]
 mod tests;
 
 use candle_core::Device;
 use serde::Serialize;
 
-pub use crate::io::safetensors::Item;
-use crate::nn::layer::Network;
+pub use crate::io::state_dict::{StateDict, TensorSpec};
+use crate::named::named_enum;
+use crate::nn::Network;
 use crate::{Error, Result};
 
+pub use choose::find;
 pub use container::describe;
 
-/// What a file of weights does not tell of its generator; `None` and empty lists: what is usual.
+/// What a file of weights does not contain about its generator. `None` and empty lists stand for the usual.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LayoutHints {
-    /// The hidden activations' slope below zero, in [0, 1): 0 is ReLU, else LeakyReLU.
+    /// The slope below zero of the hidden activations, in [0, 1): 0 is ReLU, else LeakyReLU.
     pub slope: Option<f64>,
     /// The activation after the last layer.
-    pub last: Option<Last>,
-    /// Added to the variance by each batch-norm; one number for all, or one for each in order.
+    pub last: Option<OutputActivation>,
+    /// What each batch-norm adds to the variance: one number for all, or one for each in order.
     pub eps: Vec<f64>,
-    /// Each convolution's stride, in the same way.
+    /// The stride of each convolution, in the same way.
     pub stride: Vec<usize>,
-    /// Each convolution's padding.
+    /// The padding of each convolution.
     pub padding: Vec<usize>,
-    /// Each convolution's output padding; 0 of those that are not transposed.
+    /// The output padding of each convolution: 0 if it is not transposed.
     pub output_padding: Vec<usize>,
-    /// By what the nearest pixels are repeated before each convolution (`nn.Upsample`): 1 where nothing is.
+    /// How many times `nn.Upsample` (nearest) repeats the pixels before each convolution: 1 without one.
     pub upsample: Vec<usize>,
-    /// The order of a multilayer perceptron's numbers.
-    pub layout: Option<Layout>,
+    /// The order of the features that a multilayer perceptron makes of a color image.
+    pub layout: Option<ChannelOrder>,
 }
 
 impl LayoutHints {
-    /// The flag of the first thing that is hints, if any is.
+    /// The name of the first hint that is set.
     pub fn first(&self) -> Option<&'static str> {
         let hints = [
-            ("--slope", self.slope.is_some()),
-            ("--last", self.last.is_some()),
-            ("--eps", !self.eps.is_empty()),
-            ("--stride", !self.stride.is_empty()),
-            ("--padding", !self.padding.is_empty()),
-            ("--output-padding", !self.output_padding.is_empty()),
-            ("--upsample", !self.upsample.is_empty()),
-            ("--layout", self.layout.is_some()),
+            ("slope", self.slope.is_some()),
+            ("last", self.last.is_some()),
+            ("eps", !self.eps.is_empty()),
+            ("stride", !self.stride.is_empty()),
+            ("padding", !self.padding.is_empty()),
+            ("output_padding", !self.output_padding.is_empty()),
+            ("upsample", !self.upsample.is_empty()),
+            ("layout", self.layout.is_some()),
         ];
-        hints.into_iter().find_map(|(flag, is)| is.then_some(flag))
+        hints.into_iter().find_map(|(name, is_set)| is_set.then_some(name))
     }
 }
 
-/// The activation after a generator's last layer, and with it the range of its images.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Last {
-    /// Images in [−1, 1].
-    Tanh,
-    /// Images in [0, 1].
-    Sigmoid,
-    /// None: what the layer gives is taken for [−1, 1], and cut off there.
-    None,
+named_enum! {
+    /// The activation after the last layer of a generator.
+    pub enum OutputActivation {
+        /// Images in [−1, 1].
+        Tanh = "tanh",
+        /// Images in [0, 1].
+        Sigmoid = "sigmoid",
+        /// None: images in [−1, 1], clipped.
+        None = "none",
+    }
 }
 
-/// How a multilayer perceptron's numbers are the pixels of a color image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Layout {
-    /// Channel by channel, as PyTorch's `view(-1, 3, H, W)`.
-    ChannelsFirst,
-    /// Pixel by pixel.
-    ChannelsLast,
-}
-
-/// Named tensors that were saved together.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Dict {
-    /// The keys that lead to it, joined by points.
-    pub path: String,
-    /// Its tensors.
-    pub items: Vec<Item>,
-    /// Whether they are in the order in which they were saved. A safetensors file sorts them by name.
-    pub ordered: bool,
+named_enum! {
+    /// The order of the features that a multilayer perceptron makes of a color image.
+    pub enum ChannelOrder {
+        /// Channel by channel, as PyTorch's `view(-1, 3, H, W)`.
+        ChannelsFirst = "channels-first",
+        /// Pixel by pixel.
+        ChannelsLast = "channels-last",
+    }
 }
 
 /// What a generator is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Outline {
-    /// `dcgan`, of convolutions, or `mlp`, of linear layers.
+pub struct ModelSummary {
+    /// `dcgan` (convolutions) or `mlp` (linear layers).
     pub arch: &'static str,
-    /// The image's side in pixels.
+    /// The width and height of an image in pixels.
     pub size: usize,
     /// 1 (gray) or 3 (RGB).
     pub channels: usize,
     /// The length of a latent vector.
     pub nz: usize,
-    /// The channels (or numbers) that its hidden layers give.
+    /// The channels or features that the hidden layers give.
     pub hidden: Vec<usize>,
-    /// Where in the file it is: the keys and prefixes that all of its names share.
-    pub part: String,
-    /// What the file does not tell and was taken for usual, one line; empty where all of it was hints.
-    pub taken: String,
+    /// Where in the file it is: the keys and prefixes that all its names share.
+    pub prefix: String,
+    /// What was assumed since the file does not contain it, one line. Empty where hints gave everything.
+    pub assumed: String,
+    /// The [`LayoutHints`] that change what was assumed, by name.
+    pub hints: Vec<&'static str>,
 }
 
-impl Outline {
+impl ModelSummary {
     /// One line.
     pub fn text(&self) -> String {
-        let Outline { arch, size, channels, nz, hidden, .. } = self;
+        let ModelSummary { arch, size, channels, nz, hidden, .. } = self;
         format!("{} {size}×{size}×{channels}, nz {nz}, hidden {hidden:?}", arch.to_uppercase())
     }
 }
 
-/// A generator found in a file; its numbers are not read yet.
-pub struct Found<'a> {
+/// A generator found in a file. Its weights are not read yet.
+pub struct FoundGenerator<'a> {
     /// What it is.
-    pub outline: Outline,
-    dict: &'a Dict,
-    plan: chain::Plan<'a>,
-    hints: &'a LayoutHints,
+    pub summary: ModelSummary,
+    dict: &'a StateDict,
+    plan: plan::GeneratorPlan<'a>,
 }
 
-/// Gives the elements of the tensor of a name and a shape, row-major.
-pub type Numbers<'a> = &'a dyn Fn(&str, &[usize]) -> Result<Vec<f32>>;
+/// Reads the elements, row-major, of the tensor of a name and a shape.
+pub type ReadTensor<'a> = &'a dyn Fn(&str, &[usize]) -> Result<Vec<f32>>;
 
-/// Looks for the one generator in a file's dictionaries.
-///
-/// # Errors
-/// There is none, or there are several: what is there, and which tensor does not fit.
-pub fn find<'a>(dicts: &'a [Dict], hints: &'a LayoutHints) -> Result<Found<'a>> {
-    choose::choose(dicts, hints).map_err(Error::Invalid)
-}
-
-impl Found<'_> {
-    /// The network, on `device`. `numbers` gives the elements of the tensor of a name (with the keys that
-    /// lead to its dictionary) and a shape, row-major.
+impl FoundGenerator<'_> {
+    /// The network, on `device`. `read` takes the full name of a tensor in the file.
     ///
     /// # Errors
-    /// Those of `numbers`; a NaN or an infinity.
-    pub fn network(&self, device: &Device, numbers: Numbers) -> Result<Network> {
-        let read = |name: &str, shape: &[usize]| {
-            let full = match self.dict.path.is_empty() {
-                true => name.to_string(),
-                false => format!("{}.{name}", self.dict.path),
-            };
-            let values = numbers(&full, shape)?;
+    /// Those of `read`; a NaN or an infinity.
+    pub fn network(&self, device: &Device, read: ReadTensor) -> Result<Network> {
+        let read_finite = |name: &str, shape: &[usize]| {
+            let name = self.dict.full_name(name);
+            let values = read(&name, shape)?;
             match values.iter().all(|v| v.is_finite()) {
                 true => Ok(values),
                 false => {
-                    let what = format!("{full}: holds a NaN or an infinity; its training diverged");
-                    Err(Error::Invalid(what))
+                    Err(Error::Invalid(format!("{name}: holds a NaN or an infinity; its training diverged")))
                 }
             }
         };
-        build::network(&self.plan, self.hints, device, &read)
+        build::network(&self.plan, device, &read_finite)
     }
 }

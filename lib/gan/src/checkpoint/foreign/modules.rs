@@ -2,34 +2,34 @@
 
 use std::collections::HashMap;
 
-use super::Item;
+use super::TensorSpec;
 
-/// A module's tensors, by what they are to it.
+/// The tensors of a module.
 #[derive(Debug)]
 pub(super) struct Module<'a> {
-    /// Its name: what its tensors' names begin with. Empty for a lone layer.
+    /// Its name: the start of its tensors' names. Empty for a single layer.
     pub name: &'a str,
-    /// (what follows in the name, tensor), in the file's order.
-    pub parts: Vec<(&'a str, &'a Item)>,
+    /// (the rest of the name, tensor), in the order of the file.
+    pub parts: Vec<(&'a str, &'a TensorSpec)>,
 }
 
 impl<'a> Module<'a> {
-    pub fn part(&self, part: &str) -> Option<&'a Item> {
-        self.parts.iter().find(|(name, _)| *name == part).map(|(_, item)| *item)
+    pub fn part(&self, part: &str) -> Option<&'a TensorSpec> {
+        self.parts.iter().find(|(name, _)| *name == part).map(|(_, spec)| *spec)
     }
 
-    /// The module's parent and number, where it is one of an `nn.Sequential`.
+    /// The parent of the module and its number, if it is in an `nn.Sequential`.
     pub fn number(&self) -> Option<(&'a str, u64)> {
         let (parent, last) = self.name.rsplit_once('.').unwrap_or(("", self.name));
         Some((parent, number(last)?))
     }
 }
 
-/// What stands between a module's name and what a parametrization (`torch.nn.utils.parametrizations`) keeps
-/// of its weight.
+/// What follows the module's name in the tensors of a parametrized weight
+/// (`torch.nn.utils.parametrizations`).
 const PARAMETRIZED: &str = "parametrizations.weight.";
 
-/// A tensor's module, and what it is to it.
+/// The name of a tensor as that of its module and the rest.
 fn split(name: &str) -> (&str, &str) {
     match name.find(PARAMETRIZED).filter(|&at| at == 0 || name.as_bytes()[at - 1] == b'.') {
         Some(at) => (name[..at].trim_end_matches('.'), &name[at..]),
@@ -39,26 +39,26 @@ fn split(name: &str) -> (&str, &str) {
 
 /// Whether a tensor is a counter beside the weights: `num_batches_tracked`, an average's `n_averaged`, a
 /// saved epoch.
-pub(super) fn is_counter(item: &Item) -> bool {
-    // Whoever converts all tensors makes floats of them.
-    let named = ["num_batches_tracked", "n_averaged"].iter().any(|name| item.name.ends_with(name));
-    item.shape.iter().product::<usize>() == 1 && (named || !item.float)
+pub(super) fn is_counter(spec: &TensorSpec) -> bool {
+    // A conversion of all tensors makes floats of them.
+    let named = ["num_batches_tracked", "n_averaged"].iter().any(|name| spec.name.ends_with(name));
+    spec.shape.iter().product::<usize>() == 1 && (named || !spec.float)
 }
 
 fn number(text: &str) -> Option<u64> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
-/// Where one component of a name comes among its siblings: numbers in their order; names by their first
-/// appearance, or where the file has lost that, with the numbers in them as numbers.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Target {
+/// The order of one component of a name among its siblings: numbers by value; names by their first
+/// appearance, or in a file that sorts its names, by the numbers in them.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum SortKey {
     Number(u64),
-    Appeared(usize),
+    Appearance(usize),
     Natural(Vec<(String, u64)>),
 }
 
-/// Text with the numbers in it: `deconv10_bn` is `deconv` 10, `_bn`.
+/// A text with the numbers in it: `deconv10_bn` is `deconv` 10, `_bn`.
 fn natural(text: &str) -> Vec<(String, u64)> {
     let mut all = Vec::new();
     let mut rest = text;
@@ -72,51 +72,48 @@ fn natural(text: &str) -> Vec<(String, u64)> {
     all
 }
 
-/// The modules of tensors that belong to one network, counters left out.
-pub(super) fn modules<'a>(items: &[&'a Item], ordered: bool) -> Vec<Module<'a>> {
+/// The modules of the tensors of one network, without counters.
+pub(super) fn modules<'a>(specs: &[&'a TensorSpec], ordered: bool) -> Vec<Module<'a>> {
     let mut modules: Vec<Module<'a>> = Vec::new();
     let mut known: HashMap<&str, usize> = HashMap::new();
-    for &item in items.iter().filter(|item| !is_counter(item)) {
-        let (name, part) = split(&item.name);
-        let at = *known.entry(name).or_insert_with(|| {
+    for &spec in specs.iter().filter(|spec| !is_counter(spec)) {
+        let (name, part) = split(&spec.name);
+        let at = *known.entry(name).or_insert(modules.len());
+        if at == modules.len() {
             modules.push(Module { name, parts: Vec::new() });
-            modules.len() - 1
-        });
-        modules[at].parts.push((part, item));
+        }
+        modules[at].parts.push((part, spec));
     }
     let mut appeared: HashMap<&str, usize> = HashMap::new();
-    let mut target = |name: &'a str| -> Vec<Target> {
-        let ends = name.match_indices('.').map(|(at, _)| at).chain([name.len()]);
+    let mut keys = |name: &'a str| -> Vec<SortKey> {
         let mut start = 0;
-        let mut places = Vec::new();
-        for end in ends {
-            let component = &name[start..end];
-            let next = appeared.len();
-            places.push(match number(component) {
-                Some(n) => Target::Number(n),
-                None if ordered => Target::Appeared(*appeared.entry(&name[..end]).or_insert(next)),
-                None => Target::Natural(natural(component)),
-            });
+        let mut key = |end: usize| {
+            let (component, next) = (&name[start..end], appeared.len());
             start = end + 1;
-        }
-        places
+            match number(component) {
+                Some(n) => SortKey::Number(n),
+                None if ordered => SortKey::Appearance(*appeared.entry(&name[..end]).or_insert(next)),
+                None => SortKey::Natural(natural(component)),
+            }
+        };
+        name.match_indices('.').map(|(at, _)| at).chain([name.len()]).map(&mut key).collect()
     };
-    let places: HashMap<&str, Vec<Target>> = modules.iter().map(|m| (m.name, target(m.name))).collect();
-    modules.sort_by(|a, b| places[a.name].cmp(&places[b.name]));
-    modules
+    let mut keyed: Vec<_> = modules.into_iter().map(|module| (keys(module.name), module)).collect();
+    keyed.sort_by(|(a, _), (b, _)| a.cmp(b));
+    keyed.into_iter().map(|(_, module)| module).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn item(name: &str) -> Item {
-        Item { name: name.into(), shape: vec![2], float: true }
+    fn item(name: &str) -> TensorSpec {
+        TensorSpec { name: name.into(), shape: vec![2], float: true }
     }
 
     fn order(names: &[&str], ordered: bool) -> Vec<String> {
-        let items: Vec<Item> = names.iter().map(|name| item(&format!("{name}.weight"))).collect();
-        let items: Vec<&Item> = items.iter().collect();
+        let items: Vec<TensorSpec> = names.iter().map(|name| item(&format!("{name}.weight"))).collect();
+        let items: Vec<&TensorSpec> = items.iter().collect();
         modules(&items, ordered).iter().map(|m| m.name.to_string()).collect()
     }
 
@@ -130,10 +127,10 @@ mod tests {
 
     #[test]
     fn a_modules_tensors_are_found_under_it() {
-        let counter = Item { name: "0.num_batches_tracked".into(), shape: vec![], float: false };
+        let counter = TensorSpec { name: "0.num_batches_tracked".into(), shape: vec![], float: false };
         let items =
             [item("a.0.weight_orig"), item("a.0.bias"), item("parametrizations.weight.original"), counter];
-        let items: Vec<&Item> = items.iter().collect();
+        let items: Vec<&TensorSpec> = items.iter().collect();
         let modules = modules(&items, true);
         let names: Vec<_> = modules.iter().map(|m| (m.name, m.parts.len())).collect();
         assert_eq!(names, [("a.0", 2), ("", 1)]);

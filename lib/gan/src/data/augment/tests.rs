@@ -52,7 +52,8 @@ fn fixed_factors_agree_with_torchvision() {
         let theirs = fs::read(file).unwrap();
         let difference = largest_difference(&ours, &theirs);
         println!("{name}: {difference}");
-        // Pillow cuts off fractions of f32, the blur rounds: a sum in another order may fall on the other side.
+        // Pillow cuts off fractions of f32, the blur rounds: a sum in another order may fall on the other
+        // side.
         assert!(difference <= 1, "{name}: {difference}");
         // A blur of σ 0.1 is none.
         assert_eq!(image() == theirs, name == "blur_5x9_0.1", "{name}");
@@ -75,7 +76,7 @@ fn draws_differ_and_repeat() {
     assert_ne!(first, image());
 }
 
-/// Over many draws the factors fill their range: a gray image's brightness tells its factor.
+/// Over many draws the factors fill their range: the brightness of a gray image shows its factor.
 #[test]
 fn factors_are_uniform_in_their_range() {
     let only = Augment { blur: [1, 1], saturation: 0.0, ..cats() };

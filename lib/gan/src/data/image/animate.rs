@@ -8,8 +8,8 @@ use image::{Delay, Frame, RgbaImage};
 
 use super::encode::png_encoder;
 
-/// About how many pixels of a frame its palette is learnt from: of small frames all, of large ones one in up to
-/// [`MAX_STEP`].
+/// About how many pixels of a frame its palette is learnt from: of small frames all, of large ones one in up
+/// to [`MAX_STEP`].
 const LEARNT_FROM: usize = 1 << 13;
 /// The most pixels of which one is learnt from; beyond, palettes become poor.
 const MAX_STEP: usize = 10;
@@ -19,13 +19,14 @@ fn shown(delay: [Duration; 2], count: usize) -> impl Iterator<Item = Duration> {
     repeat_n(delay[0], count - 1).chain([delay[1]])
 }
 
-/// An animated GIF of frames of `height · width · channels` bytes each, `channels` 1 (gray) or 3 (RGB); `delay` is how
-/// long each frame is shown, and how long the last one, in the format to hundredths of a second. Each frame has a palette
-/// of its own: exact up to 256 colors, so that gray is, else the 256 that a small neural net finds (Dekker 1994). The
-/// same input gives the same bytes.
+/// An animated GIF of frames of `height · width · channels` bytes each, `channels` 1 (gray) or 3 (RGB);
+/// `delay` is how long each frame is shown, and how long the last one, in the format to hundredths of a
+/// second. Each frame has a palette of its own: exact up to 256 colors, so that gray is, else the 256 that a
+/// small neural net finds (Dekker 1994). The same input gives the same bytes.
 ///
 /// # Panics
-/// If there are no frames, one has another length, `channels` is neither 1 nor 3, or a side is above 65,535 pixels.
+/// If there are no frames, one has another length, `channels` is neither 1 nor 3, or a side is above 65,535
+/// pixels.
 pub fn encode_gif(
     frames: &[&[u8]],
     width: usize,
@@ -53,13 +54,14 @@ pub fn encode_gif(
     file
 }
 
-/// An animated PNG of frames of `height · width · channels` bytes each, `channels` 1 (gray) or 3 (RGB), without loss; a
-/// viewer that knows PNG alone shows the first. `delay` is as in [`encode_gif`], to milliseconds and 65 s. `text` is as in [`encode_png`](super::encode_png). The same input gives
-/// the same bytes.
+/// An animated PNG of frames of `height · width · channels` bytes each, `channels` 1 (gray) or 3 (RGB),
+/// without loss; a viewer that knows PNG alone shows the first. `delay` is as in [`encode_gif`], to
+/// milliseconds and 65 s. `text` is as in [`encode_png`](super::encode_png). The same input gives the same
+/// bytes.
 ///
 /// # Panics
-/// If there are no frames, one has another length, `channels` is neither 1 nor 3, or a keyword is not 1 to 79 characters
-/// of Latin-1.
+/// If there are no frames, one has another length, `channels` is neither 1 nor 3, or a keyword is not 1 to 79
+/// characters of Latin-1.
 pub fn encode_apng(
     frames: &[&[u8]],
     width: usize,

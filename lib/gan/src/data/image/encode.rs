@@ -6,12 +6,13 @@ use image::codecs::jpeg::JpegEncoder;
 /// The width of the black lines of a grid, in pixels; torchvision's default.
 pub const PADDING: usize = 2;
 
-/// A PNG file of `height · width · channels` bytes of data, `channels` 1 (gray) or 3 (RGB). Each pair of `text` becomes a
-/// text chunk: tEXt where its value is Latin-1, iTXt elsewhere. The same input gives the same bytes; compression is the
-/// fast kind.
+/// A PNG file of `height · width · channels` bytes of data, `channels` 1 (gray) or 3 (RGB). Each pair of
+/// `text` becomes a text chunk: tEXt where its value is Latin-1, iTXt elsewhere. The same input gives the
+/// same bytes; compression is the fast kind.
 ///
 /// # Panics
-/// If `data` has another length, `channels` is neither 1 nor 3, or a keyword is not 1 to 79 characters of Latin-1.
+/// If `data` has another length, `channels` is neither 1 nor 3, or a keyword is not 1 to 79 characters of
+/// Latin-1.
 pub fn encode_png(
     width: usize,
     height: usize,
@@ -53,7 +54,8 @@ pub(super) fn png_encoder<'a>(
     encoder
 }
 
-/// A JPEG file of `height · width · channels` bytes of data, `channels` 1 (gray) or 3 (RGB); `quality` is 1 to 100.
+/// A JPEG file of `height · width · channels` bytes of data, `channels` 1 (gray) or 3 (RGB); `quality` is 1
+/// to 100.
 ///
 /// # Panics
 /// If `data` has another length, or `channels` is neither 1 nor 3.
@@ -71,8 +73,9 @@ pub fn encode_jpeg(width: usize, height: usize, channels: usize, data: &[u8], qu
     file
 }
 
-/// Sets images of `height · width · channels` bytes each in rows of `columns`, with 2 black pixels around each, as
-/// torchvision's `make_grid` does (one image alone gets none). Returns the grid's width, height and bytes.
+/// Sets images of `height · width · channels` bytes each in rows of `columns`, with 2 black pixels around
+/// each, as torchvision's `make_grid` does (one image alone gets none). Returns the grid's width, height and
+/// bytes.
 ///
 /// # Panics
 /// If there are no images or no columns, or an image has another length.

@@ -1,63 +1,17 @@
-//! One image: decode it, crop and resize it, turn its bytes into [-1, 1] and back, write it as PNG, set many in a
-//! grid. Knows nothing of models, folders or shards.
+//! Images: decoding, crop and resize, bytes to [-1, 1] and back, encoding, grids and animations.
 
 mod animate;
 mod decode;
 mod encode;
 mod notes;
 mod resize;
+mod rgb;
 #[cfg(test)]
 mod tests;
 
 pub use animate::{encode_apng, encode_gif};
 pub use decode::{Format, SixteenBit, decode, decode_as, decode_noting, sniff};
 pub use encode::{PADDING, encode_jpeg, encode_png, grid};
-pub use notes::{Notes, Tally, rotation};
+pub use notes::{NoteCounts, Notes, rotation};
 pub use resize::{Filter, Transform, resize_and_crop};
-
-/// An RGB image of 8 bits a channel, rows from top to bottom, `[height, width, 3]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Image {
-    /// Columns.
-    pub width: usize,
-    /// Rows.
-    pub height: usize,
-    /// `height · width · 3` bytes.
-    pub rgb: Vec<u8>,
-}
-
-impl Image {
-    /// An image whose three channels all are `gray` (`height · width` bytes).
-    pub fn from_gray(width: usize, height: usize, gray: &[u8]) -> Image {
-        assert_eq!(gray.len(), width * height, "one byte a pixel");
-        Image { width, height, rgb: gray.iter().flat_map(|&v| [v; 3]).collect() }
-    }
-
-    /// Luma, `height · width` bytes. An image made by [`Image::from_gray`] gives its bytes back exactly.
-    pub fn to_gray(&self) -> Vec<u8> {
-        self.rgb.chunks_exact(3).map(luma).collect()
-    }
-}
-
-/// The luma of an RGB pixel: ITU-R 601 in Pillow's fixed point, `(19595 R + 38470 G + 7471 B + 2¹⁵) >> 16`. The weights
-/// add up to 2¹⁶.
-#[inline]
-pub fn luma(rgb: &[u8]) -> u8 {
-    let [r, g, b] = [rgb[0], rgb[1], rgb[2]].map(u32::from);
-    ((19595 * r + 38470 * g + 7471 * b + 0x8000) >> 16) as u8
-}
-
-/// A byte as the networks see it: `x / 127.5 − 1`, in [-1, 1].
-#[inline]
-pub fn to_unit(x: u8) -> f32 {
-    f32::from(x) / 127.5 - 1.0
-}
-
-/// A network's output as a byte: `round((x + 1) · 127.5)`, clamped to 0..=255; the inverse of [`to_unit`]. NaN gives 0.
-#[inline]
-pub fn to_u8(x: f32) -> u8 {
-    let x = (x + 1.0) * 127.5;
-    // `f32::round` is a call where vectors would do. `as` saturates and cuts off; what it cuts off is exact.
-    let low = x as u8;
-    low.saturating_add(u8::from(x - f32::from(low) >= 0.5))
-}
+pub use rgb::{Image, luma, to_u8, to_unit};

@@ -1,6 +1,8 @@
-//! What there is to say of encoded images besides their pixels, and of a set of them.
+//! Facts about encoded images besides their pixels, and counts of them.
 
-/// What an encoded image has besides its pixels.
+use crate::error::counted;
+
+/// Facts about an encoded image besides its pixels.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Notes {
     /// Of 16-bit gray: how many of its bits the largest value needs, 1 to 16 (16 where the file itself says
@@ -18,7 +20,7 @@ pub struct Notes {
 
 /// The [`Notes`] of many images.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct NoteCounts {
     gray: u64,
     gray_bits: u8,
     significant: u8,
@@ -26,11 +28,11 @@ pub struct Tally {
     rotated: u64,
 }
 
-/// 16-bit gray whose values need so many bits or fewer is told of: with 15 an image is merely dark.
+/// 16-bit gray whose values need at most this many bits gives a warning. With 15 an image is merely dark.
 const FEW_BITS: u8 = 14;
 
-impl Tally {
-    /// Takes in an image's.
+impl NoteCounts {
+    /// Adds the notes of an image.
     pub fn add(&mut self, notes: Notes) {
         if let Some(bits) = notes.gray_bits {
             self.gray += 1;
@@ -41,29 +43,30 @@ impl Tally {
         self.rotated += u64::from(notes.rotated);
     }
 
-    /// What whoever makes a shard of them should know, a line each; `depth` is `--depth`.
+    /// Warnings about a shard of these images. `depth` is the number of bits that 16-bit gray was assumed to
+    /// use.
     pub fn lines(&self, depth: Option<u8>) -> Vec<String> {
         let mut lines = Vec::new();
         match depth {
             None if (1..=FEW_BITS).contains(&self.gray_bits) => {
                 let bits = self.gray_bits.max(8);
-                // What a file says of its depth is believed where its values bear it out.
+                // The depth that a file states counts where its values agree.
                 let depth =
                     if self.significant >= bits && self.significant < 16 { self.significant } else { bits };
                 lines.push(format!(
-                    "no value of the 16-bit gray ({}) needs more than {} bits, and the high byte was taken: nearly black; \
-                     --depth {depth} takes the highest 8 bits of {depth}",
-                    images(self.gray),
+                    "no value of the 16-bit gray ({}) needs more than {} bits, and the high byte was taken: \
+                     nearly black; a depth of {depth} keeps the highest 8 bits of {depth}",
+                    counted(self.gray, "image"),
                     self.gray_bits,
                 ));
             }
             Some(depth) if self.gray == 0 => {
-                lines.push(format!("--depth {depth} changes nothing: no image is 16-bit gray"));
+                lines.push(format!("a depth of {depth} changes nothing: no image is 16-bit gray"));
             }
             Some(depth) if self.gray_bits > depth => {
                 let most = (1u32 << depth) - 1;
                 lines.push(format!(
-                    "--depth {depth}: values above {most} became 255; the largest needs {} bits",
+                    "with a depth of {depth}, values above {most} became 255; the largest needs {} bits",
                     self.gray_bits
                 ));
             }
@@ -72,7 +75,7 @@ impl Tally {
         if self.clamped > 0 {
             lines.push(format!(
                 "{} of signed, 32-bit or floating-point numbers: cut off to 0 to 255, as Pillow does it",
-                images(self.clamped)
+                counted(self.clamped, "image")
             ));
         }
         lines.extend(rotation(self.rotated));
@@ -80,15 +83,14 @@ impl Tally {
     }
 }
 
-fn images(n: u64) -> String {
-    if n == 1 { "1 image".to_string() } else { format!("{n} images") }
-}
-
-/// What becomes of so many images with an EXIF rotation; `None` where there are none.
+/// A line about `n` images with an EXIF rotation; `None` where there are none.
 pub fn rotation(n: u64) -> Option<String> {
     let carry = if n == 1 { "carries" } else { "carry" };
     (n > 0).then(|| {
-        format!("{} {carry} an EXIF rotation, which is ignored, as torchvision and Pillow do", images(n))
+        format!(
+            "{} {carry} an EXIF rotation, which is ignored, as torchvision and Pillow do",
+            counted(n, "image")
+        )
     })
 }
 
@@ -96,8 +98,8 @@ pub fn rotation(n: u64) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn tally(notes: &[Notes]) -> Tally {
-        let mut tally = Tally::default();
+    fn tally(notes: &[Notes]) -> NoteCounts {
+        let mut tally = NoteCounts::default();
         notes.iter().for_each(|&notes| tally.add(notes));
         tally
     }
@@ -109,7 +111,7 @@ mod tests {
     #[test]
     fn ordinary_images_have_no_lines() {
         assert!(tally(&[Notes::default(), gray(16), gray(3)]).lines(None).is_empty());
-        assert!(Tally::default().lines(None).is_empty());
+        assert!(NoteCounts::default().lines(None).is_empty());
     }
 
     #[test]
@@ -117,13 +119,14 @@ mod tests {
         let lines = tally(&[gray(11), gray(12), Notes::default()]).lines(None);
         assert_eq!(lines.len(), 1);
         assert!(
-            lines[0].contains("(2 images) needs more than 12 bits") && lines[0].contains("--depth 12 takes")
+            lines[0].contains("(2 images) needs more than 12 bits")
+                && lines[0].contains("a depth of 12 keeps")
         );
-        assert!(tally(&[gray(5)]).lines(None)[0].contains("--depth 8"));
-        // A depth that the file tells of, where no value is beyond it.
+        assert!(tally(&[gray(5)]).lines(None)[0].contains("a depth of 8"));
+        // A depth that the file states, if no value exceeds it.
         let told = |bits, significant| Notes { significant: Some(significant), ..gray(bits) };
-        assert!(tally(&[told(10, 12)]).lines(None)[0].contains("--depth 12"));
-        assert!(tally(&[told(12, 10)]).lines(None)[0].contains("--depth 12"));
+        assert!(tally(&[told(10, 12)]).lines(None)[0].contains("a depth of 12"));
+        assert!(tally(&[told(12, 10)]).lines(None)[0].contains("a depth of 12"));
         assert!(tally(&[gray(12)]).lines(Some(12)).is_empty());
         assert!(tally(&[gray(13)]).lines(Some(12))[0].contains("above 4095 became 255"));
         assert!(tally(&[Notes::default()]).lines(Some(12))[0].contains("changes nothing"));

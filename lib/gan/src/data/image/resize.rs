@@ -1,41 +1,37 @@
 //! torchvision's `Resize(size)` and `CenterCrop(size)` on 8-bit RGB, in Pillow's arithmetic.
 
-use std::fmt;
-use std::str::FromStr;
-
 use fast_image_resize as fir;
 use fir::images::{Image as Resized, ImageRef};
 use fir::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
-use super::Image;
+use super::rgb::Image;
+use crate::named::named_enum;
 
 /// An image more times longer than wide (or the reverse) is resized only where the crop keeps it.
 const MAX_ASPECT: usize = 4;
 
-/// The resampling filters of Pillow, by Pillow's names. All but `nearest` widen when they shrink (antialiasing).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Filter {
-    /// A triangle, as wide as 2 pixels; torchvision's default.
-    #[default]
-    Bilinear,
-    /// Catmull-Rom's cubic (a = −0.5), 4 pixels.
-    Bicubic,
-    /// Lanczos' windowed sinc, 6 pixels.
-    Lanczos,
-    /// The average of the pixels covered.
-    Box,
-    /// Hamming's windowed sinc, 2 pixels.
-    Hamming,
-    /// One pixel, the nearest.
-    Nearest,
+named_enum! {
+    /// The resampling filters of Pillow, by Pillow's names. All but `nearest` widen when they shrink
+    /// (antialiasing).
+    #[derive(Default)]
+    pub enum Filter {
+        /// A triangle, as wide as 2 pixels; torchvision's default.
+        #[default]
+        Bilinear = "bilinear",
+        /// Catmull-Rom's cubic (a = −0.5), 4 pixels.
+        Bicubic = "bicubic",
+        /// Lanczos' windowed sinc, 6 pixels.
+        Lanczos = "lanczos",
+        /// The average of the pixels covered.
+        Box = "box",
+        /// Hamming's windowed sinc, 2 pixels.
+        Hamming = "hamming",
+        /// One pixel, the nearest.
+        Nearest = "nearest",
+    }
 }
 
 impl Filter {
-    /// The names that [`Filter::from_str`] takes.
-    pub const NAMES: [&str; 6] = ["bilinear", "bicubic", "lanczos", "box", "hamming", "nearest"];
-    const ALL: [Filter; 6] =
-        [Filter::Bilinear, Filter::Bicubic, Filter::Lanczos, Filter::Box, Filter::Hamming, Filter::Nearest];
-
     fn algorithm(self) -> ResizeAlg {
         match self {
             Filter::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
@@ -48,38 +44,24 @@ impl Filter {
     }
 }
 
-impl fmt::Display for Filter {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(Filter::NAMES[*self as usize])
-    }
-}
-
-impl FromStr for Filter {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Filter, String> {
-        let at = Filter::NAMES.iter().position(|&n| n == name);
-        at.map(|i| Filter::ALL[i])
-            .ok_or_else(|| format!("{name}: no such filter; {}", Filter::NAMES.join(", ")))
-    }
-}
-
 /// How an image is made to fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Transform {
-    /// First cut the centered square of this side, in pixels of the original (or of its shorter side where that is
-    /// less: nothing is padded).
+    /// First cut the centered square of this side, in pixels of the original (or of its shorter side where
+    /// that is less: nothing is padded).
     pub crop: Option<usize>,
-    /// Then bring the shorter side to this many pixels and cut the centered square; `None` leaves the image as it is.
+    /// Then bring the shorter side to this many pixels and cut the centered square; `None` leaves the image
+    /// as it is.
     pub size: Option<usize>,
     /// With this filter.
     pub filter: Filter,
 }
 
-/// torchvision's `Resize(size)` then `CenterCrop(size)` (the DCGAN tutorial's), after an optional centered square crop.
+/// torchvision's `Resize(size)` then `CenterCrop(size)` (the DCGAN tutorial's), after an optional centered
+/// square crop.
 ///
-/// The result is `size × size`; without `size` it is what the crop left. Smaller images are enlarged, as torchvision
-/// does.
+/// The result is `size × size`; without `size` it is what the crop left. Smaller images are enlarged, as
+/// torchvision does.
 ///
 /// # Panics
 /// If a side of `image`, `fit.crop` or `fit.size` is 0.
@@ -97,8 +79,8 @@ pub fn resize_and_crop(image: &Image, fit: &Transform) -> Image {
     }
 }
 
-/// Where a centered window of `inner` pixels begins: Python's `int(round((outer − inner) / 2.0))`, which rounds halves to
-/// even.
+/// Where a centered window of `inner` pixels begins: Python's `int(round((outer − inner) / 2.0))`, which
+/// rounds halves to even.
 fn centered(outer: usize, inner: usize) -> usize {
     let twice = outer - inner;
     let half = twice / 2;
@@ -124,8 +106,9 @@ fn resize_shorter_side(image: &Image, size: usize, filter: Filter) -> Image {
     if filter == Filter::Nearest {
         return nearest(image, (full_w, full_h), (left, top), size);
     }
-    // Of a strip, only the window that the center crop keeps is computed, for the whole could be of any size. (Each pixel
-    // reads what it would read in the whole, but box's hard edge may fall to the other side of a pixel.)
+    // Of a strip, only the window that the center crop keeps is computed: the complete strip could have any
+    // size. (Each pixel has the same inputs as in the complete strip, but the hard edge of the box filter may
+    // fall to the other side of a pixel.)
     let whole = full_w.max(full_h) <= MAX_ASPECT * size;
     let (left, top) = if whole { (0, 0) } else { (left, top) };
     let (keep_w, keep_h) = if whole { (full_w, full_h) } else { (size, size) };
@@ -135,9 +118,9 @@ fn resize_shorter_side(image: &Image, size: usize, filter: Filter) -> Image {
         (start, if keep == full { len as f64 } else { (keep as f64 * scale).min(len as f64 - start) })
     };
     let ((x, across), (y, down)) = (span(left, keep_w, full_w, w), span(top, keep_h, full_h, h));
-    // Across first, then down, rounded to bytes in between, as Pillow does (from version 13 on it turns that round for tall
-    // images, which differs by 1 in 255 here and there). In one go the resizer goes down first,
-    // which shows where a filter overshoots.
+    // Across first, then down, rounded to bytes in between, as Pillow does (from version 13 on it turns that
+    // round for tall images, which differs by 1 in 255 here and there). In one go the resizer goes down
+    // first, which shows where a filter overshoots.
     let algorithm = ResizeOptions::new().resize_alg(filter.algorithm());
     let source = ImageRef::new(w as u32, h as u32, &image.rgb, PixelType::U8x3).expect("w · h · 3 bytes");
     let mut narrow = Resized::new(keep_w as u32, h as u32, PixelType::U8x3);

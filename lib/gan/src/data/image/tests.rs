@@ -87,7 +87,7 @@ fn broken_images_say_why() {
             assert!(!reason.is_empty() && !reason.contains('\n'), "{name}: {reason:?}");
         }
     }
-    // A whole file that claims to be enormous must be refused before memory is taken for it.
+    // A file that claims to be enormous must be refused before memory is allocated for it.
     let mut huge = b"P6\n60000 60000\n255\n".to_vec();
     huge.extend([0; 64]);
     assert!(decode(&huge).unwrap_err().contains("512 MiB"), "{:?}", decode(&huge));
@@ -117,7 +117,8 @@ fn resizing_agrees_with_torchvision() {
         assert_eq!((load_image.width, load_image.height), (fit.size.unwrap(), fit.size.unwrap()), "{name}");
         let (mean, max) = difference(&load_image.rgb, &expected);
         println!("{name}: mean {mean:.4} max {max}");
-        // The resizer's weights have 16 bits, Pillow's 22; where nothing or whole pixels are weighed nothing may differ.
+        // The resizer's weights have 16 bits, Pillow's 22; where a filter copies or averages pixels
+        // without fractions, nothing may differ.
         let exact = matches!(fit.filter, Filter::Nearest | Filter::Box) || name == "same";
         // Pillow 13 resizes tall images down first, and rounds to bytes in between.
         let bound = if name == "tall" { 0.25 } else { 0.05 };

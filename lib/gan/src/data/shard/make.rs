@@ -1,6 +1,6 @@
-//! From images to a shard: decode, fit and append, in windows, so that memory does not grow with the data.
+//! From images to a shard: decode, resize and append, in windows, so that memory does not grow with the data.
 
-use std::fs::{self, File};
+use std::fs;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,38 +9,40 @@ use std::time::SystemTime;
 use rayon::prelude::*;
 
 use super::header::Header;
-use super::write::{Counts, Writer};
+use super::write::{ShardCounts, ShardWriter};
 use super::{Dtype, Shard, ShardMeta};
-use crate::data::image::{Notes, SixteenBit, Tally, Transform, resize_and_crop};
-use crate::data::source::{PassedOver, Source, Split};
+use crate::data::image::{NoteCounts, Notes, SixteenBit, Transform, resize_and_crop};
+use crate::data::source::{SkippedFiles, Source, Split};
+use crate::error::counted;
+use crate::io::check_overwrite;
 use crate::progress::Progress;
 use crate::{Error, Result};
 
-/// The most images of a window, and the most bytes that they take once load_image; two windows are in memory at once.
+/// The most images of a window, and the most bytes of their prepared pixels. Two windows are in memory at
+/// once.
 const WINDOW: usize = 512;
 const WINDOW_BYTES: usize = 32 << 20;
-/// So many broken images are named; the others are counted.
-const NAMED: u64 = 10;
+/// The most broken images that are named; the others are counted.
+const MAX_NAMED: u64 = 10;
 
-/// How a shard is made of its images.
+/// How images become a shard.
 #[derive(Debug, Clone, Default)]
 pub struct ShardOptions {
-    /// Crop and size; without a size the source must be of one native size (IDX).
+    /// Crop and size. Without a size all images must have one native size (IDX, arrays).
     pub fit: Transform,
     /// One channel instead of three.
     pub gray: bool,
     /// How a value is stored.
     pub dtype: Dtype,
-    /// How many bits the values of 16-bit gray use, 8 to 16: the highest eight of these are kept. `None`: all
-    /// 16.
+    /// The number of bits that 16-bit gray uses, 8 to 16. The highest eight of these are kept. `None`: 16.
     pub depth: Option<u8>,
-    /// The split that the source was cut to, for the metadata.
+    /// The split that the source was reduced to, for the metadata.
     pub split: Option<Split>,
-    /// A broken image is an error instead of a warning.
+    /// Whether a broken image is an error instead of a warning.
     pub strict: bool,
 }
 
-/// What [`make`] made.
+/// The result of [`make`].
 #[derive(Debug, Clone)]
 pub struct ShardSummary {
     /// The shard's metadata.
@@ -56,30 +58,30 @@ impl ShardOptions {
 
     /// Height, width and channels of each image of the shard.
     fn shape(&self, source: &Source) -> Result<[usize; 3]> {
-        let (width, height) = match (self.fit.size, source.native(), self.fit.crop) {
+        let (width, height) = match (self.fit.size, source.native_size(), self.fit.crop) {
             (Some(size), _, _) => (size, size),
             (None, Some((w, h)), Some(crop)) => (crop.min(w).min(h), crop.min(w).min(h)),
             (None, Some(native), None) => native,
             (None, None, _) => {
-                return Err(Error::Invalid("the images have no one size: give --size".into()));
+                return Err(Error::argument("size", "needed, since the images differ in size"));
             }
         };
         Ok([height, width, self.channels()])
     }
 
-    /// The side of the shard's images as a name tells it: `64`, or `28x20` where they are not square.
+    /// The size of the shard's images as a part of a file name: `64`, or `28x20` (height, width).
     ///
     /// # Errors
-    /// Images of no one size, and none asked for.
+    /// The images differ in size, and `fit` has none.
     pub fn side(&self, source: &Source) -> Result<String> {
         let [height, width, _] = self.shape(source)?;
         Ok(if height == width { height.to_string() } else { format!("{height}x{width}") })
     }
 
-    /// The metadata as far as they are known before an image is decoded.
+    /// The metadata that are known before the images are decoded.
     fn meta(&self, source: &Source, inputs: String) -> ShardMeta {
         ShardMeta {
-            broken: PassedOver::new(),
+            broken: SkippedFiles::new(),
             content_hash: String::new(),
             count: 0,
             crop: self.fit.crop,
@@ -87,7 +89,7 @@ impl ShardOptions {
             filter: self.fit.size.map(|_| self.fit.filter.to_string()),
             idx: source.idx().map(str::to_string),
             inputs,
-            passed_over: source.passed_over().clone(),
+            passed_over: source.skipped().clone(),
             rejected: 0,
             size: self.fit.size,
             smaller_than_crop: 0,
@@ -99,12 +101,12 @@ impl ShardOptions {
     }
 }
 
-/// Whether `path` is the shard that [`make`] would make now: the same listing, the same options and version, whole, and
-/// no file of the source changed since. (A shard's own time is that of the listing. Names and sizes are compared by a
-/// digest in the metadata, so copies of the same data still give the same bytes.)
+/// Whether `path` is the shard that [`make`] would make now: complete, of the same listing, options and
+/// version, and newer than all files of the source. (The time of a shard is that of its listing. Names and
+/// sizes are compared by a digest in the metadata, so copies of the same data still give the same bytes.)
 ///
 /// # Errors
-/// An image that has gone since it was listed.
+/// An image has vanished since it was listed.
 pub fn is_up_to_date(path: &Path, source: &Source, options: &ShardOptions) -> Result<bool> {
     let Ok(shard) = Shard::open(path) else { return Ok(false) };
     let Ok(listed) = fs::metadata(path).and_then(|metadata| metadata.modified()) else { return Ok(false) };
@@ -114,7 +116,7 @@ pub fn is_up_to_date(path: &Path, source: &Source, options: &ShardOptions) -> Re
         broken: there.broken.clone(),
         content_hash: there.content_hash.clone(),
         count: there.count,
-        // What lies beside the images may have changed: they are the same.
+        // Files beside the images may have changed; the images are the same.
         passed_over: there.passed_over.clone(),
         rejected: there.rejected,
         smaller_than_crop: there.smaller_than_crop,
@@ -124,53 +126,44 @@ pub fn is_up_to_date(path: &Path, source: &Source, options: &ShardOptions) -> Re
     Ok(*there == expected
         && shard.dtype() == options.dtype
         && shape == options.shape(source)?
-        && source.origin().other(path).is_none()
+        && source.input_paths().other(path).is_none()
         && !(options.strict && there.rejected > 0)
         && now.changed.is_none_or(|changed| changed <= listed))
 }
 
-/// Whether a shard of `source` may be written to `path`: nothing is there, or a shard of ours, whole or not,
-/// that is not known to be of other inputs.
+/// Checks that a shard of `source` may be written to `path`: nothing is there, or `force`, or a shard
+/// that is not known to be made from other inputs.
 ///
 /// # Errors
-/// What is there is something else; a folder above it that is not there.
-pub fn may_replace(path: &Path, source: &Source) -> Result<()> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(Error::io(path)(e)),
-    };
-    let metadata = file.metadata().map_err(Error::io(path))?;
-    if metadata.is_dir() {
-        return Err(Error::file(path, "is a folder: name another file with -o"));
-    }
-    if Header::read(&file, metadata.len()).is_err() {
-        return Err(Error::file(path, "is there and is not a shard: name another file with -o, or --force"));
-    }
-    match source.origin().other(path) {
-        None => Ok(()),
-        Some(other) => {
-            let what =
-                format!("is there and is of other images ({other}): name another file with -o, or --force");
-            Err(Error::file(path, what))
+/// Another file is there.
+pub fn check_replaceable(path: &Path, source: &Source, force: bool) -> Result<()> {
+    check_overwrite(path, force, || {
+        let file = fs::File::open(path).map_err(Error::io(path))?;
+        let metadata = file.metadata().map_err(Error::io(path))?;
+        if metadata.is_dir() {
+            return Err(Error::file(path, "is a folder: name a file"));
         }
-    }
+        if Header::read(&file, metadata.len()).is_err() {
+            return Ok(Some("is not a shard".into()));
+        }
+        Ok(source.input_paths().other(path).map(|other| format!("was made from other images ({other})")))
+    })
 }
 
-/// What the shard at `path` is of, for people: `the shard of 5 images of cats`. `None` where there is none.
+/// Describes the shard at `path`: `the shard of 5 images of cats`. `None` where there is none.
 pub fn describe(path: &Path) -> Option<String> {
-    let file = File::open(path).ok()?;
+    let file = fs::File::open(path).ok()?;
     let ShardMeta { count, source, split, .. } = Header::read(&file, file.metadata().ok()?.len()).ok()?.meta;
-    let images = if count == 1 { "image" } else { "images" };
     let split = split.map_or(String::new(), |split| format!(", split {split}"));
-    Some(format!("the shard of {count} {images} of {source}{split}"))
+    Some(format!("the shard of {} of {source}{split}", counted(count, "image")))
 }
 
-/// Makes a shard of `source` at `path`: decodes on the current pool's threads, keeps the order, replaces what is there.
-/// The same bytes for any number of threads. Stops, leaving nothing, soon after `stop` is set.
+/// Makes a shard of `source` at `path`, replacing an existing file. It decodes on the threads of the current
+/// pool and keeps the order; the bytes do not depend on the number of threads. It stops soon after `stop` is
+/// set, and leaves nothing then.
 ///
 /// # Errors
-/// [`Error::Stopped`]; what the file system says; with `options.strict` the first broken image; no image that could
+/// [`Error::Stopped`]; the file system refuses; with `options.strict` the first broken image; no image could
 /// be decoded.
 pub fn make(
     path: &Path,
@@ -182,21 +175,21 @@ pub fn make(
     let listed = SystemTime::now();
     let shape = options.shape(source)?;
     let meta = options.meta(source, source.fingerprint()?.digest);
-    let mut writer = Writer::create(path, options.dtype, shape, source.len(), meta)?;
+    let mut writer = ShardWriter::create(path, options.dtype, shape, source.len(), meta)?;
     let bytes = shape.iter().product::<usize>();
     let window = (WINDOW_BYTES / bytes).clamp(1, WINDOW);
-    let (mut counts, mut first_rejected, mut tally) = (Counts::default(), None, Tally::default());
-    let decoded = |window: Range<usize>| -> Vec<(usize, Result<Fitted>)> {
+    let (mut counts, mut first_rejected, mut tally) = (ShardCounts::default(), None, NoteCounts::default());
+    let decoded = |window: Range<usize>| -> Vec<(usize, Result<PreparedImage>)> {
         let image = |i| match stop.load(Ordering::Relaxed) {
             true => (i, Err(Error::Stopped)),
             false => (i, load_image(source, i, options)),
         };
         window.into_par_iter().map(image).collect()
     };
-    let mut append = |images: Vec<(usize, Result<Fitted>)>| {
+    let mut append = |images: Vec<(usize, Result<PreparedImage>)>| {
         for (i, image) in images {
             match image {
-                Ok(Fitted { pixels, is_small, notes }) => {
+                Ok(PreparedImage { pixels, is_small, notes }) => {
                     counts.smaller_than_crop += u64::from(is_small);
                     writer.append(&pixels)?;
                     tally.add(notes);
@@ -204,7 +197,7 @@ pub fn make(
                 Err(Error::Stopped) => return Err(Error::Stopped),
                 Err(broken) if options.strict => return Err(broken),
                 Err(broken) => {
-                    if counts.broken.total() < NAMED {
+                    if counts.broken.total() < MAX_NAMED {
                         progress.warn(&format!("skipped {broken}"));
                     }
                     counts.broken.add(&reason(&broken), &source.short_name(i));
@@ -230,40 +223,41 @@ pub fn make(
         let what = format!("none of {rejected} images could be read; the first: {first}");
         return Err(Error::file(source.description(), what));
     }
-    if rejected > NAMED {
-        let by_reason = counts.broken.counts();
-        progress
-            .warn(&format!("{rejected} broken images were skipped, the first {NAMED} by name: {by_reason}"));
+    if rejected > MAX_NAMED {
+        let reasons = counts.broken.counts();
+        progress.warn(&format!(
+            "{rejected} broken images were skipped, the first {MAX_NAMED} by name: {reasons}"
+        ));
     }
     if let Some(crop) = options.fit.crop.filter(|_| smaller > 0) {
         let all = source.len();
         progress.warn(&format!(
-            "{smaller} of {all} images are smaller than --crop {crop}: of these the largest centered square was cut"
+            "{smaller} of {all} images are smaller than the crop of {crop}: their largest centered square \
+             was used"
         ));
     }
-    source.origin().record(writer.temporary());
+    source.input_paths().record(writer.temporary());
     Ok(ShardSummary { meta: writer.finish(counts, listed)?, shape })
 }
 
-/// A shard's row.
-struct Fitted {
+/// An image with the size and channels of the shard.
+struct PreparedImage {
     pixels: Vec<u8>,
-    /// Whether the image has a side that is shorter than the crop.
+    /// Whether the original is smaller than the crop.
     is_small: bool,
     notes: Notes,
 }
 
-/// Image `i`, decoded and load_image.
-fn load_image(source: &Source, i: usize, options: &ShardOptions) -> Result<Fitted> {
+fn load_image(source: &Source, i: usize, options: &ShardOptions) -> Result<PreparedImage> {
     let sixteen = options.depth.map_or(SixteenBit::HighByte, SixteenBit::Bits);
     let decoded = source.read(i)?.decode_noting(sixteen);
     let (image, notes) = decoded.map_err(|what| Error::file(source.name(i), what))?;
     let is_small = options.fit.crop.is_some_and(|crop| crop > image.width.min(image.height));
-    let load_image = resize_and_crop(&image, &options.fit);
-    Ok(Fitted { pixels: if options.gray { load_image.to_gray() } else { load_image.rgb }, is_small, notes })
+    let image = resize_and_crop(&image, &options.fit);
+    Ok(PreparedImage { pixels: if options.gray { image.to_gray() } else { image.rgb }, is_small, notes })
 }
 
-/// Why an image is broken, without its name and numbers, so that many have the same reason.
+/// Why an image is broken, without its name and numbers, so that images share reasons.
 fn reason(broken: &Error) -> String {
     let what = match broken {
         Error::File { what, .. } => what.clone(),

@@ -1,9 +1,9 @@
-//! The shard: all images of a training run, ready to feed, in one safetensors file. The only place that knows its
-//! bytes (`header` and `write` have them); `make` fills one from a [`Source`](crate::data::source::Source).
+//! The shard: all images of a training run in one safetensors file. Only this module knows its bytes
+//! (`header` and `write`); `make` fills one from a [`Source`](crate::data::source::Source).
 //!
-//! One tensor, `images`, U8 or F32, `[N, H, W, C]` with C = 1 or 3. Bytes stand for `x / 127.5 − 1`; floats are stored
-//! so. The metadata has one key, `gantools`: the JSON of a [`ShardMeta`] with sorted keys. Nothing else is in the file, and the
-//! same images and options give the same bytes every time.
+//! One tensor, `images`, U8 or F32, `[N, H, W, C]` with C = 1 or 3. A byte `x` means `x / 127.5 − 1`; floats
+//! are stored normalized. The metadata has one key, `gantools`: the JSON of a [`ShardMeta`] with sorted keys.
+//! Nothing else is in the file, and the same images and options give the same bytes every time.
 
 mod header;
 mod make;
@@ -19,53 +19,53 @@ use serde::{Deserialize, Serialize};
 
 pub use self::header::Dtype;
 use self::header::Header;
-pub use self::make::{ShardOptions, ShardSummary, describe, is_up_to_date, make, may_replace};
+pub use self::make::{ShardOptions, ShardSummary, check_replaceable, describe, is_up_to_date, make};
 use crate::data::image::{to_u8, to_unit};
-use crate::data::source::PassedOver;
+use crate::data::source::SkippedFiles;
 use crate::{Error, Result};
 
-/// What a shard tells of itself. No time and no path is in it: copies of the same data give the same shard.
+/// The metadata of a shard. It has no time and no path: copies of the same data give the same shard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardMeta {
     /// The images that could not be decoded, by reason. (Not in shards of older versions, which count them
     /// alone.)
-    #[serde(default, skip_serializing_if = "PassedOver::is_empty")]
-    pub broken: PassedOver,
+    #[serde(default, skip_serializing_if = "SkippedFiles::is_empty")]
+    pub broken: SkippedFiles,
     /// SHA-256 of the tensor's bytes, in hexadecimal.
     pub content_hash: String,
     /// Number of images.
     pub count: u64,
-    /// Side of the centered square that was cut first, in pixels of the originals; `None`: none was.
+    /// Size of the centered square that was cut first, in pixels of the originals; `None`: none was.
     pub crop: Option<usize>,
-    /// How many bits 16-bit gray was said to use; `None`: all.
+    /// The number of bits that 16-bit gray was assumed to use; `None`: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub depth: Option<u8>,
     /// The resampling filter's name; `None`: nothing was resized.
     pub filter: Option<String>,
-    /// The IDX file that was asked for by name, if one was.
+    /// The IDX file that was requested by name, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idx: Option<String>,
-    /// SHA-256 over the names and sizes of the images that were asked for, in hexadecimal: tells whether the shard is
+    /// SHA-256 over the names and sizes of the requested images, in hexadecimal: shows whether the shard is
     /// up to date.
     pub inputs: String,
-    /// What lay in the inputs and was passed over, by reason.
-    #[serde(default, skip_serializing_if = "PassedOver::is_empty")]
-    pub passed_over: PassedOver,
+    /// The files of the inputs that are not among the images, by reason.
+    #[serde(default, skip_serializing_if = "SkippedFiles::is_empty")]
+    pub passed_over: SkippedFiles,
     /// Number of images that could not be decoded, and are not in the shard.
     pub rejected: u64,
-    /// Side of the images that was asked for, in pixels; `None`: the native size of IDX.
+    /// Requested size of the images, in pixels; `None`: the native size of IDX.
     pub size: Option<usize>,
-    /// Number of images that were smaller than `crop` on a side; of these the largest centered square was
-    /// cut.
+    /// Number of images that were smaller than `crop` in width or height; of these the largest centered
+    /// square was cut.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub smaller_than_crop: u64,
-    /// What it was made from: the inputs' names without their folders.
+    /// The names of the inputs without their folders.
     pub source: String,
-    /// CelebA's split that was kept, if one was.
+    /// The split of CelebA that was kept, if one was.
     pub split: Option<String>,
-    /// What made it: always `prep`.
+    /// The tool that made it: always `prep`.
     pub tool: String,
-    /// Version of what made it.
+    /// The version of that tool.
     pub tool_version: String,
 }
 
@@ -81,11 +81,11 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Opens and maps a shard. Everything that can be told without reading the images is checked.
+    /// Opens and maps a shard. It checks everything except the images.
     ///
     /// # Errors
-    /// Each wrong byte has its own: not readable, a folder, too short, cut short, trailing bytes, not a safetensors file,
-    /// not a shard, a shape or type that a shard has not.
+    /// Each has its own message: not readable, a folder, too short, cut short, trailing bytes, not a
+    /// safetensors file, not a shard, an invalid shape or type.
     pub fn open(path: &Path) -> Result<Shard> {
         let file = File::open(path).map_err(Error::io(path))?;
         let metadata = file.metadata().map_err(Error::io(path))?;
@@ -94,9 +94,9 @@ impl Shard {
         }
         let header = Header::read(&file, metadata.len()).map_err(|what| Error::file(path, what))?;
         header.check_length(metadata.len()).map_err(|what| Error::file(path, what))?;
-        // SAFETY: the mapping is only read. Nobody else writes to a shard: ours are replaced whole by a rename, which leaves
-        // a mapped one as it was. Were it cut short by another program all the same, a read would raise SIGBUS, which
-        // the tools turn into one line; were it overwritten, the pixels would be wrong, but every byte is a valid u8.
+        // SAFETY: the mapping is only read. These tools replace a shard by a rename, which leaves a mapped
+        // file as it is. If another program truncates it, a read raises SIGBUS, which the tools turn into one
+        // line; if another program overwrites it, the pixels are wrong, but every byte is a valid u8.
         let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path))?;
         Ok(Shard { path: path.to_path_buf(), header, map })
     }
@@ -111,7 +111,7 @@ impl Shard {
         self.header.shape[0]
     }
 
-    /// Never: a shard of nothing is not written and not opened.
+    /// Always `false`: an empty shard is neither written nor opened.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -136,7 +136,7 @@ impl Shard {
         self.header.dtype
     }
 
-    /// What the shard tells of itself.
+    /// The shard's metadata.
     pub fn meta(&self) -> &ShardMeta {
         &self.header.meta
     }
@@ -153,8 +153,8 @@ impl Shard {
         &self.map[self.header.data_start + i * size..][..size]
     }
 
-    /// Reads the images `indices` into `out`, `[B, H, W, C]`, normalized to [-1, 1]: `x / 127.5 − 1`. On the calling thread
-    /// alone: it goes on beside a training step, which has the others.
+    /// Reads the images `indices` into `out`, `[B, H, W, C]`, normalized to [-1, 1]: `x / 127.5 − 1`. It uses
+    /// only the calling thread, since a training step uses the others at the same time.
     ///
     /// # Panics
     /// If an index is not below [`Shard::len`] or `out` has another length.
@@ -187,7 +187,7 @@ impl Shard {
         let ShardMeta { broken, idx, passed_over, smaller_than_crop, .. } = self.meta();
         let or = |value: &Option<usize>, none: &str| value.map_or(none.to_string(), |v| v.to_string());
         let (n, h, w, c) = (self.len(), self.height(), self.width(), self.channels());
-        let counted = |passed: &PassedOver| match passed.is_empty() {
+        let counted = |passed: &SkippedFiles| match passed.is_empty() {
             true => String::new(),
             false => format!(" ({})", passed.counts()),
         };

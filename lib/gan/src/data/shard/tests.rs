@@ -98,6 +98,14 @@ fn others_can_read_it_and_the_layout_is_as_promised() {
         let data_start = bytes.len() - images.data().len();
         assert_eq!(data_start % 64, 0);
         let header = std::str::from_utf8(&bytes[8..data_start]).unwrap();
+        let (name, bytes_each) = if dtype == Dtype::U8 { ("U8", 1) } else { ("F32", 4) };
+        let wanted = format!(
+            "{{\"__metadata__\":{{\"gantools\":{}}},\"images\":{{\"dtype\":\"{name}\",\"shape\":[3,8,8,3],\
+             \"data_offsets\":[0,{}]}}}}",
+            serde_json::Value::from(serde_json::to_value(shard.meta()).unwrap().to_string()),
+            576 * bytes_each
+        );
+        assert_eq!(header.trim_end_matches(' '), wanted);
         assert_eq!(u64::from_le_bytes(bytes[..8].try_into().unwrap()), header.len() as u64);
         let json: serde_json::Value = serde_json::from_str(header).unwrap();
         assert_eq!(json["__metadata__"].as_object().unwrap().len(), 1);
@@ -191,25 +199,26 @@ fn every_wrong_byte_has_its_own_line() {
         assert!(text.len() <= padded);
         [&whole[..8], format!("{text:<padded$}").as_bytes(), &whole[whole.len() - 384..]].concat()
     };
-    says(b"", "0 bytes: too short");
-    says(&whole[..7], "too short");
-    says(&whole[..100], "cut short within its header");
-    says(&whole[..whole.len() - 1], "cut short");
-    says(&[&whole[..], b"x"].concat(), "1 trailing bytes");
-    says(&[b'a'; 4096], "not a shard");
-    says(&edited("\"__m", "#__m"), "not a shard");
-    says(&edited("\"gantools\"", "\"other\""), "not a shard of ours");
-    says(&edited("\"images\"", "\"weights\""), "no tensor `images`");
-    says(&edited("\"U8\"", "\"I8\""), "type I8");
-    says(&edited("[2,8,8,3]", "[2,8,24]"), "shape");
-    says(&edited("[2,8,8,3]", "[4,8,6,2]"), "shape");
-    says(&edited("[2,8,8,3]", "[0,8,8,3]"), "shape");
-    says(&edited("[2,8,8,3]", "[3,8,8,3]"), "can't lie");
-    says(&edited("[0,384]", "[1,385]"), "can't lie");
-    says(&edited("\\\"count\\\":2", "\\\"count\\\":3"), "metadata of 3 images for 2");
-    says(&edited("\\\"count\\\":2,", ""), "broken metadata");
+    let length = whole.len();
+    says(b"", "is empty");
+    says(&whole[..7], "is not a safetensors file; `prep` makes shards");
+    says(&whole[..100], "is cut short in its header, at 100 bytes");
+    says(&whole[..length - 1], &format!("is cut short: {} of {length} bytes", length - 1));
+    says(&[&whole[..], b"x"].concat(), "has 1 trailing bytes");
+    says(&[b'a'; 4096], "is not a safetensors file; `prep` makes shards");
+    says(&edited("\"__m", "#__m"), "its safetensors header is damaged");
+    says(&edited("\"gantools\"", "\"other\""), "is not a shard: its metadata are not of gantools");
+    says(&edited("\"images\"", "\"weights\""), "is not a shard: it has no tensor `images`");
+    says(&edited("\"U8\"", "\"I8\""), "is not a shard: `images` is of type I8");
+    says(&edited("[2,8,8,3]", "[2,8,24]"), "is not a shard: `images` has shape");
+    says(&edited("[2,8,8,3]", "[4,8,6,2]"), "is not a shard: `images` has shape");
+    says(&edited("[2,8,8,3]", "[0,8,8,3]"), "header is damaged (invalid shape");
+    says(&edited("[2,8,8,3]", "[3,8,8,3]"), "header is damaged (invalid shape");
+    says(&edited("[0,384]", "[1,385]"), "header is damaged (invalid offset for tensor `images`");
+    says(&edited("\\\"count\\\":2", "\\\"count\\\":3"), "is not a shard: metadata of 3 images for 2");
+    says(&edited("\\\"count\\\":2,", ""), "is not a shard: damaged metadata (missing field");
     let huge = "[9223372036854775807,8,8,3]";
-    says(&edited("[2,8,8,3]", huge), "can't lie");
+    says(&edited("[2,8,8,3]", huge), "header is damaged (overflow");
     let error = Shard::open(dir.path()).err().unwrap().to_string();
     assert!(error.contains("a folder"), "{error}");
     let missing = Shard::open(&dir.path().join("nope")).err().unwrap().to_string();
@@ -250,14 +259,22 @@ fn up_to_date_means_the_same_inputs_options_and_bytes() {
 fn only_shards_are_replaced() {
     let dir = images(2);
     let path = made(&dir, &options(8)).path().to_path_buf();
-    may_replace(&path, &source(&dir)).unwrap();
-    may_replace(&dir.path().join("new"), &source(&dir)).unwrap();
+    check_replaceable(&path, &source(&dir), false).unwrap();
+    check_replaceable(&dir.path().join("new"), &source(&dir), false).unwrap();
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..whole.len() - 9]).unwrap();
-    may_replace(&path, &source(&dir)).expect("a shard cut short is still ours");
+    check_replaceable(&path, &source(&dir), false).expect("a shard cut short is still ours");
     fs::write(&path, b"precious").unwrap();
-    assert!(may_replace(&path, &source(&dir)).unwrap_err().to_string().contains("--force"));
-    assert!(may_replace(dir.path(), &source(&dir)).unwrap_err().to_string().contains("is a folder"));
+    assert!(
+        check_replaceable(&path, &source(&dir), false)
+            .unwrap_err()
+            .to_string()
+            .ends_with("already exists and is not a shard")
+    );
+    check_replaceable(&path, &source(&dir), true).unwrap();
+    assert!(
+        check_replaceable(dir.path(), &source(&dir), false).unwrap_err().to_string().contains("is a folder")
+    );
 }
 
 #[cfg(unix)]

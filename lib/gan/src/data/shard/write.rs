@@ -1,4 +1,4 @@
-//! Writes a shard image by image, and shows it under its name only when it is whole.
+//! Writes a shard image by image. It gets its name only when it is complete.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
@@ -6,45 +6,45 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
 use super::header::Header;
 use super::{Dtype, ShardMeta};
 use crate::Result;
 use crate::data::image::to_unit;
-use crate::data::source::PassedOver;
+use crate::data::source::SkippedFiles;
 use crate::io::atomic;
-use crate::io::hash::hex;
+use crate::io::hash::Hasher;
 
-/// What is known of the images only when all were read.
+/// What is known only when all images have been read.
 #[derive(Default)]
-pub(super) struct Counts {
-    /// Those that could not be decoded.
-    pub(super) broken: PassedOver,
+pub(super) struct ShardCounts {
+    /// The images that could not be decoded.
+    pub(super) broken: SkippedFiles,
     pub(super) smaller_than_crop: u64,
 }
 
-/// A shard that is being written, in a temporary file beside its final name. Dropped unfinished, it leaves nothing.
-pub(super) struct Writer {
+/// A shard that is being written, in a temporary file beside its final name. Dropped unfinished, it leaves
+/// nothing.
+pub(super) struct ShardWriter {
     path: PathBuf,
     file: BufWriter<NamedTempFile>,
-    hash: Sha256,
+    hash: Hasher,
     header: Header,
     written: u64,
     floats: Vec<u8>,
 }
 
-impl Writer {
-    /// Begins a shard of at most `most` images of `[height, width, channels]`. `meta`'s count, rejected and hash are
-    /// set at the end.
+impl ShardWriter {
+    /// Begins a shard of at most `most` images of `[height, width, channels]`. `meta`'s count, rejected and
+    /// hash are set at the end.
     pub(super) fn create(
         path: &Path,
         dtype: Dtype,
         shape: [usize; 3],
         most: usize,
         meta: ShardMeta,
-    ) -> Result<Writer> {
+    ) -> Result<ShardWriter> {
         let [height, width, channels] = shape;
         let mut header = Header { dtype, shape: [most, height, width, channels], meta, data_start: 0 };
         header.meta.count = most as u64;
@@ -54,10 +54,10 @@ impl Writer {
         let temporary = atomic::begin(path).map_err(atomic::failed(path))?;
         let mut file = BufWriter::with_capacity(1 << 20, temporary);
         file.write_all(&vec![b' '; header.data_start]).map_err(atomic::failed(path))?;
-        Ok(Writer {
+        Ok(ShardWriter {
             path: path.to_path_buf(),
             file,
-            hash: Sha256::new(),
+            hash: Hasher::default(),
             header,
             written: 0,
             floats: Vec::new(),
@@ -82,26 +82,26 @@ impl Writer {
         Ok(())
     }
 
-    /// The file in the making.
+    /// The temporary file.
     pub(super) fn temporary(&self) -> &Path {
         self.file.get_ref().path()
     }
 
-    /// Writes the header, syncs, and gives the file its name. Its time becomes `listed`, when the inputs were listed:
-    /// what changes after that is newer than the shard.
-    pub(super) fn finish(mut self, counts: Counts, listed: SystemTime) -> Result<ShardMeta> {
+    /// Writes the header, syncs, and gives the file its name. Its time becomes `listed`, when the inputs were
+    /// listed: what changes after that is newer than the shard.
+    pub(super) fn finish(mut self, counts: ShardCounts, listed: SystemTime) -> Result<ShardMeta> {
         let path = self.path;
         self.header.shape[0] = self.written as usize;
         self.header.meta.count = self.written;
         self.header.meta.rejected = counts.broken.total();
         self.header.meta.broken = counts.broken;
         self.header.meta.smaller_than_crop = counts.smaller_than_crop;
-        self.header.meta.content_hash = hex(&self.hash.finalize());
+        self.header.meta.content_hash = self.hash.finish();
         let mut file = self.file.into_inner().map_err(|e| atomic::failed(&path)(e.into_error()))?;
         let reserved = self.header.data_start;
         self.header.reserve();
         match self.header.data_start > reserved {
-            // Reasons were added, for which there was no room.
+            // The header has grown by the reasons for skipped images.
             true => shift(file.as_file(), reserved, self.header.data_start, self.header.data_len())
                 .map_err(atomic::failed(&path))?,
             false => self.header.data_start = reserved,

@@ -1,76 +1,71 @@
-//! CelebA's published split: `list_eval_partition.txt`, a line `000001.jpg 0` an image; 0 train, 1 valid, 2
-//! test. Kaggle publishes it as a table, `list_eval_partition.csv`.
+//! Splits of data sets, by the words of file names or by CelebA's list: `list_eval_partition.txt` with a line
+//! `000001.jpg 0` for each image (0 train, 1 valid, 2 test). Kaggle publishes it as a table,
+//! `list_eval_partition.csv`.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
-use std::str::FromStr;
 
+use crate::named::named_enum;
 use crate::{Error, Result};
 
-/// The list's names, as published by its authors and on Kaggle.
+/// The names of the list, as its authors and Kaggle publish it.
 pub(super) const LISTS: [&str; 2] = ["list_eval_partition.txt", "list_eval_partition.csv"];
-/// The largest list that is read, in bytes: CelebA's has 3 MB.
+/// The largest list that is read, in bytes. CelebA's has 3 MB.
 pub(super) const MAX_LIST: u64 = 64 << 20;
 
-/// A part of CelebA's published split.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Split {
-    /// 162,770 images.
-    Train,
-    /// 19,867 images.
-    Valid,
-    /// 19,962 images.
-    Test,
+named_enum! {
+    /// A part of a data set. The numbers are CelebA's.
+    pub enum Split {
+        /// 162,770 images.
+        Train = "train",
+        /// 19,867 images.
+        Valid = "valid",
+        /// 19,962 images.
+        Test = "test",
+    }
 }
 
 impl Split {
-    /// The names that [`Split::from_str`] takes.
-    pub const NAMES: [&str; 3] = ["train", "valid", "test"];
-}
-
-impl fmt::Display for Split {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(Split::NAMES[*self as usize])
-    }
-}
-
-impl FromStr for Split {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Split, String> {
-        match name {
-            "train" => Ok(Split::Train),
-            "valid" => Ok(Split::Valid),
-            "test" => Ok(Split::Test),
-            _ => Err(format!("{name}: no such split; {}", Split::NAMES.join(", "))),
+    /// The split that a word of a file's name means.
+    pub(super) fn of_word(word: &str) -> Option<Split> {
+        match word.trim_end_matches(|c: char| c.is_ascii_digit()) {
+            "train" | "training" => Some(Split::Train),
+            "test" | "testing" => Some(Split::Test),
+            "valid" | "validation" | "val" => Some(Split::Valid),
+            _ => (word == "t10k").then_some(Split::Test),
         }
     }
+
+    /// The split that a file's name means or, where it means none, its folder's.
+    pub(super) fn of_name(name: &str) -> Option<Split> {
+        let name = name.to_lowercase();
+        name.rsplit('/').find_map(|part| part.split(|c: char| !c.is_alphanumeric()).find_map(Split::of_word))
+    }
 }
 
-/// An image's name without folders and extension: the aligned images are published as PNG, too, under the same list.
+/// An image's name without folders and extension. The list serves the PNG files of the aligned images, too.
 pub(super) fn stem(name: &str) -> &str {
     let file = name.rsplit(['/', '\\']).next().unwrap_or(name);
     file.rsplit_once('.').map_or(file, |(stem, _)| stem)
 }
 
-/// A list that was read: the split of each image, by its name's stem.
-pub(super) struct List {
-    /// The list's file name.
+/// CelebA's list: the split of each image, by the stem of its name.
+pub(super) struct SplitList {
+    /// The file name of the list.
     pub(super) name: &'static str,
     splits: HashMap<String, Split>,
 }
 
-impl List {
+impl SplitList {
     /// The split of the image `name`; `None` where the list does not name it.
     pub(super) fn split(&self, name: &str) -> Option<Split> {
         self.splits.get(stem(name)).copied()
     }
 
     /// Reads the list in `home`, one or two folders above it, or in `Eval/` of these (as published).
-    pub(super) fn find(home: &Path) -> Result<List> {
+    pub(super) fn find(home: &Path) -> Result<SplitList> {
         let home = fs::canonicalize(if home.as_os_str().is_empty() { Path::new(".") } else { home })
             .map_err(Error::io(home))?;
         let folders = home.ancestors().take(3).flat_map(|folder| [folder.to_path_buf(), folder.join("Eval")]);
@@ -79,29 +74,31 @@ impl List {
                 Ok(file) => {
                     let mut bytes = Vec::new();
                     file.take(MAX_LIST).read_to_end(&mut bytes).map_err(Error::io(&path))?;
-                    return List::parse(&path, &bytes);
+                    return SplitList::parse(&path, &bytes);
                 }
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 Err(e) => return Err(Error::io(path)(e)),
             }
         }
-        let what = "--split needs CelebA's list_eval_partition.txt (or .csv) here, one or two folders up, or in Eval/ of these";
-        Err(Error::file(home, what))
+        let what = format!(
+            "no list_eval_partition.txt (or .csv) in {}, one or two folders above, or in Eval/ of these",
+            home.display()
+        );
+        Err(Error::argument("split", what))
     }
 
     /// Reads a list's `bytes`; `path` names it.
-    pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<List> {
+    pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<SplitList> {
         if bytes.len() as u64 == MAX_LIST {
             return Err(Error::file(path, format!("larger than {} MiB: not CelebA's list", MAX_LIST >> 20)));
         }
         let splits = parse(&text(bytes)).map_err(|what| Error::file(path, what))?;
         let name = LISTS.into_iter().find(|list| path.ends_with(list)).unwrap_or(LISTS[0]);
-        Ok(List { name, splits })
+        Ok(SplitList { name, splits })
     }
 }
 
-/// Text in UTF-8, or in UTF-16 where a byte order mark says so (Windows' PowerShell writes that); without the
-/// mark.
+/// UTF-8, or UTF-16 with a byte order mark, as Windows PowerShell writes it; without the mark.
 fn text(bytes: &[u8]) -> String {
     let utf16 = |of: fn([u8; 2]) -> u16| {
         let units = bytes[2..].chunks_exact(2).map(|pair| of([pair[0], pair[1]]));
@@ -114,8 +111,8 @@ fn text(bytes: &[u8]) -> String {
     }
 }
 
-/// A line names an image and its split, parted by white space, commas or semicolons, in quotes or not. A
-/// table's first line may name the columns, as Kaggle's does (`image_id,partition`).
+/// Each line has an image and its split, separated by white space, a comma or a semicolon, in quotes or not.
+/// The first line of a table may name the columns, as Kaggle's does (`image_id,partition`).
 fn parse(text: &str) -> Result<HashMap<String, Split>, String> {
     let mut splits = HashMap::new();
     let mut first = true;
@@ -124,8 +121,8 @@ fn parse(text: &str) -> Result<HashMap<String, Split>, String> {
         if line.is_empty() {
             continue;
         }
-        let parted = line.rsplit_once([',', ';', '\t']).or_else(|| line.rsplit_once(char::is_whitespace));
-        let (name, split) = parted.map_or(("", ""), |(name, split)| (bare(name), bare(split)));
+        let fields = line.rsplit_once([',', ';', '\t']).or_else(|| line.rsplit_once(char::is_whitespace));
+        let (name, split) = fields.map_or(("", ""), |(name, split)| (bare(name), bare(split)));
         let known = match split {
             "0" => Some(Split::Train),
             "1" => Some(Split::Valid),
@@ -145,7 +142,7 @@ fn parse(text: &str) -> Result<HashMap<String, Split>, String> {
     Ok(splits)
 }
 
-/// A field without quotes and the space around it.
+/// A field without quotes and surrounding space.
 fn bare(field: &str) -> &str {
     let field = field.trim();
     let quoted = |quote| field.strip_prefix(quote).and_then(|field| field.strip_suffix(quote));

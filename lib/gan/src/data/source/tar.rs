@@ -1,91 +1,119 @@
-//! Tars: plain ones are read in place, packed ones are unpacked once. WebDataset's shards are tars, too.
+//! Tars, WebDataset's shards among them. Plain ones are read in place; compressed ones are decompressed once.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::BufReader;
 
 use ::tar::{Archive, EntryType};
 
-use super::packed::{Archived, Member};
-use super::span::Span;
-use super::unpack::Packing;
+use super::compression::Compression;
+use super::file_set::{FileSet, Member, StoredImages};
+use super::file_slice::FileSlice;
+use super::file_type::is_hidden;
+use super::input::Input;
+use super::skipped::SkippedFiles;
 use crate::Result;
 
-/// The bytes of a header.
+/// The size of a header in bytes.
 const BLOCK: usize = 512;
 
-/// Whether this is how a tar begins: a header whose checksum is right.
+/// Whether `head` begins with the header of a tar, by its checksum.
 pub(super) fn is_tar(head: &[u8]) -> bool {
     let Some(block) = head.get(..BLOCK) else { return false };
     let mut header = ::tar::Header::new_old();
     header.as_mut_bytes().copy_from_slice(block);
-    let blank = |at: usize| (148..156).contains(&at);
-    let sum: u32 =
-        block.iter().enumerate().map(|(at, &byte)| if blank(at) { 32 } else { u32::from(byte) }).sum();
-    block[0] != 0 && header.cksum().is_ok_and(|told| told == sum)
+    // The checksum itself counts as spaces.
+    let byte = |(at, &byte)| if (148..156).contains(&at) { 32 } else { u32::from(byte) };
+    let sum: u32 = block.iter().enumerate().map(byte).sum();
+    block[0] != 0 && header.cksum().is_ok_and(|stored| stored == sum)
 }
 
-/// A tar, packed or not; `None` where it is something else.
-///
-/// # Errors
-/// A broken tar, or no room for it unpacked.
-pub(super) fn open(span: &Span) -> Result<Option<Archived>> {
-    let head = span.head(BLOCK as u64)?;
-    if is_tar(&head) {
-        return list(span.clone()).map(Some);
+/// The files in a tar.
+pub(super) struct Tar {
+    file: FileSlice,
+    members: Vec<Member>,
+}
+
+impl Tar {
+    /// Opens a tar, compressed or not, and lists what is left out of it; `None` where `file` is something
+    /// else.
+    ///
+    /// # Errors
+    /// A broken tar; a full disk.
+    pub fn open(file: &FileSlice) -> Result<Option<(Tar, SkippedFiles)>> {
+        let head = file.head(BLOCK as u64)?;
+        match Compression::of(&head) {
+            _ if is_tar(&head) => Tar::list(file.clone()).map(Some),
+            Some(compression) if is_tar(&compression.head(file, BLOCK as u64)) => {
+                Tar::list(compression.decompress(file)?).map(Some)
+            }
+            _ => Ok(None),
+        }
     }
-    match Packing::of(&head) {
-        Some(packing) if is_tar(&packing.head(span, BLOCK as u64)) => list(packing.unpack(span)?).map(Some),
-        _ => Ok(None),
+
+    /// Of several members of one name the last counts, as in `tar -x`. Links are replaced by their targets.
+    fn list(file: FileSlice) -> Result<(Tar, SkippedFiles)> {
+        let broken =
+            |e: std::io::Error| file.error(format!("a broken or incomplete tar ({e}): fetch it again"));
+        let mut archive = Archive::new(BufReader::new(file.reader()));
+        let mut members: BTreeMap<String, Member> = BTreeMap::new();
+        let (mut links, mut skipped) = (Vec::new(), SkippedFiles::new());
+        for entry in archive.entries_with_seek().map_err(broken)? {
+            let mut entry = entry.map_err(broken)?;
+            let name = clean(&entry.path_bytes());
+            let kind = entry.header().entry_type();
+            match kind {
+                _ if kind == EntryType::GNUSparse || has_pax_sparse(&mut entry).map_err(broken)? => {
+                    skipped.add("sparse (not read)", &name);
+                }
+                EntryType::Regular | EntryType::Continuous => {
+                    let (from, len) = (entry.raw_file_position(), entry.size());
+                    file.slice(from, len)
+                        .map_err(|_| file.error(format!("cut short in {name}: fetch it again")))?;
+                    members.insert(name.clone(), Member { name, from, len });
+                }
+                EntryType::Link | EntryType::Symlink => {
+                    let target = entry.link_name_bytes().unwrap_or_default();
+                    // A hard link starts at the tar's root, a symbolic one at its own folder.
+                    let folder = match kind {
+                        EntryType::Link => "",
+                        _ => name.rsplit_once('/').map_or("", |(folder, _)| folder),
+                    };
+                    let target = clean(&[folder.as_bytes(), b"/", &target].concat());
+                    links.push((name, target));
+                }
+                _ => {}
+            }
+        }
+        for (name, target) in links {
+            match members.get(&target).cloned() {
+                Some(member) => drop(members.insert(name.clone(), Member { name, ..member })),
+                None => skipped.add("leading out of it (links)", &name),
+            }
+        }
+        let members = members.into_values().filter(|member| !member.name.split('/').any(is_hidden)).collect();
+        Ok((Tar { file, members }, skipped))
     }
 }
 
-/// Lists the files in a tar. Of several of one name the last counts, as it does in unpacking; links lead to
-/// what they name.
-fn list(span: Span) -> Result<Archived> {
-    let broken = |e: std::io::Error| span.wrong(format!("a broken or incomplete tar ({e}): fetch it again"));
-    let mut archive = Archive::new(BufReader::new(span.reader()));
-    let mut files: BTreeMap<String, Member> = BTreeMap::new();
-    let mut links = Vec::new();
-    let mut sparse = Vec::new();
-    for entry in archive.entries_with_seek().map_err(broken)? {
-        let mut entry = entry.map_err(broken)?;
-        let name = clean(&entry.path_bytes());
-        let kind = entry.header().entry_type();
-        let in_pieces = kind == EntryType::GNUSparse || has_pax_sparse(&mut entry).map_err(broken)?;
-        match kind {
-            _ if in_pieces => sparse.push(name),
-            EntryType::Regular | EntryType::Continuous => {
-                let (from, len) = (entry.raw_file_position(), entry.size());
-                span.part(from, len)
-                    .map_err(|_| span.wrong(format!("cut short within {name}: fetch it again")))?;
-                files.insert(name.clone(), Member { name, from, len });
-            }
-            EntryType::Link | EntryType::Symlink => {
-                let to = entry.link_name_bytes().map(|to| to.into_owned()).unwrap_or_default();
-                let to = match kind {
-                    // A hard link's name is from the tar's root, a symbolic one's from the folder that it
-                    // lies in.
-                    EntryType::Link => clean(&to),
-                    _ => clean(
-                        &[name.rsplit_once('/').map_or("", |(folder, _)| folder).as_bytes(), b"/", &to]
-                            .concat(),
-                    ),
-                };
-                links.push((name, to));
-            }
-            _ => {}
-        }
+impl FileSet for Tar {
+    fn names(&self) -> Vec<Cow<'_, str>> {
+        self.members.iter().map(|member| Cow::from(&member.name)).collect()
     }
-    let mut archived = Archived::new(span);
-    for (name, to) in links {
-        match files.get(&to).cloned() {
-            Some(file) => drop(files.insert(name.clone(), Member { name, ..file })),
-            None => archived.passed.add("leading out of it (links)", &name),
-        }
+
+    fn head(&self, i: usize, n: u64) -> Result<Vec<u8>> {
+        self.open(i)?.head(n)
     }
-    sparse.iter().for_each(|name| archived.passed.add("sparse (not read)", name));
-    archived.members = files.into_values().collect();
-    Ok(archived)
+
+    fn open(&self, i: usize) -> Result<FileSlice> {
+        let Member { name, from, len } = &self.members[i];
+        Ok(self.file.slice(*from, *len)?.named(name))
+    }
+
+    fn into_images(self: Box<Self>, images: Vec<usize>) -> Result<Box<dyn Input>> {
+        let images = images.into_iter().map(|i| self.members[i].clone()).collect();
+        Ok(Box::new(StoredImages { file: self.file, images }))
+    }
 }
 
 fn has_pax_sparse(entry: &mut ::tar::Entry<impl std::io::Read>) -> std::io::Result<bool> {

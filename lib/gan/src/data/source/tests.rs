@@ -7,9 +7,10 @@ use flate2::write::GzEncoder;
 use tempfile::TempDir;
 
 use super::*;
+use crate::Result;
 use crate::data::image::encode_png;
 
-/// A PNG of one color, told apart by `value`.
+/// A PNG of one color, `value`.
 pub(super) fn png(value: u8) -> Vec<u8> {
     encode_png(4, 3, 3, &[value; 36], &[])
 }
@@ -80,7 +81,7 @@ fn a_folder_is_walked_in_the_order_of_names() {
     let all = open(&[&root], Recursion::Recursive).unwrap();
     let expected = [("A.PNG", 1), ("b.png", 2), ("deep.png", 4), ("deep/er/c.png", 3)];
     assert_eq!(content(&all, &root), expected.map(|(n, v)| (n.to_string(), v)));
-    assert_eq!((all.title(), all.description(), all.native()), ("pets", "pets", None));
+    assert_eq!((all.title(), all.description(), all.native_size()), ("pets", "pets", None));
     let one_level = open(&[&root], Recursion::OneLevel).unwrap();
     assert_eq!(content(&one_level, &root), [("b.png".to_string(), 2), ("deep.png".to_string(), 4)]);
 }
@@ -156,7 +157,7 @@ fn idx_gives_its_native_images_gzipped_or_not() {
     write(root.join("plain"), &idx(3, 5, 7));
     for input in [root.clone(), root.join("train-images-idx3-ubyte.gz"), root.join("plain")] {
         let source = open(&[&input], Recursion::Recursive).unwrap();
-        assert_eq!((source.len(), source.native()), (3, Some((7, 5))), "{input:?}");
+        assert_eq!((source.len(), source.native_size()), (3, Some((7, 5))), "{input:?}");
         let image = source.read(2).unwrap().decode().unwrap();
         assert_eq!((image.width, image.height), (7, 5));
         assert_eq!(image.to_gray(), (70..105).collect::<Vec<u8>>());
@@ -185,7 +186,7 @@ fn broken_idx_files_say_what_is_wrong() {
     says(b"neither this nor that", "not a folder, a zip, an IDX file or an image");
     let gz = dir.path().join("images-idx3-ubyte.gz");
     fs::write(&gz, &gzip(&whole)[..40]).unwrap();
-    assert!(error(&gz).contains("broken gzip"), "{}", error(&gz));
+    assert!(error(&gz).contains("broken or incomplete gzip"), "{}", error(&gz));
     fs::write(&gz, gzip(&whole[..100])).unwrap();
     assert!(error(&gz).contains("cut short"), "{}", error(&gz));
 }
@@ -262,7 +263,7 @@ fn the_fingerprint_tells_versions_apart() {
     assert!(after.changed > before.changed);
     fs::remove_file(root.join("b.png")).unwrap();
     assert_ne!(print(&root).digest, before.digest);
-    // A zip tells a change of content by itself.
+    // The checksums of a zip show a change of content.
     let zip = dir.path().join("x.zip");
     zip_of(&zip, &[("a.png", &png(1))]);
     let before = print(&zip);
@@ -308,4 +309,197 @@ fn drawn_faces_vary_and_look_like_something() {
         assert!(luma(x, 112) < 0.7 * luma(x, 135), "eye {} cheek {}", luma(x, 112), luma(x, 135));
     }
     assert!((luma(69, 112) - luma(109, 112)).abs() < 25.0);
+}
+
+#[test]
+fn skipped_files_are_counted_by_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("pets");
+    write(root.join("a.png"), &png(1));
+    for i in 0..6 {
+        write(root.join(format!("phone{i}.avif")), b"\0\0\0 ftypavif\0\0\0\0avifmif1");
+    }
+    write(root.join("more/photo.HEIC"), b"\0\0\0 ftypheic");
+    write(root.join("0badcafe"), &png(2));
+    write(root.join("misnamed.avif"), &png(3));
+    write(root.join("notes.txt"), &png(9));
+    write(root.join("LICENSE"), b"no image");
+    write(root.join("old.zip"), b"PK");
+    for name in ["Thumbs.db", ".DS_Store", "__MACOSX/._a.png", ".ipynb_checkpoints/a.png"] {
+        write(root.join(name), &png(9));
+    }
+    let source = open(&[&root], Recursion::Recursive).unwrap();
+    let expected = [("0badcafe", 2), ("a.png", 1), ("misnamed.avif", 3)];
+    assert_eq!(content(&source, &root), expected.map(|(n, v)| (n.to_string(), v)));
+    let line = "10 files skipped: 6 .avif (AVIF is not read), 1 .heic (HEIC is not read), 1 .txt, 1 .zip, 1 \
+                without an extension";
+    assert_eq!(source.skipped().line().unwrap(), line);
+    assert_eq!(source.skipped().to_json()[".txt"]["first"][0], "notes.txt");
+    // One level, by pytorch-fid's list.
+    write(root.join("B.JPG"), &png(4));
+    write(root.join("c.gif"), &png(5));
+    write(root.join("more/d.png"), &png(5));
+    let source = open(&[&root], Recursion::OneLevel).unwrap();
+    assert_eq!(content(&source, &root), [("a.png".to_string(), 1)]);
+    let counts = source.skipped().counts();
+    for count in [
+        "2 images of unknown extensions (pytorch-fid reads known ones)",
+        "1 with capital extensions (pytorch-fid reads lower case)",
+        "1 in subfolders (pytorch-fid reads one level)",
+        "1 .gif (pytorch-fid does not read it)",
+    ] {
+        assert!(counts.contains(count), "{count}: {counts}");
+    }
+    // A file without an extension may be named itself.
+    let source = open(&[&root.join("0badcafe")], Recursion::Recursive).unwrap();
+    assert_eq!((source.len(), source.title()), (1, "pets"));
+}
+
+#[test]
+fn a_folder_without_images_says_where_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("classes");
+    let below = |walk| open(&[&root], walk).err().unwrap().to_string();
+    for name in ["cats/1.png", "cats/2.png", "dogs/1.png"] {
+        write(root.join(name), &png(1));
+    }
+    let line = "its 3 images lie in 2 subfolders (cats, dogs); pytorch-fid reads one level: name one, or a \
+                zip of all";
+    assert!(below(Recursion::OneLevel).ends_with(line), "{}", below(Recursion::OneLevel));
+    let root = dir.path().join("official");
+    write(root.join("Eval/list_eval_partition.txt"), b"000001.jpg 0\n");
+    zip_of(&root.join("img.zip"), &[("000001.jpg", &png(1))]);
+    assert!(error(&root).ends_with("it holds img.zip: name that"), "{}", error(&root));
+    write(root.join("more/b.tar.gz"), b"");
+    assert!(
+        error(&root).ends_with("it holds 2 archives: name one of them, such as img.zip"),
+        "{}",
+        error(&root)
+    );
+    let root = dir.path().join("phone");
+    write(root.join("1.heic"), b"\0\0\0 ftypheic");
+    assert!(error(&root).ends_with("; 1 file skipped: 1 .heic (HEIC is not read)"), "{}", error(&root));
+    let zip = dir.path().join("phone.zip");
+    zip_of(&zip, &[("1.heic", b"\0\0\0 ftypheic")]);
+    assert!(error(&zip).ends_with("; 1 file skipped: 1 .heic (HEIC is not read)"), "{}", error(&zip));
+}
+
+#[test]
+fn zips_are_sorted_as_folders_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.zip");
+    let (one, two, junk) = (png(1), png(2), png(9));
+    zip_of(
+        &path,
+        &[
+            ("pics/0badcafe", &one),
+            ("pics\\b.png", &two),
+            ("__MACOSX\\pics\\._b.png", &junk),
+            ("pics\\.hidden\\c.png", &junk),
+            ("Thumbs.db", &junk),
+            ("pics/a.avif", b"\0\0\0 ftypavif"),
+            ("pics/a.txt", &junk),
+            ("inner.zip", b"PK"),
+        ],
+    );
+    let source = open(&[&path], Recursion::Recursive).unwrap();
+    let values: Vec<u8> = content(&source, &path).iter().map(|image| image.1).collect();
+    assert_eq!(values, [1, 2]);
+    assert_eq!(source.skipped().counts(), "1 .avif (AVIF is not read), 1 .txt, 1 .zip");
+}
+
+#[test]
+fn lists_of_any_make_say_the_split() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("celeba/Img/img_align_celeba");
+    for i in 1..=5u8 {
+        write(root.join(format!("00000{i}.jpg")), &png(i));
+    }
+    let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    let lines = "000001.jpg 0\n000002.jpg 1\n000003.jpg 0\n000004.jpg 2\n";
+    let lists: [Vec<u8>; 9] = [
+        lines.into(),
+        [b"\xEF\xBB\xBF", lines.as_bytes()].concat(),
+        lines.replace('\n', "\r\n").into(),
+        [b"\xFF\xFE".to_vec(), utf16(lines)].concat(),
+        lines.replace(' ', "\t").into(),
+        format!("image_id,partition\n{}", lines.replace(' ', ",")).into(),
+        format!(
+            "\u{feff}\"image_id\";\"partition\"\r\n{}",
+            lines.replace(' ', "\";\"").replace("00000", "\"00000").replace('\n', "\"\r\n")
+        )
+        .into(),
+        lines.replace(" 0", " train").replace(" 1", " valid").replace(" 2", " test").into(),
+        lines.replace("00000", "img_align_celeba/00000").into(),
+    ];
+    for (i, list) in lists.iter().enumerate() {
+        for at in ["Img/list_eval_partition.txt", "Eval/list_eval_partition.csv", "list_eval_partition.csv"] {
+            let at = dir.path().join("celeba").join(at);
+            write(&at, list);
+            let mut source = open(&[&root], Recursion::Recursive).unwrap();
+            source.keep_split(Split::Train).unwrap_or_else(|e| panic!("{i} {at:?}: {e}"));
+            let values: Vec<u8> = content(&source, &root).iter().map(|image| image.1).collect();
+            assert_eq!(values, [1, 3], "list {i} at {at:?}");
+            let name = at.file_name().unwrap().to_str().unwrap();
+            assert_eq!(source.skipped().counts(), format!("1 not in {name}"));
+            fs::remove_file(&at).unwrap();
+        }
+    }
+    let at = root.join("list_eval_partition.txt");
+    for (text, line) in [
+        ("000001.jpg 0\n000002.jpg 7\n", "line 2"),
+        ("000001.jpg 7\n", "line 1"),
+        ("000001.jpg\n", "line 1"),
+        ("image_id,partition\nimage_id,partition\n", "line 2"),
+    ] {
+        write(&at, text.as_bytes());
+        let error =
+            open(&[&root], Recursion::Recursive).unwrap().keep_split(Split::Train).unwrap_err().to_string();
+        assert!(error.contains(line), "{text}: {error}");
+    }
+    // Beside a zip, and in it.
+    write(&at, lines.as_bytes());
+    let zip = root.join("faces.zip");
+    let (one, three) = (png(1), png(3));
+    let mut entries: Vec<(&str, &[u8])> = vec![("x/000001.jpg", &one), ("x/000004.jpg", &three)];
+    zip_of(&zip, &entries);
+    let kept = |split| {
+        let mut source = open(&[&zip], Recursion::Recursive).unwrap();
+        source.keep_split(split).map(|()| content(&source, &zip)[0].1).map_err(|e| e.to_string())
+    };
+    assert_eq!((kept(Split::Train), kept(Split::Test)), (Ok(1), Ok(3)));
+    entries.push(("x/list_eval_partition.csv", b"image_id,partition\n000001.jpg,2\n000004.jpg,0\n"));
+    zip_of(&zip, &entries);
+    assert_eq!((kept(Split::Train), kept(Split::Test)), (Ok(3), Ok(1)));
+    assert!(kept(Split::Valid).unwrap_err().contains("the valid split of list_eval_partition.csv"));
+}
+
+#[test]
+fn input_paths_conflict_with_others_that_still_exist() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cats, dogs) = (dir.path().join("cats/train"), dir.path().join("dogs/train"));
+    write(cats.join("0.png"), &png(1));
+    write(dogs.join("0.png"), &png(1));
+    let origin = |input: &Path| open(&[input], Recursion::Recursive).unwrap().input_paths();
+    assert_eq!(origin(&cats), origin(&cats.join("0.png")), "one by one they are of their folder");
+    assert_ne!(origin(&cats), origin(&dogs));
+    let made = dir.path().join("made");
+    fs::write(&made, b"").unwrap();
+    assert_eq!(origin(&dogs).other(&made), None, "nothing is known");
+    origin(&cats).record(&made);
+    if xattr::get(&made, "user.gantools.inputs").unwrap_or(None).is_none() {
+        return; // The file system has no such attributes.
+    }
+    assert_eq!(origin(&cats).other(&made), None);
+    let full = fs::canonicalize(&cats).unwrap().to_str().unwrap().to_string();
+    assert_eq!(origin(&dogs).other(&made), Some(full));
+    assert!(Source::demo(3, 0).input_paths().other(&made).is_some());
+    Source::demo(3, 0).input_paths().record(&made);
+    assert_eq!(Source::demo(4, 1).input_paths().other(&made), None);
+    assert_eq!(origin(&dogs).other(&made), Some("demo faces".into()));
+    // Moved images are not others.
+    origin(&cats).record(&made);
+    let moved = dir.path().join("moved");
+    fs::rename(&cats, &moved).unwrap();
+    assert_eq!(origin(&moved).other(&made), None);
 }

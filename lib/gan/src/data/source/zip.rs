@@ -1,220 +1,237 @@
-//! A zip of images, read in place by any number of threads.
+//! Zips, read in place by any number of threads.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::FileExt;
+use std::borrow::Cow;
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::SystemTime;
 
-use ::zip::ZipArchive;
-use ::zip::result::ZipError;
+use ::zip::result::{ZipError, ZipResult};
+use ::zip::{CompressionMethod, ZipArchive};
+use flate2::Crc;
 
-use super::idx::{self, Idx};
-use super::kind::{HEAD, Kind, Sorter, dotted, is_hidden, is_image_name};
-use super::span::Span;
-use super::{Input, MAX_ENCODED, PassedOver, Raw, Recursion, container, found, split, unzip};
+use super::compression::{TempFile, zip_growth, zip_reader};
+use super::file_set::FileSet;
+use super::file_slice::{FileSlice, FileSliceReader, FileVersion};
+use super::file_type::is_hidden;
+use super::input::{Input, MAX_ENCODED, RawImage};
+use super::{split, unsupported};
+use crate::error::counted;
 use crate::{Error, Result};
 
-/// Whether a file begins as a zip does (an empty one included).
-pub(super) fn is_zip(path: &Path) -> Result<bool> {
-    let mut magic = [0; 4];
-    let mut file = File::open(path).map_err(Error::io(path))?;
-    match file.read_exact(&mut magic) {
-        Ok(()) => Ok(matches!(&magic, b"PK\x03\x04" | b"PK\x05\x06")),
-        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-        Err(e) => Err(Error::io(path)(e)),
-    }
+type Archive = ZipArchive<FileSliceReader>;
+
+/// Whether a file begins as a zip does, an empty one included.
+pub(super) fn is_zip(head: &[u8]) -> bool {
+    head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06")
 }
 
+/// The files in a zip.
 pub(super) struct Zip {
-    path: PathBuf,
-    archive_len: u64,
-    archive: ZipArchive<SharedFile>,
-    /// Names and numbers of the images, by name.
+    file: FileSlice,
+    archive: Archive,
+    /// Names and numbers of the entries, by name.
     entries: Vec<(String, usize)>,
-    passed_over: PassedOver,
-    /// Name and number of CelebA's list of its splits.
-    list: Option<(String, usize)>,
-}
-
-/// The first bytes of entry `i`; none where it cannot be read.
-fn head(archive: &ZipArchive<SharedFile>, archive_len: u64, i: usize) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(HEAD);
-    if let Ok((entry, _)) = unzip::reader(&mut archive.clone(), archive_len, i) {
-        let _ = entry.take(HEAD as u64).read_to_end(&mut bytes);
-    }
-    bytes
 }
 
 impl Zip {
-    /// Reads the zip's directory: its images, or the images of the IDX file in it that is meant, as of a
-    /// folder.
-    pub(super) fn open(path: &Path, recursion: Recursion, wanted: Option<&str>) -> Result<Box<dyn Input>> {
-        let file = SharedFile::open(path).map_err(Error::io(path))?;
-        let archive_len = file.len;
-        let archive = ZipArchive::new(file).map_err(|e| match Span::whole(path) {
-            Ok(span) => container::zip_error(&span, &e),
-            Err(e) => e,
-        })?;
-        let (mut entries, mut others) = (Vec::new(), Vec::new());
+    /// Reads the zip's directory.
+    ///
+    /// # Errors
+    /// It is broken.
+    pub fn open(file: &FileSlice) -> Result<Zip> {
+        let archive = ZipArchive::new(file.reader()).map_err(|e| unsupported::zip_error(file, &e))?;
+        let mut entries = Vec::new();
         for i in 0..archive.len() {
-            let broken = |e: ZipError| Error::file(path, format!("entry {i}: {e}"));
+            let broken = |e: ZipError| file.error(format!("entry {i}: {e}"));
             let entry = archive.by_index_data(i).map_err(broken)?;
-            let name = entry.name().map_err(broken)?.into_owned();
-            // Some Windows programs part folders by backslashes.
+            let name = entry.name().map_err(broken)?;
+            // Some Windows programs separate folders by backslashes.
             if !entry.is_dir() && !name.split(['/', '\\']).any(is_hidden) {
-                if is_image_name(&name) { &mut entries } else { &mut others }.push((name, i));
-            }
-        }
-        others.sort_unstable();
-        let is_list = |name: &str| split::LISTS.iter().any(|list| Path::new(name).ends_with(list));
-        let list = others.iter().rev().find(|(name, _)| is_list(name)).cloned();
-        let (mut sorter, mut sets, mut archives) = (Sorter::default(), Vec::new(), Vec::new());
-        for (name, i) in others {
-            match sorter.kind(&name, || head(&archive, archive_len, i)) {
-                Kind::Image => entries.push((name, i)),
-                Kind::Idx => sets.push((name, i)),
-                Kind::Archive => archives.push(name),
-                Kind::Other => {}
+                entries.push((name.into_owned(), i));
             }
         }
         entries.sort_unstable();
-        let mut passed_over = sorter.passed_over;
-        let version = |i: usize| archive.by_index_data(i).ok().map(|entry| (entry.size(), entry.crc32()));
-        let names: Vec<String> = sets.iter().map(|set| set.0.clone()).collect();
-        let same = |a: usize, b: usize| version(sets[a].1) == version(sets[b].1);
-        if let Some(set) = idx::choose(path, &names, entries.len(), recursion, wanted, same)? {
-            entries.iter().for_each(|(image, _)| passed_over.add("beside the IDX file", image));
-            let (name, i) = &sets[set];
-            let full = path.join(name);
-            let broken = |e: ZipError| Error::file(&full, e.to_string());
-            let version = version(*i).map_or(String::new(), |(size, crc)| format!("{size} {crc:08x}"));
-            let mut archive = archive.clone();
-            let (entry, _) = unzip::reader(&mut archive, archive_len, *i).map_err(broken)?;
-            return Ok(Box::new(Idx::unpack(&full, entry, version)?.found(name.clone(), passed_over)));
-        }
-        names.iter().for_each(|name| passed_over.add("IDX", name));
-        archives.iter().for_each(|name| passed_over.add(&dotted(name), name));
-        if entries.is_empty() {
-            return found::in_zip(path, passed_over);
-        }
-        unzip::any_is_read(path, &archive, &entries)?;
-        Ok(Box::new(Zip { path: path.to_path_buf(), archive_len, archive, entries, passed_over, list }))
+        Ok(Zip { file: file.clone(), archive, entries })
     }
 
-    fn unpack(&self, i: usize) -> Result<Vec<u8>, ZipError> {
-        // Cheap: the directory is shared, the reader's buffer begins empty.
+    /// Whether this is an `.npz`: every entry is an `.npy`.
+    pub fn is_npz(&self) -> bool {
+        !self.entries.is_empty() && self.entries.iter().all(|(name, _)| name.ends_with(".npy"))
+    }
+
+    /// An error about entry `i`.
+    fn error(&self, i: usize, e: impl std::fmt::Display) -> Error {
+        Error::file(self.file.name.join(&self.entries[i].0), e.to_string())
+    }
+
+    /// At most `limit` bytes of entry `i`.
+    fn read(&self, i: usize, limit: u64) -> ZipResult<Vec<u8>> {
+        // Cheap: the directory is shared, and the reader's buffer starts empty.
         let mut archive = self.archive.clone();
-        let (entry, most) = unzip::reader(&mut archive, self.archive_len, self.entries[i].1)?;
-        let mut bytes = Vec::with_capacity(most.min(1 << 24) as usize);
-        entry.take(MAX_ENCODED + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > MAX_ENCODED {
-            return Err(ZipError::UnsupportedArchive("unpacked it is larger than 256 MiB"));
-        }
+        let (entry, most) = reader(&mut archive, self.file.len, self.entries[i].1)?;
+        let mut bytes = Vec::with_capacity(most.min(limit).min(1 << 24) as usize);
+        entry.take(limit).read_to_end(&mut bytes)?;
         Ok(bytes)
+    }
+
+    /// Checks that one of the images can be read, by their compression.
+    ///
+    /// # Errors
+    /// None can: one line for all.
+    fn check_any_is_read(&self, images: &[usize]) -> Result<()> {
+        let mut reason = None;
+        for &i in images {
+            match unsupported_entry(&self.archive, self.entries[i].1).map_err(|e| self.error(i, e))? {
+                Some(why) => reason.get_or_insert(why),
+                None => return Ok(()),
+            };
+        }
+        let images = match images.len() {
+            1 => "its image is".to_string(),
+            n => format!("all of its {} are", counted(n as u64, "image")),
+        };
+        reason.map_or(Ok(()), |why| Err(self.file.error(format!("{images} {why}"))))
     }
 }
 
-impl Input for Zip {
+impl FileSet for Zip {
+    fn names(&self) -> Vec<Cow<'_, str>> {
+        self.entries.iter().map(|(name, _)| Cow::from(name)).collect()
+    }
+
+    fn head(&self, i: usize, n: u64) -> Result<Vec<u8>> {
+        self.read(i, n).map_err(|e| self.error(i, e))
+    }
+
+    /// # Errors
+    /// A wrong checksum; a full disk.
+    fn open(&self, i: usize) -> Result<FileSlice> {
+        let (name, entry) = &self.entries[i];
+        let broken = |e: &dyn std::fmt::Display| self.error(i, format!("{e}: fetch it again"));
+        let mut archive = self.archive.clone();
+        let data = archive.by_index_data(*entry).map_err(|e| broken(&e))?;
+        let (is_stored, size) = (data.compression() == CompressionMethod::STORE, data.size());
+        let from = match is_stored {
+            true => archive.by_index_raw(*entry).map_err(|e| broken(&e))?.data_start(),
+            false => None,
+        };
+        let (mut reader, most) = reader(&mut archive, self.file.len, *entry).map_err(|e| broken(&e))?;
+        let file = self.file.clone().named(name);
+        match from {
+            Some(from) => {
+                let stored = file.slice(from, size)?;
+                io::copy(&mut reader, &mut io::sink()).map_err(|e| broken(&e))?;
+                Ok(stored)
+            }
+            None => TempFile::fill(&file, &mut reader, most, "zip"),
+        }
+    }
+
+    fn version(&self, i: usize) -> Option<FileVersion> {
+        let entry = self.archive.by_index_data(self.entries[i].1).ok()?;
+        Some(FileVersion { size: entry.size(), crc: Some(entry.crc32()), changed: None })
+    }
+
+    fn into_images(self: Box<Self>, images: Vec<usize>) -> Result<Box<dyn Input>> {
+        self.check_any_is_read(&images)?;
+        Ok(Box::new(ZipImages { zip: *self, images }))
+    }
+}
+
+/// The images in a zip.
+struct ZipImages {
+    zip: Zip,
+    /// Their numbers in the zip.
+    images: Vec<usize>,
+}
+
+impl Input for ZipImages {
     fn len(&self) -> usize {
-        self.entries.len()
+        self.images.len()
     }
 
     fn name(&self, i: usize) -> String {
-        self.entries[i].0.clone()
+        self.zip.entries[self.images[i]].0.clone()
     }
 
     fn full_name(&self, i: usize) -> String {
-        format!("{}/{}", self.path.display(), self.entries[i].0)
+        format!("{}/{}", self.zip.file.name.display(), self.name(i))
     }
 
-    fn read(&self, i: usize) -> Result<Raw> {
-        self.unpack(i).map(Raw::Encoded).map_err(|e| match e {
-            ZipError::Io(e) => Error::file(self.full_name(i), e.to_string()),
-            other => Error::file(self.full_name(i), other.to_string()),
-        })
+    fn read(&self, i: usize) -> Result<RawImage> {
+        let what = match self.zip.read(self.images[i], MAX_ENCODED + 1) {
+            Ok(bytes) if bytes.len() as u64 > MAX_ENCODED => "larger than 256 MiB when decompressed".into(),
+            Ok(bytes) => return Ok(RawImage::Encoded(bytes)),
+            Err(ZipError::Io(e)) => e.to_string(),
+            Err(e) => e.to_string(),
+        };
+        Err(Error::file(self.full_name(i), what))
     }
 
     fn version(&self, i: usize) -> Result<(String, Option<SystemTime>)> {
-        let entry = self.archive.by_index_data(self.entries[i].1);
-        let entry = entry.map_err(|e| Error::file(self.full_name(i), e.to_string()))?;
-        Ok((format!("{} {:08x}", entry.size(), entry.crc32()), None))
-    }
-
-    fn passed_over(&self) -> &PassedOver {
-        &self.passed_over
+        let broken = || Error::file(self.full_name(i), "a broken entry: fetch the zip again");
+        Ok(self.zip.version(self.images[i]).ok_or_else(broken)?.text())
     }
 
     fn enclosed_list(&self) -> Result<Option<(PathBuf, Vec<u8>)>> {
-        let Some((name, i)) = &self.list else { return Ok(None) };
-        let path = self.path.join(name);
-        let broken = |e: &dyn std::fmt::Display| Error::file(&path, e.to_string());
-        let (mut archive, mut bytes) = (self.archive.clone(), Vec::new());
-        let (entry, _) = unzip::reader(&mut archive, self.archive_len, *i).map_err(|e| broken(&e))?;
-        entry.take(split::MAX_LIST).read_to_end(&mut bytes).map_err(|e| broken(&e))?;
-        Ok(Some((path, bytes)))
+        let is_list =
+            |(name, _): &(String, usize)| split::LISTS.iter().any(|list| Path::new(name).ends_with(list));
+        let Some(i) = self.zip.entries.iter().rposition(is_list) else { return Ok(None) };
+        Ok(Some((self.zip.file.name.join(&self.zip.entries[i].0), self.zip.head(i, split::MAX_LIST)?)))
     }
 
     fn home(&self) -> Option<PathBuf> {
-        Some(self.path.parent().unwrap_or(Path::new("")).to_path_buf())
+        Some(self.zip.file.name.parent().unwrap_or(Path::new("")).to_path_buf())
     }
 }
 
-/// A file that many read at once, each from a place of its own, through a small buffer of its own.
-pub(super) struct SharedFile {
-    file: Arc<File>,
-    len: u64,
-    at: u64,
-    buffer: Vec<u8>,
-    buffer_at: u64,
+/// Why entry `i` cannot be read, and what to do.
+fn unsupported_entry(archive: &Archive, i: usize) -> ZipResult<Option<String>> {
+    let entry = archive.by_index_data(i)?;
+    // AES hides the real method behind its own.
+    let what = match zip_growth(entry.compression()) {
+        _ if entry.encrypted() => "encrypted".to_string(),
+        Err(method) => format!("packed with {method}, which is not read"),
+        Ok(_) => return Ok(None),
+    };
+    Ok(Some(format!("{what}: unpack the zip and name the folder")))
 }
 
-impl SharedFile {
-    const BUFFER: usize = 8192;
-
-    pub(super) fn open(path: &Path) -> io::Result<SharedFile> {
-        let file = File::open(path)?;
-        let len = file.metadata()?.len();
-        Ok(SharedFile { file: Arc::new(file), len, at: 0, buffer: Vec::new(), buffer_at: 0 })
+/// The bytes of entry `i`, and an upper bound of their number. The reader fails at the end where the checksum
+/// is wrong.
+///
+/// # Errors
+/// An unsupported method; an encrypted entry; a damaged header.
+fn reader<'a>(archive: &'a mut Archive, archive_len: u64, i: usize) -> ZipResult<(Box<dyn Read + 'a>, u64)> {
+    if let Some(why) = unsupported_entry(archive, i)? {
+        return Err(ZipError::Io(io::Error::other(why)));
     }
-}
-
-impl Clone for SharedFile {
-    fn clone(&self) -> SharedFile {
-        SharedFile { file: self.file.clone(), len: self.len, at: 0, buffer: Vec::new(), buffer_at: 0 }
+    let entry = archive.by_index_data(i)?;
+    let (method, size, crc) = (entry.compression(), entry.size(), entry.crc32());
+    // The sizes in the directory may be wrong.
+    let growth = zip_growth(method).unwrap_or(1);
+    let most = size.min(entry.compressed_size().min(archive_len).saturating_mul(growth));
+    if let CompressionMethod::STORE | CompressionMethod::DEFLATE = method {
+        return Ok((Box::new(archive.by_index(i)?), most));
     }
+    let entry = zip_reader(method, BufReader::new(archive.by_index_raw(i)?), most)?;
+    Ok((Box::new(CheckedReader { entry: entry.take(size.saturating_add(1)), sum: Crc::new(), crc }), most))
 }
 
-impl Read for SharedFile {
+/// A reader that fails at the end where the checksum is wrong.
+struct CheckedReader<R> {
+    entry: R,
+    sum: Crc,
+    crc: u32,
+}
+
+impl<R: Read> Read for CheckedReader<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let buffered = self.buffer_at..self.buffer_at + self.buffer.len() as u64;
-        let n = if buffered.contains(&self.at) {
-            (&self.buffer[(self.at - self.buffer_at) as usize..]).read(out)?
-        } else if out.len() >= SharedFile::BUFFER {
-            self.file.read_at(out, self.at)?
-        } else {
-            self.buffer.resize(SharedFile::BUFFER, 0);
-            let n = self.file.read_at(&mut self.buffer, self.at);
-            self.buffer.truncate(*n.as_ref().unwrap_or(&0));
-            self.buffer_at = self.at;
-            n?;
-            self.buffer.as_slice().read(out)?
-        };
-        self.at += n as u64;
+        let n = self.entry.read(out)?;
+        self.sum.update(&out[..n]);
+        if n == 0 && !out.is_empty() && self.sum.sum() != self.crc {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "Invalid checksum"));
+        }
         Ok(n)
-    }
-}
-
-impl Seek for SharedFile {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let at = match to {
-            SeekFrom::Start(at) => Some(at),
-            SeekFrom::End(by) => self.len.checked_add_signed(by),
-            SeekFrom::Current(by) => self.at.checked_add_signed(by),
-        };
-        self.at =
-            at.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a place before the file's start"))?;
-        Ok(self.at)
     }
 }

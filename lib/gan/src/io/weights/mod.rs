@@ -1,5 +1,5 @@
-//! Named tensors from a file: safetensors, or what `torch.save` writes (a zip today, the older container before 1.6).
-//! What a file is, its content tells, never its name.
+//! Named tensors from a file: safetensors, or what `torch.save` writes (a zip; before PyTorch 1.6 an older
+//! container). The content of a file decides its format, not its name.
 
 mod pickle;
 #[cfg(test)]
@@ -13,46 +13,27 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
-use sha2::{Digest, Sha256};
+use safetensors::Dtype;
+use safetensors::tensor::TensorInfo;
 
 use pickle::Objects;
 
-use crate::io::hash::hex;
+use crate::io::hash::Hasher;
+use crate::io::safetensors::{SafetensorsHeader, check_length, is_float};
+use crate::io::state_dict::StateDict;
 use crate::{Error, Result};
 
-/// The largest file that is read: ten times the Inception weights.
-const LIMIT: u64 = 1 << 30;
+/// The largest file of weights for a feature network, in bytes: ten times the Inception weights.
+const MAX_FILE: u64 = 1 << 30;
 
-/// The element types that weights come in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum DType {
-    F64,
-    F32,
-    F16,
-    BF16,
-    /// An integer type of this many bytes: counters beside the weights, never weights.
-    Int(usize),
-}
-
-impl DType {
-    fn size(self) -> usize {
-        match self {
-            DType::F64 => 8,
-            DType::F32 => 4,
-            DType::F16 | DType::BF16 => 2,
-            DType::Int(size) => size,
-        }
-    }
-
-    /// The element at the start of `bytes`.
-    fn read(self, bytes: &[u8]) -> f32 {
-        match self {
-            DType::F64 => f64::from_le_bytes(first(bytes)) as f32,
-            DType::F32 => f32::from_le_bytes(first(bytes)),
-            DType::F16 => f16::from_le_bytes(first(bytes)).to_f32(),
-            DType::BF16 => bf16::from_le_bytes(first(bytes)).to_f32(),
-            DType::Int(_) => f32::NAN,
-        }
+/// The element of type `dtype` at the start of `bytes`.
+fn element(dtype: Dtype, bytes: &[u8]) -> f32 {
+    match dtype {
+        Dtype::F64 => f64::from_le_bytes(first(bytes)) as f32,
+        Dtype::F32 => f32::from_le_bytes(first(bytes)),
+        Dtype::F16 => f16::from_le_bytes(first(bytes)).to_f32(),
+        Dtype::BF16 => bf16::from_le_bytes(first(bytes)).to_f32(),
+        _ => unreachable!("`Tensors::get` checks the type"),
     }
 }
 
@@ -60,61 +41,52 @@ fn first<const N: usize>(bytes: &[u8]) -> [u8; N] {
     bytes[..N].try_into().expect("N bytes")
 }
 
-/// Where one tensor lies in the file's bytes.
+/// Where a tensor is in the bytes of the file.
 #[derive(Debug, Clone, PartialEq)]
 struct View {
-    dtype: DType,
+    dtype: Dtype,
     shape: Vec<usize>,
     /// In elements, one per dimension.
     strides: Vec<usize>,
-    /// The tensor's first element and what follows in its storage, as bytes of the file.
+    /// The rest of its storage from the first element on, as bytes of the file.
     bytes: Range<usize>,
 }
 
 impl View {
-    /// A view whose every element lies within its bytes, which lie within a file of `len` bytes.
+    /// A view in a file of `len` bytes. `None` if an element is outside `bytes`, or `bytes` outside the file.
     fn new(
-        dtype: DType,
+        dtype: Dtype,
         shape: Vec<usize>,
         strides: Vec<usize>,
         bytes: Range<usize>,
         len: usize,
     ) -> Option<View> {
-        let empty = shape.contains(&0);
+        let (size, empty) = (dtype.bitsize() / 8, shape.contains(&0));
         let last = (shape.iter().zip(&strides))
             .try_fold(0usize, |at, (&d, &s)| at.checked_add(d.saturating_sub(1).checked_mul(s)?))?;
-        let needed = if empty { 0 } else { last.checked_add(1)?.checked_mul(dtype.size())? };
+        let needed = if empty { 0 } else { last.checked_add(1)?.checked_mul(size)? };
         // A stride of 0 repeats elements: a few bytes must not become a huge tensor.
         let elements = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d))?;
         let fits = shape.len() == strides.len()
             && bytes.end <= len
             && needed <= bytes.len()
-            && elements.checked_mul(dtype.size())? <= bytes.len();
+            && elements.checked_mul(size)? <= bytes.len();
         fits.then_some(View { dtype, shape, strides, bytes })
     }
 }
 
-/// A dictionary of tensors in a file of `torch.save`, such as a `state_dict`.
-#[derive(Debug)]
-pub struct Dictionary {
-    /// The keys that lead to it, joined by points; empty for the object itself.
-    pub path: String,
-    /// Its tensors' names, in its order.
-    pub names: Vec<String>,
-}
-
-/// What a training script saved.
+/// What is in a file that a training script saved.
 #[derive(Debug, Default)]
-pub struct Saved {
+pub struct SavedContents {
     /// Every dictionary that holds tensors.
-    pub dictionaries: Vec<Dictionary>,
-    /// Python objects besides: the keys that lead there, and `module.class`.
+    pub dictionaries: Vec<StateDict>,
+    /// The other Python objects: the keys that lead there, and `module.class`.
     pub objects: Vec<(String, String)>,
-    /// Whether an optimizer's state is among it, whose tensors are not named.
+    /// Whether it has the state of an optimizer. Its tensors have no names.
     pub optimizer: bool,
 }
 
-/// Whether a file begins as `torch.save` begins one.
+/// Whether a file begins like one of `torch.save`.
 pub fn is_torch(bytes: &[u8]) -> bool {
     bytes.starts_with(b"PK\x03\x04") || torch::is_legacy(bytes)
 }
@@ -139,14 +111,14 @@ impl Tensors {
     /// Reads a file of named tensors.
     ///
     /// # Errors
-    /// No such file; too large; of no known kind; damaged, or a pickle that names anything but tensors.
+    /// No such file; too large; an unknown format; damaged; a pickle that names anything but tensors.
     pub fn read(path: &Path) -> Result<Tensors> {
         let mut file = File::open(path).map_err(Error::io(path))?;
         let meta = file.metadata().map_err(Error::io(path))?;
         if meta.is_dir() {
             return Err(Error::file(path, "a folder, not a file of weights"));
         }
-        if meta.len() > LIMIT {
+        if meta.len() > MAX_FILE {
             return Err(Error::file(path, "too large to be a feature network's weights"));
         }
         let mut bytes = Vec::with_capacity(meta.len() as usize);
@@ -154,7 +126,7 @@ impl Tensors {
         Tensors::from_bytes(path, bytes)
     }
 
-    /// The tensors in `bytes`, which errors call `path`.
+    /// The tensors in `bytes`. Errors name `path`.
     ///
     /// # Errors
     /// As [`Tensors::read`].
@@ -162,98 +134,83 @@ impl Tensors {
         let views = match () {
             () if is_torch(&bytes) => torch::open(&bytes, Objects::Refuse).and_then(|c| c.views()),
             () if bytes.get(8) == Some(&b'{') => safetensors_views(&bytes),
-            () => Err("not a file of weights: .safetensors and what torch.save writes are read".to_string()),
+            () => Err("not a file of weights: save one as .safetensors or with torch.save".to_string()),
         };
         let views = views.map_err(|what| Error::file(path, what))?;
         Ok(Tensors { path: path.to_path_buf(), bytes, views })
     }
 
-    /// Reads what `torch.save` wrote of any object: its dictionaries of tensors, in whose names the keys of
-    /// [`Dictionary::path`] come first. Other Python objects are passed over; nothing is run.
+    /// Reads any object that `torch.save` wrote: its dictionaries of tensors. [`Tensors::get`] takes their
+    /// full names. Other Python objects are skipped; nothing is run.
     ///
     /// # Errors
-    /// No such file; too large; neither container; damaged.
-    pub fn read_saved(path: &Path) -> Result<(Tensors, Saved)> {
+    /// No such file; an unknown format; damaged.
+    pub fn read_saved(path: &Path) -> Result<(Tensors, SavedContents)> {
         let bytes = fs::read(path).map_err(Error::io(path))?;
         let wrong = |what| Error::file(path, what);
         let (saved, views) = torch::open(&bytes, Objects::Skip).and_then(|c| c.saved()).map_err(wrong)?;
         Ok((Tensors { path: path.to_path_buf(), bytes, views }, saved))
     }
 
-    /// The tensors' names, in order.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.views.keys().map(String::as_str)
-    }
-
-    /// A tensor's shape, and whether it holds floats.
-    pub fn describe(&self, name: &str) -> Option<(&[usize], bool)> {
-        let view = self.views.get(name)?;
-        Some((&view.shape, !matches!(view.dtype, DType::Int(_))))
+    /// The names and shapes of the tensors of floats, sorted by name.
+    pub(crate) fn floats(&self) -> impl Iterator<Item = (&str, &[usize])> {
+        let floats = self.views.iter().filter(|(_, view)| is_float(view.dtype));
+        floats.map(|(name, view)| (name.as_str(), view.shape.as_slice()))
     }
 
     /// The SHA-256 of the file, hexadecimal.
     pub fn hash(&self) -> String {
-        hex(&Sha256::digest(&self.bytes))
+        Hasher::of(&[&self.bytes])
     }
 
-    /// The tensor's elements as f32, row-major, which must have this shape.
+    /// The elements of the tensor as f32, row-major. It must have this shape.
     ///
     /// # Errors
     /// No such tensor; another shape; not floats.
     pub fn get(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let wrong = |what: String| Error::file(&self.path, what);
         let Some(view) = self.views.get(name) else {
-            let what =
-                format!("no tensor `{name}` among its {}: other weights than expected", self.views.len());
+            let what = format!("no tensor `{name}` among its {}: not the expected weights", self.views.len());
             return Err(wrong(what));
         };
         if view.shape != shape {
             return Err(wrong(format!("tensor `{name}` is {:?}, expected {shape:?}", view.shape)));
         }
-        if let DType::Int(_) = view.dtype {
-            return Err(wrong(format!("tensor `{name}` holds integers, expected floats")));
+        match view.dtype {
+            Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16 => {}
+            dtype if is_float(dtype) => {
+                return Err(wrong(format!("tensor `{name}` is of type {dtype:?}, which is not supported")));
+            }
+            _ => return Err(wrong(format!("tensor `{name}` holds integers, expected floats"))),
         }
-        let (size, bytes) = (view.dtype.size(), &self.bytes[view.bytes.clone()]);
+        let (size, bytes) = (view.dtype.bitsize() / 8, &self.bytes[view.bytes.clone()]);
         let n: usize = shape.iter().product();
         if row_major(shape).as_deref() == Some(&view.strides) {
-            return Ok(bytes[..n * size].chunks_exact(size).map(|b| view.dtype.read(b)).collect());
+            return Ok(bytes[..n * size].chunks_exact(size).map(|b| element(view.dtype, b)).collect());
         }
-        let element = |mut i: usize| {
+        let strided = |mut i: usize| {
             let mut at = 0;
             for (&d, &stride) in shape.iter().zip(&view.strides).rev() {
                 at += i % d * stride;
                 i /= d;
             }
-            view.dtype.read(&bytes[at * size..])
+            element(view.dtype, &bytes[at * size..])
         };
-        Ok((0..n).map(element).collect())
+        Ok((0..n).map(strided).collect())
     }
 }
 
 fn safetensors_views(bytes: &[u8]) -> Result<BTreeMap<String, View>, String> {
-    use safetensors::Dtype;
-    let (header, meta) = safetensors::SafeTensors::read_metadata(bytes)
-        .map_err(|e| format!("not a sound safetensors file: {e}"))?;
-    let data = header + 8;
-    let mut views = BTreeMap::new();
-    for (name, info) in meta.tensors() {
-        let dtype = match info.dtype {
-            Dtype::F64 => DType::F64,
-            Dtype::F32 => DType::F32,
-            Dtype::F16 => DType::F16,
-            Dtype::BF16 => DType::BF16,
-            Dtype::I64 | Dtype::U64 => DType::Int(8),
-            Dtype::I32 | Dtype::U32 => DType::Int(4),
-            Dtype::U8 | Dtype::I8 | Dtype::BOOL => DType::Int(1),
-            other => return Err(format!("tensor `{name}` is {other:?}, which is not read")),
-        };
+    let header = SafetensorsHeader::read(bytes, bytes.len() as u64)?;
+    let data = header.bytes.len();
+    check_length(data, header.layout.data_len(), bytes.len() as u64)?;
+    let view = |(name, info): (String, &TensorInfo)| {
         let (from, to) = info.data_offsets;
-        let view = row_major(&info.shape)
-            .and_then(|strides| {
-                View::new(dtype, info.shape.clone(), strides, data + from..data + to, bytes.len())
-            })
-            .ok_or_else(|| format!("tensor `{name}` lies outside the file"))?;
-        views.insert(name, view);
-    }
-    Ok(views)
+        let view = row_major(&info.shape).and_then(|strides| {
+            View::new(info.dtype, info.shape.clone(), strides, data + from..data + to, bytes.len())
+        });
+        let view = view.ok_or_else(|| format!("tensor `{name}` lies outside the file"))?;
+        Ok((name, view))
+    };
+    header.layout.tensors().into_iter().map(view).collect()
 }

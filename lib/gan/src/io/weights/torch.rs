@@ -1,18 +1,22 @@
-//! The two containers of `torch.save`: a zip, and what it wrote before version 1.6.
+//! The two containers of `torch.save`: a zip, and that of PyTorch before 1.6.
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
 use std::ops::Range;
 
+use safetensors::Dtype;
 use zip::{CompressionMethod, ZipArchive};
 
-use super::pickle::{Id, Objects, Pickle, Value};
-use super::{DType, Dictionary, Saved, View};
+use super::pickle::{Objects, TorchObject};
+use super::{SavedContents, View};
+use crate::io::pickle::{Id, Pickle, PickleValue};
+use crate::io::safetensors::is_float;
+use crate::io::state_dict::{StateDict, TensorSpec, join};
 
-/// A pickle of the number 0x1950a86a20f9469cfc6c: how the older container begins.
+/// The start of the older container: a pickle of the number 0x1950a86a20f9469cfc6c.
 const LEGACY_MAGIC: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
 
-/// The version of the older container that was ever used.
+/// The only version of the older container.
 const LEGACY_VERSION: i64 = 1001;
 
 pub(super) fn is_legacy(bytes: &[u8]) -> bool {
@@ -22,7 +26,7 @@ pub(super) fn is_legacy(bytes: &[u8]) -> bool {
 /// What a container holds: a pickled object, and where the storages of its tensors lie in a file of `len`
 /// bytes.
 pub(super) struct Container {
-    object: Pickle,
+    object: Pickle<TorchObject>,
     places: BTreeMap<String, Range<usize>>,
     len: usize,
 }
@@ -35,42 +39,42 @@ pub(super) fn open(bytes: &[u8], objects: Objects) -> Result<Container, String> 
     }
 }
 
-/// The older container: magic number, version, a description of the system, the object, the list of the storages'
-/// keys, each a pickle; then of each storage the number of its elements (i64) and its data.
+/// The older container: magic number, version, a description of the system, the object, the list of the
+/// storages' keys, each a pickle; then of each storage the number of its elements (i64) and its data.
 fn legacy(bytes: &[u8], objects: Objects) -> Result<Container, String> {
     let mut at = LEGACY_MAGIC.len();
     let mut next = || {
-        let pickle = Pickle::read(&bytes[at..], objects)?;
-        at += pickle.len;
+        let pickle = Pickle::read(Cursor::new(&bytes[at..]), &objects)?;
+        at += pickle.len as usize;
         Ok::<_, String>(pickle)
     };
     let version = next()?;
-    if *version.get(version.root) != Value::Int(LEGACY_VERSION) {
-        return Err("a version of torch's container that is not known".to_string());
+    if *version.values.get(version.root) != PickleValue::Int(LEGACY_VERSION) {
+        return Err("an unknown version of the container of torch.save".to_string());
     }
     let system = next()?;
-    if let Value::Dict(items) = system.get(system.root) {
-        let little = items.iter().find(|(key, _)| system.text(*key) == Some("little_endian"));
-        if little.is_some_and(|&(_, value)| *system.get(value) == Value::Bool(false)) {
-            return Err("written on a big-endian machine, which is not read".to_string());
+    if let PickleValue::Dict(items) = system.values.get(system.root) {
+        let little = items.iter().find(|(key, _)| system.values.text(*key) == Some("little_endian"));
+        if little.is_some_and(|&(_, value)| *system.values.get(value) == PickleValue::Bool(false)) {
+            return Err("written on a big-endian machine, which is not supported".to_string());
         }
     }
     let object = next()?;
     let keys = next()?;
-    let Value::List(ids) = keys.get(keys.root) else {
+    let PickleValue::List(ids) = keys.values.get(keys.root) else {
         return Err("damaged: no list of storages".to_string());
     };
     let sizes = storages(&object);
     let mut places = BTreeMap::new();
     for &id in ids {
-        let key = keys.text(id).ok_or("damaged: a storage without a name")?;
+        let key = keys.values.text(id).ok_or("damaged: a storage without a name")?;
         let (dtype, elements) = *sizes.get(key).ok_or("damaged: a storage that no tensor uses")?;
         let count = bytes.get(at..at + 8).ok_or("cut short; fetch it again")?;
         let count = i64::from_le_bytes(super::first(count));
         if usize::try_from(count) != Ok(elements) {
             return Err(format!("damaged: storage {key} has {count} elements, not {elements}"));
         }
-        let end = elements.checked_mul(dtype.size()).and_then(|n| (at + 8).checked_add(n));
+        let end = elements.checked_mul(dtype.bitsize() / 8).and_then(|n| (at + 8).checked_add(n));
         let end = end.filter(|&end| end <= bytes.len()).ok_or("cut short; fetch it again")?;
         places.insert(key.to_string(), at + 8..end);
         at = end;
@@ -115,25 +119,27 @@ fn zip(bytes: &[u8], objects: Objects) -> Result<Container, String> {
                 let mut order = String::new();
                 entry.take(16).read_to_string(&mut order).map_err(|e| e.to_string())?;
                 if order != "little" {
-                    return Err("written on a big-endian machine, which is not read".to_string());
+                    return Err("written on a big-endian machine, which is not supported".to_string());
                 }
             }
             None => {}
         }
     }
-    Ok(Container { object: Pickle::read(&object, objects)?, places, len: bytes.len() })
+    Ok(Container { object: Pickle::read(Cursor::new(object), &objects)?, places, len: bytes.len() })
 }
 
 /// Element type and count of every storage that a pickle names.
-fn storages(object: &Pickle) -> BTreeMap<&str, (DType, usize)> {
-    let storage = |value| match value {
-        &Value::Storage { dtype, ref key, elements } => Some((key.as_str(), (dtype, elements))),
-        _ => None,
-    };
-    object.values.iter().filter_map(storage).collect()
+fn storages(object: &Pickle<TorchObject>) -> BTreeMap<&str, (Dtype, usize)> {
+    let mut storages = BTreeMap::new();
+    for value in object.values.iter() {
+        if let PickleValue::Object(TorchObject::Storage { dtype, key, elements }) = value {
+            storages.insert(key.as_str(), (*dtype, *elements));
+        }
+    }
+    storages
 }
 
-/// What a zip is that names of its entries show not to be of tensors.
+/// What a zip without tensors is, by the names of its entries.
 fn not_of_tensors(names: &[String]) -> Option<&'static str> {
     let has = |what: &str| names.iter().any(|name| name.ends_with(what));
     if names.iter().any(|name| name.contains("/code/") || name.ends_with("/constants.pkl")) {
@@ -147,7 +153,8 @@ fn not_of_tensors(names: &[String]) -> Option<&'static str> {
     }
     if has("archive_format") || has("models/model.json") {
         return Some(
-            "an exported program (torch.export.save); save the weights: torch.save(netG.state_dict(), \"G.pth\")",
+            "an exported program (torch.export.save); save the weights: torch.save(netG.state_dict(), \
+             \"G.pth\")",
         );
     }
     has(".npy").then_some("a zip of numpy arrays (.npz), not what torch.save writes")
@@ -156,12 +163,13 @@ fn not_of_tensors(names: &[String]) -> Option<&'static str> {
 impl Container {
     /// The tensors of the dictionary that the object is.
     pub(super) fn views(&self) -> Result<BTreeMap<String, View>, String> {
-        let Value::Dict(items) = self.object.get(self.object.root) else {
+        let PickleValue::Dict(items) = self.object.values.get(self.object.root) else {
             return Err("not a dictionary of tensors; save the model's state_dict()".to_string());
         };
         let mut views = BTreeMap::new();
         for &(key, value) in items {
-            if let (Some(name), Some(view)) = (self.object.text(key), self.view(value)) {
+            if let Some(view) = self.view(value) {
+                let name = self.object.values.text(key).ok_or("damaged: a tensor without a name")?;
                 let view = view.map_err(|what| format!("tensor `{name}`{what}"))?;
                 views.insert(name.to_string(), view);
             }
@@ -169,77 +177,83 @@ impl Container {
         Ok(views)
     }
 
-    /// The tensor that a value is, or what is wrong with it; `None` if it is none.
+    /// The tensor that a value is, or what is wrong with it. `None` if it is no tensor.
     fn view(&self, value: Id) -> Option<Result<View, &'static str>> {
-        let Value::Tensor { storage, offset, shape, strides } = self.object.get(value) else { return None };
-        let Value::Storage { dtype, key, .. } = self.object.get(*storage) else { return None };
+        let PickleValue::Object(TorchObject::Tensor { storage, offset, shape, strides }) =
+            self.object.values.get(value)
+        else {
+            return None;
+        };
+        let PickleValue::Object(TorchObject::Storage { dtype, key, .. }) = self.object.values.get(*storage)
+        else {
+            return None;
+        };
         let Some(place) = self.places.get(key) else { return Some(Err(": its data is missing")) };
         let view = offset
-            .checked_mul(dtype.size())
+            .checked_mul(dtype.bitsize() / 8)
             .and_then(|offset| place.start.checked_add(offset))
             .filter(|&start| start <= place.end)
             .and_then(|start| View::new(*dtype, shape.clone(), strides.clone(), start..place.end, self.len));
         Some(view.ok_or(" lies outside its storage"))
     }
 
-    /// All dictionaries of tensors, however the object nests them.
-    pub(super) fn saved(&self) -> Result<(Saved, BTreeMap<String, View>), String> {
-        let (mut saved, mut views) = (Saved::default(), BTreeMap::new());
-        // Each is visited once: references may go round. Names would cost more than the file where they are
-        // shared by many.
+    /// All dictionaries of tensors at any depth.
+    pub(super) fn saved(&self) -> Result<(SavedContents, BTreeMap<String, View>), String> {
+        let (mut saved, mut views) = (SavedContents::default(), BTreeMap::new());
+        // Each is visited once: references may form a circle, or be many.
         let mut seen = vec![false; self.object.values.len()];
         seen[self.object.root] = true;
         let (mut ahead, mut visited) = (vec![(self.object.root, String::new())], 0);
         while let Some((id, path)) = ahead.pop() {
             visited += 1;
-            if visited + views.len() > MOST_NAMES {
-                return Err("it nests more than a checkpoint does".to_string());
+            if visited + views.len() > MAX_NAMES {
+                return Err("it holds more than a checkpoint does".to_string());
             }
-            let inside = |name: &str| match path.is_empty() {
-                true => name.to_string(),
-                false => format!("{path}.{name}"),
-            };
             let mut deeper = Vec::new();
             let mut visit = |id: Id, name: &str| {
-                let holds = !matches!(self.object.get(id), Value::Int(_) | Value::Other | Value::Text(_));
-                if holds && path.len() + name.len() < LONGEST_NAME && !std::mem::replace(&mut seen[id], true)
-                {
-                    deeper.push((id, inside(name)));
+                let holds = !matches!(
+                    self.object.values.get(id),
+                    PickleValue::Int(_) | PickleValue::Other | PickleValue::Text(..)
+                );
+                if holds && path.len() + name.len() < MAX_NAME && !std::mem::replace(&mut seen[id], true) {
+                    deeper.push((id, join(&path, name)));
                 }
             };
-            match self.object.get(id) {
-                Value::Foreign(class) => saved.objects.push((path, class.clone())),
-                Value::List(ids) | Value::Tuple(ids) => {
+            match self.object.values.get(id) {
+                PickleValue::Object(TorchObject::Foreign(class)) => saved.objects.push((path, class.clone())),
+                PickleValue::List(ids) | PickleValue::Tuple(ids) => {
                     ids.iter().enumerate().for_each(|(i, &id)| visit(id, &i.to_string()));
                 }
-                Value::Dict(items)
-                    if items.iter().any(|&(k, _)| self.object.text(k) == Some("param_groups")) =>
+                PickleValue::Dict(items)
+                    if items.iter().any(|&(k, _)| self.object.values.text(k) == Some("param_groups")) =>
                 {
                     saved.optimizer = true;
                 }
-                Value::Dict(items) => {
-                    let mut names = Vec::new();
+                PickleValue::Dict(items) => {
+                    let mut tensors = Vec::new();
                     for &(key, value) in items {
-                        let name = match self.object.get(key) {
-                            Value::Text(name) if name.len() < LONGEST_NAME => name.clone(),
-                            Value::Int(n) => n.to_string(),
+                        let name = match self.object.values.get(key) {
+                            PickleValue::Text(Some(name), _) => name.clone(),
+                            PickleValue::Int(n) => n.to_string(),
                             _ => continue,
                         };
                         let Some(view) = self.view(value) else {
                             visit(value, &name);
                             continue;
                         };
-                        let full = inside(&name);
+                        let full = join(&path, &name);
                         let view = view.map_err(|what| format!("tensor `{full}`{what}"))?;
+                        let spec =
+                            TensorSpec { name, shape: view.shape.clone(), float: is_float(view.dtype) };
                         if views.insert(full, view).is_none() {
-                            names.push(name);
+                            tensors.push(spec);
                         }
-                        if visited + views.len() > MOST_NAMES {
+                        if visited + views.len() > MAX_NAMES {
                             break;
                         }
                     }
-                    if !names.is_empty() {
-                        saved.dictionaries.push(Dictionary { path: path.clone(), names });
+                    if !tensors.is_empty() {
+                        saved.dictionaries.push(StateDict { path: path.clone(), tensors, ordered: true });
                     }
                 }
                 _ => {}
@@ -250,7 +264,7 @@ impl Container {
     }
 }
 
-/// The longest name of a tensor, with the keys that lead to it, in bytes.
-const LONGEST_NAME: usize = 1000;
-/// The most tensors and objects of a checkpoint.
-const MOST_NAMES: usize = 100_000;
+/// The longest full name of a tensor, in bytes.
+const MAX_NAME: usize = 1000;
+/// The most tensors and other objects of a checkpoint.
+const MAX_NAMES: usize = 100_000;

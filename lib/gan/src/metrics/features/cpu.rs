@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use gan_kernels::conv::{Conv, Packed, conv2d, pack};
+use gan_kernels::conv::{Conv, PackedMatrix, conv2d, pack};
 use gan_kernels::pool::{avg_pool, concat, max_pool};
 use gan_kernels::{Activation, Element, Isa};
 use rayon::prelude::*;
@@ -18,7 +18,7 @@ pub(crate) struct FeatureMap<T> {
 
 /// Packed weights and biases by their names.
 pub(crate) struct Cpu<T> {
-    filters: HashMap<String, (Packed<T>, Vec<f32>)>,
+    filters: HashMap<String, (PackedMatrix<T>, Vec<f32>)>,
 }
 
 impl<T: Element> Cpu<T> {

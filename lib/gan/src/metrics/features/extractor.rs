@@ -5,29 +5,26 @@ use std::path::Path;
 use candle_core::Device;
 use gan_kernels::{Element, bf16};
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
 use super::{cpu, device, inception, net, squeezenet};
 use crate::data::image::Image;
 use crate::device::with_layouts_kept;
 use crate::io::weights::Tensors;
+use crate::named::named_enum;
 use crate::precision::Precision;
 use crate::{Error, Result};
 
-/// The networks whose features are computed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Features {
-    /// The FID's Inception-v3: 64, 192, 768 or 2048 features.
-    Inception,
-    /// SqueezeNet v1.1, embedded: 512 features.
-    Squeezenet,
+named_enum! {
+    /// The networks whose features are computed.
+    pub enum Features {
+        /// The FID's Inception-v3: 64, 192, 768 or 2048 features.
+        Inception = "inception",
+        /// SqueezeNet v1.1, embedded: 512 features.
+        Squeezenet = "squeezenet",
+    }
 }
 
 impl Features {
-    /// What [`str::parse`] takes.
-    pub const NAMES: [&'static str; 2] = ["inception", "squeezenet"];
-
     /// The possible numbers of features, the usual one last.
     pub(crate) fn choices(self) -> &'static [usize] {
         match self {
@@ -55,21 +52,6 @@ impl Features {
             return Ok(());
         }
         Err(Error::argument("dims", format!("{dims}, but {self} has {} features", self.choices_in_words())))
-    }
-}
-
-impl std::str::FromStr for Features {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Features, String> {
-        let all = [Features::Inception, Features::Squeezenet];
-        all.into_iter().find(|f| f.to_string() == name).ok_or(format!("{name}: no such features"))
-    }
-}
-
-impl std::fmt::Display for Features {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.write_str(Features::NAMES[*self as usize])
     }
 }
 

@@ -54,14 +54,11 @@ pub(super) fn load(tensors: &Tensors) -> Result<(NetworkWeights, String)> {
 pub fn convert(from: &Path, to: &Path) -> Result<()> {
     let tensors = Tensors::read(from)?;
     let (_, hash) = load(&tensors)?;
-    let floats = tensors.names().filter_map(|name| Some((name, tensors.describe(name)?)));
-    let all = floats
-        .filter(|(_, (_, is_float))| *is_float)
-        .map(|(name, (shape, _))| {
-            let values = tensors.get(name, shape)?;
-            Ok((name.to_string(), Tensor::from_vec(values, shape, &Device::Cpu)?))
-        })
-        .collect::<Result<Vec<_>>>()?;
+    let read = |(name, shape): (&str, &[usize])| {
+        let values = tensors.get(name, shape)?;
+        Ok((name.to_string(), Tensor::from_vec(values, shape, &Device::Cpu)?))
+    };
+    let all = tensors.floats().map(read).collect::<Result<Vec<_>>>()?;
     let metadata = serde_json::json!({ "kind": "inception", "weights": hash });
     safetensors::write(to, &metadata.to_string(), &all)
 }

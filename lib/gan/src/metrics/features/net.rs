@@ -5,12 +5,10 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use gan_kernels::conv::Conv;
-use sha2::{Digest, Sha256};
-
 use crate::Result;
-use crate::io::hash::hex;
+use crate::io::hash::Hasher;
 use crate::io::weights::Tensors;
+use gan_kernels::conv::Conv;
 
 /// A 3×3 maximum.
 #[derive(Debug, Clone, Copy)]
@@ -116,13 +114,13 @@ pub(crate) fn load_weights(
 ) -> Result<(NetworkWeights, String)> {
     let net = ShapeNet::default();
     forward(&net, (size, size, 3))?;
-    let (mut weights, mut hash) = (NetworkWeights::new(), Sha256::new());
+    let (mut weights, mut hash) = (NetworkWeights::new(), Hasher::default());
     for spec in net.0.into_inner() {
         let name = spec.name.clone();
         let mut get = |part: &str, shape: &[usize]| {
             let name = format!("{name}.{part}");
             let values = tensors.get(&name, shape)?;
-            hash.update(format!("{name} {shape:?}\n"));
+            hash.update(format!("{name} {shape:?}\n").as_bytes());
             let mut bytes = Vec::with_capacity(4 * values.len());
             values.iter().for_each(|value| bytes.extend(value.to_le_bytes()));
             hash.update(&bytes);
@@ -130,7 +128,7 @@ pub(crate) fn load_weights(
         };
         weights.insert(name.clone(), read(spec, &mut get)?);
     }
-    Ok((weights, hex(&hash.finalize())))
+    Ok((weights, hash.finish()))
 }
 
 /// Runs over shapes alone and lists the convolutions, in order.

@@ -93,7 +93,8 @@ pub fn distance(a: &Gaussian, b: &Gaussian) -> Result<f64> {
 /// digits.
 fn trace_of_root(a: MatRef<f64>, b: MatRef<f64>) -> Result<f64, NotConverged> {
     let (f, g) = rayon::join(|| Factor::new(a), || Factor::new(b));
+    let (f, g) = (f?, g?);
     let (factor, other) = if f.rank() <= g.rank() { (f, b) } else { (g, a) };
-    let values = linalg::eigenvalues(factor.congruent(other))?;
+    let values = linalg::eigenvalues(factor.congruent(other).as_ref())?;
     Ok(values.iter().map(|v| v.max(0.0).sqrt()).sum())
 }

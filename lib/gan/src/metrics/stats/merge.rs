@@ -1,8 +1,7 @@
 //! Statistics of several sets of images, or of all parts of one, merged.
 
-use sha2::{Digest, Sha256};
-
 use super::{Stats, StatsFile, StatsMeta};
+use crate::io::hash::Hasher;
 use crate::metrics::Partition;
 use crate::metrics::frechet::Gaussian;
 use crate::{Error, Result};
@@ -66,5 +65,5 @@ fn content(metas: &[&StatsMeta]) -> String {
         return parts[0].1.clone();
     }
     contents.sort_unstable();
-    format!("merged {}", crate::io::hash::hex(&Sha256::digest(contents.join("\n"))))
+    format!("merged {}", Hasher::of(&[contents.join("\n").as_bytes()]))
 }

@@ -24,7 +24,7 @@ use crate::metrics::{DatasetInfo, ImageSet};
 use crate::precision::Precision;
 use crate::{Error, Result};
 
-pub use crate::io::npz::MOST as MOST_DIMS;
+pub use crate::io::npz::MAX_FEATURES as MOST_DIMS;
 use crate::io::npz::{Npz, NpzWriter};
 pub(crate) use kind::StatsKind;
 pub use merge::merge;

@@ -1,4 +1,4 @@
-//! Tensors that depend on shapes alone: made once for each device, and kept.
+//! Tensors that depend on shapes only. Each is made once per device and cached.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -8,46 +8,48 @@ use candle_core::{DType, Device, DeviceLocation, Tensor};
 use super::Geometry;
 use crate::Result;
 
-/// What candle's `index_select` makes zeros of.
-const NOTHING: u32 = u32::MAX;
+/// The index for which candle's `index_select` gives zeros.
+const ZERO_INDEX: u32 = u32::MAX;
 
-/// Which tensor. Images are small ones of h×w pixels and large ones of 2h×2w; `[…]` of them are places in an image, row by
-/// row.
+/// A cached tensor. Unless stated otherwise, small images have h×w pixels and large images 2h×2w. Tensors of
+/// u32 list places in an image, counted row by row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Constant {
-    /// f32 `[1, n]`, each 1/n: a product with it is a mean.
+    /// f32 `[1, n]`, all 1/n: a product with it is a mean.
     Mean(usize),
-    /// Of a type, `[1]`: zero.
+    /// `[1]` of this type: zero.
     Zero(DType),
-    /// `[h·w·16]`: the pixels of the large image, with a border of zeros, that a 4×4 kernel of stride 2 sees at each pixel of
-    /// the small one.
+    /// `[h·w·16]`: for each pixel of the small image, the pixels of the zero-padded large image under a 4×4
+    /// kernel of stride 2.
     Patches(usize, usize),
-    /// `[(h + 1)·(w + 1)·4]`: the 2×2 pixels of the small image, with a border of zeros, from (−1, −1) on; the last one first.
+    /// `[(h + 1)·(w + 1)·4]`: the 2×2 windows of the zero-padded small image, from (−1, −1), each in reverse
+    /// order.
     Windows(usize, usize),
-    /// `[2h·2w]`: where each pixel of the large image is in (h + 1)·(w + 1) blocks of 2×2 of it and its border.
+    /// `[2h·2w]`: the place of each pixel of the large image in the (h + 1)·(w + 1) blocks of 2×2 of it and
+    /// its border.
     Blocks(usize, usize),
-    /// `[small pixels·taps]`: the pixels of a large image of h×w, with its border of zeros, that the kernel
-    /// of a geometry sees at each pixel of the small one.
+    /// `[small pixels·taps]`: for each pixel of the small image, the pixels of a zero-padded large image of
+    /// h×w under the kernel.
     Under((usize, usize), Geometry),
-    /// `[large pixels·taps]`: the pixels of a small image of h×w that each pixel of the large one gets
-    /// something from, tap by tap.
+    /// `[large pixels·taps]`: for each pixel of the large image, the pixels of a small image of h×w that
+    /// contribute to it, tap by tap.
     Senders((usize, usize), Geometry),
 }
 
-static MADE: Mutex<Option<HashMap<(DeviceLocation, Constant), Tensor>>> = Mutex::new(None);
+static CACHE: Mutex<Option<HashMap<(DeviceLocation, Constant), Tensor>>> = Mutex::new(None);
 
 impl Constant {
     /// The tensor, on `device`.
     pub(super) fn on(self, device: &Device) -> Result<Tensor> {
-        let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = made.get_or_insert_default();
+        let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
+        let cache = cache.get_or_insert_default();
         let key = (device.location(), self);
-        match made.get(&key) {
-            // A device that was opened anew is another one, at the same place.
+        match cache.get(&key) {
+            // A reopened device has the same location but is another device.
             Some(tensor) if tensor.device().same_device(device) => Ok(tensor.clone()),
             _ => {
                 let tensor = self.make(device)?;
-                made.insert(key, tensor.clone());
+                cache.insert(key, tensor.clone());
                 Ok(tensor)
             }
         }
@@ -70,11 +72,11 @@ impl Constant {
     }
 }
 
-/// Pixel (y, x) of an image of h×w whose numbers begin at 1, or nothing on its border.
+/// The place of pixel (y, x), counted from 1, in an image of h×w, or [`ZERO_INDEX`] on its border.
 fn place(y: usize, x: usize, h: usize, w: usize) -> u32 {
     match (1..=h).contains(&y) && (1..=w).contains(&x) {
         true => ((y - 1) * w + x - 1) as u32,
-        false => NOTHING,
+        false => ZERO_INDEX,
     }
 }
 
@@ -100,7 +102,7 @@ fn blocks(h: usize, w: usize) -> Vec<u32> {
     pixels.map(|(y, x)| (4 * (y / 2 * (w + 1) + x / 2) + y % 2 * 2 + x % 2) as u32).collect()
 }
 
-/// All pixels of h×w, row by row, and for each all taps of a kernel.
+/// All taps of a kernel for each pixel of h×w, row by row.
 fn taps((h, w): (usize, usize), (kh, kw): (usize, usize)) -> impl Iterator<Item = [usize; 4]> {
     (0..h).flat_map(move |i| {
         (0..w).flat_map(move |j| (0..kh).flat_map(move |k| (0..kw).map(move |l| [i, j, k, l])))

@@ -1,8 +1,8 @@
-//! The operations on the CPU: the tensors' own slices handed to `gan-kernels`, a new tensor made of the result.
+//! The operations on the CPU: `gan-kernels` on the slices of tensors; results become new tensors.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 
 use candle_core::{CpuStorage, D, DType, Device, InplaceOp1, Layout, Storage, Tensor, WithDType};
 use gan_kernels::conv::PackedTransposed;
@@ -12,48 +12,25 @@ use gan_kernels::{Element, Isa, adam as adam_kernel, bf16, conv, norm as norm_ke
 use super::{Activation, AdamStep, Backend, BatchStats, Geometry, Norm, NormGrads, Weight};
 use crate::{Error, Result};
 
-/// What both the kernels and candle know.
-trait Number: Element + WithDType {
-    /// The numbers of a storage of this type.
-    fn of(storage: &CpuStorage) -> Option<&[Self]>;
-
-    /// The same, to be changed.
-    fn of_mut(storage: &mut CpuStorage) -> Option<&mut [Self]>;
+/// An element type of both the kernels and candle.
+trait CpuElement: Element + WithDType {
+    /// The elements of a storage of this type.
+    fn elements_mut(storage: &mut CpuStorage) -> Option<&mut [Self]>;
 }
 
-impl Number for f32 {
-    fn of(storage: &CpuStorage) -> Option<&[f32]> {
-        match storage {
-            CpuStorage::F32(data) => Some(data),
-            _ => None,
-        }
-    }
-
-    fn of_mut(storage: &mut CpuStorage) -> Option<&mut [f32]> {
-        match storage {
-            CpuStorage::F32(data) => Some(data),
-            _ => None,
-        }
+impl CpuElement for f32 {
+    fn elements_mut(storage: &mut CpuStorage) -> Option<&mut [f32]> {
+        if let CpuStorage::F32(data) = storage { Some(data) } else { None }
     }
 }
 
-impl Number for bf16 {
-    fn of(storage: &CpuStorage) -> Option<&[bf16]> {
-        match storage {
-            CpuStorage::BF16(data) => Some(data),
-            _ => None,
-        }
-    }
-
-    fn of_mut(storage: &mut CpuStorage) -> Option<&mut [bf16]> {
-        match storage {
-            CpuStorage::BF16(data) => Some(data),
-            _ => None,
-        }
+impl CpuElement for bf16 {
+    fn elements_mut(storage: &mut CpuStorage) -> Option<&mut [bf16]> {
+        if let CpuStorage::BF16(data) = storage { Some(data) } else { None }
     }
 }
 
-/// The expression with `$t` as the type of numbers that `$dtype` names.
+/// Evaluates the expression with `$t` as the element type `$dtype`.
 macro_rules! with_type {
     ($dtype:expr, $t:ident => $result:expr) => {
         match $dtype {
@@ -72,68 +49,65 @@ macro_rules! with_type {
     };
 }
 
-/// A contiguous tensor's numbers, borrowed.
-struct Slice<Guard, T> {
+/// The borrowed elements of a contiguous tensor.
+struct TensorSlice<Guard, T> {
     storage: Guard,
-    start: usize,
-    len: usize,
+    range: Range<usize>,
     kind: PhantomData<T>,
 }
 
-fn slice<T: Number>(tensor: &Tensor) -> Result<Slice<impl Deref<Target = Storage> + '_, T>> {
+fn slice<T: CpuElement>(tensor: &Tensor) -> Result<TensorSlice<impl Deref<Target = Storage> + '_, T>> {
     let (storage, layout) = tensor.storage_and_layout();
-    let contiguous = layout.contiguous_offsets();
-    match (&*storage, contiguous) {
-        (Storage::Cpu(cpu), Some((start, end))) if T::of(cpu).is_some() => {
-            Ok(Slice { storage, start, len: end - start, kind: PhantomData })
+    match (&*storage, layout.contiguous_offsets()) {
+        (Storage::Cpu(cpu), Some((start, end))) if T::cpu_storage_as_slice(cpu).is_ok() => {
+            Ok(TensorSlice { storage, range: start..end, kind: PhantomData })
         }
         _ => Err(Error::Invalid(format!(
-            "tensor: the CPU operations take contiguous tensors of {:?} here, not {:?} {:?}",
+            "tensor: the CPU operations expect a contiguous tensor of {:?} here, not {:?} {layout:?}",
             T::DTYPE,
             tensor.dtype(),
-            tensor.layout()
         ))),
     }
 }
 
-impl<Guard: Deref<Target = Storage>, T: Number> Deref for Slice<Guard, T> {
+impl<Guard: Deref<Target = Storage>, T: CpuElement> Deref for TensorSlice<Guard, T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        match &*self.storage {
-            Storage::Cpu(cpu) => {
-                &T::of(cpu).expect("checked when it was borrowed")[self.start..self.start + self.len]
-            }
-            _ => unreachable!("checked when it was borrowed"),
-        }
+        let Storage::Cpu(cpu) = &*self.storage else { unreachable!("checked by `slice`") };
+        &T::cpu_storage_as_slice(cpu).expect("checked by `slice`")[self.range.clone()]
     }
 }
 
-fn tensor<T: Number>(data: Vec<T>, shape: impl Into<candle_core::Shape>) -> Result<Tensor> {
+fn tensor<T: CpuElement>(data: Vec<T>, shape: impl Into<candle_core::Shape>) -> Result<Tensor> {
     Ok(Tensor::from_vec(data, shape.into(), &Device::Cpu)?)
 }
 
-/// A function of a tensor's own numbers, called once.
-struct Change<F, T>(Cell<Option<F>>, PhantomData<T>);
+/// A function of a tensor's elements, called once.
+struct InPlace<F, T>(Cell<Option<F>>, PhantomData<T>);
 
-impl<T: Number, F: FnOnce(&mut [T]) -> Result<()>> InplaceOp1 for Change<F, T> {
+impl<T: CpuElement, F: FnOnce(&mut [T])> InplaceOp1 for InPlace<F, T> {
     fn name(&self) -> &'static str {
-        "change"
+        "with_slice_mut"
     }
 
     fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
-        match (T::of_mut(storage), layout.contiguous_offsets(), self.0.take()) {
+        match (T::elements_mut(storage), layout.contiguous_offsets(), self.0.take()) {
             (Some(data), Some((start, end)), Some(f)) => {
-                f(&mut data[start..end]).map_err(candle_core::Error::wrap)
+                f(&mut data[start..end]);
+                Ok(())
             }
-            _ => candle_core::bail!("the CPU operations change contiguous tensors of {:?} here", T::DTYPE),
+            _ => candle_core::bail!("the CPU operations expect a contiguous tensor of {:?} here", T::DTYPE),
         }
     }
 }
 
-/// Calls `f` with the tensor's own numbers.
-fn change<T: Number>(tensor: &Tensor, f: impl FnOnce(&mut [T]) -> Result<()>) -> Result<()> {
-    Ok(tensor.inplace_op1(&Change(Cell::new(Some(f)), PhantomData))?)
+/// Calls `f` with the tensor's elements and returns its result.
+fn with_slice_mut<T: CpuElement, R>(tensor: &Tensor, f: impl FnOnce(&mut [T]) -> R) -> Result<R> {
+    let mut result = None;
+    let run = |data: &mut [T]| result = Some(f(data));
+    tensor.inplace_op1(&InPlace(Cell::new(Some(run)), PhantomData))?;
+    Ok(result.expect("the operation ran"))
 }
 
 pub(super) fn conv2d(
@@ -146,10 +120,10 @@ pub(super) fn conv2d(
 ) -> Result<Tensor> {
     let (conv, shape, s) = (geometry.conv(), x.dims4()?, weight.tensor().dim(3)?);
     let (oh, ow) = conv.output(shape.1, shape.2);
-    let (numbers, bias) = (slice(weight.tensor())?, bias.map(slice).transpose()?);
+    let (elements, bias) = (slice(weight.tensor())?, bias.map(slice).transpose()?);
     with_type!(x.dtype(), T => {
         let x = slice::<T>(x)?;
-        let pack = || conv::pack::<T>(Isa::best::<T>(), &conv, &numbers, shape.3, s);
+        let pack = || conv::pack::<T>(Isa::best::<T>(), &conv, &elements, shape.3, s);
         let weight = weight.cached(|_| true, pack);
         let bias = bias.as_deref();
         with_type!(out, O => {
@@ -167,10 +141,10 @@ pub(super) fn conv_transpose2d(
 ) -> Result<Tensor> {
     let (b, h, w, s) = y.dims4()?;
     let large = (geometry.large(h), geometry.large(w), weight.tensor().dim(2)?);
-    let numbers = slice(weight.tensor())?;
+    let elements = slice(weight.tensor())?;
     with_type!(y.dtype(), T => {
         let y = slice::<T>(y)?;
-        let pack = || PackedTransposed::<T>::new(Isa::best::<T>(), &geometry.conv(), large, &numbers, s);
+        let pack = || PackedTransposed::<T>::new(Isa::best::<T>(), &geometry.conv(), large, &elements, s);
         let weight = weight.cached(|p: &PackedTransposed<T>| p.large() == large, pack);
         with_type!(out, O => {
             tensor(conv::conv_transpose2d::<T, O>(&y, &weight, activation), (b, large.0, large.1, large.2))
@@ -192,14 +166,15 @@ pub(super) fn conv_transpose_backward(
     dy: &Tensor,
     x: &Tensor,
     weight: &Weight,
-    own: bool,
-    input: bool,
+    wants_weight: bool,
+    wants_input: bool,
 ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-    let own = || own.then(|| weight_grad(geometry, dy, x)).transpose();
+    let dw = || wants_weight.then(|| weight_grad(geometry, dy, x)).transpose();
     let dx = || conv2d(geometry, dy, weight, None, Activation::Identity, dy.dtype());
-    let numbers = dy.elem_count().max(x.elem_count());
-    let (own, dx) = Backend::Cpu.both(numbers, own, || input.then(dx).transpose());
-    Ok((own?, dx?))
+    let dx = || wants_input.then(dx).transpose();
+    let elements = dy.elem_count().max(x.elem_count());
+    let (dw, dx) = Backend::Cpu.both(elements, dw, dx);
+    Ok((dw?, dx?))
 }
 
 pub(super) fn bias_grad(dy: &Tensor) -> Result<Tensor> {
@@ -210,65 +185,54 @@ pub(super) fn bias_grad(dy: &Tensor) -> Result<Tensor> {
 pub(super) fn activation_backward(activation: Activation, y: &Tensor, dy: Tensor) -> Result<Tensor> {
     with_type!(y.dtype(), T => {
         let y = slice::<T>(y)?;
-        change(&dy, |dy| {
-            gan_kernels::activation::backward::<T>(activation, &y, dy);
-            Ok(())
-        })
+        with_slice_mut(&dy, |dy| gan_kernels::activation::backward::<T>(activation, &y, dy))
     })?;
     Ok(dy)
 }
 
-pub(super) fn moments(x: &Tensor) -> Result<BatchStats> {
+pub(super) fn batch_stats(x: &Tensor) -> Result<BatchStats> {
     let c = x.dim(D::Minus1)?;
     let norm_kernel::ChannelStats { mean, var } =
-        with_type!(x.dtype(), T => Ok(norm_kernel::moments(&slice::<T>(x)?, c)))?;
+        with_type!(x.dtype(), T => Ok(norm_kernel::channel_stats(&slice::<T>(x)?, c)))?;
     Ok(BatchStats { mean: tensor(mean, c)?, var: tensor(var, c)? })
 }
 
-pub(super) fn batch_norm(x: &Tensor, moments: &BatchStats, norm: &Norm) -> Result<Tensor> {
-    with_channels(moments, norm, |channels| {
+pub(super) fn batch_norm(x: &Tensor, stats: &BatchStats, norm: &Norm) -> Result<Tensor> {
+    with_channels(stats, norm, |channels| {
         with_type!(x.dtype(), T => {
             tensor(norm_kernel::normalize::<T>(&slice(x)?, channels, norm.activation), x.shape())
         })
     })
 }
 
-// The output is for the other implementation: here the activation's slope is had from x without reading it.
+// The portable implementation needs y; here the slope of the activation is computed from x.
 pub(super) fn batch_norm_backward(
     x: &Tensor,
     _: &Tensor,
     dy: Tensor,
-    moments: &BatchStats,
+    stats: &BatchStats,
     norm: &Norm,
 ) -> Result<NormGrads> {
-    let mut grads = None;
-    with_channels(moments, norm, |channels| {
+    let norm_kernel::AffineGrads { gamma, beta } = with_channels(stats, norm, |channels| {
         with_type!(x.dtype(), T => {
             let x = slice::<T>(x)?;
-            change(&dy, |dy| {
-                grads = Some(norm_kernel::backward::<T>(&x, dy, channels, norm.activation));
-                Ok(())
-            })
+            with_slice_mut(&dy, |dy| norm_kernel::backward::<T>(&x, dy, channels, norm.activation))
         })
     })?;
-    let norm_kernel::Grads { gamma, beta } = grads.expect("the change was made");
     let c = gamma.len();
     Ok(NormGrads { x: dy, gamma: tensor(gamma, c)?, beta: tensor(beta, c)? })
 }
 
-/// Calls `f` with the numbers of a batch-norm's channels.
-fn with_channels<R>(moments: &BatchStats, norm: &Norm, f: impl FnOnce(&Channels) -> Result<R>) -> Result<R> {
-    let inv_std = norm_kernel::inverse_std(&slice(&moments.var)?, norm.eps);
-    let (mean, gamma, beta) = (slice(&moments.mean)?, slice(norm.gamma)?, slice(norm.beta)?);
+/// Calls `f` with the parameters of a batch norm.
+fn with_channels<R>(stats: &BatchStats, norm: &Norm, f: impl FnOnce(&Channels) -> Result<R>) -> Result<R> {
+    let inv_std = norm_kernel::inverse_std(&slice(&stats.var)?, norm.eps);
+    let (mean, gamma, beta) = (slice(&stats.mean)?, slice(norm.gamma)?, slice(norm.beta)?);
     f(&Channels { mean: &mean, inv_std: &inv_std, gamma: &gamma, beta: &beta })
 }
 
 pub(super) fn accumulate(sum: &mut Tensor, x: &Tensor) -> Result<()> {
     let x = slice(x)?;
-    change::<f32>(sum, |sum| {
-        adam_kernel::accumulate(sum, &x);
-        Ok(())
-    })
+    with_slice_mut(sum, |sum| adam_kernel::accumulate(sum, &x))
 }
 
 pub(super) fn join(tensors: Vec<Tensor>) -> Result<Vec<Tensor>> {
@@ -289,13 +253,8 @@ pub(super) fn adam(
     let all = weights.into_iter().zip(m).zip(v).zip(g).collect();
     Backend::Cpu.each(all, |(((weight, m), v), g)| {
         let g = slice(g)?;
-        change::<f32>(weight, |weight| {
-            change::<f32>(m, |m| {
-                change::<f32>(v, |v| {
-                    adam_kernel::adam(step, weight, m, v, &g);
-                    Ok(())
-                })
-            })
-        })
+        with_slice_mut(weight, |weight| {
+            with_slice_mut(m, |m| with_slice_mut(v, |v| adam_kernel::adam(step, weight, m, v, &g)))
+        })??
     })
 }

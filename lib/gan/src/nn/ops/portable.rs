@@ -1,11 +1,11 @@
-//! The operations as candle tensor operations alone: matrix products, element-wise kernels and copies.
+//! The operations as candle tensor operations: matrix products, element-wise kernels and copies.
 //!
-//! No line here asks what device it runs on, so the tests on the CPU test what a GPU runs. candle's own convolutions
-//! are not used: their gradients, and the transposed one, are slow on the devices that matter.
+//! The code does not depend on the device, so tests on the CPU cover what a GPU runs. candle's own
+//! convolutions are not used: their gradients and the transposed convolution are slow on GPUs.
 //!
-//! A small operation costs a GPU as much as starting it, and a large one its bytes. So what gathers pixels does so in one
-//! sweep (`index_select` by a list of places, see [`Constant`]), sums over pixels are products, and batch-norm is a factor
-//! and a term for each channel. Statistics are f32, whatever the activations are.
+//! On a GPU a small operation costs its launch and a large one its memory traffic. So pixels are gathered in
+//! one pass (`index_select` by a list of places, see [`Constant`]), sums over pixels are products, and batch
+//! norm is a factor and a term per channel. Statistics are f32 for all types of activations.
 
 use candle_core::{D, DType, Tensor};
 
@@ -23,7 +23,7 @@ fn pixels(x: &Tensor, places: Constant) -> Result<Tensor> {
     Ok(x.flatten(1, 2)?.index_select(&places.on(x.device())?, 1)?)
 }
 
-/// The patches that a kernel sees of the large image, as the rows of a matrix `[B·h·w, kh·kw·C]`.
+/// The patches of the large image under the kernel, as the rows of a matrix `[B·h·w, kh·kw·C]`.
 fn patches(geometry: Geometry, large: &Tensor) -> Result<Tensor> {
     let (b, h, w, c) = large.dims4()?;
     match geometry {
@@ -35,13 +35,13 @@ fn patches(geometry: Geometry, large: &Tensor) -> Result<Tensor> {
         Geometry::K1S1P0 => rows(large),
         Geometry::Square { .. } => {
             let conv = geometry.conv();
-            let ((oh, ow), numbers) = (conv.output(h, w), conv.kernel.0 * conv.kernel.1 * c);
-            Ok(pixels(large, Constant::Under((h, w), geometry))?.reshape((b * oh * ow, numbers))?)
+            let ((oh, ow), columns) = (conv.output(h, w), conv.kernel.0 * conv.kernel.1 * c);
+            Ok(pixels(large, Constant::Under((h, w), geometry))?.reshape((b * oh * ow, columns))?)
         }
     }
 }
 
-/// A weight `[kh, kw, C, S]` as a matrix `[kh·kw·C, S]`, of the type of what it is multiplied with.
+/// A weight `[kh, kw, C, S]` as a matrix `[kh·kw·C, S]` of the given type.
 fn matrix(weight: &Weight, dtype: DType) -> Result<Tensor> {
     Ok(weight.tensor().flatten_to(2)?.to_dtype(dtype)?)
 }
@@ -93,9 +93,10 @@ pub(super) fn conv_transpose2d(
         Geometry::K4S1P0 => rows(y)?.matmul(&matrix(weight, y.dtype())?.t()?)?.reshape((b, 4, 4, c))?,
         Geometry::K1S1P0 => rows(y)?.matmul(&matrix(weight, y.dtype())?.t()?)?.reshape((b, h, w, c))?,
         Geometry::K4S2P1 => {
-            // With a border of one pixel the large image is (h + 1)·(w + 1) blocks of 2×2, and block (i, j) sees the pixels
-            // (i − p, j − q) of the small one, p and q 0 or 1: pixel (r, t) of it through kernel row 2p + r and
-            // column 2q + t. So one product makes all blocks, and what is cut off of them is their outermost pixels.
+            // With a border of one pixel the large image consists of (h + 1)·(w + 1) blocks of 2×2. Block (i,
+            // j) depends on the pixels (i − p, j − q) of the small image, p and q 0 or 1: its pixel (r, t)
+            // uses kernel row 2p + r and column 2q + t. So one product computes all blocks; the border is
+            // then cut off.
             let windows = pixels(y, Constant::Windows(h, w))?.reshape((b * (h + 1) * (w + 1), 4 * s))?;
             let kernel = weight.tensor().reshape((2, 2, 2, 2, c, s))?.permute((1, 3, 4, 0, 2, 5))?;
             let kernel = kernel.reshape((4 * c, 4 * s))?.to_dtype(y.dtype())?.t()?;
@@ -103,8 +104,7 @@ pub(super) fn conv_transpose2d(
             pixels(&blocks, Constant::Blocks(h, w))?.reshape((b, 2 * h, 2 * w, c))?
         }
         Geometry::Square { kernel, .. } => {
-            // Each pixel of the large image gathers what the small one's pixels send to it, zeros from the
-            // taps that none does.
+            // Each pixel of the large image gathers its small pixels tap by tap, zeros where there is none.
             let (taps, (oh, ow)) = (kernel * kernel, (geometry.large(h), geometry.large(w)));
             let senders = pixels(y, Constant::Senders((h, w), geometry))?.reshape((b * oh * ow, taps * s))?;
             let weight = weight.tensor().reshape((taps, c, s))?.transpose(1, 2)?.contiguous()?;
@@ -131,14 +131,14 @@ pub(super) fn conv_transpose_backward(
     dy: &Tensor,
     x: &Tensor,
     weight: &Weight,
-    own: bool,
-    input: bool,
+    wants_weight: bool,
+    wants_input: bool,
 ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-    // Both look at the same patches.
+    // Both use the same patches.
     let patches = patches(geometry, dy)?;
-    let own = own.then(|| correlate(geometry, &patches, x)).transpose()?;
-    let input = input.then(|| convolve(geometry, &patches, dy, weight)).transpose()?;
-    Ok((own, input))
+    let dw = wants_weight.then(|| correlate(geometry, &patches, x)).transpose()?;
+    let dx = wants_input.then(|| convolve(geometry, &patches, dy, weight)).transpose()?;
+    Ok((dw, dx))
 }
 
 pub(super) fn bias_grad(dy: &Tensor) -> Result<Tensor> {
@@ -147,26 +147,25 @@ pub(super) fn bias_grad(dy: &Tensor) -> Result<Tensor> {
 }
 
 pub(super) fn activation_backward(activation: Activation, y: &Tensor, dy: Tensor) -> Result<Tensor> {
-    let zero =
-        || -> Result<Tensor> { Ok(Constant::Zero(y.dtype()).on(y.device())?.broadcast_as(y.elem_count())?) };
     Ok(match activation {
         Activation::Identity => dy,
         Activation::Tanh => (dy * (1.0 - y.sqr()?)?)?,
         Activation::LeakyRelu(slope) => {
-            let (zero, dy) = (zero()?, dy.flatten_all()?);
+            let zero = Constant::Zero(y.dtype()).on(y.device())?.broadcast_as(y.elem_count())?;
+            let dy = dy.flatten_all()?;
             let below = if slope == 0.0 { zero.clone() } else { (&dy * slope as f64)? };
             y.flatten_all()?.gt(&zero)?.where_cond(&dy, &below)?.reshape(y.shape())?
         }
     })
 }
 
-/// The mean over the rows of x `[R, C]`, as a product: `[C]`, f32.
+/// The mean over the rows of x `[R, C]` by a matrix product: `[C]`, f32.
 fn mean_rows(x: &Tensor) -> Result<Tensor> {
     let x = x.to_dtype(DType::F32)?;
     Ok(Constant::Mean(x.dim(0)?).on(x.device())?.matmul(&x)?.squeeze(0)?)
 }
 
-pub(super) fn moments(x: &Tensor) -> Result<BatchStats> {
+pub(super) fn batch_stats(x: &Tensor) -> Result<BatchStats> {
     let x = rows(x)?.to_dtype(DType::F32)?;
     let mean = mean_rows(&x)?;
     let var = mean_rows(&x.broadcast_sub(&mean)?.sqr()?)?;
@@ -177,9 +176,9 @@ fn inverse_std(var: &Tensor, eps: f64) -> Result<Tensor> {
     Ok((var + eps)?.powf(-0.5)?)
 }
 
-pub(super) fn batch_norm(x: &Tensor, moments: &BatchStats, norm: &Norm) -> Result<Tensor> {
-    let scale = (inverse_std(&moments.var, norm.eps)? * norm.gamma)?;
-    let shift = (norm.beta - (&moments.mean * &scale)?)?;
+pub(super) fn batch_norm(x: &Tensor, stats: &BatchStats, norm: &Norm) -> Result<Tensor> {
+    let scale = (inverse_std(&stats.var, norm.eps)? * norm.gamma)?;
+    let shift = (norm.beta - (&stats.mean * &scale)?)?;
     let y = x.to_dtype(DType::F32)?.broadcast_mul(&scale)?.broadcast_add(&shift)?;
     Ok(activate(norm.activation, y)?.to_dtype(x.dtype())?)
 }
@@ -188,19 +187,19 @@ pub(super) fn batch_norm_backward(
     x: &Tensor,
     y: &Tensor,
     dy: Tensor,
-    moments: &BatchStats,
+    stats: &BatchStats,
     norm: &Norm,
 ) -> Result<NormGrads> {
     let dz = activation_backward(norm.activation, y, dy)?.to_dtype(DType::F32)?;
     let (dz, wide) = (rows(&dz)?, rows(x)?.to_dtype(DType::F32)?);
     let n = dz.dim(0)? as f64;
-    let inv_std = inverse_std(&moments.var, norm.eps)?;
-    // With x̂ = (x − mean)·inv_std, the means over the rows of dz and of dz·x̂; their sums are the gradients.
+    let inv_std = inverse_std(&stats.var, norm.eps)?;
+    // With x̂ = (x − mean)·inv_std: the means over the rows of dz and of dz·x̂. Their sums are the gradients.
     let beta = mean_rows(&dz)?;
-    let gamma = ((mean_rows(&(&dz * &wide)?)? - (&moments.mean * &beta)?)? * &inv_std)?;
-    // dx = gamma·inv_std·(dz − mean(dz) − x̂·mean(dz·x̂)), as a factor of x, a term, and a factor of all.
+    let gamma = ((mean_rows(&(&dz * &wide)?)? - (&stats.mean * &beta)?)? * &inv_std)?;
+    // dx = gamma·inv_std·(dz − mean(dz) − x̂·mean(dz·x̂)), as a factor of x, a term, and a factor of the sum.
     let slope = (&gamma * &inv_std)?;
-    let term = ((&moments.mean * &slope)? - &beta)?;
+    let term = ((&stats.mean * &slope)? - &beta)?;
     let inner = (&dz - wide.broadcast_mul(&slope)?)?.broadcast_add(&term)?;
     let dx = inner.broadcast_mul(&(inv_std * norm.gamma)?)?;
     let dx = dx.reshape(x.shape())?.to_dtype(x.dtype())?;
@@ -240,7 +239,7 @@ pub(super) fn adam(
     let ([m], [v], g) = (m, v, &join(g.to_vec())?[0]) else { unreachable!("`join` makes one vector") };
     *m = ((&*m * beta1)? + (g * (1.0 - beta1))?)?;
     *v = ((&*v * beta2)? + (g.sqr()? * (1.0 - beta2))?)?;
-    // m/(1 − β1^t) over √(v/(1 − β2^t)) + eps, times the rate: the constants go into one factor and one term of √v.
+    // lr·m/(1 − β1^t) / (√(v/(1 − β2^t)) + eps), with all constants in one factor and one term of √v.
     let scale = (1.0 - beta1.powi(t)) / lr;
     let root = v.sqrt()?.affine(scale / (1.0 - beta2.powi(t)).sqrt(), scale * eps)?;
     let new = [(&old[0] - (&*m / root)?)?];

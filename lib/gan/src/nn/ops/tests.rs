@@ -1,5 +1,5 @@
-//! Both backends against each other, against candle's autograd through its own convolutions, and against finite
-//! differences. PyTorch's numbers are in `tests/dcgan.rs`.
+//! Both backends against each other, against candle's autograd through its own convolutions, and against
+//! finite differences. The comparison with PyTorch is in `tests/dcgan.rs`.
 
 use candle_core::{DType, Device, Tensor, Var};
 
@@ -16,8 +16,8 @@ fn random(index: u64, shape: &[usize]) -> Tensor {
 
 fn dot(a: &Tensor, b: &Tensor) -> f64 {
     let product = |(x, y): (&f32, &f32)| *x as f64 * *y as f64;
-    let numbers = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    numbers(a).iter().zip(&numbers(b)).map(product).sum()
+    let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    values(a).iter().zip(&values(b)).map(product).sum()
 }
 
 #[track_caller]
@@ -30,7 +30,7 @@ fn close(a: &Tensor, b: &Tensor, tolerance: f64, what: &str) {
     assert!(difference <= tolerance * scale, "{what}: differ by {difference}, largest {scale}");
 }
 
-/// (geometry, large shape, S): DCGAN's shapes in small, one channel, one image, an image that is not square.
+/// (geometry, large shape, S): small versions of DCGAN's, one channel, one image, images that are not square.
 fn shapes() -> Vec<(Geometry, [usize; 4], usize)> {
     vec![
         (Geometry::K4S2P1, [4, 16, 16, 6], 10),
@@ -189,23 +189,23 @@ fn batch_norm_agrees_with_autograd_and_finite_differences() {
         let grads = (&y * &dy).unwrap().sum_all().unwrap().backward().unwrap();
         for backend in BACKENDS {
             let what = format!("{backend:?} {shape:?} {activation:?}");
-            let moments = backend.moments(&x).unwrap();
-            close(&moments.mean, &mean.detach(), 1e-5, &what);
-            close(&moments.var, &var.detach(), 1e-5, &what);
+            let stats = backend.batch_stats(&x).unwrap();
+            close(&stats.mean, &mean.detach(), 1e-5, &what);
+            close(&stats.var, &var.detach(), 1e-5, &what);
             let norm = Norm { gamma: &gamma, beta: &beta, eps: 1e-5, activation };
-            let ours = backend.batch_norm(&x, &moments, &norm).unwrap();
+            let ours = backend.batch_norm(&x, &stats, &norm).unwrap();
             close(&ours, &y.detach(), 2e-5, &what);
-            let back = backend.batch_norm_backward(&x, &ours, dy.copy().unwrap(), &moments, &norm).unwrap();
+            let back = backend.batch_norm_backward(&x, &ours, dy.copy().unwrap(), &stats, &norm).unwrap();
             close(&back.x, grads.get(&vx).unwrap(), 1e-4, &what);
             close(&back.gamma, grads.get(&vg).unwrap(), 2e-5, &what);
             close(&back.beta, grads.get(&vb).unwrap(), 2e-5, &what);
 
-            // Along one random direction of x, by a central difference that keeps clear of LeakyReLU's kink in effect:
-            // the direction is small, and the tolerance allows for the few elements that cross it.
+            // A central difference along one random direction of x. The direction is small, and the
+            // tolerance allows for the few elements that cross the kink of LeakyReLU.
             let direction = random(14, &shape);
             let loss = |step: f64| {
                 let x = (&x + (&direction * step).unwrap()).unwrap();
-                let m = backend.moments(&x).unwrap();
+                let m = backend.batch_stats(&x).unwrap();
                 dot(&backend.batch_norm(&x, &m, &norm).unwrap(), &dy)
             };
             let numeric = (loss(1e-3) - loss(-1e-3)) / 2e-3;
@@ -215,7 +215,7 @@ fn batch_norm_agrees_with_autograd_and_finite_differences() {
     }
 }
 
-/// Activations of half the bits, as the GPU's path may have them: within a few of their last bits of f32.
+/// bf16 activations, as on a GPU: within a few of their last bits of f32.
 #[test]
 fn portable_operations_in_bf16_and_f16_agree_with_f32() {
     let ops = Backend::Portable;
@@ -243,10 +243,10 @@ fn portable_operations_in_bf16_and_f16_agree_with_f32() {
         let (gamma, beta) = ((random(12, &[6]) + 1.0).unwrap(), random(13, &[6]));
         let norm = Norm { gamma: &gamma, beta: &beta, eps: 1e-5, activation: Activation::LeakyRelu(0.2) };
         let passes = |x: &Tensor, dy: &Tensor| {
-            let moments = ops.moments(x).unwrap();
-            assert_eq!((moments.mean.dtype(), moments.var.dtype()), (DType::F32, DType::F32));
-            let y = ops.batch_norm(x, &moments, &norm).unwrap();
-            let back = ops.batch_norm_backward(x, &y, dy.copy().unwrap(), &moments, &norm).unwrap();
+            let stats = ops.batch_stats(x).unwrap();
+            assert_eq!((stats.mean.dtype(), stats.var.dtype()), (DType::F32, DType::F32));
+            let y = ops.batch_norm(x, &stats, &norm).unwrap();
+            let back = ops.batch_norm_backward(x, &y, dy.copy().unwrap(), &stats, &norm).unwrap();
             assert_eq!((y.dtype(), back.x.dtype(), back.gamma.dtype()), (x.dtype(), x.dtype(), DType::F32));
             [y, back.x, back.gamma, back.beta]
         };

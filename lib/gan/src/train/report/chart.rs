@@ -1,24 +1,23 @@
-//! What is drawn: curves over steps or epochs, reduced to what a screen shows, and their axes. `plot` draws it as PNG, `page`
-//! as SVG.
+//! The data of charts: curves over steps or epochs, reduced to the resolution of a screen, and their axes.
 
 use std::ops::Range;
 
 /// A color's red, green and blue.
 pub type Color = [u8; 3];
 
-/// Of the palette by Okabe and Ito 2008, told apart by the color-blind too.
+/// Of the palette by Okabe and Ito (2008), which the color-blind can distinguish.
 pub const BLUE: Color = [0, 114, 178];
 pub const ORANGE: Color = [213, 94, 0];
 pub const GREEN: Color = [0, 158, 115];
 
-/// Points of a curve that share a column of pixels.
+/// Points of a curve that are drawn as one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Column {
-    /// Their middle: a step or an epoch, from 1.
+    /// The middle of their steps or epochs, from 1.
     pub x: f64,
     /// Their mean.
     pub mean: f64,
-    /// From the least of them to the largest.
+    /// From their minimum to their maximum.
     pub range: Range<f64>,
 }
 
@@ -33,16 +32,16 @@ pub struct Curve {
 /// Curves that share their axes.
 #[derive(Clone, Debug)]
 pub struct Chart {
-    /// What the vertical axis shows.
+    /// The quantity of the vertical axis.
     pub title: &'static str,
-    /// What the horizontal axis counts.
+    /// The unit of the horizontal axis.
     pub unit: &'static str,
     pub curves: Vec<Curve>,
-    /// A level to compare with, and its name.
+    /// A level to compare with: its name and value.
     pub mark: Option<(&'static str, f64)>,
 }
 
-/// The value of step i + 1 at i, in at most `width` columns.
+/// The values of steps 1, 2, … in at most `width` columns.
 pub fn columns(values: &[f32], width: usize) -> Vec<Column> {
     let per_column = values.len().div_ceil(width).max(1);
     let column = |(i, values): (usize, &[f32])| {
@@ -56,17 +55,17 @@ pub fn columns(values: &[f32], width: usize) -> Vec<Column> {
     values.chunks(per_column).enumerate().map(column).collect()
 }
 
-/// An axis: where it begins and ends, and the numbers on it.
+/// An axis: its range, and its numbers.
 #[derive(Clone, Debug)]
 pub struct Axis {
     pub range: Range<f64>,
-    /// (value, its text), rising.
+    /// Values with their texts, rising.
     pub ticks: Vec<(f64, String)>,
 }
 
 impl Axis {
-    /// Where `value` lies, from 0 at the beginning to 1 at the end.
-    pub fn place(&self, value: f64) -> f64 {
+    /// The position of `value`: 0 at the start of the range, 1 at its end.
+    pub fn position(&self, value: f64) -> f64 {
         (value - self.range.start) / (self.range.end - self.range.start)
     }
 }
@@ -82,14 +81,14 @@ impl Chart {
         Axis { range: 1.0..last, ticks }
     }
 
-    /// Holds 0, the mark and the mean of every column; their ranges may leave it.
+    /// Contains 0, the mark and the mean of each column, but not all of their ranges.
     pub fn vertical(&self) -> Axis {
         let means = self.curves.iter().flat_map(|curve| &curve.columns).map(|column| column.mean);
         let all = means.chain(self.mark.map(|(_, level)| level)).filter(|v| v.is_finite());
         let (low, high) = all.fold((0f64, 0f64), |(low, high), v| (low.min(v), high.max(v)));
         let step = tick((high - low) / 5.0).max(1e-3);
         let first = (low / step).floor();
-        // Room above the highest, unless all is below 0.
+        // Space above the highest value, unless none is above 0.
         let last = if high > 0.0 { (high / step).floor() + 1.0 } else { 0.0 };
         let last = last.max(first + 1.0);
         let ticks = (0..=(last - first) as u32).map(|i| (first + f64::from(i)) * step);
@@ -107,12 +106,12 @@ fn tick(least: f64) -> f64 {
         .unwrap_or(10.0 * power)
 }
 
-/// A tick's number, with as many decimals as `step` needs; thousands as `k`.
+/// The number of a tick, with the decimals that `step` needs; thousands as `k`.
 fn number(value: f64, step: f64) -> String {
     let decimals = (-step.log10().floor()).max(0.0) as usize;
     match value {
         v if v.abs() >= 10_000.0 && v % 1000.0 == 0.0 => format!("{}k", v / 1000.0),
-        // No -0.
+        // Not -0.
         v => format!("{:.decimals$}", v + 0.0),
     }
 }
@@ -154,10 +153,10 @@ mod tests {
         assert_eq!((y.range.start, y.range.end), (0.0, 2.0));
         let y = chart(&[-0.3, -1.9], Some(("-log 4", -(4f64.ln())))).vertical();
         assert_eq!((y.range.start, y.range.end), (-2.0, 0.0));
-        assert!((y.place(-0.5) - 0.75).abs() < 1e-12);
+        assert!((y.position(-0.5) - 0.75).abs() < 1e-12);
         let y = chart(&[-1.0, 3.0], None).vertical();
         assert!(y.range.start <= -1.0 && y.range.end > 3.0);
-        // Of nothing, of one step and of NaN there are axes, too.
+        // No step, one step and NaN have axes, too.
         for values in [&[][..], &[0.5], &[f32::NAN, 1.0]] {
             let (x, y) = (chart(values, None).horizontal(), chart(values, None).vertical());
             assert!(x.range.end >= 2.0 && y.range.end > y.range.start && y.ticks.len() > 1);

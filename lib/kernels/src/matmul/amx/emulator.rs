@@ -1,66 +1,66 @@
-//! AMX for tests on processors that lack it: a handler of SIGILL that carries out the six instructions that we use, as Intel's
-//! manual (volume 2) has them, on tile registers of its own.
+//! Emulates AMX in tests on processors that lack it: a handler of SIGILL executes the six instructions that
+//! [`super`] uses, as Intel's manual (volume 2) defines them, on tile registers of its own.
 
 use std::cell::RefCell;
 use std::sync::Once;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use libc::{
     REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15, REG_RAX, REG_RBP, REG_RBX, REG_RCX,
     REG_RDI, REG_RDX, REG_RIP, REG_RSI, REG_RSP,
 };
 
-/// The numbers of the general registers in an instruction.
+use crate::isa::amx;
+
+/// The general registers by their numbers in an instruction.
 const REGISTERS: [libc::c_int; 16] = [
     REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI, REG_R8, REG_R9, REG_R10, REG_R11,
     REG_R12, REG_R13, REG_R14, REG_R15,
 ];
 
-static INSTALLED: AtomicBool = AtomicBool::new(false);
-
 /// A tile register: 16 rows of 16 words.
 type TileRegister = [[u32; 16]; 16];
 
-struct State {
+struct TileState {
     configured: bool,
     tiles: [TileRegister; 8],
 }
 
+impl TileState {
+    const NEW: TileState = TileState { configured: false, tiles: [[[0; 16]; 16]; 8] };
+}
+
 thread_local! {
-    static STATE: RefCell<State> = const { RefCell::new(State { configured: false, tiles: [[[0; 16]; 16]; 8] }) };
+    static STATE: RefCell<TileState> = const { RefCell::new(TileState::NEW) };
 }
 
-/// Whether [`install`] was called.
-pub(crate) fn installed() -> bool {
-    INSTALLED.load(Ordering::Acquire)
-}
-
-/// Makes the process carry AMX out. Where the processor has it, nothing is needed.
+/// Installs the handler, unless the processor has AMX.
 pub(crate) fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        if super::has_amx_bf16() {
+        if amx::in_hardware() {
             return;
         }
-        // SAFETY: all of a sigaction may be zero; the handler has the signature of SA_SIGINFO.
+        // SAFETY: a sigaction may be all zeros; the handler has the signature of SA_SIGINFO.
         unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = handle as *const () as usize;
             action.sa_flags = libc::SA_SIGINFO;
             assert_eq!(libc::sigaction(libc::SIGILL, &action, std::ptr::null_mut()), 0);
         }
-        INSTALLED.store(true, Ordering::Release);
+        amx::EMULATED.store(true, Ordering::Release);
     });
 }
 
 extern "C" fn handle(_: libc::c_int, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    // SAFETY: the kernel passes the context of the thread that met the instruction, and its code is readable there.
+    // SAFETY: the kernel passes the context of the thread that raised the signal, and that thread's code is
+    // readable.
     unsafe {
         let registers = &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs;
         let code = registers[REG_RIP as usize] as *const u8;
-        match carry_out(registers, code) {
+        match execute(registers, code) {
             Some(length) => registers[REG_RIP as usize] += length as i64,
-            // Not one of ours: as if there were no handler.
+            // Another instruction: the default action.
             None => {
                 libc::signal(libc::SIGILL, libc::SIG_DFL);
             }
@@ -68,12 +68,13 @@ extern "C" fn handle(_: libc::c_int, _: *mut libc::siginfo_t, context: *mut libc
     }
 }
 
-/// Carries out the instruction at `code` and returns its length.
+/// Executes the instruction at `code` and returns its length.
 ///
 /// # Safety
-/// `code` is an instruction, and what it loads and stores may be.
-unsafe fn carry_out(registers: &[i64], code: *const u8) -> Option<usize> {
-    // SAFETY: an instruction that raised SIGILL is followed by more code; addresses are the instruction's own.
+/// `code` points to an instruction, and the memory that it reads and writes is valid.
+unsafe fn execute(registers: &[i64], code: *const u8) -> Option<usize> {
+    // SAFETY: an instruction that raised SIGILL is followed by more code; the addresses are those of the
+    // instruction.
     unsafe {
         let byte = |i: usize| *code.add(i);
         // A three-byte VEX prefix with opcode map 0F38, 128 bits, W0.
@@ -117,9 +118,9 @@ unsafe fn carry_out(registers: &[i64], code: *const u8) -> Option<usize> {
             let row = |i: usize| (start + i as i64 * stride) as *mut [u32; 16];
             match (opcode, prefix) {
                 (0x49, 0) => {
-                    let config = &*(start as *const super::Config);
-                    let whole = (0..8).all(|i| config.bytes_per_row[i] == 64 && config.rows[i] == 16);
-                    assert!(config.palette == 1 && whole, "the emulator has whole tiles only");
+                    let config = &*(start as *const super::TileConfig);
+                    let full = (0..8).all(|i| config.bytes_per_row[i] == 64 && config.rows[i] == 16);
+                    assert!(config.palette == 1 && full, "the emulator has full tiles only");
                     (state.configured, state.tiles) = (true, [[[0; 16]; 16]; 8]);
                 }
                 (0x4b, 3) => (0..16).for_each(|i| state.tiles[reg][i] = row(i).read_unaligned()),
@@ -132,7 +133,7 @@ unsafe fn carry_out(registers: &[i64], code: *const u8) -> Option<usize> {
     }
 }
 
-/// TDPBF16PS: `c += a·b`, where a word of `a` is two numbers of a row, a word of `b` two of a column.
+/// TDPBF16PS: `c += a·b`, where a word of `a` is two elements of a row, a word of `b` two of a column.
 fn multiply(c: &mut TileRegister, a: &TileRegister, b: &TileRegister) {
     let halves = |word: u32| [f32::from_bits(word << 16), f32::from_bits(word & 0xffff_0000)];
     for (c, a) in c.iter_mut().zip(a) {

@@ -1,8 +1,8 @@
 //! Windows bitmaps, as Pillow reads them: 1, 4 and 8 bits with a palette, 16, 24 and 32, run lengths, the
 //! usual bit fields, either way up; files of OS/2; without the file header (.dib).
 
-use super::samples::{looked_up, unpacked};
-use super::{Decoded, Samples, cut_short, pixels};
+use super::limits::{cut_short, pixels};
+use super::samples::{Decoded, Samples, looked_up, unpacked};
 
 /// Bit fields that are read, and in which byte of a pixel red, green and blue are.
 const FIELDS: [([u32; 4], [usize; 3]); 8] = [
@@ -16,7 +16,7 @@ const FIELDS: [([u32; 4], [usize; 3]); 8] = [
     ([0, 0, 0, 0], [2, 1, 0]),
 ];
 
-struct Header {
+struct BmpHeader {
     width: usize,
     height: usize,
     top_down: bool,
@@ -41,8 +41,8 @@ fn long(bytes: &[u8], at: usize) -> Result<u32, String> {
     bytes.get(at..at + 4).map(|v| u32::from_le_bytes([v[0], v[1], v[2], v[3]])).ok_or_else(cut_short)
 }
 
-impl Header {
-    fn parse(bytes: &[u8]) -> Result<Header, String> {
+impl BmpHeader {
+    fn parse(bytes: &[u8]) -> Result<BmpHeader, String> {
         let (start, offset) = match bytes.starts_with(b"BM") {
             true => (14, long(bytes, 10)? as usize),
             false => (0, 0),
@@ -51,7 +51,7 @@ impl Header {
         let header = bytes.get(start..start.saturating_add(size)).ok_or_else(cut_short)?;
         let mut after = start + size;
         let mut made = match size {
-            12 => Header {
+            12 => BmpHeader {
                 width: short(header, 4)?,
                 height: short(header, 6)?,
                 top_down: false,
@@ -66,7 +66,7 @@ impl Header {
             40 | 52 | 56 | 64 | 108 | 124 => {
                 let height = long(header, 8)?;
                 let top_down = header[11] == 0xff;
-                Header {
+                BmpHeader {
                     width: long(header, 4)? as usize,
                     height: if top_down { height.wrapping_neg() } else { height } as usize,
                     top_down,
@@ -112,8 +112,8 @@ impl Header {
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
-    let header = Header::parse(bytes)?;
-    let Header { width, height, bits, .. } = header;
+    let header = BmpHeader::parse(bytes)?;
+    let BmpHeader { width, height, bits, .. } = header;
     pixels(width, height, bits)?;
     let samples = match (header.compression, bits) {
         (0, 1 | 4 | 8) => indexed(&header, bytes, &unpacked(&rows(&header, bytes)?, width, height, bits))?,
@@ -129,7 +129,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
 }
 
 /// The rows from top to bottom, without what fills them up to four bytes.
-fn rows(header: &Header, bytes: &[u8]) -> Result<Vec<u8>, String> {
+fn rows(header: &BmpHeader, bytes: &[u8]) -> Result<Vec<u8>, String> {
     let row = (header.width * header.bits).div_ceil(8);
     let stride = row.next_multiple_of(4);
     let end = stride * (header.height - 1) + row;
@@ -144,7 +144,7 @@ fn rows(header: &Header, bytes: &[u8]) -> Result<Vec<u8>, String> {
 
 /// Colors by their numbers. Where all of them are their own number's gray, Pillow takes the numbers
 /// themselves.
-fn indexed(header: &Header, bytes: &[u8], indices: &[u8]) -> Result<Samples, String> {
+fn indexed(header: &BmpHeader, bytes: &[u8], indices: &[u8]) -> Result<Samples, String> {
     let (colors, entry) = (header.colors, header.entry);
     if colors > 65_536 {
         return Err(format!("broken: a palette of {colors} colors"));
@@ -172,7 +172,7 @@ fn indexed(header: &Header, bytes: &[u8], indices: &[u8]) -> Result<Samples, Str
 }
 
 /// Runs of pixels. What a file leaves out is color 0.
-fn run_lengths(header: &Header, bytes: &[u8]) -> Result<Vec<u8>, String> {
+fn run_lengths(header: &BmpHeader, bytes: &[u8]) -> Result<Vec<u8>, String> {
     let (width, half_bytes) = (header.width, header.compression == 2);
     let whole = width * header.height;
     let mut data: Vec<u8> = Vec::new();
@@ -254,7 +254,7 @@ fn in_bytes(rows: &[u8], bytes: usize, [r, g, b]: [usize; 3]) -> Vec<u8> {
     rgb
 }
 
-fn fields(header: &Header, rows: &[u8]) -> Result<Samples, String> {
+fn fields(header: &BmpHeader, rows: &[u8]) -> Result<Samples, String> {
     let masks = header.masks.expect("compression 3 has masks");
     let known = match (header.bits, masks) {
         (16, [0xf800, 0x7e0, 0x1f, _]) => Some(words(rows, true)),

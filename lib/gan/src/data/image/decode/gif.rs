@@ -1,10 +1,10 @@
 //! GIF: the first image, on the screen that the file has.
 
-use super::samples::looked_up;
-use super::{Decoded, MAX_ALLOC, Samples, cut_short, line, pixels};
+use super::limits::{MAX_ALLOC, cut_short, line, pixels};
+use super::samples::{Decoded, Samples, looked_up};
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
-    // The crate wants a palette. Without one the colors are grays.
+    // The crate requires a palette. Without one the colors are grays.
     if bytes.len() > 13 && bytes[10] & 0x80 == 0 {
         let grays: Vec<u8> = (0..=255).flat_map(|gray| [gray; 3]).collect();
         let flags = [bytes[10] | 0x87];

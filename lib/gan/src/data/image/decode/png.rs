@@ -1,14 +1,15 @@
-//! PNG. Chunks are walked as Pillow walks them, which forgives some faults and not others; what is left is a
-//! plain PNG for the crate `png` to unpack and unfilter. Its samples are converted as Pillow does: no gamma,
-//! no color profile, no transparency.
+//! PNG. Chunks are read as Pillow reads them, which tolerates some faults and not others. The result is a
+//! plain PNG, which the crate `png` decompresses and unfilters. Its samples are converted as Pillow does: no
+//! gamma, no color profile, no transparency.
 
 use std::io::{Cursor, Read};
 
 use flate2::read::ZlibDecoder;
 use flate2::{Compression, write::ZlibEncoder};
 
-use super::samples::{looked_up, spread, unpacked};
-use super::{Decoded, MAX_ALLOC, Samples, cut_short, exif, line, pixels};
+use super::exif;
+use super::limits::{MAX_ALLOC, cut_short, line, pixels, too_large};
+use super::samples::{Decoded, Samples, looked_up, spread, unpacked};
 
 const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
 /// Adam7: first column and row of each pass, and the steps between.
@@ -20,7 +21,7 @@ const LEAST: [(&[u8; 4], usize); 7] =
 
 /// What IHDR says.
 #[derive(Clone, Copy)]
-struct Header {
+struct PngHeader {
     width: usize,
     height: usize,
     depth: usize,
@@ -29,9 +30,9 @@ struct Header {
     interlaced: bool,
 }
 
-/// What of a PNG makes its pixels, and what is told of it.
+/// The parts of a PNG that make its pixels and notes.
 struct Parts<'a> {
-    header: Header,
+    header: PngHeader,
     palette: Option<&'a [u8]>,
     data: Vec<&'a [u8]>,
     significant: Option<u8>,
@@ -40,7 +41,7 @@ struct Parts<'a> {
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     let parts = walk(bytes)?;
-    let Header { width, height, .. } = parts.header;
+    let PngHeader { width, height, .. } = parts.header;
     let packed = unfiltered(&parts)?;
     let mut image = Decoded::new(width, height, samples(&parts, packed)?);
     image.rotated = parts.rotated;
@@ -48,8 +49,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     Ok(image)
 }
 
-impl Header {
-    fn parse(data: &[u8]) -> Result<Header, String> {
+impl PngHeader {
+    fn parse(data: &[u8]) -> Result<PngHeader, String> {
         let long = |at: usize| u32::from_be_bytes(data[at..at + 4].try_into().expect("four bytes")) as usize;
         let (depth, color) = (usize::from(data[8]), data[9]);
         let known = match color {
@@ -61,7 +62,7 @@ impl Header {
         if !known || data[11] != 0 {
             return Err(format!("broken: color type {color} of {depth} bits, filter method {}", data[11]));
         }
-        Ok(Header { width: long(0), height: long(4), depth, color, interlaced: data[12] != 0 })
+        Ok(PngHeader { width: long(0), height: long(4), depth, color, interlaced: data[12] != 0 })
     }
 
     fn bits(&self) -> usize {
@@ -120,7 +121,7 @@ impl<'a> Chunks<'a> {
         let data = &self.bytes[start..end.min(self.bytes.len())];
         self.at = end.saturating_add(4);
         let (whole, checksum) = (data.len() == length, self.bytes.get(end..end.saturating_add(4)));
-        // Image data alone are large, and theirs is not asked for.
+        // Only image data are large, and their checksum is not needed.
         let sound = checksum.is_some_and(|sum| {
             name == b"IDAT" || {
                 let mut crc = flate2::Crc::new();
@@ -151,9 +152,11 @@ fn walk(bytes: &[u8]) -> Result<Parts<'_>, String> {
         check_length(&chunk, header.as_ref())?;
         match (chunk.name, &header) {
             (b"IEND", _) | (b"fdAT", _) => return Err("broken: no image data in it".into()),
-            (b"IHDR", _) => header = Some(Header::parse(chunk.data)?),
-            (b"PLTE", Some(Header { color: 3, .. })) => palette = Some(chunk.data),
-            (b"sBIT", Some(Header { color: 0, depth: 16, .. })) => significant = chunk.data.first().copied(),
+            (b"IHDR", _) => header = Some(PngHeader::parse(chunk.data)?),
+            (b"PLTE", Some(PngHeader { color: 3, .. })) => palette = Some(chunk.data),
+            (b"sBIT", Some(PngHeader { color: 0, depth: 16, .. })) => {
+                significant = chunk.data.first().copied()
+            }
             (b"eXIf", _) => rotated = exif::is_rotated(chunk.data),
             (b"fcTL", Some(header)) => check_frame(chunk.data, header)?,
             _ => {}
@@ -188,7 +191,7 @@ fn walk(bytes: &[u8]) -> Result<Parts<'_>, String> {
     Ok(Parts { header, palette, data, significant, rotated })
 }
 
-fn check_length(chunk: &Chunk, header: Option<&Header>) -> Result<(), String> {
+fn check_length(chunk: &Chunk, header: Option<&PngHeader>) -> Result<(), String> {
     let transparency = match header.map(|header| header.color) {
         Some(0) => 2,
         Some(2) => 6,
@@ -219,7 +222,7 @@ fn check_length(chunk: &Chunk, header: Option<&Header>) -> Result<(), String> {
 
 /// Of an animation the image is the first frame where this one comes before the image data; it has to be all
 /// of it then.
-fn check_frame(data: &[u8], header: &Header) -> Result<(), String> {
+fn check_frame(data: &[u8], header: &PngHeader) -> Result<(), String> {
     let long = |at: usize| u32::from_be_bytes(data[at..at + 4].try_into().expect("four bytes")) as usize;
     let whole = [long(0), long(4), long(8), long(12), long(16)] == [0, header.width, header.height, 0, 0];
     whole.then_some(()).ok_or_else(|| "broken: the first frame of an animation has another size".to_string())
@@ -259,7 +262,7 @@ fn inflated(data: &[&[u8]], needed: usize) -> Result<Vec<u8>, bool> {
     }
 }
 
-fn unpacked_by_crate(header: &Header, data: &[&[u8]]) -> Result<Vec<u8>, String> {
+fn unpacked_by_crate(header: &PngHeader, data: &[&[u8]]) -> Result<Vec<u8>, String> {
     let length = data.iter().map(|part| part.len()).sum::<usize>();
     let mut plain = Vec::with_capacity(length + 64);
     plain.extend(SIGNATURE);
@@ -272,7 +275,7 @@ fn unpacked_by_crate(header: &Header, data: &[&[u8]]) -> Result<Vec<u8>, String>
         plain.extend(length.to_be_bytes());
         plain.extend(name);
         parts.iter().for_each(|part| plain.extend(*part));
-        plain.extend([0; 4]); // the checksum, which is not asked for
+        plain.extend([0; 4]); // the checksum, which is not checked
     }
     let mut options = ::png::DecodeOptions::default();
     options.set_ignore_crc(true);
@@ -281,7 +284,7 @@ fn unpacked_by_crate(header: &Header, data: &[&[u8]]) -> Result<Vec<u8>, String>
     decoder.set_limits(::png::Limits { bytes: MAX_ALLOC });
     decoder.set_transformations(::png::Transformations::IDENTITY);
     let mut reader = decoder.read_info().map_err(line)?;
-    let mut rows = vec![0; reader.output_buffer_size().ok_or_else(super::too_large)?];
+    let mut rows = vec![0; reader.output_buffer_size().ok_or_else(too_large)?];
     reader.next_frame(&mut rows).map_err(reason)?;
     reader.finish().map_err(reason)?;
     Ok(rows)
@@ -295,7 +298,7 @@ fn reason(error: ::png::DecodingError) -> String {
 }
 
 fn samples(parts: &Parts, packed: Vec<u8>) -> Result<Samples, String> {
-    let Header { width, height, depth, color, .. } = parts.header;
+    let PngHeader { width, height, depth, color, .. } = parts.header;
     let bytes = depth / 8;
     Ok(match (color, depth) {
         (0, 16) => {

@@ -1,19 +1,20 @@
 //! Netpbm's PBM, PGM and PPM, plain and binary, of any largest value, and PFM of one channel, as Pillow reads
 //! them; PAM, which it does not read, as the PGM or PPM of the same values.
 
-use super::{Decoded, MAX_ALLOC, Samples, cut_short, pixels};
+use super::limits::{MAX_ALLOC, cut_short, pixels};
+use super::samples::{Decoded, Samples};
 
 /// White space between the words of a header.
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | 0x09..=0x0d)
 }
 
-struct Reader<'a> {
+struct PnmReader<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> PnmReader<'a> {
     /// The next word of the header and the one white space after it; comments run to the end of their line.
     fn word(&mut self) -> Result<&'a str, String> {
         while self.peek()? == b'#' || is_space(self.peek()?) {
@@ -84,7 +85,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     if bytes[2] == b'#' {
         return Err("broken: a comment within its magic number".into());
     }
-    let mut reader = Reader { bytes, at: 3 };
+    let mut reader = PnmReader { bytes, at: 3 };
     if kind == b'7' {
         return pam(&mut reader);
     }
@@ -138,7 +139,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
 }
 
 /// PAM: a header of named numbers; samples of one or two bytes; alpha, the last channel of two or four, goes.
-fn pam(reader: &mut Reader) -> Result<Decoded, String> {
+fn pam(reader: &mut PnmReader) -> Result<Decoded, String> {
     let [mut width, mut height, mut depth, mut largest] = [0; 4];
     loop {
         match reader.word()? {
@@ -192,7 +193,7 @@ impl Scale {
 }
 
 /// 0 and 1, with space between or without; 1 is black.
-fn plain_bits(reader: &mut Reader, count: usize) -> Result<Vec<u8>, String> {
+fn plain_bits(reader: &mut PnmReader, count: usize) -> Result<Vec<u8>, String> {
     if count > reader.bytes.len() {
         return Err(cut_short());
     }
@@ -213,7 +214,7 @@ fn plain_bits(reader: &mut Reader, count: usize) -> Result<Vec<u8>, String> {
     Ok(bits)
 }
 
-fn binary_bits(reader: &Reader, width: usize, height: usize) -> Result<Vec<u8>, String> {
+fn binary_bits(reader: &PnmReader, width: usize, height: usize) -> Result<Vec<u8>, String> {
     let packed = reader.take(width.div_ceil(8) * height)?;
     let mut bits = super::samples::unpacked(packed, width, height, 1);
     bits.iter_mut().for_each(|bit| *bit = 255 * (1 - *bit));
@@ -222,7 +223,7 @@ fn binary_bits(reader: &Reader, width: usize, height: usize) -> Result<Vec<u8>, 
 
 /// Rows of f32 from the lowest to the highest; a negative scale means little-endian. Cut off to a byte as
 /// Pillow does.
-fn floats(reader: &mut Reader, width: usize, height: usize) -> Result<Vec<u8>, String> {
+fn floats(reader: &mut PnmReader, width: usize, height: usize) -> Result<Vec<u8>, String> {
     let scale: f64 =
         reader.word()?.parse().map_err(|_| "broken header: its scale is not a number".to_string())?;
     if scale == 0.0 || !scale.is_finite() {

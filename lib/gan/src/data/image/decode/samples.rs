@@ -1,7 +1,18 @@
-//! Samples as decoders give them, and Pillow's ways from these to RGB.
+//! The samples that decoders return, and Pillow's conversions of them to RGB.
 
-use super::SixteenBit;
-use crate::data::image::Notes;
+use crate::data::image::notes::Notes;
+
+/// How an image with one channel of 16 bits becomes 8-bit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SixteenBit {
+    /// The high byte.
+    HighByte,
+    /// Everything above 255 becomes 255, as Pillow's `convert("RGB")` has it: for numbers that must agree
+    /// with tools built on Pillow.
+    ClipAsPillow,
+    /// The highest eight of this number of bits, 9 to 16. Larger values become 255.
+    Bits(u8),
+}
 
 /// An image before its conversion to RGB.
 pub(super) struct Decoded {
@@ -39,7 +50,7 @@ impl Decoded {
         Decoded { width, height, samples, bits: 16, significant: None, clamped: false, rotated: false }
     }
 
-    /// What else there is to say of it.
+    /// The notes about it.
     pub(super) fn notes(&self) -> Notes {
         let gray_bits = match &self.samples {
             Samples::Gray16(_) if self.bits < 16 => Some(16),
@@ -122,7 +133,7 @@ pub(super) fn unpacked(packed: &[u8], width: usize, height: usize, bits: usize) 
     values
 }
 
-/// Values of so many bits to the range of a byte: the largest becomes 255.
+/// Scales values of `bits` bits to the range of a byte: the largest becomes 255.
 pub(super) fn spread(values: &mut [u8], bits: usize) {
     if bits < 8 {
         let factor = 255 / ((1u16 << bits) - 1) as u8;

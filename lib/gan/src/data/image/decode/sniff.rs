@@ -13,7 +13,7 @@ pub enum Format {
     Bmp,
     /// WebP.
     WebP,
-    /// TIFF, and the raw files of cameras that are told from it by their content alone.
+    /// TIFF, and raw files of cameras that only their content distinguishes from it.
     Tiff,
     /// TIFF with offsets of 64 bits.
     BigTiff,

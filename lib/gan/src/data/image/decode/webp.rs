@@ -4,7 +4,9 @@ use std::io::Cursor;
 
 use image_webp::{DecodingError, WebPDecoder};
 
-use super::{Decoded, MAX_ALLOC, Samples, cut_short, exif, line, pixels};
+use super::exif;
+use super::limits::{MAX_ALLOC, cut_short, line, pixels, too_large};
+use super::samples::{Decoded, Samples};
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(reason)?;
@@ -13,7 +15,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     let (width, height) = (width as usize, height as usize);
     let channels = if decoder.has_alpha() { 4 } else { 3 };
     pixels(width, height, 8 * channels)?;
-    let mut samples = vec![0; decoder.output_buffer_size().ok_or_else(super::too_large)?];
+    let mut samples = vec![0; decoder.output_buffer_size().ok_or_else(too_large)?];
     if decoder.is_animated() {
         decoder.read_frame(&mut samples).map_err(reason)?;
     } else {
@@ -29,7 +31,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
 fn reason(error: DecodingError) -> String {
     match &error {
         DecodingError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => cut_short(),
-        DecodingError::MemoryLimitExceeded => super::too_large(),
+        DecodingError::MemoryLimitExceeded => too_large(),
         other => format!("broken: {}", line(other)),
     }
 }

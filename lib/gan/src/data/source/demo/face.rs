@@ -3,17 +3,17 @@
 use tiny_skia::Transform;
 
 use super::hair;
-use super::pen::{Ink, Pen, Rgb, Xy};
+use super::pen::{Ink, Pen, Rgb, Xy, colors, points};
 use super::traits::{Beard, Glasses, Style, Traits};
 use super::{HEIGHT, WIDTH};
 
-/// Where the eyes are: CelebA's images are aligned by them.
+/// The position of the eyes, by which CelebA's images are aligned.
 const EYE_Y: f32 = 112.0;
 const EYE_X: f32 = 20.0;
 /// The image's vertical axis through the face.
 const MIDDLE: f32 = 89.0;
 
-/// What several features share.
+/// Values that several features share.
 struct Look<'a> {
     t: &'a Traits,
     /// How far the head's outline is moved against the eyes by its turn, in pixels.
@@ -26,7 +26,7 @@ struct Look<'a> {
     glow: f32,
 }
 
-/// Paints the whole face.
+/// Paints all of the face.
 pub(super) fn paint(pen: &mut Pen, t: &Traits) {
     let half = t.skin.mix(Rgb::of(150, 70, 50), 0.22).lit(0.86);
     let shade = t.skin.mix(Rgb::of(110, 44, 34), 0.3).lit(0.66);
@@ -65,30 +65,18 @@ fn paint_backdrop(pen: &mut Pen, t: &Traits) {
 fn paint_body(pen: &mut Pen, look: &Look) {
     let (t, x) = (look.t, MIDDLE + look.head * 0.7);
     let neck = 22.0 + 3.0 * t.jaw;
-    // Shoulders, then the neck, then what the clothes leave free of it.
-    let shoulders = [
-        (x - 100.0, 260.0),
-        (x - 84.0, 216.0),
-        (x - 56.0, 200.0),
-        (x - 26.0, 190.0),
-        (x, 188.0),
-        (x + 26.0, 190.0),
-        (x + 56.0, 200.0),
-        (x + 84.0, 216.0),
-        (x + 100.0, 260.0),
+    // Shoulders, then the part of the neck above the clothes.
+    let shoulders = points![
+        x - 100.0, 260.0; x - 84.0, 216.0; x - 56.0, 200.0; x - 26.0, 190.0; x, 188.0; x + 26.0, 190.0;
+        x + 56.0, 200.0; x + 84.0, 216.0; x + 100.0, 260.0
     ];
     let c = t.clothes;
     let (lit, dark) = (MIDDLE + 70.0 * t.light, MIDDLE - 70.0 * t.light);
     pen.blob(&shoulders, Ink::Fade((lit, 190.0), (dark, 230.0), [c.lit(1.1), c, c.lit(0.7)]));
     let collar = if t.v_neck { 222.0 } else { 203.0 };
-    let throat = [
-        (x - neck, 150.0),
-        (x - neck, 176.0),
-        (x - neck - 8.0, 192.0),
-        (x, collar),
-        (x + neck + 8.0, 192.0),
-        (x + neck, 176.0),
-        (x + neck, 150.0),
+    let throat = points![
+        x - neck, 150.0; x - neck, 176.0; x - neck - 8.0, 192.0; x, collar; x + neck + 8.0, 192.0;
+        x + neck, 176.0; x + neck, 150.0
     ];
     let shades = [look.skin, look.half, look.shade];
     pen.blob(&throat, Ink::Fade((MIDDLE + 30.0 * t.light, 180.0), (MIDDLE - 40.0 * t.light, 190.0), shades));
@@ -112,15 +100,9 @@ fn outline(look: &Look) -> Vec<Xy> {
     let t = look.t;
     let (w, jaw, chin) =
         (1.0 + 0.045 * t.face_width, 1.0 + 0.07 * t.jaw, 178.0 + 3.0 * t.chin + 1.5 * t.open);
-    let half = [
-        (0.0, 54.0),
-        (21.0, 58.0),
-        (37.0, 76.0),
-        (41.5, 104.0),
-        (39.5 * (0.5 + 0.5 * jaw), 132.0),
-        (31.5 * jaw, 156.0),
-        (16.0 * jaw, chin - 6.0),
-        (0.0, chin),
+    let half = points![
+        0.0, 54.0; 21.0, 58.0; 37.0, 76.0; 41.5, 104.0; 39.5 * (0.5 + 0.5 * jaw), 132.0; 31.5 * jaw, 156.0;
+        16.0 * jaw, chin - 6.0; 0.0, chin
     ];
     let right = half.iter().map(|&(x, y)| (x * w, y));
     let left = half[1..7].iter().rev().map(|&(x, y)| (-x * w, y));
@@ -141,19 +123,13 @@ fn paint_head(pen: &mut Pen, look: &Look) {
         // The fold beside the mouth: deeper with a smile and with age.
         let fold = 0.12 + 0.22 * t.smile.max(0.0) + 0.3 * t.age;
         let m = MIDDLE + t.yaw * 3.0;
-        pen.taper(
-            &[(m + side * 13.0, 138.0), (m + side * 20.0, 146.0), (m + side * 22.5, 156.0)],
-            2.4,
-            Ink::Flat(look.shade, fold),
-        );
+        let points = [(m + side * 13.0, 138.0), (m + side * 20.0, 146.0), (m + side * 22.5, 156.0)];
+        pen.taper(&points, 2.4, Ink::Flat(look.shade, fold));
     }
     if t.age > 0.5 {
         for y in [78.0, 84.0] {
-            pen.taper(
-                &[(x - 20.0, y + 1.5), (x, y), (x + 20.0, y + 1.5)],
-                1.6,
-                Ink::Flat(look.shade, (t.age - 0.4) * 0.5),
-            );
+            let points = [(x - 20.0, y + 1.5), (x, y), (x + 20.0, y + 1.5)];
+            pen.taper(&points, 1.6, Ink::Flat(look.shade, (t.age - 0.4) * 0.5));
         }
     }
 }
@@ -171,25 +147,16 @@ fn paint_beard(pen: &mut Pen, look: &Look) {
         Beard::Goatee => {
             pen.spot((m, 168.0), 20.0, 17.0, color, 0.95);
             pen.blob(
-                &[
-                    (m - 12.0, 166.0),
-                    (m, 163.0),
-                    (m + 12.0, 166.0),
-                    (m + 8.0, chin),
-                    (m, chin + 3.0),
-                    (m - 8.0, chin),
+                &points![
+                    m - 12.0, 166.0; m, 163.0; m + 12.0, 166.0; m + 8.0, chin; m, chin + 3.0; m - 8.0, chin
                 ],
                 color,
             );
         }
         Beard::Full => {
             let jaw = 1.0 + 0.07 * t.jaw;
-            let half = [
-                (41.0, 116.0),
-                (40.5, 136.0),
-                (34.0 * jaw, 158.0),
-                (19.0 * jaw, chin - 1.0),
-                (0.0, chin + 7.0),
+            let half = points![
+                41.0, 116.0; 40.5, 136.0; 34.0 * jaw, 158.0; 19.0 * jaw, chin - 1.0; 0.0, chin + 7.0
             ];
             let inner = [(10.0, 165.0), (24.0, 160.0), (29.0, 146.0), (37.0, 132.0)];
             let w = 1.0 + 0.045 * t.face_width;
@@ -227,10 +194,8 @@ fn paint_nose(pen: &mut Pen, look: &Look) {
     pen.spot((x - away * 1.2, tip - 3.0), 6.5, 6.0, Rgb::of(255, 246, 236), 0.45 * look.glow);
     for side in [-1.0, 1.0] {
         pen.line(
-            &[
-                (x + side * w, tip - 4.0),
-                (x + side * (w + 0.8), tip + 0.5),
-                (x + side * (w - 2.5), tip + 3.0),
+            &points![
+                x + side * w, tip - 4.0; x + side * (w + 0.8), tip + 0.5; x + side * (w - 2.5), tip + 3.0
             ],
             1.3,
             Ink::Flat(look.shade, 0.6),
@@ -249,67 +214,34 @@ fn paint_mouth(pen: &mut Pen, look: &Look) {
     let (corner, dip) = (y - lift, y + 1.6 * t.smile);
     let top = dip - gape * 0.25;
     let bottom = dip + gape * 0.75;
-    let upper = [
-        (x - w, corner),
-        (x - w * 0.5, top - full * 0.8 - lift * 0.2),
-        (x - w * 0.16, top - full),
-        (x, top - full * 0.72),
-        (x + w * 0.16, top - full),
-        (x + w * 0.5, top - full * 0.8 - lift * 0.2),
-        (x + w, corner),
-        (x + w * 0.5, bottom + full * 1.0 - lift * 0.1),
-        (x, bottom + full * 1.4),
-        (x - w * 0.5, bottom + full * 1.0 - lift * 0.1),
+    let upper = points![
+        x - w, corner; x - w * 0.5, top - full * 0.8 - lift * 0.2; x - w * 0.16, top - full;
+        x, top - full * 0.72; x + w * 0.16, top - full; x + w * 0.5, top - full * 0.8 - lift * 0.2;
+        x + w, corner; x + w * 0.5, bottom + full * 1.0 - lift * 0.1; x, bottom + full * 1.4;
+        x - w * 0.5, bottom + full * 1.0 - lift * 0.1
     ];
     pen.spot((x, bottom + full * 1.4 + 3.5), w * 0.8, 4.5, look.shade, 0.5);
     let lips = t.lips;
-    pen.blob(
-        &upper,
-        Ink::Fade(
-            (x, top - full),
-            (x, bottom + full * 1.4),
-            [lips.lit(0.82), lips.lit(0.96), lips.lit(1.08)],
-        ),
-    );
+    let shades = [lips.lit(0.82), lips.lit(0.96), lips.lit(1.08)];
+    pen.blob(&upper, Ink::Fade((x, top - full), (x, bottom + full * 1.4), shades));
     if t.open > 0.0 {
-        let inside = [
-            (x - w * 0.86, corner + 0.5),
-            (x - w * 0.4, top + 0.2),
-            (x, top + 0.6),
-            (x + w * 0.4, top + 0.2),
-            (x + w * 0.86, corner + 0.5),
-            (x + w * 0.45, bottom - 0.6),
-            (x, bottom),
-            (x - w * 0.45, bottom - 0.6),
+        let inside = points![
+            x - w * 0.86, corner + 0.5; x - w * 0.4, top + 0.2; x, top + 0.6; x + w * 0.4, top + 0.2;
+            x + w * 0.86, corner + 0.5; x + w * 0.45, bottom - 0.6; x, bottom; x - w * 0.45, bottom - 0.6
         ];
         pen.blob(&inside, Rgb::of(92, 30, 34));
         let teeth = top + gape * 0.72;
-        let white = [
-            (x - w * 0.78, corner + 0.8),
-            (x - w * 0.4, top + 0.4),
-            (x, top + 0.8),
-            (x + w * 0.4, top + 0.4),
-            (x + w * 0.78, corner + 0.8),
-            (x + w * 0.42, teeth - 0.8),
-            (x, teeth),
-            (x - w * 0.42, teeth - 0.8),
+        let white = points![
+            x - w * 0.78, corner + 0.8; x - w * 0.4, top + 0.4; x, top + 0.8; x + w * 0.4, top + 0.4;
+            x + w * 0.78, corner + 0.8; x + w * 0.42, teeth - 0.8; x, teeth; x - w * 0.42, teeth - 0.8
         ];
-        pen.blob(
-            &white,
-            Ink::Fade(
-                (x - w, top),
-                (x + w, top),
-                [Rgb::of(214, 208, 202), Rgb::of(250, 247, 242), Rgb::of(214, 208, 202)],
-            ),
-        );
+        let shades = colors![214, 208, 202; 250, 247, 242; 214, 208, 202];
+        pen.blob(&white, Ink::Fade((x - w, top), (x + w, top), shades));
     } else {
         pen.taper(
-            &[
-                (x - w, corner),
-                (x - w * 0.45, dip - lift * 0.1),
-                (x, dip + 0.4),
-                (x + w * 0.45, dip - lift * 0.1),
-                (x + w, corner),
+            &points![
+                x - w, corner; x - w * 0.45, dip - lift * 0.1; x, dip + 0.4; x + w * 0.45, dip - lift * 0.1;
+                x + w, corner
             ],
             1.9,
             Ink::Flat(t.lips.lit(0.42), 0.85),
@@ -341,16 +273,12 @@ fn paint_eye(pen: &mut Pen, look: &Look, side: f32) {
     ];
     let white = Rgb::of(246, 243, 240);
     pen.blob(&almond, Ink::Fade((x, y - h), (x, y + h), [white.lit(0.74), white, white.lit(0.95)]));
-    // The iris is drawn whole, and the lids over what of it is too much.
+    // The lids are drawn over the complete iris.
     let iris = (x + 2.4 * t.gaze.0, y - 0.3 + 1.4 * t.gaze.1);
     let r = (4.4 + 0.3 * t.eye_size).min(h * 1.02);
     pen.ellipse(iris, r, r, t.iris.lit(0.45));
-    pen.ellipse(
-        iris,
-        r - 0.7,
-        r - 0.7,
-        Ink::Fade((iris.0, iris.1 - r), (iris.0, iris.1 + r), [t.iris.lit(0.65), t.iris, t.iris.lit(1.5)]),
-    );
+    let shades = [t.iris.lit(0.65), t.iris, t.iris.lit(1.5)];
+    pen.ellipse(iris, r - 0.7, r - 0.7, Ink::Fade((iris.0, iris.1 - r), (iris.0, iris.1 + r), shades));
     pen.ellipse(iris, r * 0.46, r * 0.46, Rgb::of(12, 10, 12));
     pen.ellipse((iris.0 + 1.5 * t.light, iris.1 - 1.6), 1.15, 1.15, Ink::Flat(Rgb::WHITE, 0.92));
     let lid = [
@@ -362,11 +290,8 @@ fn paint_eye(pen: &mut Pen, look: &Look, side: f32) {
     ];
     pen.taper(&lid, 2.0 + 1.5 * t.lashes, Ink::Flat(Rgb::of(34, 22, 20), 0.92));
     if t.lashes > 0.3 {
-        pen.taper(
-            &[at(w * 0.4, -h * 0.9), at(w * 0.9, -h * 0.55), at(w + 3.0, -h * 0.8)],
-            1.8,
-            Ink::Flat(Rgb::of(30, 20, 18), 0.8 * t.lashes),
-        );
+        let lashes = [at(w * 0.4, -h * 0.9), at(w * 0.9, -h * 0.55), at(w + 3.0, -h * 0.8)];
+        pen.taper(&lashes, 1.8, Ink::Flat(Rgb::of(30, 20, 18), 0.8 * t.lashes));
     }
     let under = [at(-w * 0.8, h * 0.5), at(0.0, h * 0.84), at(w * 0.9, h * 0.25)];
     pen.taper(&under, 1.1, Ink::Flat(look.shade.lit(0.7), 0.55));
@@ -404,35 +329,20 @@ fn paint_glasses(pen: &mut Pen, look: &Look) {
             Glasses::Round => (15.0, 13.5, 0.72),
             _ => (16.0, 11.5, 0.9),
         };
-        let rim: Vec<Xy> = [
-            (-w, 0.0),
-            (-w * round, -h * round),
-            (0.0, -h),
-            (w * round, -h * round),
-            (w, 0.0),
-            (w * round, h * round),
-            (0.0, h),
-            (-w * round, h * round),
+        let rim: Vec<Xy> = points![
+            -w, 0.0; -w * round, -h * round; 0.0, -h; w * round, -h * round; w, 0.0; w * round, h * round;
+            0.0, h; -w * round, h * round
         ]
         .iter()
         .map(|&(dx, dy)| (x + dx, y + dy))
         .collect();
         if t.glasses == Glasses::Dark {
-            pen.blob(
-                &rim,
-                Ink::Fade(
-                    (x, y - h),
-                    (x, y + h),
-                    [Rgb::of(20, 18, 22), Rgb::of(38, 34, 40), Rgb::of(84, 74, 80)],
-                ),
-            );
+            let shades = colors![20, 18, 22; 38, 34, 40; 84, 74, 80];
+            pen.blob(&rim, Ink::Fade((x, y - h), (x, y + h), shades));
         } else {
             pen.blob(&rim, Ink::Flat(Rgb::of(236, 244, 250), 0.1));
-            pen.line(
-                &[(x - w * 0.5, y + h * 0.35), (x - w * 0.05, y - h * 0.55)],
-                2.2,
-                Ink::Flat(Rgb::WHITE, 0.22),
-            );
+            let shine = [(x - w * 0.5, y + h * 0.35), (x - w * 0.05, y - h * 0.55)];
+            pen.line(&shine, 2.2, Ink::Flat(Rgb::WHITE, 0.22));
         }
         pen.ring(&rim, 2.2, t.frame);
         let ear = MIDDLE + look.head + side * (41.0 + 1.8 * t.face_width);

@@ -1,21 +1,20 @@
-//! Drawn faces, so that everything can be tried without a data set. Face `i` is a function of the seed and `i` alone.
+//! Drawn faces, to try everything without a data set. Face `i` is a function of the seed and `i` alone.
 
 mod face;
 mod hair;
 mod pen;
 mod traits;
 
-use std::path::PathBuf;
 use std::time::SystemTime;
 
-use super::{Input, Raw};
+use super::input::{Input, RawImage};
 use crate::Result;
 use crate::data::image::Image;
 use pen::Pen;
 use traits::Traits;
 
-/// Size of the faces, in pixels: that of CelebA's aligned images, whose framing they have (eyes near (69, 112) and
-/// (109, 112)).
+/// The size of the faces, in pixels. Size and framing are those of CelebA's aligned images (eyes near (69,
+/// 112) and (109, 112)).
 const WIDTH: u32 = 178;
 const HEIGHT: u32 = 218;
 
@@ -45,16 +44,12 @@ impl Input for Demo {
         format!("demo/{i:06}")
     }
 
-    fn read(&self, i: usize) -> Result<Raw> {
-        Ok(Raw::Pixels(draw(self.seed, i)))
+    fn read(&self, i: usize) -> Result<RawImage> {
+        Ok(RawImage::Pixels(draw(self.seed, i)))
     }
 
     fn version(&self, _: usize) -> Result<(String, Option<SystemTime>)> {
-        // How they are drawn is part of the tool's version, which a shard records.
+        // The tool's version, which a shard records, covers the drawing.
         Ok((format!("seed {}", self.seed), None))
-    }
-
-    fn home(&self) -> Option<PathBuf> {
-        None
     }
 }

@@ -1,9 +1,21 @@
-//! A few drawing words over tiny-skia: smooth shapes through points, soft spots, gradients.
+//! Drawing with tiny-skia: smooth shapes through points, soft spots, gradients.
 
 use tiny_skia::{
     Color, FillRule, GradientStop, LinearGradient, Paint, Path, PathBuilder, Pixmap, Point, Rect, Shader,
     SpreadMode, Stroke, Transform,
 };
+
+/// Points, `x, y; x, y; …`.
+macro_rules! points {
+    ($($x:expr, $y:expr);+) => { [$(($x, $y)),+] };
+}
+pub(super) use points;
+
+/// Colors from bytes, `r, g, b; r, g, b; …`.
+macro_rules! colors {
+    ($($r:expr, $g:expr, $b:expr);+) => { [$(Rgb::of($r, $g, $b)),+] };
+}
+pub(super) use colors;
 
 /// A point, in pixels.
 pub(super) type Xy = (f32, f32);
@@ -32,7 +44,7 @@ impl Rgb {
         Rgb(self.0 * k, self.1 * k, self.2 * k)
     }
 
-    /// How bright it looks, 0 to 1.
+    /// Perceived brightness, 0 to 1.
     pub(super) fn luma(self) -> f32 {
         0.3 * self.0 + 0.59 * self.1 + 0.11 * self.2
     }
@@ -47,9 +59,9 @@ impl Rgb {
 pub(super) enum Ink {
     /// One color and its opacity.
     Flat(Rgb, f32),
-    /// From one point's color to another's, by way of a third in the middle.
+    /// A gradient of three colors from one point to another.
     Fade(Xy, Xy, [Rgb; 3]),
-    /// From one point's color straight to another's: the fast one, for large areas.
+    /// A gradient of two colors from one point to another; faster, for large areas.
     Wash(Xy, Xy, [Rgb; 2]),
 }
 
@@ -59,10 +71,10 @@ impl From<Rgb> for Ink {
     }
 }
 
-/// An image that is being drawn, and where the pen's coordinates lie in it.
+/// The image that is drawn, and the pen's position in it.
 pub(super) struct Pen {
     pixmap: Pixmap,
-    /// From the coordinates of what is drawn to the image's.
+    /// From the coordinates of the drawing to those of the image.
     pub(super) pose: Transform,
 }
 
@@ -91,7 +103,7 @@ impl Pen {
         }
     }
 
-    /// Fills the whole image, whatever the pose.
+    /// Fills the entire image, independent of the pose.
     pub(super) fn backdrop(&mut self, ink: impl Into<Ink>) {
         let (w, h) = (self.pixmap.width() as f32, self.pixmap.height() as f32);
         let all = Rect::from_xywh(0.0, 0.0, w, h).expect("not empty");
@@ -119,7 +131,7 @@ impl Pen {
         }
     }
 
-    /// A stroke that swells from nothing to `width` in the middle and ends in nothing: brows, lids, strands.
+    /// A stroke that is `width` wide in the middle and has pointed ends: brows, lids, strands.
     pub(super) fn taper(&mut self, points: &[Xy], width: f32, ink: impl Into<Ink>) {
         let last = points.len() - 1;
         let swell = |i: usize| width / 2.0 * (std::f32::consts::PI * i as f32 / last as f32).sin();
@@ -136,8 +148,9 @@ impl Pen {
         self.fill_path(oval, &Pen::paint(ink));
     }
 
-    /// A soft spot: `color` at `alpha` in the middle, falling off as the bell (1 − r²)² to nothing at the rim of an ellipse
-    /// of half axes `rx`, `ry`. There are many of these, and a loop is several times faster than a radial gradient.
+    /// A soft spot: `color` at `alpha` in the middle, falling off as the bell (1 − r²)² to nothing at the rim
+    /// of an ellipse of half axes `rx`, `ry`. There are many of these, and a loop is several times faster
+    /// than a radial gradient.
     pub(super) fn spot(&mut self, (x, y): Xy, rx: f32, ry: f32, color: Rgb, alpha: f32) {
         let ellipse = self.pose.pre_concat(Transform::from_row(rx, 0.0, 0.0, ry, x, y));
         let Some(inverse) = ellipse.invert() else { return };

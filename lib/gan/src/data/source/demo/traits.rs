@@ -1,65 +1,32 @@
-//! What a face is like, rolled from its seed and number.
+//! The traits of a face, drawn from its seed and number.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
-use super::pen::Rgb;
+use super::pen::{Rgb, colors};
 
 /// From light to dark.
-const SKIN: [Rgb; 7] = [
-    Rgb::of(252, 222, 200),
-    Rgb::of(244, 205, 176),
-    Rgb::of(231, 184, 148),
-    Rgb::of(212, 160, 118),
-    Rgb::of(182, 126, 86),
-    Rgb::of(140, 92, 62),
-    Rgb::of(100, 66, 48),
+const SKIN: [Rgb; 7] = colors![
+    252, 222, 200; 244, 205, 176; 231, 184, 148; 212, 160, 118; 182, 126, 86; 140, 92, 62; 100, 66, 48
 ];
 /// Dark ones first: darker skin takes from the front.
-const HAIR: [Rgb; 10] = [
-    Rgb::of(28, 22, 22),
-    Rgb::of(44, 30, 24),
-    Rgb::of(66, 42, 28),
-    Rgb::of(96, 60, 36),
-    Rgb::of(124, 80, 46),
-    Rgb::of(118, 62, 40),
-    Rgb::of(160, 114, 64),
-    Rgb::of(196, 150, 86),
-    Rgb::of(226, 190, 126),
-    Rgb::of(158, 152, 148),
+const HAIR: [Rgb; 10] = colors![
+    28, 22, 22; 44, 30, 24; 66, 42, 28; 96, 60, 36; 124, 80, 46; 118, 62, 40; 160, 114, 64; 196, 150, 86;
+    226, 190, 126; 158, 152, 148
 ];
-const IRIS: [Rgb; 6] = [
-    Rgb::of(62, 38, 24),
-    Rgb::of(96, 60, 32),
-    Rgb::of(128, 96, 48),
-    Rgb::of(84, 112, 72),
-    Rgb::of(78, 116, 150),
-    Rgb::of(110, 130, 144),
+const IRIS: [Rgb; 6] = colors![
+    62, 38, 24; 96, 60, 32; 128, 96, 48; 84, 112, 72; 78, 116, 150; 110, 130, 144
 ];
-const CLOTHES: [Rgb; 9] = [
-    Rgb::of(38, 42, 52),
-    Rgb::of(70, 80, 98),
-    Rgb::of(224, 222, 216),
-    Rgb::of(150, 44, 48),
-    Rgb::of(44, 84, 130),
-    Rgb::of(60, 112, 92),
-    Rgb::of(206, 160, 74),
-    Rgb::of(126, 78, 128),
-    Rgb::of(206, 122, 126),
+const CLOTHES: [Rgb; 9] = colors![
+    38, 42, 52; 70, 80, 98; 224, 222, 216; 150, 44, 48; 44, 84, 130; 60, 112, 92; 206, 160, 74; 126, 78, 128;
+    206, 122, 126
 ];
-const BACKDROP: [Rgb; 9] = [
-    Rgb::of(204, 216, 226),
-    Rgb::of(150, 178, 204),
-    Rgb::of(226, 212, 190),
-    Rgb::of(178, 200, 176),
-    Rgb::of(198, 150, 130),
-    Rgb::of(84, 98, 122),
-    Rgb::of(122, 106, 98),
-    Rgb::of(52, 56, 66),
-    Rgb::of(234, 232, 228),
+const BACKDROP: [Rgb; 9] = colors![
+    204, 216, 226; 150, 178, 204; 226, 212, 190; 178, 200, 176; 198, 150, 130; 84, 98, 122; 122, 106, 98;
+    52, 56, 66; 234, 232, 228
 ];
 
-/// How the hair is worn.
+/// The hairstyle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Style {
     Bald,
@@ -73,7 +40,7 @@ pub(super) enum Style {
     Bun,
 }
 
-/// What grows on the chin.
+/// The beard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Beard {
     None,
@@ -83,7 +50,7 @@ pub(super) enum Beard {
     Full,
 }
 
-/// Spectacles.
+/// The glasses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Glasses {
     None,
@@ -92,7 +59,7 @@ pub(super) enum Glasses {
     Dark,
 }
 
-/// All that is drawn of a face. Numbers without a unit are −1..=1 about what is usual, or 0..=1.
+/// All traits of a face. Numbers without a unit are −1..=1 around the usual value, or 0..=1.
 #[derive(Debug, Clone)]
 pub(super) struct Traits {
     pub(super) backdrop: [Rgb; 2],
@@ -107,7 +74,7 @@ pub(super) struct Traits {
     pub(super) lips: Rgb,
     pub(super) style: Style,
     pub(super) fringe: bool,
-    /// Which side the parting is on: −1 or 1.
+    /// The side of the parting: −1 or 1.
     pub(super) side: f32,
     pub(super) volume: f32,
     pub(super) beard: Beard,
@@ -144,7 +111,7 @@ pub(super) struct Traits {
     pub(super) v_neck: bool,
 }
 
-/// Rolls of one face's own dice.
+/// The random numbers of one face.
 struct Dice(ChaCha8Rng);
 
 impl Dice {
@@ -166,7 +133,7 @@ impl Dice {
         self.unit() < p
     }
 
-    /// One of `choices`, as often as its weight says.
+    /// One of `choices`, by their weights.
     fn pick<T: Copy>(&mut self, choices: &[(T, f32)]) -> T {
         let mut left = self.unit() * choices.iter().map(|&(_, weight)| weight).sum::<f32>();
         for &(choice, weight) in choices {
@@ -178,7 +145,7 @@ impl Dice {
         choices[choices.len() - 1].0
     }
 
-    /// Somewhere along `colors`, between two neighbors.
+    /// A mix of two neighbors in `colors`.
     fn along(&mut self, colors: &[Rgb], from: f32, to: f32) -> Rgb {
         let at = self.range(from, to) * (colors.len() - 1) as f32;
         let i = (at as usize).min(colors.len() - 2);

@@ -50,7 +50,7 @@ pub(super) struct Scan {
 
 /// How colors are coded in the components.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Coding {
+pub(super) enum ColorSpace {
     Gray,
     Rgb,
     YCbCr,
@@ -60,7 +60,7 @@ pub(super) enum Coding {
 
 /// All of it.
 #[derive(Debug)]
-pub(super) struct Layout {
+pub(super) struct JpegLayout {
     pub frame: Frame,
     pub scans: Vec<Scan>,
     /// Segments of tables and the restart interval, from their markers on, in order.
@@ -112,12 +112,12 @@ fn huffman_tables_are_sound(mut body: &[u8]) -> bool {
     body.is_empty()
 }
 
-impl Layout {
+impl JpegLayout {
     /// Reads the markers up to the end of the image.
     ///
     /// # Errors
     /// One line: a header that contradicts itself, no end of the image.
-    pub(super) fn read(bytes: &[u8]) -> Result<Layout, String> {
+    pub(super) fn read(bytes: &[u8]) -> Result<JpegLayout, String> {
         let damaged = |what: &str| format!("damaged: {what}");
         let (mut frame, mut scans, mut tables): (Option<Frame>, Vec<Scan>, Vec<_>) = (None, vec![], vec![]);
         let (mut is_jfif, mut adobe_transform) = (false, None);
@@ -180,21 +180,21 @@ impl Layout {
                 _ => return Err(damaged(&format!("component {} has two scans", component + 1))),
             }
         }
-        Ok(Layout { frame, scans, tables, is_jfif, adobe_transform })
+        Ok(JpegLayout { frame, scans, tables, is_jfif, adobe_transform })
     }
 
     /// How the colors are coded, by libjpeg's rules (`default_decompress_parms`).
-    pub(super) fn coding(&self) -> Coding {
+    pub(super) fn coding(&self) -> ColorSpace {
         let components = &self.frame.components;
         match (components.len(), self.adobe_transform) {
-            (1, _) => Coding::Gray,
-            (3, _) if self.is_jfif => Coding::YCbCr,
-            (3, Some(0)) => Coding::Rgb,
-            (3, Some(_)) => Coding::YCbCr,
-            (3, None) if components.iter().map(|c| c.id).eq(*b"RGB") => Coding::Rgb,
-            (3, None) => Coding::YCbCr,
-            (_, None | Some(0)) => Coding::Cmyk,
-            (_, Some(_)) => Coding::Ycck,
+            (1, _) => ColorSpace::Gray,
+            (3, _) if self.is_jfif => ColorSpace::YCbCr,
+            (3, Some(0)) => ColorSpace::Rgb,
+            (3, Some(_)) => ColorSpace::YCbCr,
+            (3, None) if components.iter().map(|c| c.id).eq(*b"RGB") => ColorSpace::Rgb,
+            (3, None) => ColorSpace::YCbCr,
+            (_, None | Some(0)) => ColorSpace::Cmyk,
+            (_, Some(_)) => ColorSpace::Ycck,
         }
     }
 
@@ -251,7 +251,7 @@ impl Layout {
         let largest = |factor: fn(&Component) -> usize| {
             (components.iter().map(|c| factor(c)).max(), frame.components.iter().map(factor).max())
         };
-        // The size of which the scan has as many blocks as of the whole image's.
+        // The size in which the scan has as many blocks as its component has in the image.
         let scaled = |side: usize, (here, everywhere): (Option<usize>, Option<usize>)| {
             (side * here.unwrap_or(1)).div_ceil(everywhere.unwrap_or(1)) as u16
         };

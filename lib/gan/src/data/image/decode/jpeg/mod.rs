@@ -14,16 +14,18 @@ mod tests;
 
 use libjpeg_turbo_rs::{Decoder, JpegCoefficients, JpegError, PixelFormat, read_coefficients};
 
-use self::layout::{Frame, Layout, Process};
+use self::layout::{Frame, JpegLayout, Process};
 use self::rebuild::{Plane, to_rgb};
-use super::{Decoded, Samples, exif, line, pixels, too_large};
+use super::exif;
+use super::limits::{line, pixels, too_large};
+use super::samples::{Decoded, Samples};
 
 /// Decodes a JPEG. EXIF orientation and color profiles are ignored.
 ///
 /// # Errors
 /// One line that says what is wrong: damaged, cut short, too large, or of a kind that libjpeg does not read.
 pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
-    let layout = Layout::read(bytes)?;
+    let layout = JpegLayout::read(bytes)?;
     let frame = &layout.frame;
     frame.check()?;
     let (width, height) = (frame.width, frame.height);
@@ -48,7 +50,7 @@ fn usual(bytes: &[u8], frame: &Frame) -> Result<Samples, String> {
 }
 
 /// The samples of each component, enlarged to the image's size, by way of the coefficients.
-fn planes(bytes: &[u8], layout: &Layout) -> Result<Vec<Vec<u8>>, String> {
+fn planes(bytes: &[u8], layout: &JpegLayout) -> Result<Vec<Vec<u8>>, String> {
     let frame = &layout.frame;
     let mut planes = vec![Vec::new(); frame.components.len()];
     let mut rebuild = |component: usize, from: &JpegCoefficients, i: usize| {

@@ -1,6 +1,6 @@
 //! From coefficients to RGB in libjpeg's integer arithmetic, for any sampling.
 
-use super::layout::Coding;
+use super::layout::ColorSpace;
 
 /// A component's coefficients.
 pub(super) struct Plane<'a> {
@@ -13,7 +13,7 @@ pub(super) struct Plane<'a> {
 }
 
 /// A component's samples, without the padding of its blocks.
-pub(super) struct Samples {
+pub(super) struct ComponentSamples {
     width: usize,
     height: usize,
     data: Vec<u8>,
@@ -87,7 +87,7 @@ impl Plane<'_> {
     }
 
     /// The first `width` × `height` samples.
-    pub(super) fn samples(&self, width: usize, height: usize) -> Samples {
+    pub(super) fn samples(&self, width: usize, height: usize) -> ComponentSamples {
         let mut data = vec![0; width * height];
         for (row, data) in data.chunks_mut(8 * width).enumerate() {
             for column in 0..width.div_ceil(8) {
@@ -98,11 +98,11 @@ impl Plane<'_> {
                 }
             }
         }
-        Samples { width, height, data }
+        ComponentSamples { width, height, data }
     }
 }
 
-impl Samples {
+impl ComponentSamples {
     fn row(&self, y: usize) -> &[u8] {
         &self.data[y.min(self.height - 1) * self.width..][..self.width]
     }
@@ -157,16 +157,16 @@ fn doubled(row: &[u16], bias: [u16; 2], shift: u32, out: &mut [u8]) {
 
 /// Components of the image's size as RGB. Of four channels Pillow takes all for Adobe's, whose values are
 /// inverted.
-pub(super) fn to_rgb(planes: &[Vec<u8>], coding: Coding, width: usize, height: usize) -> Vec<u8> {
+pub(super) fn to_rgb(planes: &[Vec<u8>], coding: ColorSpace, width: usize, height: usize) -> Vec<u8> {
     let mut rgb = vec![0; 3 * width * height];
     for (i, pixel) in rgb.chunks_exact_mut(3).enumerate() {
         let at = |plane: usize| planes[plane][i];
         let color = match coding {
-            Coding::Gray => [at(0); 3],
-            Coding::Rgb => [at(0), at(1), at(2)],
-            Coding::YCbCr => from_ycc(at(0), at(1), at(2)),
-            Coding::Cmyk => from_inks([at(0), at(1), at(2)], at(3)),
-            Coding::Ycck => from_inks(from_ycc(at(0), at(1), at(2)).map(|v| 255 - v), at(3)),
+            ColorSpace::Gray => [at(0); 3],
+            ColorSpace::Rgb => [at(0), at(1), at(2)],
+            ColorSpace::YCbCr => from_ycc(at(0), at(1), at(2)),
+            ColorSpace::Cmyk => from_inks([at(0), at(1), at(2)], at(3)),
+            ColorSpace::Ycck => from_inks(from_ycc(at(0), at(1), at(2)).map(|v| 255 - v), at(3)),
         };
         pixel.copy_from_slice(&color);
     }

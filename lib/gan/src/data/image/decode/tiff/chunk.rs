@@ -2,12 +2,12 @@
 
 use std::io::Read;
 
-use super::super::cut_short;
+use super::super::limits::cut_short;
 use super::ccitt::{self, Code};
 
 /// How strips and tiles are packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Compression {
+pub(super) enum TiffCompression {
     None,
     Ccitt(Code),
     Lzw,
@@ -18,20 +18,20 @@ pub(super) enum Compression {
     Zstd,
 }
 
-impl Compression {
+impl TiffCompression {
     /// By TIFF's number; `t4` are the options of T.4.
-    pub(super) fn of(number: u64, t4: u64) -> Result<Compression, String> {
+    pub(super) fn of(number: u64, t4: u64) -> Result<TiffCompression, String> {
         Ok(match number {
-            1 => Compression::None,
-            2 => Compression::Ccitt(Code::Runs),
-            3 if t4 & 2 == 0 => Compression::Ccitt(Code::Group3 { two: t4 & 1 == 1 }),
-            4 => Compression::Ccitt(Code::Group4),
-            5 => Compression::Lzw,
-            7 => Compression::Jpeg,
-            8 | 32946 => Compression::Deflate,
-            32773 => Compression::PackBits,
-            34925 => Compression::Lzma,
-            50000 => Compression::Zstd,
+            1 => TiffCompression::None,
+            2 => TiffCompression::Ccitt(Code::Runs),
+            3 if t4 & 2 == 0 => TiffCompression::Ccitt(Code::Group3 { two: t4 & 1 == 1 }),
+            4 => TiffCompression::Ccitt(Code::Group4),
+            5 => TiffCompression::Lzw,
+            7 => TiffCompression::Jpeg,
+            8 | 32946 => TiffCompression::Deflate,
+            32773 => TiffCompression::PackBits,
+            34925 => TiffCompression::Lzma,
+            50000 => TiffCompression::Zstd,
             other => {
                 let name = match other {
                     3 => "CCITT Group 3 with uncompressed parts",
@@ -58,13 +58,16 @@ impl Compression {
 
     /// Whether a predictor may be before it.
     pub(super) fn has_predictor(self) -> bool {
-        matches!(self, Compression::Lzw | Compression::Deflate | Compression::Lzma | Compression::Zstd)
+        matches!(
+            self,
+            TiffCompression::Lzw | TiffCompression::Deflate | TiffCompression::Lzma | TiffCompression::Zstd
+        )
     }
 }
 
 /// What a strip or tile is once unpacked.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Shape {
+pub(super) struct ChunkShape {
     pub(super) width: usize,
     pub(super) height: usize,
     /// Samples that lie together, and bits of each.
@@ -76,17 +79,17 @@ pub(super) struct Shape {
 
 /// How all strips and tiles of a file are packed.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Packing {
-    pub(super) compression: Compression,
+pub(super) struct ChunkCodec {
+    pub(super) compression: TiffCompression,
     pub(super) predictor: u64,
     pub(super) big_endian: bool,
     /// Whether bits are stored from the lowest to the highest.
     pub(super) reversed: bool,
 }
 
-impl Packing {
+impl ChunkCodec {
     /// The bytes of a strip or tile, its samples little-endian.
-    pub(super) fn unpack(&self, packed: &[u8], shape: Shape) -> Result<Vec<u8>, String> {
+    pub(super) fn unpack(&self, packed: &[u8], shape: ChunkShape) -> Result<Vec<u8>, String> {
         let reversed;
         let packed = match self.reversed {
             true => {
@@ -97,18 +100,18 @@ impl Packing {
         };
         let n = shape.length;
         let mut data = match self.compression {
-            Compression::None => packed.get(..n).ok_or_else(cut_short)?.to_vec(),
-            Compression::Lzw => lzw(packed, n)?,
-            Compression::PackBits => pack_bits(packed, n)?,
-            Compression::Deflate => read(flate2::read::ZlibDecoder::new(packed), n)?,
-            Compression::Zstd => {
+            TiffCompression::None => packed.get(..n).ok_or_else(cut_short)?.to_vec(),
+            TiffCompression::Lzw => lzw(packed, n)?,
+            TiffCompression::PackBits => pack_bits(packed, n)?,
+            TiffCompression::Deflate => read(flate2::read::ZlibDecoder::new(packed), n)?,
+            TiffCompression::Zstd => {
                 let reader = ruzstd::decoding::StreamingDecoder::new(packed);
                 read(reader.map_err(|_| "broken: its Zstandard data")?, n)?
             }
-            Compression::Lzma => read(lzma_rust2::XzReader::new_mem_limit(packed, false, 256 << 10), n)?,
-            Compression::Ccitt(code) => ccitt::unpack(packed, shape.width, shape.height, code)
+            TiffCompression::Lzma => read(lzma_rust2::XzReader::new_mem_limit(packed, false, 256 << 10), n)?,
+            TiffCompression::Ccitt(code) => ccitt::unpack(packed, shape.width, shape.height, code)
                 .ok_or("broken: its fax data, or cut short")?,
-            Compression::Jpeg => unreachable!("JPEG is decoded elsewhere"),
+            TiffCompression::Jpeg => unreachable!("JPEG is decoded elsewhere"),
         };
         match (self.predictor, shape.bits) {
             _ if !self.compression.has_predictor() => self.little_endian(&mut data, shape.bits),

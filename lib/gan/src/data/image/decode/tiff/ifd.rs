@@ -1,6 +1,6 @@
 //! The first directory of a TIFF or BigTIFF: its tags' numbers.
 
-use super::super::cut_short;
+use super::super::limits::cut_short;
 
 /// Tags by their names in the specification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub(super) struct Directory<'a> {
     entries: Vec<Entry<'a>>,
 }
 
-/// Bytes of a value of a type; `None` of unknown ones, whose tags are passed over.
+/// Bytes of a value of a type; `None` for unknown types, whose tags are ignored.
 fn size_of(kind: u16) -> Option<usize> {
     match kind {
         1 | 2 | 6 | 7 => Some(1),

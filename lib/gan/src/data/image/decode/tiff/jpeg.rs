@@ -1,22 +1,27 @@
 //! Strips and tiles that are JPEGs, whose tables may be apart.
 
-use super::super::{Decoded, Samples, jpeg};
+use super::super::jpeg;
+use super::super::samples::{Decoded, Samples, SixteenBit};
 use super::ifd::{Directory, Tag};
-use super::kind::{Color, Kind};
-use super::{Layout, copy};
+use super::layout::{ChunkLayout, copy_chunk};
+use super::pixel_format::{Photometric, PixelFormat};
 
-pub(super) fn decode(directory: &Directory, kind: &Kind, layout: &Layout) -> Result<Decoded, String> {
+pub(super) fn decode(
+    directory: &Directory,
+    format: &PixelFormat,
+    layout: &ChunkLayout,
+) -> Result<Decoded, String> {
     let refused = |what: &str| {
         Err(format!("a TIFF with JPEG-compressed {what} is not read: save it with another compression"))
     };
-    if kind.bits != 8 || layout.planes != 1 {
+    if format.bits != 8 || layout.planes != 1 {
         return refused("planes, or samples of other than 8 bits");
     }
     // What the color channels are is TIFF's to say; in a JPEG alone, Adobe's marker says it.
-    let (components, transform) = match kind.color {
-        Color::WhiteIsZero | Color::BlackIsZero if kind.samples == 1 => (1, 0),
-        Color::Rgb if kind.samples == 3 => (3, 0),
-        Color::YCbCr => (3, 1),
+    let (components, transform) = match format.color {
+        Photometric::WhiteIsZero | Photometric::BlackIsZero if format.samples == 1 => (1, 0),
+        Photometric::Rgb if format.samples == 3 => (3, 0),
+        Photometric::YCbCr => (3, 1),
         _ => return refused("CMYK, palettes or alpha"),
     };
     let tables = directory.raw(Tag::JpegTables).unwrap_or_default();
@@ -29,13 +34,13 @@ pub(super) fn decode(directory: &Directory, kind: &Kind, layout: &Layout) -> Res
         if image.width != w || image.height < rows || image.height > layout.chunk[1] {
             return Err("broken: a strip or tile of another size than it should have".into());
         }
-        let chunk = image.into_rgb(super::super::SixteenBit::HighByte);
-        copy(&chunk, w, [x, y], &mut rgb, [width, height]);
+        let chunk = image.into_rgb(SixteenBit::HighByte);
+        copy_chunk(&chunk, w, [x, y], &mut rgb, [width, height]);
     }
     if components == 3 {
         return Ok(Decoded::new(width, height, Samples::Rgb(rgb)));
     }
-    let inverted = kind.color == Color::WhiteIsZero;
+    let inverted = format.color == Photometric::WhiteIsZero;
     let gray = rgb.chunks_exact(3).map(|p| if inverted { !p[0] } else { p[0] });
     Ok(Decoded::new(width, height, Samples::Gray(gray.collect())))
 }
