@@ -95,6 +95,14 @@ impl Error {
         }
     }
 
+    /// An [`Error::Invalid`] as one of the file `path`; other errors as they are.
+    pub fn at(self, path: impl AsRef<Path>) -> Error {
+        match self {
+            Error::Invalid(what) => Error::file(path, what),
+            other => other,
+        }
+    }
+
     /// An [`Error::Argument`] about `name`.
     pub fn argument(name: impl Into<String>, what: impl Into<String>) -> Error {
         Error::Argument { name: name.into(), what: what.into() }

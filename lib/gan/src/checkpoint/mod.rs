@@ -132,13 +132,12 @@ pub fn write_state(path: &Path, meta: &CheckpointMeta, tensors: &[(String, Tenso
 /// # Errors
 /// Both are missing or damaged: the error of the last one.
 pub fn state(folder: &Path) -> Result<(State, Option<Error>)> {
-    let last = read_state(&folder.join(CheckpointKind::State.file_name()));
-    match last {
+    match read_state(&folder.join(CheckpointKind::State.file_name())) {
         Ok(state) => Ok((state, None)),
-        Err(e) => match read_state(&folder.join(PREVIOUS)) {
-            Ok(state) => Ok((state, Some(e))),
-            Err(_) => Err(e),
-        },
+        Err(e) => {
+            let Ok(state) = read_state(&folder.join(PREVIOUS)) else { return Err(e) };
+            Ok((state, Some(e)))
+        }
     }
 }
 
@@ -189,12 +188,7 @@ pub struct Generator {
 
 impl Generator {
     /// A generator of `model`.
-    pub fn new(
-        model: &ModelConfig,
-        network: Network,
-        meta: Option<CheckpointMeta>,
-        hash: String,
-    ) -> Generator {
+    pub fn new(model: &ModelConfig, network: Network, meta: Option<CheckpointMeta>, hash: String) -> Self {
         let (latent_size, image_shape) = (model.latent_size(), model.image_shape());
         Generator { network, latent_size, image_shape, meta, summary: None, hash }
     }
@@ -207,10 +201,6 @@ impl Generator {
 /// # Errors
 /// The file is no such generator; `hints` for a file of gantools, which contains everything.
 pub fn generator(path: &Path, hints: &LayoutHints, device: &Device) -> Result<Generator> {
-    let about = |e: Error| match e {
-        Error::Invalid(what) => Error::file(path, what),
-        other => other,
-    };
     let weights = match open(path)? {
         Opened::Shard => return Err(is_shard(path)),
         Opened::Ours(weights, meta) => {
@@ -223,42 +213,35 @@ pub fn generator(path: &Path, hints: &LayoutHints, device: &Device) -> Result<Ge
         Opened::Foreign(weights) => weights,
     };
     let found = foreign::find(weights.dicts(), hints).map_err(|e| weights.explain(e, path))?;
-    let summary = found.summary.clone();
     let (network, hash) = match &weights {
         Foreign::Torch { tensors, .. } => {
-            let read = |name: &str, shape: &[usize]| tensors.get(name, shape);
-            (found.network(device, &read).map_err(about)?, tensors.hash())
+            (found.network(device, &|name, shape| tensors.get(name, shape)), tensors.hash())
         }
         Foreign::Safetensors { weights, .. } => {
             let (tensors, hash) = weights.read()?;
-            let read = |name: &str, _: &[usize]| Ok(tensors[name].flatten_all()?.to_vec1()?);
-            (found.network(device, &read).map_err(about)?, hash)
+            (found.network(device, &|name, _| Ok(tensors[name].flatten_all()?.to_vec1()?)), hash)
         }
     };
+    let (network, summary) = (network.map_err(|e| e.at(path))?, found.summary);
     let image_shape = (summary.size, summary.size, summary.channels);
     Ok(Generator { network, latent_size: summary.nz, image_shape, meta: None, summary: Some(summary), hash })
 }
 
 /// Reads a generator of gantools.
 fn ours(path: &Path, weights: Weights, meta: CheckpointMeta, device: &Device) -> Result<Generator> {
-    let about = |e: Error| match e {
-        Error::Invalid(what) => Error::file(path, what),
-        other => other,
-    };
     if meta.kind != CheckpointKind::Generator {
         let is = if meta.kind == CheckpointKind::State { "a run's state" } else { "a discriminator" };
-        let what =
-            format!("is {is}, not a generator; that is {} beside it", CheckpointKind::Generator.file_name());
-        return Err(Error::file(path, what));
+        let file = CheckpointKind::Generator.file_name();
+        return Err(Error::file(path, format!("is {is}, not a generator; that is {file} beside it")));
     }
-    meta.model.check().map_err(about)?;
+    meta.model.check().map_err(|e| e.at(path))?;
     // A model is made before its weights are read: the file must be one of its size.
     if meta.model.min_generator_elements() > weights.num_elements() {
         return Err(Error::file(path, "has fewer numbers than the generator that it says it is"));
     }
     let (tensors, hash) = read_sealed(&weights)?;
-    let mut network = meta.model.blank_generator(device).map_err(about)?;
-    network.load(&tensors).map_err(about)?;
+    let mut network = meta.model.blank_generator(device).map_err(|e| e.at(path))?;
+    network.load(&tensors).map_err(|e| e.at(path))?;
     Ok(Generator::new(&meta.model.clone(), network, Some(meta), hash))
 }
 
@@ -359,15 +342,10 @@ fn meta(path: &Path, weights: &Weights) -> Result<Option<CheckpointMeta>> {
         return Err(is_shard(path));
     }
     if shapes.contains_key("latents") {
-        return Err(Error::file(
-            path,
-            "holds latents, not weights (`sample --latents` makes images of them)",
-        ));
+        let what = "holds latents, not weights (`sample --latents` makes images of them)";
+        return Err(Error::file(path, what));
     }
-    let parse = |json| {
-        serde_json::from_str(json).map_err(|e| {
-            Error::file(path, format!("its metadata is not understood ({e}); is it from another version?"))
-        })
-    };
-    weights.metadata().map(parse).transpose()
+    weights.metadata().map(serde_json::from_str).transpose().map_err(|e| {
+        Error::file(path, format!("its metadata is not understood ({e}); is it from another version?"))
+    })
 }

@@ -10,7 +10,7 @@ use crate::nn::Network;
 use crate::nn::layer::{BN_EPS, BatchNorm, Conv, ConvTranspose, Reshape};
 use crate::nn::model::Layers;
 use crate::nn::ops::{self, Activation, BatchStats, Weight};
-use crate::{Error, Result};
+use crate::Result;
 
 /// The most elements that a layer gives at once: those of 64 images of 64 channels at 64×64.
 const MAX_TOGETHER: usize = 1 << 24;
@@ -33,32 +33,26 @@ pub(super) fn network(plan: &GeneratorPlan, device: &Device, read: ReadTensor) -
             layers.push(Box::new(Reshape([size, size, channels])));
         }
         let name = step.layer.name.to_string();
-        let channel_values =
-            |spec: &TensorSpec| read(&spec.name, &spec.shape).map(|values| by_pixels(step, values, 1));
+        let channel_values = |spec: &TensorSpec| read(&spec.name, &spec.shape).map(|v| by_pixels(step, v, 1));
         let vector = |values: Vec<f32>| Tensor::from_vec(values, step.output, device);
-        let constant = |v: f64| vector(vec![v as f32; step.output]);
+        let constant = |v: f64| vec![v as f32; step.output];
+        let batch_norm = |[gamma, beta, mean, var]: [Vec<f32>; 4]| -> Result<Box<BatchNorm>> {
+            let (name, gamma, beta) = (name.clone(), vector(gamma)?, vector(beta)?);
+            let running = BatchStats { mean: vector(mean)?, var: vector(var)? };
+            Ok(Box::new(BatchNorm { name, gamma, beta, running, activation }))
+        };
         let bias: Option<Vec<f32>> = step.layer.bias.map(channel_values).transpose()?.map(scaled);
         match &step.layer.op {
             StoredOp::BatchNorm { scale, mean, var, .. } => {
-                let gamma = match scale {
-                    Some(scale) => channel_values(scale)?,
-                    None => vec![1.0; step.output],
-                };
+                let gamma = scale.map(channel_values).transpose()?.unwrap_or(constant(1.0));
                 let (mut mean, mut var) = (channel_values(mean)?, channel_values(var)?);
                 for (mean, bias) in mean.iter_mut().zip(pending_bias.take().unwrap_or_default()) {
                     *mean -= bias;
                 }
                 // A batch-norm of this library adds PyTorch's default to the variance.
                 var.iter_mut().for_each(|v| *v = (f64::from(*v) + step.eps - BN_EPS) as f32);
-                let beta = vector(bias.unwrap_or(vec![0.0; step.output]))?;
-                let running = BatchStats { mean: vector(mean)?, var: vector(var)? };
-                layers.push(Box::new(BatchNorm {
-                    name,
-                    gamma: vector(scaled(gamma))?,
-                    beta,
-                    running,
-                    activation,
-                }));
+                let beta = bias.unwrap_or(constant(0.0));
+                layers.push(batch_norm([scaled(gamma), beta, mean, var])?);
             }
             StoredOp::Linear { weight, .. } => {
                 let values = scaled(by_pixels(step, effective(weight, step, read)?, step.input));
@@ -77,9 +71,8 @@ pub(super) fn network(plan: &GeneratorPlan, device: &Device, read: ReadTensor) -
                 };
                 let channels = if transposed { [step.input, step.output] } else { [step.output, step.input] };
                 let dims = (channels[0], channels[1], shape.kernel, shape.kernel);
-                let weight =
-                    Tensor::from_vec(values, dims, device)?.permute((2, 3, 1, 0))?.force_contiguous()?;
-                let (weight, geometry) = (Weight::new(weight), geometry(shape));
+                let weight = Tensor::from_vec(values, dims, device)?.permute((2, 3, 1, 0))?;
+                let (weight, geometry) = (Weight::new(weight.force_contiguous()?), geometry(shape));
                 if !transposed {
                     let bias = bias.map(vector).transpose()?;
                     layers.push(Box::new(Conv { name, geometry, weight, bias, activation }));
@@ -89,22 +82,16 @@ pub(super) fn network(plan: &GeneratorPlan, device: &Device, read: ReadTensor) -
                     layers.push(Box::new(ConvTranspose { name, geometry, weight, activation }));
                     continue;
                 };
-                let identity = Activation::Identity;
-                layers.push(Box::new(ConvTranspose {
-                    name: name.clone(),
-                    geometry,
-                    weight,
-                    activation: identity,
-                }));
+                let (name, identity) = (name.clone(), Activation::Identity);
+                layers.push(Box::new(ConvTranspose { name, geometry, weight, activation: identity }));
                 let norm_next = plan.steps.get(i + 1).is_some_and(|next| next.kind == LayerKind::BatchNorm);
                 if norm_next && !step.active {
                     pending_bias = Some(bias);
                     continue;
                 }
                 // A batch-norm of mean 0 and variance 1 adds a number to each channel.
-                let running = BatchStats { mean: constant(0.0)?, var: constant(1.0 - BN_EPS)? };
-                let (gamma, beta) = (constant(1.0)?, vector(bias)?);
-                layers.push(Box::new(BatchNorm { name, gamma, beta, running, activation }));
+                let bias = [constant(1.0), bias, constant(0.0), constant(1.0 - BN_EPS)];
+                layers.push(batch_norm(bias)?);
             }
         }
     }
@@ -141,9 +128,6 @@ fn by_pixels(step: &PlannedLayer, rows: Vec<f32>, width: usize) -> Vec<f32> {
 /// The weight in evaluation mode, in PyTorch's layout.
 fn effective(weight: &StoredWeight, step: &PlannedLayer, read: ReadTensor) -> Result<Vec<f32>> {
     let get = |spec: &TensorSpec| read(&spec.name, &spec.shape);
-    let wrong = |spec: &TensorSpec, what: String| {
-        Err(Error::Invalid(format!("{}: is {}, {what}", spec.name, shape(&spec.shape))))
-    };
     let dims = weight.spec().shape.as_slice();
     match *weight {
         StoredWeight::Plain(spec) => get(spec),
@@ -153,7 +137,7 @@ fn effective(weight: &StoredWeight, step: &PlannedLayer, read: ReadTensor) -> Re
             let rows = step.output;
             for (vector, spec, n) in [(&u, u_spec, rows), (&v, v_spec, values.len() / rows)] {
                 if vector.len() != n {
-                    return wrong(spec, format!("expected {n}"));
+                    return spec.wrong(format!("is {}, expected {n}", shape(&spec.shape)));
                 }
             }
             let taps: usize = dims[2..].iter().product();
@@ -162,8 +146,8 @@ fn effective(weight: &StoredWeight, step: &PlannedLayer, read: ReadTensor) -> Re
                 _ => row * v.len() + column,
             };
             let product = |row: usize| {
-                let terms =
-                    v.iter().enumerate().map(|(i, &v)| f64::from(values[place(row, i)]) * f64::from(v));
+                let term = |(i, &v): (usize, &f32)| f64::from(values[place(row, i)]) * f64::from(v);
+                let terms = v.iter().enumerate().map(term);
                 terms.sum::<f64>() * f64::from(u[row])
             };
             let sigma: f64 = (0..rows).map(product).sum();
@@ -176,10 +160,9 @@ fn effective(weight: &StoredWeight, step: &PlannedLayer, read: ReadTensor) -> Re
             let axis = g_spec.shape.iter().position(|&n| n > 1).unwrap_or(0);
             let fits = g_spec.shape.len() == dims.len() && g.len() == dims[axis] || g.len() == 1;
             if !fits {
-                return wrong(
-                    g_spec,
-                    format!("which does not give the lengths of the rows of {}", shape(dims)),
-                );
+                let (is, rows) = (shape(&g_spec.shape), shape(dims));
+                return g_spec
+                    .wrong(format!("is {is}, which does not give the lengths of the rows of {rows}"));
             }
             let inner: usize = dims[axis + 1..].iter().product();
             let row = |i: usize| if g.len() == 1 { 0 } else { i / inner % dims[axis] };

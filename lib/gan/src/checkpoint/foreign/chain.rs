@@ -63,11 +63,6 @@ impl PlannedLayer<'_> {
     pub fn num_elements(&self) -> usize {
         self.shape.map_or(self.output, |shape| shape.after * shape.after * self.output)
     }
-
-    /// The name of its tensor, for errors.
-    pub fn tensor_name(&self) -> &str {
-        &self.layer.spec().name
-    }
 }
 
 /// Why a network is no generator, and how many of its layers fit.
@@ -113,10 +108,11 @@ pub(super) fn chain<'a>(
     let mut flow = Flow::Start;
     for (i, layer) in layers.iter().enumerate() {
         let spec = layer.spec();
-        let wrong = |what: String| {
-            Err(Mismatch { fitted: i, error: Error::Invalid(format!("{}: {what}", spec.name)) })
+        let wrong = |what: &str| spec.wrong(what).map_err(|error| Mismatch { fitted: i, error });
+        let (before, after_norm) = match steps.last() {
+            Some(step) => (step.layer.name, step.kind == LayerKind::BatchNorm),
+            None => ("", false),
         };
-        let before = steps.last().map_or("", |step| step.layer.name);
         let before = match flow {
             Flow::Start => String::new(),
             Flow::Features(n) => format!("but {before} gives {n} features"),
@@ -124,35 +120,29 @@ pub(super) fn chain<'a>(
         };
         let (mut reshape, mut ambiguous) = (None, false);
         let (kind, input, output) = match (&layer.op, flow) {
-            (&StoredOp::Linear { output, input, .. }, _) => {
-                match flow {
-                    Flow::Channels(n) if first == Some(LayerKind::Conv) && input.is_multiple_of(n) => {}
-                    Flow::Channels(_) => {
-                        return wrong("a linear layer after convolutions, as discriminators have it".into());
-                    }
-                    Flow::Features(n) if n != input => {
-                        return wrong(format!("takes {input} features, {before}"));
-                    }
-                    _ => {}
-                }
-                (LayerKind::Linear, input, output)
+            (&StoredOp::Linear { input, .. }, Flow::Channels(n))
+                if first != Some(LayerKind::Conv) || !input.is_multiple_of(n) =>
+            {
+                return wrong("a linear layer after convolutions, as discriminators have it");
             }
+            (&StoredOp::Linear { input, .. }, Flow::Features(n)) if n != input => {
+                return wrong(&format!("takes {input} features, {before}"));
+            }
+            (&StoredOp::Linear { output, input, .. }, _) => (LayerKind::Linear, input, output),
             (StoredOp::BatchNorm { .. }, Flow::Start) => {
                 let what = "a batch-norm comes first: the layers before it, which take latents, are missing";
-                return wrong(what.into());
+                return wrong(what);
             }
-            (StoredOp::BatchNorm { .. }, _)
-                if steps.last().is_some_and(|step| step.kind == LayerKind::BatchNorm) =>
-            {
+            (StoredOp::BatchNorm { .. }, _) if after_norm => {
                 let what = "a batch-norm follows another: the names are not in the order of the layers";
-                return wrong(what.into());
+                return wrong(what);
             }
             (&StoredOp::BatchNorm { channels, .. }, Flow::Features(n) | Flow::Channels(n)) => {
                 if n != channels {
                     let size = square(n / channels).filter(|_| n.is_multiple_of(channels));
                     reshape = size.filter(|_| matches!(flow, Flow::Features(_))).map(|size| (size, channels));
                     if reshape.is_none() {
-                        return wrong(format!("a batch-norm of {channels}, {before}"));
+                        return wrong(&format!("a batch-norm of {channels}, {before}"));
                     }
                 }
                 (LayerKind::BatchNorm, channels, channels)
@@ -176,20 +166,17 @@ pub(super) fn chain<'a>(
                     (Flow::Start, _) => vec![transposed],
                     _ => vec![transposed, conv],
                 };
-                let fitting: Vec<_> = possible
-                    .into_iter()
-                    .filter(|(_, input, output)| {
-                        fits(*input) && given.as_ref().is_none_or(|shape| *shape == [*output])
-                    })
-                    .collect();
+                let gives = |output| given.as_ref().is_none_or(|shape| *shape == [output]);
+                let fitting = possible.into_iter().filter(|&(_, input, output)| fits(input) && gives(output));
+                let fitting: Vec<_> = fitting.collect();
                 ambiguous = a == b && fitting.len() == 2;
                 let chosen = match fitting[..] {
                     [] if flow == Flow::Start => {
                         let what = "its bias or batch-norm does not fit a transposed convolution, and no \
                                     other takes latents";
-                        return wrong(what.into());
+                        return wrong(what);
                     }
-                    [] => return wrong(format!("a kernel of {}, {before}", shape(&spec.shape))),
+                    [] => return wrong(&format!("a kernel of {}, {before}", shape(&spec.shape))),
                     [_, conv] if ambiguous && !is_transposed(layers, layer, kernel) => conv,
                     [one, ..] => one,
                 };

@@ -46,7 +46,10 @@ pub fn find<'a>(dicts: &'a [StateDict], hints: &LayoutHints) -> Result<FoundGene
         // The one with a generator's name, or else the largest.
         mismatches.sort_by_key(|(named, size, _)| (*named, *size));
         return Err(match mismatches.pop() {
-            Some((named, size, error)) if discriminators == 0 || named || size > 0 || is_hint(&error) => {
+            // An argument is a hint.
+            Some((named, size, error))
+                if discriminators == 0 || named || size > 0 || matches!(error, Error::Argument { .. }) =>
+            {
                 error.within("not a generator that is known: ")
             }
             _ if discriminators > 0 => Error::Invalid(
@@ -64,17 +67,15 @@ pub fn find<'a>(dicts: &'a [StateDict], hints: &LayoutHints) -> Result<FoundGene
     }
     if found.len() > 1 {
         let prefixes: Vec<&str> = found.iter().map(|(prefix, ..)| prefix.as_str()).collect();
-        let (count, prefixes) = (prefixes.len(), prefixes.join(" and "));
-        return Err(Error::Invalid(format!(
-            "it holds {count} generators, {prefixes}: save only one of them"
-        )));
+        let (n, all) = (prefixes.len(), prefixes.join(" and "));
+        return Err(Error::Invalid(format!("it holds {n} generators, {all}: save only one of them")));
     }
     let (prefix, dict, plan) = found.pop().expect("one is left");
     let mut summary = plan.summary(prefix, hints);
     if is_averaged && !summary.prefix.is_empty() {
         let separator = if summary.assumed.is_empty() { "" } else { "; " };
-        summary.assumed =
-            format!("{}, the average (EMA) of its weights{separator}{}", summary.prefix, summary.assumed);
+        let average = format!("{}, the average (EMA) of its weights{separator}", summary.prefix);
+        summary.assumed.insert_str(0, &average);
     }
     Ok(FoundGenerator { summary, dict, plan })
 }
@@ -93,8 +94,8 @@ fn role<'a>(
     for (fitted, module) in modules(specs, dict.ordered).iter().enumerate() {
         match layer(module) {
             Ok(layer) => layers.push(layer),
-            Err(what) => {
-                mismatch = Some(Mismatch { fitted, error: Error::Invalid(what) });
+            Err(error) => {
+                mismatch = Some(Mismatch { fitted, error });
                 break;
             }
         }
@@ -111,17 +112,15 @@ fn role<'a>(
         },
     };
     let mismatch = match class_embedding(specs) {
-        Some(what) => Mismatch { error: Error::Invalid(what), ..mismatch },
+        Some(error) => Mismatch { error, ..mismatch },
         None => mismatch,
     };
-    let networks = by_first_component(specs, &prefix);
+    let networks = by_component(specs, &prefix);
     if depth == 0 || !(2..=MAX_NETWORKS).contains(&networks.len()) {
         return NetworkRole::Unknown(mismatch);
     }
-    let roles: Vec<(&str, NetworkRole)> = networks
-        .iter()
-        .map(|(name, specs)| (*name, role(specs, dict, &format!("{prefix}{name}."), hints, depth - 1)))
-        .collect();
+    let role = |name: &str, specs: &[_]| role(specs, dict, &format!("{prefix}{name}."), hints, depth - 1);
+    let roles: Vec<_> = networks.iter().map(|(name, specs)| (*name, role(name, specs))).collect();
     // Two halves of one network must not count as two: the others are networks, too, or this one has a
     // generator's name.
     let all_known = roles.iter().all(|(_, role)| !matches!(role, NetworkRole::Unknown(_)));
@@ -139,11 +138,6 @@ fn role<'a>(
     }
 }
 
-/// Whether an error is about a hint.
-fn is_hint(error: &Error) -> bool {
-    matches!(error, Error::Argument { .. })
-}
-
 /// Adds that the order of the layers may be wrong, where only the names give it.
 fn suspect_order(mismatch: Mismatch, layers: &[StoredLayer], dict: &StateDict) -> Mismatch {
     match mismatch.error {
@@ -156,10 +150,16 @@ fn suspect_order(mismatch: Mismatch, layers: &[StoredLayer], dict: &StateDict) -
 }
 
 /// What the name of a class's embedding shows.
-fn class_embedding(specs: &[&TensorSpec]) -> Option<String> {
+fn class_embedding(specs: &[&TensorSpec]) -> Option<Error> {
     let is_class = |name: &str| ["emb", "label"].iter().any(|word| name.to_ascii_lowercase().contains(word));
-    let name = &specs.iter().find(|spec| is_class(&spec.name))?.name;
-    Some(format!("{name}: it looks like the embedding of classes; generators with classes are not supported"))
+    let spec = specs.iter().find(|spec| is_class(&spec.name))?;
+    spec.wrong::<()>("it looks like the embedding of classes; generators with classes are not supported")
+        .err()
+}
+
+/// The component of a tensor's name after `prefix`; `None` if that is its last one.
+fn component<'a>(spec: &'a TensorSpec, prefix: &str) -> Option<&'a str> {
+    Some(spec.name.get(prefix.len()..)?.split_once('.')?.0)
 }
 
 /// `prefix` with the further components that all names share, each with its point. The name of a module is
@@ -167,10 +167,8 @@ fn class_embedding(specs: &[&TensorSpec]) -> Option<String> {
 fn shared_prefix(specs: &[&TensorSpec], prefix: &str) -> String {
     let mut prefix = prefix.to_string();
     loop {
-        let component =
-            |spec: &&TensorSpec| Some(spec.name.get(prefix.len()..)?.split_once('.')?.0.to_string());
-        let Some(first) = specs.first().and_then(component) else { return prefix };
-        if specs.iter().any(|spec| component(spec).as_ref() != Some(&first)) {
+        let Some(first) = specs.first().and_then(|spec| component(spec, &prefix)) else { return prefix };
+        if specs.iter().any(|spec| component(spec, &prefix) != Some(first)) {
             return prefix;
         }
         prefix = format!("{prefix}{first}.");
@@ -179,16 +177,11 @@ fn shared_prefix(specs: &[&TensorSpec], prefix: &str) -> String {
 
 /// The tensors by the first component of their names after `prefix`, in the order of the file. None if these
 /// are layers.
-fn by_first_component<'a, 'b>(
-    specs: &'b [&'a TensorSpec],
-    prefix: &str,
-) -> Vec<(&'b str, Vec<&'a TensorSpec>)> {
+fn by_component<'a>(specs: &[&'a TensorSpec], prefix: &str) -> Vec<(&'a str, Vec<&'a TensorSpec>)> {
     let mut parts: Vec<(&str, Vec<&TensorSpec>)> = Vec::new();
-    for spec in specs {
-        let first = spec.name.get(prefix.len()..).and_then(|rest| Some(rest.split_once('.')?.0));
-        let Some(first) = first.filter(|first| !first.bytes().all(|b| b.is_ascii_digit())) else {
-            return Vec::new();
-        };
+    for &spec in specs {
+        let first = component(spec, prefix).filter(|first| !first.bytes().all(|b| b.is_ascii_digit()));
+        let Some(first) = first else { return Vec::new() };
         match parts.iter().position(|(name, _)| *name == first) {
             Some(at) => parts[at].1.push(spec),
             None if parts.len() > MAX_NETWORKS => return parts,
@@ -215,14 +208,13 @@ fn words(name: &str) -> Vec<String> {
 }
 
 fn names_generator(name: &str) -> bool {
-    let is =
-        |word: &str| matches!(word, "g" | "netg" | "modelg" | "gnet" | "decoder") || word.starts_with("gen");
-    words(name).iter().any(|word| is(word))
+    let names = ["g", "netg", "modelg", "gnet", "decoder"];
+    words(name).iter().any(|word| word.starts_with("gen") || names.contains(&word.as_str()))
 }
 
 fn names_average(name: &str) -> bool {
     let begins = |word: &str| word.starts_with("ema") || word.starts_with("averag");
-    words(name).iter().any(|word| begins(word) || matches!(word.as_str(), "avg" | "shadow" | "swa"))
+    words(name).iter().any(|word| begins(word) || ["avg", "shadow", "swa"].contains(&word.as_str()))
 }
 
 #[cfg(test)]

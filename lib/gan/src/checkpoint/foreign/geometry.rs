@@ -1,17 +1,17 @@
 //! The strides and paddings of convolutions, which no file contains: those of hints, or those of DCGANs.
 
-use super::LayoutHints;
 use super::chain::{ConvShape, LayerKind, PlannedLayer};
 use super::layers::StoredOp;
+use super::{LayoutHints, TensorSpec};
 use crate::{Error, Result};
 
 /// The largest width of an image, in pixels.
-pub(super) const MAX_SIZE: usize = 256;
+const MAX_SIZE: usize = 256;
 
 /// Sets the shape of each convolution. Returns the size of the images that the last one gives.
 pub(super) fn set_conv_shapes(steps: &mut [PlannedLayer], hints: &LayoutHints) -> Result<usize> {
     let count = steps.iter().filter(|step| step.is_conv()).count();
-    let list = |name: &'static str, given: &[usize]| one_for_each(name, "convolutions", given, count);
+    let list = |name: &str, given: &[usize]| per_layer(name, "convolutions", given, count);
     let strides = list("stride", &hints.stride)?;
     let paddings = list("padding", &hints.padding)?;
     let output_paddings = list("output_padding", &hints.output_padding)?;
@@ -19,19 +19,19 @@ pub(super) fn set_conv_shapes(steps: &mut [PlannedLayer], hints: &LayoutHints) -
     // Latents are images of one pixel. A linear layer gives larger ones.
     let from_latents = usize::from(steps[0].is_conv());
     let is_even = |step: &PlannedLayer| {
-        step.kind == LayerKind::ConvTranspose && kernel(step).is_some_and(|kernel| kernel.is_multiple_of(2))
+        let StoredOp::Conv { kernel, .. } = step.layer.op else { return false };
+        step.kind == LayerKind::ConvTranspose && kernel.is_multiple_of(2)
     };
     let any_even = steps.iter().skip(from_latents).any(is_even);
     let mut size = 1;
     let mut convs = 0..;
     for step in steps.iter_mut() {
         size = step.reshape.map_or(size, |(size, _)| size);
-        let Some(kernel) = kernel(step) else { continue };
+        let StoredOp::Conv { kernel, .. } = step.layer.op else { continue };
         let i = convs.next().expect("it has no end");
-        let name = step.tensor_name();
-        let wrong = |what: String| Err(Error::Invalid(format!("{name}: {what}")));
+        let spec = step.layer.spec();
         let bad_hint = |hint: &str, value: usize, what: &str| {
-            Err(Error::argument(hint, format!("{value} does not fit {name}: {what}")))
+            Err(Error::argument(hint, format!("{value} does not fit {}: {what}", spec.name)))
         };
         let transposed = step.kind == LayerKind::ConvTranspose;
         let stride = strides[i].unwrap_or(match transposed {
@@ -42,11 +42,8 @@ pub(super) fn set_conv_shapes(steps: &mut [PlannedLayer], hints: &LayoutHints) -
             false => 1,
         });
         if !(1..=kernel).contains(&stride) {
-            return bad_hint(
-                "stride",
-                stride,
-                &format!("1 to {kernel} is possible for a kernel of {kernel}"),
-            );
+            let what = format!("1 to {kernel} is possible for a kernel of {kernel}");
+            return bad_hint("stride", stride, &what);
         }
         let padding = match (paddings[i], transposed) {
             (Some(padding), _) => padding,
@@ -55,7 +52,7 @@ pub(super) fn set_conv_shapes(steps: &mut [PlannedLayer], hints: &LayoutHints) -
             (None, true) => (kernel - stride).div_ceil(2),
             (None, false) if kernel % 2 == 1 => kernel / 2,
             (None, false) => {
-                return wrong(format!(
+                return spec.wrong(format!(
                     "a convolution of {kernel}×{kernel} that is not transposed: the file does not contain \
                      its padding; set the hint `padding`"
                 ));
@@ -83,17 +80,12 @@ pub(super) fn set_conv_shapes(steps: &mut [PlannedLayer], hints: &LayoutHints) -
             true => ((size - 1) * stride + kernel + output_padding).checked_sub(2 * padding),
             false => (size * upsample + 2 * padding).checked_sub(kernel).map(|n| n / stride + 1),
         };
-        let after = match after {
-            None | Some(0) => {
-                return wrong(format!("nothing is left of {size}×{size} pixels with padding {padding}"));
-            }
-            Some(n) if n > MAX_SIZE => {
-                return wrong(format!("makes images of {n}×{n}; {MAX_SIZE}×{MAX_SIZE} is the limit"));
-            }
-            Some(n) => n,
+        let Some(after) = after.filter(|&after| after > 0) else {
+            return spec.wrong(format!("nothing is left of {size}×{size} pixels with padding {padding}"));
         };
-        step.shape =
-            Some(ConvShape { kernel, stride, padding, output_padding, upsample, before: size, after });
+        check_size(spec, after)?;
+        let before = size;
+        step.shape = Some(ConvShape { kernel, stride, padding, output_padding, upsample, before, after });
         size = after;
     }
     let mut later = steps.iter().skip(from_latents).filter_map(|step| Some((step, step.shape?))).peekable();
@@ -102,38 +94,32 @@ pub(super) fn set_conv_shapes(steps: &mut [PlannedLayer], hints: &LayoutHints) -
         && hints.stride.is_empty()
         && later.all(|(_, shape)| shape.after <= shape.before)
     {
-        return Err(Error::Invalid(format!(
-            "{}: no layer after it makes images larger than {size}×{size}; the file does not contain what \
-             does (nn.Upsample): set the hint `upsample`",
-            step.tensor_name()
-        )));
+        return step.layer.spec().wrong(format!(
+            "no layer after it makes images larger than {size}×{size}; the file does not contain what does \
+             (nn.Upsample): set the hint `upsample`"
+        ));
     }
     Ok(size)
 }
 
-/// The values of a hint for `count` layers: one for all, or one for each. All `None` if the hint is not
-/// given.
-pub(super) fn one_for_each<T: Copy>(
-    hint: &'static str,
-    layers: &str,
-    given: &[T],
-    count: usize,
-) -> Result<Vec<Option<T>>> {
-    match given {
-        [] => Ok(vec![None; count]),
-        [one] if count > 0 => Ok(vec![Some(*one); count]),
-        all if all.len() == count => Ok(all.iter().copied().map(Some).collect()),
-        all => {
-            let what =
-                format!("{} values for {count} {layers}: give one for all, or one for each", all.len());
-            Err(Error::argument(hint, what))
-        }
+/// Checks the width of the images that the layer of a tensor makes.
+pub(super) fn check_size(spec: &TensorSpec, n: usize) -> Result<()> {
+    match n > MAX_SIZE {
+        true => spec.wrong(format!("makes images of {n}×{n}; {MAX_SIZE}×{MAX_SIZE} is the limit")),
+        false => Ok(()),
     }
 }
 
-fn kernel(step: &PlannedLayer) -> Option<usize> {
-    match step.layer.op {
-        StoredOp::Conv { kernel, .. } => Some(kernel),
-        _ => None,
+/// The values of a hint for `n` layers: one for all, or one for each. All `None` if the hint is not
+/// given.
+pub(super) fn per_layer<T: Copy>(hint: &str, layers: &str, all: &[T], n: usize) -> Result<Vec<Option<T>>> {
+    match all {
+        [] => Ok(vec![None; n]),
+        [one] if n > 0 => Ok(vec![Some(*one); n]),
+        _ if all.len() == n => Ok(all.iter().copied().map(Some).collect()),
+        _ => {
+            let what = format!("{} values for {n} {layers}: give one for all, or one for each", all.len());
+            Err(Error::argument(hint, what))
+        }
     }
 }

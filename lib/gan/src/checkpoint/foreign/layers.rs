@@ -2,6 +2,7 @@
 
 use super::TensorSpec;
 use super::modules::Module;
+use crate::Result;
 
 /// How the weight of a layer is stored.
 #[derive(Clone, Copy, Debug)]
@@ -16,12 +17,10 @@ pub(super) enum StoredWeight<'a> {
 
 impl<'a> StoredWeight<'a> {
     /// The tensor that has the shape of the weight.
-    pub fn spec(&self) -> &'a TensorSpec {
-        match *self {
-            StoredWeight::Plain(spec) | StoredWeight::Spectral(spec, ..) | StoredWeight::Normed(_, spec) => {
-                spec
-            }
-        }
+    pub fn spec(self) -> &'a TensorSpec {
+        let (StoredWeight::Plain(spec) | StoredWeight::Spectral(spec, ..) | StoredWeight::Normed(_, spec)) =
+            self;
+        spec
     }
 }
 
@@ -71,38 +70,34 @@ const WEIGHTS: [&[&str]; 5] = [
 const UNKNOWN: &str =
     "is no tensor of a linear layer, a convolution or a batch-norm; no others are supported";
 
-fn wrong<T>(spec: &TensorSpec, what: &str) -> Result<T, String> {
-    Err(format!("{}: {what}", spec.name))
-}
-
 /// The layer that a module is. The error names the tensor that belongs to no known layer.
-pub(super) fn layer<'a>(module: &Module<'a>) -> Result<StoredLayer<'a>, String> {
+pub(super) fn layer<'a>(module: &Module<'a>) -> Result<StoredLayer<'a>> {
     for &(_, spec) in &module.parts {
         if !spec.float {
-            return wrong(spec, "holds integers, not weights (is it quantized?)");
+            return spec.wrong("holds integers, not weights (is it quantized?)");
         }
         if spec.shape.contains(&0) {
-            return wrong(spec, "is empty");
+            return spec.wrong("is empty");
         }
     }
     let bias = module.part("bias");
     let check_bias = |channels: usize| match bias {
         Some(bias) if bias.shape != [channels] => {
-            wrong(bias, &format!("is {}, its layer gives {channels}", shape(&bias.shape)))
+            bias.wrong(format!("is {}, its layer gives {channels}", shape(&bias.shape)))
         }
         _ => Ok(()),
     };
     let check_parts = |parts: &[&str]| {
         let other = module.parts.iter().find(|(part, _)| *part != "bias" && !parts.contains(part));
-        other.map_or(Ok(()), |(_, spec)| wrong(spec, UNKNOWN))
+        other.map_or(Ok(()), |(_, spec)| spec.wrong(UNKNOWN))
     };
     let found = |op| Ok(StoredLayer { name: module.name, number: module.number(), op, bias });
     if let (Some(mean), Some(var)) = (module.part("running_mean"), module.part("running_var")) {
         check_parts(&["weight", "running_mean", "running_var"])?;
-        let &[channels] = mean.shape.as_slice() else { return wrong(mean, "has more than one dimension") };
+        let &[channels] = mean.shape.as_slice() else { return mean.wrong("has more than one dimension") };
         let scale = module.part("weight");
         if let Some(spec) = [Some(var), scale].into_iter().flatten().find(|spec| spec.shape != [channels]) {
-            return wrong(spec, &format!("is {}, expected {channels}", shape(&spec.shape)));
+            return spec.wrong(format!("is {}, expected {channels}", shape(&spec.shape)));
         }
         check_bias(channels)?;
         return found(StoredOp::BatchNorm { channels, scale, mean, var });
@@ -110,7 +105,7 @@ pub(super) fn layer<'a>(module: &Module<'a>) -> Result<StoredLayer<'a>, String> 
     let stored = WEIGHTS.iter().find(|parts| parts.iter().all(|part| module.part(part).is_some()));
     let Some(stored) = stored else {
         let (_, spec) = module.parts.iter().find(|(part, _)| *part != "bias").unwrap_or(&module.parts[0]);
-        return wrong(spec, UNKNOWN);
+        return spec.wrong(UNKNOWN);
     };
     check_parts(stored)?;
     let specs: Vec<_> = stored.iter().filter_map(|part| module.part(part)).collect();
@@ -127,15 +122,14 @@ pub(super) fn layer<'a>(module: &Module<'a>) -> Result<StoredLayer<'a>, String> 
         }
         // The chain of layers decides which of the two it gives, and so what bias fits.
         [a, b, kernel, other] if kernel == other => found(StoredOp::Conv { weight, dims: [a, b], kernel }),
-        [_, _, h, w] => wrong(spec, &format!("has a kernel of {h}×{w}; only square ones are supported")),
-        [_] if bias.is_some() => wrong(
-            spec,
+        [_, _, h, w] => spec.wrong(format!("has a kernel of {h}×{w}; only square ones are supported")),
+        [_] if bias.is_some() => spec.wrong(
             "is of a norm without running statistics (InstanceNorm, GroupNorm, LayerNorm); only batch-norm \
              is supported",
         ),
-        [_] => wrong(spec, "is of a PReLU, which is not supported"),
-        [_, _, _] => wrong(spec, "is of a convolution in one dimension: no images"),
-        ref dims => wrong(spec, &format!("is {}: no layer that makes images", shape(dims))),
+        [_] => spec.wrong("is of a PReLU, which is not supported"),
+        [_, _, _] => spec.wrong("is of a convolution in one dimension: no images"),
+        ref dims => spec.wrong(format!("is {}: no layer that makes images", shape(dims))),
     }
 }
 
@@ -171,10 +165,8 @@ pub(super) fn reordered<'a>(layers: &[StoredLayer<'a>]) -> Option<Vec<StoredLaye
     // The layer of each batch-norm.
     let mut owners = Vec::new();
     for norm in &norms {
-        let numbered = |layer: &&StoredLayer| match (ending(layer.name), ending(norm.name)) {
-            ((one, Some(i)), (other, Some(j))) => one == other && i == j,
-            _ => false,
-        };
+        let end = ending(norm.name);
+        let numbered = |layer: &&StoredLayer| end.1.is_some() && ending(layer.name) == end;
         let owner = weights.iter().position(|layer| norm.name.starts_with(layer.name));
         let owner = owner.or_else(|| weights.iter().position(numbered))?;
         if owners.contains(&owner) {

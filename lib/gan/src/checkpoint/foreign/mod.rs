@@ -19,6 +19,8 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
+use std::fmt::Display;
+
 use candle_core::Device;
 use serde::Serialize;
 
@@ -52,19 +54,26 @@ pub struct LayoutHints {
 }
 
 impl LayoutHints {
+    /// The hints of convolutions, by name.
+    fn of_convs(&self) -> [(&'static str, &[usize]); 4] {
+        let LayoutHints { stride, padding, output_padding, upsample, .. } = self;
+        [("stride", stride), ("padding", padding), ("output_padding", output_padding), ("upsample", upsample)]
+    }
+
     /// The name of the first hint that is set.
     pub fn first(&self) -> Option<&'static str> {
-        let hints = [
-            ("slope", self.slope.is_some()),
-            ("last", self.last.is_some()),
-            ("eps", !self.eps.is_empty()),
-            ("stride", !self.stride.is_empty()),
-            ("padding", !self.padding.is_empty()),
-            ("output_padding", !self.output_padding.is_empty()),
-            ("upsample", !self.upsample.is_empty()),
-            ("layout", self.layout.is_some()),
-        ];
-        hints.into_iter().find_map(|(name, is_set)| is_set.then_some(name))
+        let convs = self.of_convs().map(|(name, values)| (name, !values.is_empty()));
+        let (slope, last) = (("slope", self.slope.is_some()), ("last", self.last.is_some()));
+        let (eps, layout) = (("eps", !self.eps.is_empty()), ("layout", self.layout.is_some()));
+        let all = [slope, last, eps].into_iter().chain(convs).chain([layout]);
+        all.into_iter().find_map(|(name, is_set)| is_set.then_some(name))
+    }
+}
+
+impl TensorSpec {
+    /// The error of a tensor that does not fit.
+    fn wrong<T>(&self, what: impl Display) -> Result<T> {
+        Err(Error::Invalid(format!("{}: {what}", self.name)))
     }
 }
 
@@ -139,12 +148,11 @@ impl FoundGenerator<'_> {
         let read_finite = |name: &str, shape: &[usize]| {
             let name = self.dict.full_name(name);
             let values = read(&name, shape)?;
-            match values.iter().all(|v| v.is_finite()) {
-                true => Ok(values),
-                false => {
-                    Err(Error::Invalid(format!("{name}: holds a NaN or an infinity; its training diverged")))
-                }
+            if values.iter().any(|v| !v.is_finite()) {
+                let what = format!("{name}: holds a NaN or an infinity; its training diverged");
+                return Err(Error::Invalid(what));
             }
+            Ok(values)
         };
         build::network(&self.plan, device, &read_finite)
     }

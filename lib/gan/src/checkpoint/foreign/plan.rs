@@ -1,7 +1,7 @@
 //! Layers → a generator, from the latents to an image.
 
 use super::chain::{ConvShape, EPS, LayerKind, Mismatch, PlannedLayer, chain, square};
-use super::geometry::{MAX_SIZE, one_for_each, set_conv_shapes};
+use super::geometry::{check_size, per_layer, set_conv_shapes};
 use super::layers::StoredLayer;
 use super::{ChannelOrder, LayoutHints, ModelSummary, OutputActivation};
 use crate::{Error, Result};
@@ -33,14 +33,13 @@ pub(super) fn plan<'a>(
 fn complete<'a>(mut steps: Vec<PlannedLayer<'a>>, hints: &LayoutHints) -> Result<GeneratorPlan<'a>> {
     let Some(first) = steps.first() else { return Err(Error::Invalid("it holds no weights".into())) };
     let nz = first.input;
-    let end =
-        steps.iter().rfind(|step| step.kind != LayerKind::BatchNorm).expect("no batch-norm is the first");
-    let (name, output) = (end.tensor_name().to_string(), end.output);
-    let wrong = |what: String| Err(Error::Invalid(format!("{name}: {what}")));
+    let has_weight = |step: &&PlannedLayer| step.kind != LayerKind::BatchNorm;
+    let end = steps.iter().rfind(has_weight).expect("no batch-norm is the first");
+    let (spec, output) = (end.layer.spec(), end.output);
     let (size, channels) = if steps.iter().any(PlannedLayer::is_conv) {
         let size = set_conv_shapes(&mut steps, hints)?;
         if ![1, 3].contains(&output) {
-            return wrong(format!("gives {output} channels; images have 1 or 3"));
+            return spec.wrong(format!("gives {output} channels; images have 1 or 3"));
         }
         if hints.layout.is_some() {
             let what = "the generator has convolutions, which PyTorch keeps channels first";
@@ -48,22 +47,15 @@ fn complete<'a>(mut steps: Vec<PlannedLayer<'a>>, hints: &LayoutHints) -> Result
         }
         (size, output)
     } else {
-        for (hint, given) in [
-            ("stride", &hints.stride),
-            ("padding", &hints.padding),
-            ("output_padding", &hints.output_padding),
-            ("upsample", &hints.upsample),
-        ] {
-            if !given.is_empty() {
-                return Err(Error::argument(hint, "the generator has no convolutions"));
-            }
+        if let Some((hint, _)) = hints.of_convs().into_iter().find(|(_, given)| !given.is_empty()) {
+            return Err(Error::argument(hint, "the generator has no convolutions"));
         }
         let color = || square(output / 3).filter(|_| output.is_multiple_of(3)).map(|size| (size, 3));
         let Some((size, channels)) = square(output).map(|size| (size, 1)).or_else(color) else {
-            return wrong(format!("gives {output} features, not size² or 3·size² of a square image"));
+            return spec.wrong(format!("gives {output} features, not size² or 3·size² of a square image"));
         };
         if output == 1 {
-            return wrong("gives one feature, as discriminators do".into());
+            return spec.wrong("gives one feature, as discriminators do");
         }
         if channels == 1 && hints.layout.is_some() {
             return Err(Error::argument("layout", "the generator makes gray images"));
@@ -73,9 +65,7 @@ fn complete<'a>(mut steps: Vec<PlannedLayer<'a>>, hints: &LayoutHints) -> Result
         }
         (size, channels)
     };
-    if size > MAX_SIZE {
-        return wrong(format!("makes images of {size}×{size}; {MAX_SIZE}×{MAX_SIZE} is the limit"));
-    }
+    check_size(spec, size)?;
     for i in 0..steps.len() {
         if let Some(reshape) = steps[i].reshape {
             set_planes(&mut steps[..i], reshape);
@@ -83,14 +73,14 @@ fn complete<'a>(mut steps: Vec<PlannedLayer<'a>>, hints: &LayoutHints) -> Result
     }
     set_activations(&mut steps);
     if let Some(step) = steps.iter().find(|step| step.num_elements() > MAX_ELEMENTS) {
-        let (name, elements) = (step.tensor_name(), step.num_elements());
-        let what = format!("{name}: gives {elements} elements per image; {MAX_ELEMENTS} is the limit");
-        return Err(Error::Invalid(what));
+        let elements = step.num_elements();
+        let what = format!("gives {elements} elements per image; {MAX_ELEMENTS} is the limit");
+        return step.layer.spec().wrong(what);
     }
-    let norms = || steps.iter().filter(|step| step.kind == LayerKind::BatchNorm);
-    let eps = one_for_each("eps", "batch-norms", &hints.eps, norms().count())?;
     let norms = steps.iter_mut().filter(|step| step.kind == LayerKind::BatchNorm);
-    norms.zip(eps).for_each(|(step, eps)| step.eps = eps.unwrap_or(EPS));
+    let norms: Vec<&mut PlannedLayer> = norms.collect();
+    let eps = per_layer("eps", "batch-norms", &hints.eps, norms.len())?;
+    norms.into_iter().zip(eps).for_each(|(step, eps)| step.eps = eps.unwrap_or(EPS));
     let last = hints.last.unwrap_or(OutputActivation::Tanh);
     Ok(GeneratorPlan { nz, size, channels, steps, slope: hints.slope.unwrap_or(0.0), last })
 }
@@ -109,13 +99,11 @@ fn set_planes(steps: &mut [PlannedLayer], image: (usize, usize)) {
 /// layers with consecutive numbers have nothing between them. Elsewhere an activation comes before each layer
 /// with weights.
 fn set_activations(steps: &mut [PlannedLayer]) {
-    let gap = |a: &PlannedLayer, b: &PlannedLayer| match (a.layer.number, b.layer.number) {
-        (Some((one, i)), Some((other, j))) if one == other => {
-            Some((one.to_string(), j.saturating_sub(i + 1)))
-        }
-        _ => None,
+    let gap = |pair: &[PlannedLayer]| {
+        let ((one, i), (other, j)) = pair[0].layer.number.zip(pair[1].layer.number)?;
+        (one == other).then(|| (one.to_string(), j.saturating_sub(i + 1)))
     };
-    let gaps: Vec<_> = steps.windows(2).map(|pair| gap(&pair[0], &pair[1])).collect();
+    let gaps: Vec<_> = steps.windows(2).map(gap).collect();
     // A list without any such module is no nn.Sequential: its activations are in the code.
     let is_sequential = |parent: &str| gaps.iter().flatten().any(|(other, n)| other == parent && *n > 0);
     let mut done = false;

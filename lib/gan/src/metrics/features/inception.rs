@@ -13,7 +13,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use gan_kernels::conv::Conv;
 
-use super::net::{ConvSpec, ConvWeights, MaxPool, Net, NetworkWeights, load_weights, same, valid};
+use super::net::{ConvSpec, ConvWeights, GetTensor, MaxPool, Net, NetworkWeights, load_weights, same, valid};
 use super::resize;
 use crate::Result;
 use crate::data::image::Image;
@@ -65,7 +65,7 @@ pub fn convert(from: &Path, to: &Path) -> Result<()> {
 
 /// A convolution and the batch-norm after it as one: scale = γ/√(σ²+ε), weight·scale, bias = β − μ·scale. In
 /// f64.
-fn fold(spec: ConvSpec, get: &mut dyn FnMut(&str, &[usize]) -> Result<Vec<f32>>) -> Result<ConvWeights> {
+fn fold(spec: ConvSpec, get: &mut GetTensor) -> Result<ConvWeights> {
     let (oihw, n) = (spec.oihw(), [spec.filters]);
     let mut weight = get("conv.weight", &oihw)?;
     let (gamma, beta) = (get("bn.weight", &n)?, get("bn.bias", &n)?);

@@ -94,6 +94,9 @@ pub(crate) struct ConvWeights {
     pub bias: Vec<f32>,
 }
 
+/// Reads the tensor of a convolution with a name, such as `bias`, and a shape.
+pub(crate) type GetTensor<'a> = dyn FnMut(&str, &[usize]) -> Result<Vec<f32>> + 'a;
+
 /// All convolutions of a network by their names.
 pub(crate) type NetworkWeights = HashMap<String, ConvWeights>;
 
@@ -107,7 +110,7 @@ pub(crate) fn load_weights(
     tensors: &Tensors,
     size: usize,
     forward: impl FnOnce(&ShapeNet, (usize, usize, usize)) -> Result<(usize, usize, usize)>,
-    read: impl Fn(ConvSpec, &mut dyn FnMut(&str, &[usize]) -> Result<Vec<f32>>) -> Result<ConvWeights>,
+    read: impl Fn(ConvSpec, &mut GetTensor) -> Result<ConvWeights>,
 ) -> Result<(NetworkWeights, String)> {
     let net = ShapeNet::default();
     forward(&net, (size, size, 3))?;
