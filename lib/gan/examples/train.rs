@@ -22,7 +22,7 @@ fn main() -> Result<()> {
     shard::make(path, &Source::demo(256, 0), &options, &Silent, &stop)?;
 
     let recipe =
-        Recipe::load("demo")?.with(&vec![("steps", json!(40)), ("ngf", json!(16)), ("ndf", json!(16))])?;
+        Recipe::load("demo")?.with(&[("steps", json!(40)), ("ngf", json!(16)), ("ndf", json!(16))])?;
     let (shard, device) = (Shard::open(path)?, Device::Cpu);
     let dir = RunDir::create(None, path, false)?;
     let outcome = Run::new(&recipe, &shard, &device)?.train(&dir, &stop, &Silent)?;

@@ -38,13 +38,13 @@ impl Adam {
             let zeros = network.parameters().into_iter().map(Tensor::zeros_like).collect::<Result<_, _>>()?;
             network.backend().join(zeros)
         };
-        Ok(Adam { config: config.clone(), t: 0, m: zeros()?, v: zeros()? })
+        Ok(Adam { config: *config, t: 0, m: zeros()?, v: zeros()? })
     }
 
     /// An optimizer in the same state that shares nothing with this one.
     pub fn copy(&self) -> Result<Adam> {
         let copy = |moments: &[Tensor]| moments.iter().map(Tensor::copy).collect::<Result<Vec<_>, _>>();
-        Ok(Adam { config: self.config.clone(), t: self.t, m: copy(&self.m)?, v: copy(&self.v)? })
+        Ok(Adam { config: self.config, t: self.t, m: copy(&self.m)?, v: copy(&self.v)? })
     }
 
     /// One step on `network` from its gradients, in the order of [`Network::parameters`].

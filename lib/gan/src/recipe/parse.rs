@@ -71,12 +71,12 @@ impl Recipe {
     ///
     /// # Errors
     /// A key that the recipe's architecture does not have, or a value out of its range.
-    pub fn with(&self, overrides: &Overrides) -> Result<Recipe> {
+    pub fn with(&self, overrides: &[(&'static str, Value)]) -> Result<Recipe> {
         let mut tree = Tree::of(self);
         for (key, value) in overrides {
             tree.override_value(key, value.clone()).map_err(|what| Error::argument(*key, what))?;
         }
-        let recipe = tree.recipe().map_err(|what| Error::Invalid(what))?;
+        let recipe = tree.recipe().map_err(Error::Invalid)?;
         recipe.check().map_err(|(key, what)| Error::argument(key, what))?;
         Ok(recipe)
     }

@@ -196,11 +196,11 @@ fn keys_of_another_architecture_are_refused() {
         assert!(line.contains(wanted), "{line} should have {wanted}");
     }
     for key in ["ngf", "ndf"] {
-        let e = Recipe::load("mnist").unwrap().with(&vec![(key, json!(3))]).unwrap_err().to_string();
+        let e = Recipe::load("mnist").unwrap().with(&[(key, json!(3))]).unwrap_err().to_string();
         let names = "nz, hidden_g, hidden_d, slope_g, slope_d";
         assert_eq!(e, format!("{key}: the architecture mlp has no such setting; it has {names}"));
     }
-    let changed = Recipe::load("mnist").unwrap().with(&vec![("nz", json!(3))]).unwrap();
+    let changed = Recipe::load("mnist").unwrap().with(&[("nz", json!(3))]).unwrap();
     assert_eq!(changed.model.model((28, 28, 1)).unwrap().latent_size(), 3);
 }
 
@@ -253,10 +253,10 @@ fn missing_keys_wrong_types_and_ranges_are_one_line() {
 #[test]
 fn a_flag_out_of_range_is_named() {
     let r = Recipe::load("demo").unwrap();
-    let e = r.with(&vec![("lr_g", json!(2.0))]).unwrap_err();
+    let e = r.with(&[("lr_g", json!(2.0))]).unwrap_err();
     assert_eq!(e.to_string(), "lr_g: 2 is not above 0 and at most 1");
     assert!(matches!(e, Error::Argument { name, .. } if name == "lr_g"));
-    let e = r.with(&vec![("epochs", json!(0))]).unwrap_err();
+    let e = r.with(&[("epochs", json!(0))]).unwrap_err();
     assert_eq!(e.to_string(), "epochs: 0 is not in 1 to 1000000");
 }
 
