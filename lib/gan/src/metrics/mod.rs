@@ -1,6 +1,6 @@
 //! Distances between sets of images: features, statistics, and the metrics computed from them.
 //!
-//! A new metric is one file with an `impl Metric` and one line in the list of the `registry` module.
+//! A new metric is one file with a [`Metric`], and one line in [`METRICS`].
 
 mod dataset_info;
 pub mod features;

@@ -15,7 +15,7 @@ pub type ImageShape = (usize, usize, usize);
 pub type Layers = Vec<Box<dyn Layer>>;
 
 /// A pair of networks for square images of 1 or 3 channels. Adding one is a file that implements this for a
-/// table of settings, and a line in `architectures!` (registry.rs).
+/// table of settings, and a line in `architectures!` (mod.rs).
 pub trait Architecture {
     /// The values that the ranges of single keys do not decide, and the image sizes that it makes.
     ///
