@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Parser;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use gan::checkpoint::foreign::LayoutHints;
 use gan::config::Range;
 use gan::data::shard::Shard;
@@ -77,7 +77,7 @@ struct Args {
     /// Width of the discriminator
     #[arg(long, value_name = "N", value_parser = whole::<usize>(range("ndf")))]
     ndf: Option<usize>,
-    /// Loss of the generator: non-saturating is −log D(G(z)), minimax is log(1 − D(G(z)))
+    /// Loss of the two networks
     #[arg(long, value_name = "LOSS", value_parser = losses())]
     loss: Option<LossKind>,
     /// Epochs whose generators are kept, as G_epoch-0010.safetensors
@@ -127,7 +127,8 @@ fn range(key: &str) -> RangeInclusive<u64> {
 
 /// Parses the name of a loss.
 fn losses() -> impl TypedValueParser<Value = LossKind> {
-    PossibleValuesParser::new(LOSSES.iter().map(|loss| loss.name())).try_map(|name| name.parse::<LossKind>())
+    let values = LOSSES.iter().map(|loss| PossibleValue::new(loss.name()).help(loss.description()));
+    PossibleValuesParser::new(values).try_map(|name| name.parse::<LossKind>())
 }
 
 /// The range of learning rates.
