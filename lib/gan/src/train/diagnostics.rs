@@ -2,9 +2,6 @@
 
 use super::metrics::Metrics;
 
-/// The value of the game at its optimum, −log 4, where D cannot distinguish fakes from real images
-/// (Goodfellow et al. 2014, theorem 1). The charts mark it.
-pub const OPTIMAL_VALUE: f64 = -2.0 * std::f64::consts::LN_2;
 /// D saturates while it gives real images and fakes their correct label with a mean probability above this.
 const SATURATION: f64 = 0.98;
 /// Steps in a row of a saturated D before the warning.

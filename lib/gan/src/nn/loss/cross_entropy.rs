@@ -17,8 +17,8 @@ pub struct NonSaturating;
 #[derive(Debug)]
 pub struct Minimax;
 
-/// 2·log 2: D gives every image the probability 1/2.
-const OPTIMUM: f64 = 2.0 * std::f64::consts::LN_2;
+/// D gives every image the probability 1/2.
+const OPTIMAL_VALUE: (&str, f64) = ("−log 4", -2.0 * std::f64::consts::LN_2);
 
 impl GanLoss for NonSaturating {
     fn name(&self) -> &'static str {
@@ -41,8 +41,8 @@ impl GanLoss for NonSaturating {
         real(logits)
     }
 
-    fn optimum(&self) -> Option<f64> {
-        Some(OPTIMUM)
+    fn optimal_value(&self) -> Option<(&'static str, f64)> {
+        Some(OPTIMAL_VALUE)
     }
 }
 
@@ -69,8 +69,8 @@ impl GanLoss for Minimax {
         Ok(Loss { grad, value: LossValue::new(logits, |logits| Ok(cross_entropy(logits, 0.0)?.neg()?)) })
     }
 
-    fn optimum(&self) -> Option<f64> {
-        Some(OPTIMUM)
+    fn optimal_value(&self) -> Option<(&'static str, f64)> {
+        Some(OPTIMAL_VALUE)
     }
 }
 

@@ -33,9 +33,9 @@ pub trait GanLoss: Debug + Send + Sync {
     /// The device is out of memory.
     fn generator(&self, logits: &Tensor) -> Result<Loss>;
 
-    /// The value of D's loss where G makes the distribution of the real images and D is at its best; `None`
-    /// if unknown.
-    fn optimum(&self) -> Option<f64>;
+    /// The value of the game (D's loss with the other sign) where G makes the distribution of the real images
+    /// and D is at its best, with its text for charts, such as `("−log 4", −1.386)`. `None` if unknown.
+    fn optimal_value(&self) -> Option<(&'static str, f64)>;
 }
 
 /// A loss over a batch of logits. The gradient is needed at once; the value can wait.

@@ -6,7 +6,6 @@ mod svg;
 
 use std::time::Duration;
 
-use super::diagnostics::OPTIMAL_VALUE;
 use super::metrics::{Metrics, Score};
 use super::setup::Setup;
 use chart::{BLUE, Chart, Column, Curve, GREEN, ORANGE, columns};
@@ -52,10 +51,11 @@ impl<'a> Report<'a> {
         let [loss_d, loss_g, value, d_x, d_g_z] = &self.series;
         let curve =
             |name, color, values: &[f32]| Curve { name, color, columns: columns(values, svg::COLUMNS) };
+        let optimum = self.setup.recipe.schedule.loss.optimal_value();
         let by_step = |title, curves, mark| Chart { title, unit: "step", curves, mark };
         let mut charts = vec![
             by_step("loss", vec![curve("D", BLUE, loss_d), curve("G", ORANGE, loss_g)], None),
-            by_step("value of the game", vec![curve("V", GREEN, value)], Some(("−log 4", OPTIMAL_VALUE))),
+            by_step("value of the game", vec![curve("V", GREEN, value)], optimum),
             by_step(
                 "probability of real",
                 vec![curve("D(x)", BLUE, d_x), curve("D(G(z))", ORANGE, d_g_z)],
