@@ -30,8 +30,8 @@ const STAGES: [Stage; 4] = [
     Stage { name: "prep", line: "prep --demo 12 --size 32 -o faces.safetensors -q --force", again: None },
     Stage {
         name: "train",
-        line: "train faces.safetensors --recipe demo --epochs 3 --batch-size 8 --ngf 2 --ndf 2 --nz 5 --snapshot-epochs 1,2 \
-               --score-every 2 -o run -q --force",
+        line: "train faces.safetensors --recipe demo --epochs 3 --batch-size 8 --ngf 2 --ndf 2 --nz 5 \
+               --snapshot-epochs 1,2 --score-every 2 -o run -q --force",
         again: Some("train faces.safetensors --resume=run -q"),
     },
     Stage {
