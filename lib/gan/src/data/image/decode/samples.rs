@@ -114,9 +114,7 @@ fn source(orientation: u32, width: usize, height: usize) -> Option<impl Fn(usize
 
 fn replicated(gray: impl ExactSizeIterator<Item = u8>) -> Vec<u8> {
     let mut rgb = Vec::with_capacity(3 * gray.len());
-    for v in gray {
-        rgb.extend([v; 3]);
-    }
+    gray.for_each(|v| rgb.extend([v; 3]));
     rgb
 }
 
@@ -133,6 +131,13 @@ pub(super) fn unpacked(packed: &[u8], width: usize, height: usize, bits: usize) 
     values
 }
 
+/// Red, green and blue at these places in every `step` bytes.
+pub(super) fn picked(bytes: &[u8], step: usize, [r, g, b]: [usize; 3]) -> Vec<u8> {
+    let mut rgb = Vec::with_capacity(bytes.len() / step * 3);
+    bytes.chunks_exact(step).for_each(|p| rgb.extend([p[r], p[g], p[b]]));
+    rgb
+}
+
 /// Scales values of `bits` bits to the range of a byte: the largest becomes 255.
 pub(super) fn spread(values: &mut [u8], bits: usize) {
     if bits < 8 {
@@ -147,9 +152,7 @@ pub(super) fn looked_up(indices: &[u8], palette: &[[u8; 3]]) -> Vec<u8> {
     let known = palette.len().min(256);
     colors[..known].copy_from_slice(&palette[..known]);
     let mut rgb = Vec::with_capacity(3 * indices.len());
-    for &index in indices {
-        rgb.extend(colors[usize::from(index)]);
-    }
+    indices.iter().for_each(|&index| rgb.extend(colors[usize::from(index)]));
     rgb
 }
 
