@@ -3,7 +3,7 @@
 
 use super::bytes::{little, part};
 use super::limits::{cut_short, pixels};
-use super::samples::{Decoded, Samples, looked_up, picked, unpacked};
+use super::samples::{Decoded, Samples, colored_by, looked_up, three, unpacked};
 
 /// Bit fields that are read, and in which byte of a pixel red, green and blue are.
 const FIELDS: [([usize; 4], [usize; 3]); 8] = [
@@ -83,8 +83,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     let samples = match (header.compression, bits) {
         (0, 1 | 4 | 8) => indexed(&header, bytes, &unpacked(&rows(&header, bytes)?, width, height, bits))?,
         (1, 8) | (2, 4) => indexed(&header, bytes, &run_lengths(&header, bytes)?)?,
-        (0, 16) => Samples::Rgb(words(&rows(&header, bytes)?, 5)),
-        (0, 24 | 32) => Samples::Rgb(picked(&rows(&header, bytes)?, bits / 8, [2, 1, 0])),
+        (0, 16) => words(&rows(&header, bytes)?, 5),
+        (0, 24 | 32) => three(&rows(&header, bytes)?, bits / 8, [2, 1, 0]),
         (3, 16 | 24 | 32) => fields(&header, &rows(&header, bytes)?)?,
         (compression, bits) => {
             return Err(format!("a BMP of {bits} bits a pixel with compression {compression} is not read"));
@@ -193,25 +193,23 @@ fn run_lengths(header: &BmpHeader, bytes: &[u8]) -> Result<Vec<u8>, String> {
 }
 
 /// Pixels of 16 bits: 5 of red, 5 or 6 of green, 5 of blue.
-fn words(rows: &[u8], green: u32) -> Vec<u8> {
-    let mut rgb = Vec::with_capacity(rows.len() / 2 * 3);
-    for &pair in rows.as_chunks().0 {
-        let word = u32::from(u16::from_le_bytes(pair));
+fn words(rows: &[u8], green: u32) -> Samples {
+    colored_by(rows, 2, |pair| {
+        let word = u32::from(u16::from_le_bytes([pair[0], pair[1]]));
         let part = |shift: u32, most: u32| ((word >> shift & most) * 255 / most) as u8;
-        rgb.extend([part(5 + green, 31), part(5, (1 << green) - 1), part(0, 31)]);
-    }
-    rgb
+        [part(5 + green, 31), part(5, (1 << green) - 1), part(0, 31)]
+    })
 }
 
 fn fields(header: &BmpHeader, rows: &[u8]) -> Result<Samples, String> {
     let known = |masks| FIELDS.iter().find(|(known, _)| *known == masks).map(|&(_, places)| places);
-    Ok(Samples::Rgb(match (header.bits, header.masks) {
+    Ok(match (header.bits, header.masks) {
         (16, [0xf800, 0x7e0, 0x1f, _]) => words(rows, 6),
         (16, [0x7c00, 0x3e0, 0x1f, _]) => words(rows, 5),
-        (24, [0xff0000, 0xff00, 0xff, _]) => picked(rows, 3, [2, 1, 0]),
+        (24, [0xff0000, 0xff00, 0xff, _]) => three(rows, 3, [2, 1, 0]),
         (bits, masks) => match known(masks).filter(|_| bits == 32) {
-            Some(places) => picked(rows, 4, places),
+            Some(places) => three(rows, 4, places),
             None => return Err(format!("a BMP with the bit fields {masks:x?} is not read")),
         },
-    }))
+    })
 }
