@@ -3,7 +3,9 @@
 /// Defines [`Format`] by a table: its name for people, what such files begin with where that alone tells
 /// them, and a usual command that makes a PNG of it.
 macro_rules! formats {
-    ($($(#[$doc:meta])* $Format:ident = $name:literal $([$($magic:literal),+])? $($converter:literal)?,)+) => {
+    ($(
+        $(#[$doc:meta])* $Format:ident = $name:literal $([$($magic:literal),+])? $($converter:literal)?,
+    )+) => {
         /// A kind of image file.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Format { $($(#[$doc])* $Format,)+ }
@@ -89,7 +91,8 @@ formats! {
     Pcx = "PCX" [b"\x0a\x00\x01", b"\x0a\x02\x01", b"\x0a\x03\x01", b"\x0a\x05\x01"] "magick IN OUT.png",
     /// Raw files of cameras (CR2, CR3, RAF, ORF, RW2, X3F).
     CameraRaw = "a camera's raw file"
-        [b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"FOVb", b"\0MRM"] "dcraw -T IN makes a TIFF",
+        [b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"FOVb", b"\0MRM"]
+        "dcraw -T IN makes a TIFF",
 }
 
 impl Format {
