@@ -38,15 +38,13 @@ fn with_palette(bytes: &[u8]) -> Result<Decoded, String> {
             indices[at..at + w].copy_from_slice(from);
         }
     }
-    let local = local.map(|palette| colors(&palette));
-    let global = global.map(|palette| colors(&palette));
     // Colors that are all their own numbers mean gray, beyond their end, too. Of a local palette like that
     // Pillow takes the global one.
     let is_gray =
         |colors: &[[u8; 3]]| colors.iter().zip(0u8..=255).all(|(&color, number)| color == [number; 3]);
-    let palette = [local, global].into_iter().flatten().find(|palette| !is_gray(palette));
-    let samples = match palette {
-        Some(palette) => Samples::Rgb(looked_up(&indices, &palette)),
+    let mut palettes = [&local, &global].into_iter().flatten().map(|palette| palette.as_chunks().0);
+    let samples = match palettes.find(|palette| !is_gray(palette)) {
+        Some(palette) => Samples::Rgb(looked_up(&indices, palette)),
         None => Samples::Gray(indices),
     };
     Ok(Decoded::new(width, height, samples))
@@ -54,19 +52,9 @@ fn with_palette(bytes: &[u8]) -> Result<Decoded, String> {
 
 /// The rows in the order of the file: every eighth, those in their middles, and so on, where it is
 /// interlaced.
-fn rows(height: usize, interlaced: bool) -> Box<dyn Iterator<Item = usize>> {
-    match interlaced {
-        true => Box::new(
-            [(0, 8), (4, 8), (2, 4), (1, 2)]
-                .into_iter()
-                .flat_map(move |(first, step)| (first..height).step_by(step)),
-        ),
-        false => Box::new(0..height),
-    }
-}
-
-fn colors(palette: &[u8]) -> Vec<[u8; 3]> {
-    palette.chunks_exact(3).map(|c| [c[0], c[1], c[2]]).collect()
+fn rows(height: usize, interlaced: bool) -> impl Iterator<Item = usize> {
+    let passes: &[(usize, usize)] = if interlaced { &[(0, 8), (4, 8), (2, 4), (1, 2)] } else { &[(0, 1)] };
+    passes.iter().flat_map(move |&(first, step)| (first..height).step_by(step))
 }
 
 fn reason(error: ::gif::DecodingError) -> String {

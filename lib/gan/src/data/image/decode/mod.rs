@@ -2,6 +2,7 @@
 //! says why not.
 
 mod bmp;
+mod bytes;
 mod exif;
 mod gif;
 mod jpeg;

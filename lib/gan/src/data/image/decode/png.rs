@@ -7,9 +7,10 @@ use std::io::{Cursor, Read};
 use flate2::read::ZlibDecoder;
 use flate2::{Compression, write::ZlibEncoder};
 
+use super::bytes::{big, part};
 use super::exif;
 use super::limits::{MAX_ALLOC, cut_short, line, pixels, too_large};
-use super::samples::{Decoded, Samples, looked_up, spread, unpacked};
+use super::samples::{Decoded, Samples, looked_up, spread, three, unpacked};
 
 const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
 /// Adam7: first column and row of each pass, and the steps between.
@@ -51,7 +52,6 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
 
 impl PngHeader {
     fn parse(data: &[u8]) -> Result<PngHeader, String> {
-        let long = |at: usize| u32::from_be_bytes(data[at..at + 4].try_into().expect("four bytes")) as usize;
         let (depth, color) = (usize::from(data[8]), data[9]);
         let known = match color {
             0 => matches!(depth, 1 | 2 | 4 | 8 | 16),
@@ -62,7 +62,8 @@ impl PngHeader {
         if !known || data[11] != 0 {
             return Err(format!("broken: color type {color} of {depth} bits, filter method {}", data[11]));
         }
-        Ok(PngHeader { width: long(0), height: long(4), depth, color, interlaced: data[12] != 0 })
+        let (width, height) = (big(&data[..4]), big(&data[4..8]));
+        Ok(PngHeader { width, height, depth, color, interlaced: data[12] != 0 })
     }
 
     fn bits(&self) -> usize {
@@ -107,12 +108,18 @@ struct Chunk<'a> {
     sound: bool,
 }
 
+impl Chunk<'_> {
+    /// Its name in an error.
+    fn label(&self) -> String {
+        format!("its chunk {}", String::from_utf8_lossy(self.name))
+    }
+}
+
 impl<'a> Chunks<'a> {
     /// The next chunk; an error where what follows is none.
     fn next(&mut self) -> Result<Chunk<'a>, String> {
-        let head = self.bytes.get(self.at..self.at + 8).ok_or_else(cut_short)?;
-        let length = u32::from_be_bytes(head[..4].try_into().expect("four bytes")) as usize;
-        let name: &[u8; 4] = head[4..].try_into().expect("four bytes");
+        let head = part(self.bytes, self.at, 8)?;
+        let (length, name) = (big(&head[..4]), head.last_chunk::<4>().expect("eight bytes"));
         if !name.iter().all(|&c| c.is_ascii_alphanumeric() || c == b'_') {
             return Err("broken: a chunk without a name".into());
         }
@@ -120,16 +127,14 @@ impl<'a> Chunks<'a> {
         let end = start.saturating_add(length);
         let data = &self.bytes[start..end.min(self.bytes.len())];
         self.at = end.saturating_add(4);
-        let (whole, checksum) = (data.len() == length, self.bytes.get(end..end.saturating_add(4)));
         // Only image data are large, and their checksum is not needed.
-        let sound = checksum.is_some_and(|sum| {
-            name == b"IDAT" || {
-                let mut crc = flate2::Crc::new();
-                crc.update(name);
-                crc.update(data);
-                sum == crc.sum().to_be_bytes()
-            }
-        });
+        let is_right = |sum: &[u8]| {
+            let mut crc = flate2::Crc::new();
+            crc.update(&self.bytes[start - 4..end]);
+            big(sum) == crc.sum() as usize
+        };
+        let sound = part(self.bytes, end, 4).is_ok_and(|sum| name == b"IDAT" || is_right(sum));
+        let whole = data.len() == length;
         Ok(Chunk { name, data, whole, sound })
     }
 }
@@ -138,7 +143,6 @@ fn walk(bytes: &[u8]) -> Result<Parts<'_>, String> {
     let mut chunks = Chunks { bytes, at: SIGNATURE.len() };
     let (mut header, mut palette, mut significant, mut rotated) = (None, None, None, false);
     let mut data = Vec::new();
-    let named = |name: &[u8; 4]| String::from_utf8_lossy(name).into_owned();
     // Before the image data: what is broken there is taken for a broken file.
     loop {
         let chunk = chunks.next()?;
@@ -162,60 +166,40 @@ fn walk(bytes: &[u8]) -> Result<Parts<'_>, String> {
             _ => {}
         }
         if !chunk.sound {
-            return Err(format!("broken: the checksum of its chunk {} is wrong", named(chunk.name)));
+            return Err(format!("broken: the checksum of {} is wrong", chunk.label()));
         }
     }
     let header = header.ok_or("broken: no header in it")?;
     pixels(header.width, header.height, header.bits())?;
     // The image data end with the first other chunk, or where the file does.
-    let mut rest = None;
-    while let Ok(chunk) = chunks.next() {
-        if chunk.name != b"IDAT" {
-            rest = Some(chunk);
-            break;
-        }
+    let mut rest = std::iter::from_fn(|| chunks.next().ok()).peekable();
+    while let Some(chunk) = rest.next_if(|chunk| chunk.name == b"IDAT") {
         data.push(chunk.data);
     }
     // What follows does not matter to the pixels, but a chunk that is cut off is damage.
-    while let Some(chunk) = rest {
-        if matches!(chunk.name, b"IEND" | b"fcTL") {
-            break;
-        }
+    for chunk in rest.take_while(|chunk| !matches!(chunk.name, b"IEND" | b"fcTL")) {
         if !chunk.whole {
-            return Err(format!("cut short in its chunk {}", named(chunk.name)));
+            return Err(format!("cut short in {}", chunk.label()));
         }
         check_length(&chunk, Some(&header))?;
         rotated |= chunk.name == b"eXIf" && exif::is_rotated(chunk.data);
-        rest = chunks.next().ok();
     }
     Ok(Parts { header, palette, data, significant, rotated })
 }
 
 fn check_length(chunk: &Chunk, header: Option<&PngHeader>) -> Result<(), String> {
-    let transparency = match header.map(|header| header.color) {
-        Some(0) => 2,
-        Some(2) => 6,
-        _ => 0,
-    };
-    let least = match chunk.name {
-        b"tRNS" => transparency,
-        name => LEAST.iter().find(|(known, _)| *known == name).map_or(0, |&(_, least)| least),
+    let least = match (chunk.name, header.map(|header| header.color)) {
+        (b"tRNS", Some(0)) => 2,
+        (b"tRNS", Some(2)) => 6,
+        (name, _) => LEAST.iter().find(|(known, _)| *known == name).map_or(0, |&(_, least)| least),
     };
     if chunk.data.len() < least {
-        return Err(format!("broken: its chunk {} is too short", String::from_utf8_lossy(chunk.name)));
+        return Err(format!("broken: {} is too short", chunk.label()));
     }
-    let profile = chunk.name == b"iCCP" || chunk.name == b"zTXt";
-    if profile
-        && chunk
-            .data
-            .iter()
-            .position(|&c| c == 0)
-            .is_some_and(|end| chunk.data.get(end + 1).is_some_and(|&m| m != 0))
-    {
-        return Err(format!(
-            "broken: unknown compression in its chunk {}",
-            String::from_utf8_lossy(chunk.name)
-        ));
+    // The method follows a name that ends with a zero.
+    let mut after_name = chunk.data.iter().skip_while(|&&c| c != 0).skip(1);
+    if matches!(chunk.name, b"iCCP" | b"zTXt") && after_name.next().is_some_and(|&method| method != 0) {
+        return Err(format!("broken: unknown compression in {}", chunk.label()));
     }
     Ok(())
 }
@@ -223,56 +207,47 @@ fn check_length(chunk: &Chunk, header: Option<&PngHeader>) -> Result<(), String>
 /// Of an animation the image is the first frame where this one comes before the image data; it has to be all
 /// of it then.
 fn check_frame(data: &[u8], header: &PngHeader) -> Result<(), String> {
-    let long = |at: usize| u32::from_be_bytes(data[at..at + 4].try_into().expect("four bytes")) as usize;
-    let whole = [long(0), long(4), long(8), long(12), long(16)] == [0, header.width, header.height, 0, 0];
+    let frame = [0, 4, 8, 12, 16].map(|at| big(&data[at..at + 4]));
+    let whole = frame == [0, header.width, header.height, 0, 0];
     whole.then_some(()).ok_or_else(|| "broken: the first frame of an animation has another size".to_string())
 }
 
 /// The rows without their filters: samples as they are packed in the file, big-endian.
 fn unfiltered(parts: &Parts) -> Result<Vec<u8>, String> {
-    match unpacked_by_crate(&parts.header, &parts.data) {
-        Ok(rows) => Ok(rows),
-        Err(why) => {
-            // All rows may be there though their stream has no end, which is enough for Pillow.
-            let needed = parts.header.filtered();
-            let rows = inflated(&parts.data, needed).map_err(|missing| match missing {
-                true => cut_short(),
-                false => why,
-            })?;
-            let mut whole = ZlibEncoder::new(Vec::new(), Compression::none());
-            let packed = std::io::Write::write_all(&mut whole, &rows).and_then(|()| whole.finish());
-            unpacked_by_crate(&parts.header, &[&packed.map_err(line)?])
-        }
-    }
+    unpacked_by_crate(&parts.header, &parts.data).or_else(|why| {
+        // All rows may be there though their stream has no end, which is enough for Pillow.
+        let rows = inflated(&parts.data, parts.header.filtered(), why)?;
+        let mut whole = ZlibEncoder::new(Vec::new(), Compression::none());
+        let packed = std::io::Write::write_all(&mut whole, &rows).and_then(|()| whole.finish());
+        unpacked_by_crate(&parts.header, &[&packed.map_err(line)?])
+    })
 }
 
-/// Up to `needed` bytes of a zlib stream; `Err(true)` where it ends before, `Err(false)` where it is broken.
-fn inflated(data: &[&[u8]], needed: usize) -> Result<Vec<u8>, bool> {
+/// The first `needed` bytes of a zlib stream; `why` is the error where it is broken, not merely short.
+fn inflated(data: &[&[u8]], needed: usize, why: String) -> Result<Vec<u8>, String> {
     let mut rows = Vec::new();
     let joined = data.concat();
-    let mut reader = ZlibDecoder::new(&joined[..]).take(needed as u64 + 1);
-    let end = reader.read_to_end(&mut rows);
-    let cut = matches!(&end, Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof);
-    match rows.len() >= needed && (end.is_ok() || cut) {
-        true => {
-            rows.truncate(needed);
-            Ok(rows)
-        }
-        false => Err(cut || end.is_ok()),
+    let end = ZlibDecoder::new(&joined[..]).take(needed as u64 + 1).read_to_end(&mut rows);
+    if end.is_err_and(|e| e.kind() != std::io::ErrorKind::UnexpectedEof) {
+        return Err(why);
     }
+    if rows.len() < needed {
+        return Err(cut_short());
+    }
+    rows.truncate(needed);
+    Ok(rows)
 }
 
 fn unpacked_by_crate(header: &PngHeader, data: &[&[u8]]) -> Result<Vec<u8>, String> {
-    let length = data.iter().map(|part| part.len()).sum::<usize>();
-    let mut plain = Vec::with_capacity(length + 64);
-    plain.extend(SIGNATURE);
-    let mut ihdr = [(header.width as u32).to_be_bytes(), (header.height as u32).to_be_bytes()].concat();
+    let side = |pixels: usize| (pixels as u32).to_be_bytes();
     // An index is unpacked as gray is.
     let color = if header.color == 3 { 0 } else { header.color };
-    ihdr.extend([header.depth as u8, color, 0, 0, u8::from(header.interlaced)]);
+    let rest = [header.depth as u8, color, 0, 0, header.interlaced.into()];
+    let ihdr = [&side(header.width)[..], &side(header.height), &rest].concat();
+    let mut plain = Vec::with_capacity(data.iter().map(|part| part.len()).sum::<usize>() + 64);
+    plain.extend(SIGNATURE);
     for (name, parts) in [(b"IHDR", &[&ihdr[..]][..]), (b"IDAT", data), (b"IEND", &[])] {
-        let length = parts.iter().map(|part| part.len() as u32).sum::<u32>();
-        plain.extend(length.to_be_bytes());
+        plain.extend(side(parts.iter().map(|part| part.len()).sum()));
         plain.extend(name);
         parts.iter().for_each(|part| plain.extend(*part));
         plain.extend([0; 4]); // the checksum, which is not checked
@@ -301,31 +276,20 @@ fn samples(parts: &Parts, packed: Vec<u8>) -> Result<Samples, String> {
     let PngHeader { width, height, depth, color, .. } = parts.header;
     let bytes = depth / 8;
     Ok(match (color, depth) {
-        (0, 16) => {
-            Samples::Gray16(packed.chunks_exact(2).map(|v| u16::from_be_bytes([v[0], v[1]])).collect())
-        }
+        (0, 16) => Samples::Gray16(packed.as_chunks().0.iter().map(|&v| u16::from_be_bytes(v)).collect()),
         (0, 8) => Samples::Gray(packed),
-        (0, _) => {
-            let mut gray = unpacked(&packed, width, height, depth);
-            spread(&mut gray, depth);
-            Samples::Gray(gray)
-        }
+        (0, _) => Samples::Gray(spread(unpacked(&packed, width, height, depth), depth)),
         (2, 8) => Samples::Rgb(packed),
         // Of 16 bits the high byte, alpha away.
         (2, _) => Samples::Rgb(packed.chunks_exact(2).map(|v| v[0]).collect()),
         (4, _) => Samples::Gray(packed.chunks_exact(2 * bytes).map(|p| p[0]).collect()),
-        (6, _) => {
-            let mut rgb = Vec::with_capacity(3 * width * height);
-            packed.chunks_exact(4 * bytes).for_each(|p| rgb.extend([p[0], p[bytes], p[2 * bytes]]));
-            Samples::Rgb(rgb)
-        }
+        (6, _) => three(&packed, 4 * bytes, [0, bytes, 2 * bytes]),
         _ => {
             let palette = parts.palette.ok_or("broken: no palette in it")?;
             if palette.len() > 768 {
                 return Err("broken: a palette of more than 256 colors".into());
             }
-            let colors: Vec<[u8; 3]> = palette.chunks_exact(3).map(|c| [c[0], c[1], c[2]]).collect();
-            Samples::Rgb(looked_up(&unpacked(&packed, width, height, depth), &colors))
+            Samples::Rgb(looked_up(&unpacked(&packed, width, height, depth), palette.as_chunks().0))
         }
     })
 }

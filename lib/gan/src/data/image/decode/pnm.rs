@@ -1,8 +1,9 @@
 //! Netpbm's PBM, PGM and PPM, plain and binary, of any largest value, and PFM of one channel, as Pillow reads
 //! them; PAM, which it does not read, as the PGM or PPM of the same values.
 
+use super::bytes::{big, part};
 use super::limits::{MAX_ALLOC, cut_short, pixels};
-use super::samples::{Decoded, Samples};
+use super::samples::{Decoded, Samples, unpacked};
 
 /// White space between the words of a header.
 fn is_space(byte: u8) -> bool {
@@ -15,27 +16,30 @@ struct PnmReader<'a> {
 }
 
 impl<'a> PnmReader<'a> {
-    /// The next word of the header and the one white space after it; comments run to the end of their line.
-    fn word(&mut self) -> Result<&'a str, String> {
-        while self.peek()? == b'#' || is_space(self.peek()?) {
-            if self.peek()? == b'#' {
-                self.comment();
-            } else {
-                self.at += 1;
+    /// The next word, which white space and comments may precede; `None` where it is too long or no text.
+    fn text(&mut self) -> Result<Option<&'a str>, String> {
+        loop {
+            match self.peek()? {
+                b'#' => self.comment(),
+                byte if is_space(byte) => self.at += 1,
+                _ => break,
             }
         }
-        let start = self.at;
-        while self.at < self.bytes.len() && !is_space(self.bytes[self.at]) && self.bytes[self.at] != b'#' {
-            self.at += 1;
-        }
-        let word = &self.bytes[start..self.at];
-        if self.bytes.get(self.at) == Some(&b'#') {
+        let rest = &self.bytes[self.at..];
+        let end = rest.iter().position(|&byte| byte == b'#' || is_space(byte)).unwrap_or(rest.len());
+        if rest.get(end) == Some(&b'#') {
             // Within a word: what Pillow makes of it is no number that anyone meant.
             return Err("broken: a comment within a number".into());
         }
+        self.at += end;
+        Ok(std::str::from_utf8(&rest[..end]).ok().filter(|word| word.len() <= 10))
+    }
+
+    /// The next word of the header and the one white space after it.
+    fn word(&mut self) -> Result<&'a str, String> {
+        let word = self.text()?.ok_or("broken header")?;
         self.at += 1;
-        let short = word.len() <= 10;
-        short.then(|| std::str::from_utf8(word).ok()).flatten().ok_or_else(|| "broken header".to_string())
+        Ok(word)
     }
 
     fn number(&mut self) -> Result<usize, String> {
@@ -55,28 +59,7 @@ impl<'a> PnmReader<'a> {
 
     /// The next `n` bytes.
     fn take(&self, n: usize) -> Result<&'a [u8], String> {
-        self.bytes.get(self.at..).and_then(|rest| rest.get(..n)).ok_or_else(cut_short)
-    }
-
-    /// The next number of plain samples; comments may stand between.
-    fn sample(&mut self) -> Result<usize, String> {
-        loop {
-            match self.peek()? {
-                b'#' => self.comment(),
-                byte if is_space(byte) => self.at += 1,
-                _ => break,
-            }
-        }
-        let start = self.at;
-        while self.at < self.bytes.len() && !is_space(self.bytes[self.at]) && self.bytes[self.at] != b'#' {
-            self.at += 1;
-        }
-        if self.bytes.get(self.at) == Some(&b'#') {
-            return Err("broken: a comment within a number".into());
-        }
-        let word = std::str::from_utf8(&self.bytes[start..self.at]).ok().filter(|word| word.len() <= 10);
-        word.and_then(|word| word.parse().ok())
-            .ok_or_else(|| "broken: a sample that is not a number".to_string())
+        part(self.bytes, self.at, n)
     }
 }
 
@@ -91,9 +74,9 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     }
     let (width, height) = (reader.number()?, reader.number()?);
     let channels = if matches!(kind, b'3' | b'6') { 3 } else { 1 };
-    let count = pixels(width, height, 16 * channels)? * channels;
+    let pixels = pixels(width, height, 16 * channels)?;
     let samples = match kind {
-        b'1' => Samples::Gray(plain_bits(&mut reader, count)?),
+        b'1' => Samples::Gray(plain_bits(&mut reader, pixels)?),
         b'4' => Samples::Gray(binary_bits(&reader, width, height)?),
         b'f' => Samples::Gray(floats(&mut reader, width, height)?),
         _ => {
@@ -101,37 +84,10 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
             if !(1..65_536).contains(&largest) {
                 return Err(format!("broken header: a largest value of {largest}"));
             }
-            let deep = channels == 1 && largest > 255;
-            let scale = Scale { largest, to: if deep { 65_535 } else { 255 } };
-            let values: Box<dyn Iterator<Item = Result<usize, String>>> = if matches!(kind, b'2' | b'3') {
-                // A plain sample has at least two bytes: a digit and a space.
-                if count > reader.bytes.len() {
-                    return Err(cut_short());
-                }
-                Box::new((0..count).map(|_| {
-                    reader.sample().and_then(|v| {
-                        (v <= largest)
-                            .then_some(v)
-                            .ok_or_else(|| format!("broken: a sample of {v} above {largest}"))
-                    })
-                }))
-            } else if largest < 256 {
-                let data = reader.take(count)?;
-                if largest == 255 {
-                    let data = data.to_vec();
-                    let samples = if channels == 3 { Samples::Rgb(data) } else { Samples::Gray(data) };
-                    return Ok(Decoded::new(width, height, samples));
-                }
-                Box::new(data.iter().map(|&v| Ok(usize::from(v))))
-            } else {
-                let data = reader.take(2 * count)?;
-                Box::new(data.chunks_exact(2).map(|v| Ok(usize::from(u16::from_be_bytes([v[0], v[1]])))))
-            };
-            let values = values.map(|value| value.map(|value| scale.apply(value)));
-            match (deep, channels) {
-                (true, _) => Samples::Gray16(values.collect::<Result<_, _>>()?),
-                (false, 3) => Samples::Rgb(values.map(|v| v.map(|v| v as u8)).collect::<Result<_, _>>()?),
-                _ => Samples::Gray(values.map(|v| v.map(|v| v as u8)).collect::<Result<_, _>>()?),
+            let scale = Scale::new(largest, channels);
+            match kind {
+                b'2' | b'3' => plain(&mut reader, pixels * channels, &scale)?,
+                _ => binary(&reader, pixels, channels, &scale)?,
             }
         }
     };
@@ -159,29 +115,30 @@ fn pam(reader: &mut PnmReader) -> Result<Decoded, String> {
     if !(1..=4).contains(&depth) || !(1..65_536).contains(&largest) {
         return Err(format!("a PAM of {depth} channels with a largest value of {largest} is not read"));
     }
-    let bytes = if largest < 256 { 1 } else { 2 };
-    let count = pixels(width, height, 8 * bytes * depth)? * depth;
-    let colors = if depth < 3 { 1 } else { 3 };
-    let deep = colors == 1 && largest > 255;
-    let scale = Scale { largest, to: if deep { 65_535 } else { 255 } };
-    let data = reader.take(bytes * count)?;
-    let value = |v: &[u8]| scale.apply(v.iter().fold(0, |sum, &byte| sum << 8 | usize::from(byte)));
-    let values =
-        data.chunks_exact(bytes * depth).flat_map(|p| p[..bytes * colors].chunks_exact(bytes).map(value));
-    let samples = match (deep, colors) {
-        (true, _) => Samples::Gray16(values.collect()),
-        (false, 1) => Samples::Gray(values.map(|v| v as u8).collect()),
-        _ => Samples::Rgb(values.map(|v| v as u8).collect()),
-    };
-    Ok(Decoded::new(width, height, samples))
+    let scale = Scale::new(largest, if depth < 3 { 1 } else { 3 });
+    let pixels = pixels(width, height, 8 * scale.bytes() * depth)?;
+    Ok(Decoded::new(width, height, binary(reader, pixels, depth, &scale)?))
 }
 
+/// From what the file's numbers are to samples.
 struct Scale {
+    /// The largest number in the file, and in the result.
     largest: usize,
     to: u16,
+    /// Channels of the result: 1 or 3.
+    colors: usize,
 }
 
 impl Scale {
+    fn new(largest: usize, colors: usize) -> Scale {
+        Scale { largest, to: if colors == 1 && largest > 255 { 65_535 } else { 255 }, colors }
+    }
+
+    /// Bytes of a number.
+    fn bytes(&self) -> usize {
+        if self.largest < 256 { 1 } else { 2 }
+    }
+
     /// A value from the file's range to this one, in Python's arithmetic: halves go to the even number.
     fn apply(&self, value: usize) -> u16 {
         if self.largest == usize::from(self.to) {
@@ -190,6 +147,46 @@ impl Scale {
         let scaled = value as f64 / self.largest as f64 * f64::from(self.to);
         scaled.round_ties_even().min(f64::from(self.to)) as u16
     }
+
+    fn samples(&self, values: impl Iterator<Item = usize>) -> Samples {
+        let values = values.map(|value| self.apply(value));
+        match (self.to, self.colors) {
+            (65_535, _) => Samples::Gray16(values.collect()),
+            (_, 1) => Samples::Gray(values.map(|v| v as u8).collect()),
+            _ => Samples::Rgb(values.map(|v| v as u8).collect()),
+        }
+    }
+}
+
+/// Pixels of `depth` numbers each, of which the colors are the first.
+fn binary(reader: &PnmReader, pixels: usize, depth: usize, scale: &Scale) -> Result<Samples, String> {
+    let (bytes, colors) = (scale.bytes(), scale.colors);
+    let data = reader.take(bytes * depth * pixels)?;
+    Ok(match colors {
+        1 if scale.largest == 255 && depth == 1 => Samples::Gray(data.to_vec()),
+        3 if scale.largest == 255 && depth == 3 => Samples::Rgb(data.to_vec()),
+        _ => {
+            let pixels = data.chunks_exact(bytes * depth).map(|pixel| &pixel[..bytes * colors]);
+            scale.samples(pixels.flat_map(|pixel| pixel.chunks_exact(bytes).map(big)))
+        }
+    })
+}
+
+/// Numbers as text; comments may stand between.
+fn plain(reader: &mut PnmReader, count: usize, scale: &Scale) -> Result<Samples, String> {
+    // A plain sample has at least two bytes: a digit and a space.
+    if count > reader.bytes.len() {
+        return Err(cut_short());
+    }
+    let mut values = Vec::with_capacity(count);
+    for _ in 0..count {
+        let value: Option<usize> = reader.text()?.and_then(|word| word.parse().ok());
+        match value.ok_or("broken: a sample that is not a number")? {
+            v if v > scale.largest => return Err(format!("broken: a sample of {v} above {}", scale.largest)),
+            v => values.push(v as u16),
+        }
+    }
+    Ok(scale.samples(values.into_iter().map(usize::from)))
 }
 
 /// 0 and 1, with space between or without; 1 is black.
@@ -216,7 +213,7 @@ fn plain_bits(reader: &mut PnmReader, count: usize) -> Result<Vec<u8>, String> {
 
 fn binary_bits(reader: &PnmReader, width: usize, height: usize) -> Result<Vec<u8>, String> {
     let packed = reader.take(width.div_ceil(8) * height)?;
-    let mut bits = super::samples::unpacked(packed, width, height, 1);
+    let mut bits = unpacked(packed, width, height, 1);
     bits.iter_mut().for_each(|bit| *bit = 255 * (1 - *bit));
     Ok(bits)
 }
@@ -231,16 +228,10 @@ fn floats(reader: &mut PnmReader, width: usize, height: usize) -> Result<Vec<u8>
     }
     debug_assert!(4 * width * height <= 2 * MAX_ALLOC);
     let data = reader.take(4 * width * height)?;
-    let value = |v: &[u8]| {
-        let four = [v[0], v[1], v[2], v[3]];
-        if scale < 0.0 { f32::from_le_bytes(four) } else { f32::from_be_bytes(four) }
-    };
+    let value = if scale < 0.0 { f32::from_le_bytes } else { f32::from_be_bytes };
     // `as` cuts off, and clamps to 0 and 255.
-    Ok(data
-        .chunks_exact(4 * width)
-        .rev()
-        .flat_map(|row| row.chunks_exact(4).map(|v| value(v) as u8))
-        .collect())
+    let row = |row: &[u8]| row.as_chunks().0.iter().map(|&v| value(v) as u8).collect::<Vec<_>>();
+    Ok(data.chunks_exact(4 * width).rev().flat_map(row).collect())
 }
 
 #[cfg(test)]

@@ -114,9 +114,7 @@ fn source(orientation: u32, width: usize, height: usize) -> Option<impl Fn(usize
 
 fn replicated(gray: impl ExactSizeIterator<Item = u8>) -> Vec<u8> {
     let mut rgb = Vec::with_capacity(3 * gray.len());
-    for v in gray {
-        rgb.extend([v; 3]);
-    }
+    gray.for_each(|v| rgb.extend([v; 3]));
     rgb
 }
 
@@ -133,12 +131,23 @@ pub(super) fn unpacked(packed: &[u8], width: usize, height: usize, bits: usize) 
     values
 }
 
+/// A color of every `step` bytes.
+pub(super) fn colored_by(bytes: &[u8], step: usize, color: impl Fn(&[u8]) -> [u8; 3]) -> Samples {
+    let mut rgb = Vec::with_capacity(bytes.len() / step * 3);
+    bytes.chunks_exact(step).for_each(|pixel| rgb.extend(color(pixel)));
+    Samples::Rgb(rgb)
+}
+
+/// Red, green and blue at these places in every `step` bytes.
+pub(super) fn three(bytes: &[u8], step: usize, [r, g, b]: [usize; 3]) -> Samples {
+    colored_by(bytes, step, |pixel| [pixel[r], pixel[g], pixel[b]])
+}
+
 /// Scales values of `bits` bits to the range of a byte: the largest becomes 255.
-pub(super) fn spread(values: &mut [u8], bits: usize) {
-    if bits < 8 {
-        let factor = 255 / ((1u16 << bits) - 1) as u8;
-        values.iter_mut().for_each(|v| *v *= factor);
-    }
+pub(super) fn spread(mut values: Vec<u8>, bits: usize) -> Vec<u8> {
+    let factor = 255 / ((1u16 << bits) - 1) as u8;
+    values.iter_mut().for_each(|v| *v *= factor);
+    values
 }
 
 /// Colors of a palette; an index beyond its end is black.
@@ -147,9 +156,7 @@ pub(super) fn looked_up(indices: &[u8], palette: &[[u8; 3]]) -> Vec<u8> {
     let known = palette.len().min(256);
     colors[..known].copy_from_slice(&palette[..known]);
     let mut rgb = Vec::with_capacity(3 * indices.len());
-    for &index in indices {
-        rgb.extend(colors[usize::from(index)]);
-    }
+    indices.iter().for_each(|&index| rgb.extend(colors[usize::from(index)]));
     rgb
 }
 
@@ -184,8 +191,6 @@ mod tests {
     fn bits_come_from_the_high_end() {
         assert_eq!(unpacked(&[0b1010_0000, 0b0100_0000], 3, 2, 1), [1, 0, 1, 0, 1, 0]);
         assert_eq!(unpacked(&[0b1101_0010, 0b1000_0000], 5, 1, 2), [3, 1, 0, 2, 2]);
-        let mut values = vec![0, 1, 15];
-        spread(&mut values, 4);
-        assert_eq!(values, [0, 17, 255]);
+        assert_eq!(spread(vec![0, 1, 15], 4), [0, 17, 255]);
     }
 }

@@ -1,208 +1,123 @@
 //! What kind of file its first bytes say it is.
 
-/// A kind of image file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+/// Defines [`Format`] by a table: its name for people, what such files begin with where that alone tells
+/// them, and a usual command that makes a PNG of it.
+macro_rules! formats {
+    ($(
+        $(#[$doc:meta])* $Format:ident = $name:literal $([$($magic:literal),+])? $($converter:literal)?,
+    )+) => {
+        /// A kind of image file.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Format { $($(#[$doc])* $Format,)+ }
+
+        const MAGIC: &[(Format, &[&[u8]])] = &[$((Format::$Format, &[$($($magic),+)?])),+];
+
+        impl Format {
+            /// The format's name for people.
+            pub fn name(self) -> &'static str {
+                match self { $(Format::$Format => $name),+ }
+            }
+
+            /// A command that makes a PNG of it, as the end of a sentence; empty where there is no usual one.
+            pub(crate) fn converter(self) -> &'static str {
+                match self { $(Format::$Format => concat!($(" (", $converter, ")")?)),+ }
+            }
+        }
+    };
+}
+
+formats! {
     /// JPEG.
-    Jpeg,
+    Jpeg = "JPEG" [b"\xFF\xD8\xFF"],
     /// PNG, with or without animation.
-    Png,
+    Png = "PNG" [b"\x89PNG\r\n\x1a\n"],
     /// GIF.
-    Gif,
+    Gif = "GIF" [b"GIF87a", b"GIF89a"],
     /// Windows bitmaps, with a file header (.bmp) or without (.dib).
-    Bmp,
+    Bmp = "BMP",
     /// WebP.
-    WebP,
+    WebP = "WebP",
     /// TIFF, and raw files of cameras that only their content distinguishes from it.
-    Tiff,
+    Tiff = "TIFF" [b"II\x2a\0", b"MM\0\x2a", b"MM\x2a\0", b"II\0\x2a"],
     /// TIFF with offsets of 64 bits.
-    BigTiff,
+    BigTiff = "BigTIFF" [b"II\x2b\0", b"MM\0\x2b"],
     /// Netpbm's PBM, PGM, PPM and PAM, PFM of one channel.
-    Pnm,
+    Pnm = "PNM",
     /// PFM of three channels.
-    ColorPfm,
+    ColorPfm = "PFM in color",
     /// AVIF.
-    Avif,
+    Avif = "AVIF" "avifdec IN.avif OUT.png",
     /// HEIC and HEIF.
-    Heic,
+    Heic = "HEIC" "heif-convert IN.heic OUT.png",
     /// JPEG XL, a bare codestream or in boxes.
-    JpegXl,
+    JpegXl = "JPEG XL" [b"\xFF\x0A"] "djxl IN.jxl OUT.png",
     /// JPEG 2000, a bare codestream (.j2k) or in boxes (.jp2).
-    Jpeg2000,
+    Jpeg2000 = "JPEG 2000" [b"\xFF\x4F\xFF\x51"] "opj_decompress -i IN.jp2 -o OUT.png",
     /// JPEG XR.
-    JpegXr,
+    JpegXr = "JPEG XR" [b"II\xbc\x01"],
     /// Photoshop.
-    Psd,
+    Psd = "a Photoshop document" [b"8BPS"] "magick IN OUT.png",
     /// Icons and cursors of Windows.
-    Ico,
+    Ico = "ICO" [b"\0\0\x01\0", b"\0\0\x02\0"] "magick IN OUT.png",
     /// Icons of macOS.
-    Icns,
+    Icns = "ICNS" [b"icns"] "magick IN OUT.png",
     /// SVG.
-    Svg,
+    Svg = "SVG" "rsvg-convert IN.svg -o OUT.png",
     /// PDF.
-    Pdf,
+    Pdf = "PDF" [b"%PDF-"] "pdftoppm -png IN.pdf OUT",
     /// PostScript.
-    PostScript,
+    PostScript = "PostScript" [b"%!PS", b"\xC5\xD0\xD3\xC6"],
     /// GIMP.
-    Xcf,
+    Xcf = "XCF" [b"gimp xcf "],
     /// OpenEXR.
-    Exr,
+    Exr = "OpenEXR" [b"\x76\x2f\x31\x01"],
     /// Radiance HDR.
-    Hdr,
+    Hdr = "Radiance HDR" [b"#?RADIANCE", b"#?RGBE"],
     /// Quite OK Image.
-    Qoi,
+    Qoi = "QOI" [b"qoif"] "magick IN OUT.png",
     /// DirectDraw surfaces.
-    Dds,
+    Dds = "DDS" [b"DDS "] "magick IN OUT.png",
     /// DICOM.
-    Dicom,
+    Dicom = "DICOM" "dcm2pnm +on IN.dcm OUT.png",
     /// FITS.
-    Fits,
+    Fits = "FITS" [b"SIMPLE  ="],
     /// NIfTI.
-    Nifti,
+    Nifti = "NIfTI" [b"\x5c\x01\0\0"],
     /// DjVu.
-    Djvu,
+    Djvu = "DjVu" [b"AT&TFORM"] "magick IN OUT.png",
     /// FLIF.
-    Flif,
+    Flif = "FLIF" [b"FLIF"],
     /// ZSoft's PCX.
-    Pcx,
+    Pcx = "PCX" [b"\x0a\x00\x01", b"\x0a\x02\x01", b"\x0a\x03\x01", b"\x0a\x05\x01"] "magick IN OUT.png",
     /// Raw files of cameras (CR2, CR3, RAF, ORF, RW2, X3F).
-    CameraRaw,
+    CameraRaw = "a camera's raw file"
+        [b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"FOVb", b"\0MRM"]
+        "dcraw -T IN makes a TIFF",
 }
 
 impl Format {
-    /// The format's name for people.
-    pub fn name(self) -> &'static str {
-        match self {
-            Format::Jpeg => "JPEG",
-            Format::Png => "PNG",
-            Format::Gif => "GIF",
-            Format::Bmp => "BMP",
-            Format::WebP => "WebP",
-            Format::Tiff => "TIFF",
-            Format::BigTiff => "BigTIFF",
-            Format::Pnm => "PNM",
-            Format::ColorPfm => "PFM in color",
-            Format::Avif => "AVIF",
-            Format::Heic => "HEIC",
-            Format::JpegXl => "JPEG XL",
-            Format::Jpeg2000 => "JPEG 2000",
-            Format::JpegXr => "JPEG XR",
-            Format::Psd => "a Photoshop document",
-            Format::Ico => "ICO",
-            Format::Icns => "ICNS",
-            Format::Svg => "SVG",
-            Format::Pdf => "PDF",
-            Format::PostScript => "PostScript",
-            Format::Xcf => "XCF",
-            Format::Exr => "OpenEXR",
-            Format::Hdr => "Radiance HDR",
-            Format::Qoi => "QOI",
-            Format::Dds => "DDS",
-            Format::Dicom => "DICOM",
-            Format::Fits => "FITS",
-            Format::Nifti => "NIfTI",
-            Format::Djvu => "DjVu",
-            Format::Flif => "FLIF",
-            Format::Pcx => "PCX",
-            Format::CameraRaw => "a camera's raw file",
-        }
-    }
-
     /// Whether [`decode`](super::decode) reads it. (Of those that are read, some kinds are refused by name.)
     pub fn is_read(self) -> bool {
         use Format::{BigTiff, Bmp, Gif, Jpeg, Png, Pnm, Tiff, WebP};
         matches!(self, Jpeg | Png | Gif | Bmp | WebP | Tiff | BigTiff | Pnm)
-    }
-
-    /// A command that makes a PNG of it, as the end of a sentence; empty where there is no usual one.
-    pub(crate) fn converter(self) -> &'static str {
-        match self {
-            Format::Avif => " (avifdec IN.avif OUT.png)",
-            Format::Heic => " (heif-convert IN.heic OUT.png)",
-            Format::JpegXl => " (djxl IN.jxl OUT.png)",
-            Format::Jpeg2000 => " (opj_decompress -i IN.jp2 -o OUT.png)",
-            Format::Svg => " (rsvg-convert IN.svg -o OUT.png)",
-            Format::Pdf => " (pdftoppm -png IN.pdf OUT)",
-            Format::CameraRaw => " (dcraw -T IN makes a TIFF)",
-            Format::Dicom => " (dcm2pnm +on IN.dcm OUT.png)",
-            Format::Psd
-            | Format::Ico
-            | Format::Icns
-            | Format::Dds
-            | Format::Pcx
-            | Format::Qoi
-            | Format::Djvu => " (magick IN OUT.png)",
-            _ => "",
-        }
     }
 }
 
 /// The kind of image that a file begins as; `None` where it is no image that is known. The first 512 bytes
 /// are enough.
 pub fn sniff(bytes: &[u8]) -> Option<Format> {
-    let has = |at: usize, magic: &[u8]| bytes.get(at..at + magic.len()).is_some_and(|there| there == magic);
-    let begins = |magic: &[u8]| has(0, magic);
-    if begins(b"\xFF\xD8\xFF") {
-        return Some(Format::Jpeg);
+    let has = |at: usize, magic: &[u8]| bytes.get(at..).is_some_and(|rest| rest.starts_with(magic));
+    let begins = || MAGIC.iter().find(|(_, all)| all.iter().any(|magic| has(0, magic)));
+    match bytes {
+        [b'I', b'I', 0x2a, 0, _, _, _, _, b'C', b'R', ..] => Some(Format::CameraRaw),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Format::WebP),
+        // Boxes may have a length like the magic number of icons.
+        _ => boxes(bytes).or_else(|| begins().map(|&(format, _)| format)),
     }
-    if begins(b"\x89PNG\r\n\x1a\n") {
-        return Some(Format::Png);
-    }
-    if begins(b"GIF87a") || begins(b"GIF89a") {
-        return Some(Format::Gif);
-    }
-    if begins(b"RIFF") && has(8, b"WEBP") {
-        return Some(Format::WebP);
-    }
-    if let Some(format) = tiff(bytes).or_else(|| pnm(bytes)).or_else(|| bmp(bytes)).or_else(|| boxes(bytes)) {
-        return Some(format);
-    }
-    const OTHERS: [(&[u8], Format); 27] = [
-        (b"\xFF\x0A", Format::JpegXl),
-        (b"\xFF\x4F\xFF\x51", Format::Jpeg2000),
-        (b"8BPS", Format::Psd),
-        (b"\0\0\x01\0", Format::Ico),
-        (b"\0\0\x02\0", Format::Ico),
-        (b"icns", Format::Icns),
-        (b"%PDF-", Format::Pdf),
-        (b"%!PS", Format::PostScript),
-        (b"\xC5\xD0\xD3\xC6", Format::PostScript),
-        (b"gimp xcf ", Format::Xcf),
-        (b"\x76\x2f\x31\x01", Format::Exr),
-        (b"#?RADIANCE", Format::Hdr),
-        (b"#?RGBE", Format::Hdr),
-        (b"qoif", Format::Qoi),
-        (b"DDS ", Format::Dds),
-        (b"SIMPLE  =", Format::Fits),
-        (b"\x5c\x01\0\0", Format::Nifti),
-        (b"AT&TFORM", Format::Djvu),
-        (b"FLIF", Format::Flif),
-        (b"\x0a\x00\x01", Format::Pcx),
-        (b"\x0a\x02\x01", Format::Pcx),
-        (b"\x0a\x03\x01", Format::Pcx),
-        (b"\x0a\x05\x01", Format::Pcx),
-        (b"FUJIFILMCCD-RAW", Format::CameraRaw),
-        (b"FOVb", Format::CameraRaw),
-        (b"\0MRM", Format::CameraRaw),
-        (b"II\xbc\x01", Format::JpegXr),
-    ];
-    if let Some((_, format)) = OTHERS.iter().find(|(magic, _)| begins(magic)) {
-        return Some(*format);
-    }
-    if has(128, b"DICM") {
-        return Some(Format::Dicom);
-    }
-    svg(bytes).then_some(Format::Svg)
-}
-
-fn tiff(bytes: &[u8]) -> Option<Format> {
-    match bytes.get(..4)? {
-        b"II\x2a\0" if bytes.get(8..10) == Some(b"CR") => Some(Format::CameraRaw),
-        b"II\x2a\0" | b"MM\0\x2a" | b"MM\x2a\0" | b"II\0\x2a" => Some(Format::Tiff),
-        b"II\x2b\0" | b"MM\0\x2b" => Some(Format::BigTiff),
-        b"IIRO" | b"IIRS" | b"MMOR" | b"IIU\0" => Some(Format::CameraRaw),
-        _ => None,
-    }
+    .or_else(|| pnm(bytes))
+    .or_else(|| bmp(bytes))
+    .or_else(|| has(128, b"DICM").then_some(Format::Dicom))
+    .or_else(|| svg(bytes).then_some(Format::Svg))
 }
 
 fn pnm(bytes: &[u8]) -> Option<Format> {
@@ -230,9 +145,9 @@ fn bmp(bytes: &[u8]) -> Option<Format> {
     (HEADERS.contains(&size) && planes == Some(&[1, 0])).then_some(Format::Bmp)
 }
 
-/// Files of boxes: ISO's and JPEG's.
+/// Files of boxes: ISO's and JPEG's. The first box is short.
 fn boxes(bytes: &[u8]) -> Option<Format> {
-    match bytes.get(4..8)? {
+    match bytes.get(4..8).filter(|_| bytes[0] == 0)? {
         b"JXL " => Some(Format::JpegXl),
         b"jP  " => Some(Format::Jpeg2000),
         b"ftyp" => {

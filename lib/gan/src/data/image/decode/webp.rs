@@ -6,7 +6,7 @@ use image_webp::{DecodingError, WebPDecoder};
 
 use super::exif;
 use super::limits::{MAX_ALLOC, cut_short, line, pixels, too_large};
-use super::samples::{Decoded, Samples};
+use super::samples::{Decoded, Samples, three};
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(reason)?;
@@ -16,16 +16,14 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     let channels = if decoder.has_alpha() { 4 } else { 3 };
     pixels(width, height, 8 * channels)?;
     let mut samples = vec![0; decoder.output_buffer_size().ok_or_else(too_large)?];
-    if decoder.is_animated() {
-        decoder.read_frame(&mut samples).map_err(reason)?;
-    } else {
-        decoder.read_image(&mut samples).map_err(reason)?;
+    match decoder.is_animated() {
+        true => decoder.read_frame(&mut samples).map(|_| ()),
+        false => decoder.read_image(&mut samples),
     }
+    .map_err(reason)?;
     let rotated = decoder.exif_metadata().ok().flatten().is_some_and(|block| exif::is_rotated(&block));
-    if channels == 4 {
-        samples = samples.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect();
-    }
-    Ok(Decoded { rotated, ..Decoded::new(width, height, Samples::Rgb(samples)) })
+    let samples = if channels == 4 { three(&samples, 4, [0, 1, 2]) } else { Samples::Rgb(samples) };
+    Ok(Decoded { rotated, ..Decoded::new(width, height, samples) })
 }
 
 fn reason(error: DecodingError) -> String {

@@ -2,6 +2,10 @@
 
 use std::ops::Range;
 
+use super::super::bytes::{big, part};
+use super::super::exif;
+use super::super::limits::cut_short;
+
 /// How a frame is coded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Process {
@@ -65,6 +69,8 @@ pub(super) struct JpegLayout {
     pub scans: Vec<Scan>,
     /// Segments of tables and the restart interval, from their markers on, in order.
     tables: Vec<Range<usize>>,
+    /// Whether it has an EXIF orientation other than upright.
+    pub rotated: bool,
     is_jfif: bool,
     adobe_transform: Option<u8>,
 }
@@ -73,13 +79,10 @@ pub(super) struct JpegLayout {
 /// passed over.
 fn next_marker(bytes: &[u8], mut at: usize) -> Result<(u8, usize), String> {
     loop {
-        at += memchr::memchr(0xFF, bytes.get(at..).unwrap_or(&[])).ok_or("cut short")?;
-        while bytes.get(at) == Some(&0xFF) {
-            at += 1;
-        }
+        at += memchr::memchr(0xFF, bytes.get(at..).unwrap_or(&[])).ok_or_else(cut_short)? + 1;
         match bytes.get(at) {
-            None => return Err("cut short".into()),
-            Some(0) => at += 1,
+            None => return Err(cut_short()),
+            Some(0 | 0xFF) => {}
             Some(&marker) => return Ok((marker, at + 1)),
         }
     }
@@ -88,12 +91,9 @@ fn next_marker(bytes: &[u8], mut at: usize) -> Result<(u8, usize), String> {
 /// The place of the first marker at or after `at` that ends a scan's data.
 fn end_of_data(bytes: &[u8], mut at: usize) -> Result<usize, String> {
     loop {
-        at += memchr::memchr(0xFF, bytes.get(at..).unwrap_or(&[])).ok_or("cut short")?;
-        match bytes.get(at + 1) {
-            None => return Err("cut short".into()),
-            Some(0 | 0xD0..=0xD7) => at += 2,
-            Some(0xFF) => at += 1,
-            Some(_) => return Ok(at),
+        match next_marker(bytes, at)? {
+            (0xD0..=0xD7, next) => at = next,
+            (_, next) => return Ok(next - 2),
         }
     }
 }
@@ -120,7 +120,7 @@ impl JpegLayout {
     pub(super) fn read(bytes: &[u8]) -> Result<JpegLayout, String> {
         let damaged = |what: &str| format!("damaged: {what}");
         let (mut frame, mut scans, mut tables): (Option<Frame>, Vec<Scan>, Vec<_>) = (None, vec![], vec![]);
-        let (mut is_jfif, mut adobe_transform) = (false, None);
+        let (mut is_jfif, mut adobe_transform, mut exif) = (false, None, None);
         if !bytes.starts_with(&[0xFF, 0xD8, 0xFF]) {
             return Err(damaged("no marker where it begins"));
         }
@@ -137,25 +137,24 @@ impl JpegLayout {
                 }
                 _ => {}
             }
-            let length = bytes.get(start..start + 2).ok_or("cut short")?;
-            let length = usize::from(u16::from_be_bytes([length[0], length[1]]));
+            let length = big(part(bytes, start, 2)?);
             if length < 2 {
                 return Err(damaged(&format!("marker {marker:02X} of {length} bytes")));
             }
-            let end = start + length;
-            let body = bytes.get(start + 2..end).ok_or("cut short")?;
+            let (body, end) = (&part(bytes, start, length)?[2..], start + length);
             let segment = start - 2..end;
             at = end;
             match marker {
                 0xC0..=0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF => {
-                    if frame.is_some() {
+                    let parsed = Frame::parse(marker, body).ok_or_else(|| damaged("its frame header"))?;
+                    if frame.replace(parsed).is_some() {
                         return Err(damaged("a second frame"));
                     }
-                    frame = Some(Frame::parse(marker, body).ok_or_else(|| damaged("its frame header"))?);
                 }
                 0xC4 if !huffman_tables_are_sound(body) => return Err(damaged("a Huffman table")),
                 0xC4 | 0xCC | 0xDB | 0xDD => tables.push(segment),
                 0xE0 if scans.is_empty() && body.len() >= 14 && body.starts_with(b"JFIF\0") => is_jfif = true,
+                0xE1 if scans.is_empty() && body.starts_with(b"Exif\0\0") => exif = exif.or(Some(body)),
                 0xEE if scans.is_empty() && body.len() >= 12 && body.starts_with(b"Adobe") => {
                     adobe_transform = Some(body[11]);
                 }
@@ -171,16 +170,16 @@ impl JpegLayout {
             }
         }
         let frame = frame.ok_or_else(|| damaged("no frame header"))?;
-        let seen = |component| scans.iter().filter(|scan| scan.components.contains(&component)).count();
         for component in 0..frame.components.len() {
-            match seen(component) {
-                0 => return Err(damaged(&format!("component {} has no scan", component + 1))),
-                1 => {}
-                _ if frame.process == Process::Progressive => {}
-                _ => return Err(damaged(&format!("component {} has two scans", component + 1))),
-            }
+            let number = match scans.iter().filter(|scan| scan.components.contains(&component)).count() {
+                0 => "no scan",
+                2.. if frame.process != Process::Progressive => "two scans",
+                _ => continue,
+            };
+            return Err(damaged(&format!("component {} has {number}", component + 1)));
         }
-        Ok(JpegLayout { frame, scans, tables, is_jfif, adobe_transform })
+        let rotated = exif.is_some_and(exif::is_rotated);
+        Ok(JpegLayout { frame, scans, tables, rotated, is_jfif, adobe_transform })
     }
 
     /// How the colors are coded, by libjpeg's rules (`default_decompress_parms`).
@@ -224,11 +223,10 @@ impl JpegLayout {
     /// They are not.
     pub(super) fn check_length(&self) -> Result<(), String> {
         let is_arithmetic = self.frame.marker >= 0xC9;
-        let bytes: u64 = self.scans.iter().map(|scan| scan.data.len() as u64).sum();
-        let of_all = |number: fn(usize, usize) -> usize| -> u64 {
-            let sizes =
-                (0..self.frame.components.len()).map(|component| self.frame.component_size(component));
-            sizes.map(|(width, height)| number(width, height) as u64).sum()
+        let bytes: usize = self.scans.iter().map(|scan| scan.data.len()).sum();
+        let of_all = |number: fn(usize, usize) -> usize| -> usize {
+            let sizes = (0..self.frame.components.len()).map(|i| self.frame.component_size(i));
+            sizes.map(|(width, height)| number(width, height)).sum()
         };
         let blocks = of_all(|width, height| width.div_ceil(8) * height.div_ceil(8));
         // A code has a bit or more. There is one for each block's DC coefficient, and one more in a
@@ -238,25 +236,20 @@ impl JpegLayout {
             Process::Progressive => blocks,
             Process::Lossless => of_all(|width, height| width * height),
         };
-        match is_arithmetic || bits <= 8 * bytes {
-            true => Ok(()),
-            false => Err("damaged or cut short: image data are missing".into()),
-        }
+        let enough = is_arithmetic || bits <= 8 * bytes;
+        enough.then_some(()).ok_or_else(|| "damaged or cut short: image data are missing".to_string())
     }
 
     /// A JPEG of one sequential scan alone. The coefficients of a scan do not depend on other scans.
     pub(super) fn image_of(&self, scan: &Scan, bytes: &[u8]) -> Vec<u8> {
         let frame = &self.frame;
         let components: Vec<&Component> = scan.components.iter().map(|&c| &frame.components[c]).collect();
-        let largest = |factor: fn(&Component) -> usize| {
-            (components.iter().map(|c| factor(c)).max(), frame.components.iter().map(factor).max())
-        };
         // The size in which the scan has as many blocks as its component has in the image.
-        let scaled = |side: usize, (here, everywhere): (Option<usize>, Option<usize>)| {
-            (side * here.unwrap_or(1)).div_ceil(everywhere.unwrap_or(1)) as u16
+        let scaled = |side: usize, factor: fn(&Component) -> usize| {
+            let here = components.iter().map(|c| factor(c)).max().unwrap_or(1);
+            (side * here).div_ceil(frame.components.iter().map(factor).max().unwrap_or(1)) as u16
         };
-        let (width, height) =
-            (scaled(frame.width, largest(|c| c.horizontal)), scaled(frame.height, largest(|c| c.vertical)));
+        let (width, height) = (scaled(frame.width, |c| c.horizontal), scaled(frame.height, |c| c.vertical));
         let mut out = vec![0xFF, 0xD8];
         self.tables[..scan.tables].iter().for_each(|table| out.extend(&bytes[table.clone()]));
         out.extend([0xFF, frame.marker, 0, 8 + 3 * components.len() as u8, frame.precision]);
@@ -289,8 +282,8 @@ impl Frame {
             0xC3 => Process::Lossless,
             _ => Process::Sequential,
         };
-        let side = |high, low| usize::from(u16::from_be_bytes([high, low]));
-        Some(Frame { marker, process, precision, width: side(w1, w0), height: side(h1, h0), components })
+        let (width, height) = (big(&[w1, w0]), big(&[h1, h0]));
+        Some(Frame { marker, process, precision, width, height, components })
     }
 
     /// Checks that libjpeg reads such a frame.
@@ -299,30 +292,25 @@ impl Frame {
     /// It does not.
     pub(super) fn check(&self) -> Result<(), String> {
         let count = self.components.len();
-        if ![0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA].contains(&self.marker) {
-            return Err("a JPEG of a hierarchical or arithmetic lossless kind, which is not read".into());
-        }
-        if self.precision != 8 {
-            return Err(format!("a JPEG of {} bits a sample: only 8 are read", self.precision));
-        }
-        if self.width == 0 || self.height == 0 {
-            return Err(format!("{}×{} pixels", self.width, self.height));
-        }
-        if ![1, 3, 4].contains(&count) {
-            return Err(format!("a JPEG of {count} components: 1, 3 and 4 are read"));
-        }
-        if self.process == Process::Lossless
-            && !(self.is_usual() && (0..count).all(|i| self.factors(i) == (1, 1)))
-        {
-            return Err("a lossless JPEG of subsampled colors or four channels, which is not read".into());
-        }
+        let unscaled = || self.is_usual() && (0..count).all(|i| self.factors(i) == (1, 1));
         let (horizontal, vertical) = self.largest_factors();
-        match self.components.iter().all(|c| horizontal % c.horizontal == 0 && vertical % c.vertical == 0) {
-            true => Ok(()),
-            false => {
-                Err("a JPEG whose sampling factors are no multiples of each other, which is not read".into())
-            }
-        }
+        let are_multiples =
+            || self.components.iter().all(|c| horizontal % c.horizontal == 0 && vertical % c.vertical == 0);
+        Err(if !matches!(self.marker, 0xC0..=0xC3 | 0xC9 | 0xCA) {
+            "a JPEG of a hierarchical or arithmetic lossless kind, which is not read".into()
+        } else if self.precision != 8 {
+            format!("a JPEG of {} bits a sample: only 8 are read", self.precision)
+        } else if self.width == 0 || self.height == 0 {
+            format!("{}×{} pixels", self.width, self.height)
+        } else if ![1, 3, 4].contains(&count) {
+            format!("a JPEG of {count} components: 1, 3 and 4 are read")
+        } else if self.process == Process::Lossless && !unscaled() {
+            "a lossless JPEG of subsampled colors or four channels, which is not read".into()
+        } else if !are_multiples() {
+            "a JPEG whose sampling factors are no multiples of each other, which is not read".into()
+        } else {
+            return Ok(());
+        })
     }
 
     /// Whether the first component is sampled no less than the others, of one or three.

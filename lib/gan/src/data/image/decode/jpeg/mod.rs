@@ -16,7 +16,6 @@ use libjpeg_turbo_rs::{Decoder, JpegCoefficients, JpegError, PixelFormat, read_c
 
 use self::layout::{Frame, JpegLayout, Process};
 use self::rebuild::{Plane, to_rgb};
-use super::exif;
 use super::limits::{line, pixels, too_large};
 use super::samples::{Decoded, Samples};
 
@@ -36,7 +35,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     } else {
         Samples::Rgb(to_rgb(&planes(bytes, &layout)?, layout.coding(), width, height))
     };
-    Ok(Decoded { rotated: exif::jpeg_is_rotated(bytes), ..Decoded::new(width, height, samples) })
+    Ok(Decoded { rotated: layout.rotated, ..Decoded::new(width, height, samples) })
 }
 
 /// Whole images, as nearly all files are.

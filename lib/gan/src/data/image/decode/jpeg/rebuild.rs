@@ -1,5 +1,6 @@
 //! From coefficients to RGB in libjpeg's integer arithmetic, for any sampling.
 
+use super::super::samples::cmyk;
 use super::layout::ColorSpace;
 
 /// A component's coefficients.
@@ -165,8 +166,11 @@ pub(super) fn to_rgb(planes: &[Vec<u8>], coding: ColorSpace, width: usize, heigh
             ColorSpace::Gray => [at(0); 3],
             ColorSpace::Rgb => [at(0), at(1), at(2)],
             ColorSpace::YCbCr => from_ycc(at(0), at(1), at(2)),
-            ColorSpace::Cmyk => from_inks([at(0), at(1), at(2)], at(3)),
-            ColorSpace::Ycck => from_inks(from_ycc(at(0), at(1), at(2)).map(|v| 255 - v), at(3)),
+            ColorSpace::Cmyk => cmyk([0, 1, 2, 3].map(|plane| 255 - at(plane))),
+            ColorSpace::Ycck => {
+                let [c, m, y] = from_ycc(at(0), at(1), at(2));
+                cmyk([c, m, y, 255 - at(3)])
+            }
         };
         pixel.copy_from_slice(&color);
     }
@@ -183,13 +187,4 @@ fn from_ycc(y: u8, cb: u8, cr: u8) -> [u8; 3] {
     let g = y + ((-fix(0.34414) * cb + 0x8000 - fix(0.71414) * cr) >> 16);
     let b = y + ((fix(1.77200) * cb + 0x8000) >> 16);
     [r, g, b].map(|v| v.clamp(0, 255) as u8)
-}
-
-/// Pillow's `CMYK;I` to RGB: `(255 − k) · (255 − c) / 255` of inks that were inverted.
-fn from_inks(inks: [u8; 3], black: u8) -> [u8; 3] {
-    inks.map(|ink| {
-        let (ink, light) = (i32::from(255 - ink), i32::from(black));
-        let product = ink * light + 128;
-        (light - ((product + (product >> 8)) >> 8)).clamp(0, 255) as u8
-    })
 }

@@ -4,7 +4,8 @@ use std::path::Path;
 use flate2::read::GzDecoder;
 use sha2::{Digest, Sha256};
 
-use crate::data::image::decode;
+use super::super::exif::tests::block;
+use crate::data::image::{SixteenBit, decode, decode_noting};
 use crate::io::hash::hex;
 
 /// Small JPEGs of all kinds and what Pillow reads of each: see `make.py` beside them.
@@ -79,4 +80,17 @@ fn what_is_not_whole_is_refused() {
         let why = decode(&file).unwrap_err();
         assert!(why.contains(what), "{why}");
     }
+}
+
+#[test]
+fn an_orientation_is_found() {
+    let whole = table().into_iter().find(|(name, ..)| name == "sequential/2x2/33x31").unwrap().2;
+    let rotated = |file: &[u8]| decode_noting(file, SixteenBit::HighByte).unwrap().1.rotated;
+    let exif = |turn: u16| {
+        let block = block(true, turn);
+        [&[0xFF, 0xFF, 0xE1, 0, block.len() as u8 + 2], &block[..]].concat()
+    };
+    let file = |segments: &[Vec<u8>]| [&whole[..2], &segments.concat(), &whole[2..]].concat();
+    assert!(!rotated(&whole) && !rotated(&file(&[exif(1)])) && rotated(&file(&[exif(6)])));
+    assert!(!rotated(&file(&[exif(1), exif(6)])), "the first one counts");
 }

@@ -18,13 +18,13 @@ pub(super) enum Code {
     Group4,
 }
 
-struct Bits<'a, I: Iterator<Item = Result<u8, Infallible>>> {
+struct Bits<I: Iterator<Item = Result<u8, Infallible>>> {
     reader: ByteReader<I>,
     /// Bits taken, to know where bytes end; the reader has no such count of its own.
-    taken: &'a std::cell::Cell<usize>,
+    taken: usize,
 }
 
-impl<I: Iterator<Item = Result<u8, Infallible>>> BitReader for Bits<'_, I> {
+impl<I: Iterator<Item = Result<u8, Infallible>>> BitReader for Bits<I> {
     type Error = Infallible;
 
     fn peek(&self, bits: u8) -> Option<u16> {
@@ -32,44 +32,41 @@ impl<I: Iterator<Item = Result<u8, Infallible>>> BitReader for Bits<'_, I> {
     }
 
     fn consume(&mut self, bits: u8) -> Result<(), Infallible> {
-        self.taken.set(self.taken.get() + usize::from(bits));
+        self.taken += usize::from(bits);
         self.reader.consume(bits)
     }
 
     fn bits_to_byte_boundary(&self) -> u8 {
-        ((8 - self.taken.get() % 8) % 8) as u8
+        (self.taken.next_multiple_of(8) - self.taken) as u8
     }
 }
 
 /// Unpacks `height` rows of `width` pixels: a bit each, 1 where it is black, each row from a byte on. `None`
 /// where the data are broken or end too early.
 pub(super) fn unpack(data: &[u8], width: usize, height: usize, code: Code) -> Option<Vec<u8>> {
-    let taken = std::cell::Cell::new(0);
     // The reader looks ahead by two bytes.
     let padded = data.iter().copied().chain([0; 4]).map(Ok);
-    let mut bits = Bits { reader: ByteReader::new(padded).ok()?, taken: &taken };
+    let mut bits = Bits { reader: ByteReader::new(padded).ok()?, taken: 0 };
     let row_bytes = width.div_ceil(8);
     let mut rows = vec![0; row_bytes.checked_mul(height)?];
     let (mut above, mut row) = (Vec::new(), Vec::new());
     for packed in rows.chunks_exact_mut(row_bytes) {
         row.clear();
         match code {
-            Code::Runs => one_dimension(&mut bits, width, &mut row)?,
+            Code::Runs => {
+                one_dimension(&mut bits, width, &mut row)?;
+                bits.consume(bits.bits_to_byte_boundary()).ok()?;
+            }
             Code::Group4 => two_dimensions(&mut bits, width, &above, &mut row)?,
             Code::Group3 { two } => {
                 end_of_line(&mut bits)?;
-                if two && !flag(&mut bits)? {
-                    two_dimensions(&mut bits, width, &above, &mut row)?;
-                } else {
-                    one_dimension(&mut bits, width, &mut row)?;
+                match two && !flag(&mut bits)? {
+                    true => two_dimensions(&mut bits, width, &above, &mut row)?,
+                    false => one_dimension(&mut bits, width, &mut row)?,
                 }
             }
         }
-        if code == Code::Runs {
-            let rest = bits.bits_to_byte_boundary();
-            bits.consume(rest).ok()?;
-        }
-        if taken.get() > 8 * data.len() {
+        if bits.taken > 8 * data.len() {
             return None;
         }
         for black in row.chunks(2) {

@@ -1,9 +1,12 @@
 //! One strip or tile of a TIFF: unpacked, and its differences added up.
 
+use std::borrow::Cow;
 use std::io::Read;
 
+use super::super::bytes::part;
 use super::super::limits::cut_short;
 use super::ccitt::{self, Code};
+use super::layout::ChunkLayout;
 
 /// How strips and tiles are packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,49 +23,40 @@ pub(super) enum TiffCompression {
 
 impl TiffCompression {
     /// By TIFF's number; `t4` are the options of T.4.
-    pub(super) fn of(number: u64, t4: u64) -> Result<TiffCompression, String> {
-        Ok(match number {
-            1 => TiffCompression::None,
-            2 => TiffCompression::Ccitt(Code::Runs),
-            3 if t4 & 2 == 0 => TiffCompression::Ccitt(Code::Group3 { two: t4 & 1 == 1 }),
-            4 => TiffCompression::Ccitt(Code::Group4),
-            5 => TiffCompression::Lzw,
-            7 => TiffCompression::Jpeg,
-            8 | 32946 => TiffCompression::Deflate,
-            32773 => TiffCompression::PackBits,
-            34925 => TiffCompression::Lzma,
-            50000 => TiffCompression::Zstd,
-            other => {
-                let name = match other {
-                    3 => "CCITT Group 3 with uncompressed parts",
-                    6 => "JPEG of the old kind",
-                    32771 => "CCITT runs in words of 16 bits",
-                    32809 => "ThunderScan",
-                    33003 | 33005 | 34712 => "JPEG 2000",
-                    34676 | 34677 => "SGI LogLuv",
-                    34887 => "LERC",
-                    50001 => "WebP",
-                    50002 => "JPEG XL",
-                    _ => {
-                        return Err(format!(
-                            "a TIFF with the compression {other} is not read: save it with another"
-                        ));
-                    }
-                };
-                return Err(format!(
-                    "a TIFF compressed as {name} is not read: save it with another compression"
-                ));
-            }
-        })
+    pub(super) fn of(number: usize, t4: usize) -> Result<TiffCompression, String> {
+        let name = match number {
+            1 => return Ok(TiffCompression::None),
+            2 => return Ok(TiffCompression::Ccitt(Code::Runs)),
+            3 if t4 & 2 == 0 => return Ok(TiffCompression::Ccitt(Code::Group3 { two: t4 & 1 == 1 })),
+            4 => return Ok(TiffCompression::Ccitt(Code::Group4)),
+            5 => return Ok(TiffCompression::Lzw),
+            7 => return Ok(TiffCompression::Jpeg),
+            8 | 32946 => return Ok(TiffCompression::Deflate),
+            32773 => return Ok(TiffCompression::PackBits),
+            34925 => return Ok(TiffCompression::Lzma),
+            50000 => return Ok(TiffCompression::Zstd),
+            3 => "CCITT Group 3 with uncompressed parts",
+            6 => "JPEG of the old kind",
+            32771 => "CCITT runs in words of 16 bits",
+            32809 => "ThunderScan",
+            33003 | 33005 | 34712 => "JPEG 2000",
+            34676 | 34677 => "SGI LogLuv",
+            34887 => "LERC",
+            50001 => "WebP",
+            50002 => "JPEG XL",
+            n => return Err(format!("a TIFF with the compression {n} is not read: save it with another")),
+        };
+        Err(not_read(name))
     }
 
     /// Whether a predictor may be before it.
     pub(super) fn has_predictor(self) -> bool {
-        matches!(
-            self,
-            TiffCompression::Lzw | TiffCompression::Deflate | TiffCompression::Lzma | TiffCompression::Zstd
-        )
+        matches!(self, Self::Lzw | Self::Deflate | Self::Lzma | Self::Zstd)
     }
+}
+
+fn not_read(compression: &str) -> String {
+    format!("a TIFF compressed as {compression} is not read: save it with another compression")
 }
 
 /// What a strip or tile is once unpacked.
@@ -77,30 +71,17 @@ pub(super) struct ChunkShape {
     pub(super) length: usize,
 }
 
-/// How all strips and tiles of a file are packed.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ChunkCodec {
-    pub(super) compression: TiffCompression,
-    pub(super) predictor: u64,
-    pub(super) big_endian: bool,
-    /// Whether bits are stored from the lowest to the highest.
-    pub(super) reversed: bool,
-}
-
-impl ChunkCodec {
+impl ChunkLayout<'_> {
     /// The bytes of a strip or tile, its samples little-endian.
     pub(super) fn unpack(&self, packed: &[u8], shape: ChunkShape) -> Result<Vec<u8>, String> {
-        let reversed;
-        let packed = match self.reversed {
-            true => {
-                reversed = packed.iter().map(|byte| byte.reverse_bits()).collect::<Vec<_>>();
-                &reversed[..]
-            }
-            false => packed,
+        let ChunkShape { width, height, samples, bits, length: n } = shape;
+        let packed: Cow<[u8]> = match self.reversed {
+            true => packed.iter().map(|byte| byte.reverse_bits()).collect(),
+            false => packed.into(),
         };
-        let n = shape.length;
+        let packed = &packed[..];
         let mut data = match self.compression {
-            TiffCompression::None => packed.get(..n).ok_or_else(cut_short)?.to_vec(),
+            TiffCompression::None => part(packed, 0, n)?.to_vec(),
             TiffCompression::Lzw => lzw(packed, n)?,
             TiffCompression::PackBits => pack_bits(packed, n)?,
             TiffCompression::Deflate => read(flate2::read::ZlibDecoder::new(packed), n)?,
@@ -109,33 +90,25 @@ impl ChunkCodec {
                 read(reader.map_err(|_| "broken: its Zstandard data")?, n)?
             }
             TiffCompression::Lzma => read(lzma_rust2::XzReader::new_mem_limit(packed, false, 256 << 10), n)?,
-            TiffCompression::Ccitt(code) => ccitt::unpack(packed, shape.width, shape.height, code)
-                .ok_or("broken: its fax data, or cut short")?,
+            TiffCompression::Ccitt(code) => {
+                ccitt::unpack(packed, width, height, code).ok_or("broken: its fax data, or cut short")?
+            }
             TiffCompression::Jpeg => unreachable!("JPEG is decoded elsewhere"),
         };
-        match (self.predictor, shape.bits) {
-            _ if !self.compression.has_predictor() => self.little_endian(&mut data, shape.bits),
-            (1, _) => self.little_endian(&mut data, shape.bits),
-            (2, 8 | 16 | 32) => {
-                self.little_endian(&mut data, shape.bits);
-                let row = shape.width * shape.samples * shape.bits / 8;
-                data.chunks_exact_mut(row).for_each(|row| add_up(row, shape.samples, shape.bits / 8));
-            }
-            (3, 32) => {
-                let row = shape.width * shape.samples * 4;
-                data.chunks_exact_mut(row).for_each(|row| floats(row, shape.samples));
-            }
-            (other, bits) => {
-                return Err(format!("a TIFF with the predictor {other} of {bits} bits is not read"));
-            }
-        }
-        Ok(data)
-    }
-
-    fn little_endian(&self, data: &mut [u8], bits: usize) {
-        if self.big_endian && matches!(bits, 16 | 32) {
+        let predictor = if self.compression.has_predictor() { self.predictor } else { 1 };
+        if self.directory.big_endian && matches!(bits, 16 | 32) && predictor != 3 {
             data.chunks_exact_mut(bits / 8).for_each(<[u8]>::reverse);
         }
+        let row = width * samples * bits / 8;
+        match (predictor, bits) {
+            (1, _) => {}
+            (2, 8 | 16 | 32) => {
+                data.chunks_exact_mut(row).for_each(|row| add_up(row, samples, bits / 8));
+            }
+            (3, 32) => data.chunks_exact_mut(row).for_each(|row| floats(row, samples)),
+            _ => return Err(format!("a TIFF with the predictor {predictor} of {bits} bits is not read")),
+        }
+        Ok(data)
     }
 }
 
@@ -156,9 +129,7 @@ fn lzw(packed: &[u8], n: usize) -> Result<Vec<u8>, String> {
     if let [0, odd, ..] = packed
         && odd & 1 == 1
     {
-        return Err(
-            "a TIFF compressed as LZW of the old kind is not read: save it with another compression".into()
-        );
+        return Err(not_read("LZW of the old kind"));
     }
     let mut decoder = weezl::decode::Decoder::with_tiff_size_switch(weezl::BitOrder::Msb, 8);
     // A byte of LZW is at most 4,096 bytes unpacked, twelve bits of it.
@@ -181,23 +152,22 @@ fn lzw(packed: &[u8], n: usize) -> Result<Vec<u8>, String> {
 }
 
 fn pack_bits(packed: &[u8], n: usize) -> Result<Vec<u8>, String> {
-    let (mut data, mut at) = (Vec::new(), 0);
+    let (mut data, mut rest) = (Vec::new(), packed);
     while data.len() < n {
-        let head = *packed.get(at).ok_or_else(cut_short)?;
-        at += 1;
-        match head as i8 {
-            -128 => {}
+        let (&head, tail) = rest.split_first().ok_or_else(cut_short)?;
+        let count = match head as i8 {
+            -128 => 0,
             same @ ..0 => {
-                let value = *packed.get(at).ok_or_else(cut_short)?;
-                at += 1;
+                let &value = tail.first().ok_or_else(cut_short)?;
                 data.resize(data.len() + 1 + usize::from(same.unsigned_abs()), value);
+                1
             }
             others => {
-                let count = others as usize + 1;
-                data.extend(packed.get(at..at + count).ok_or_else(cut_short)?);
-                at += count;
+                data.extend(part(tail, 0, others as usize + 1)?);
+                others as usize + 1
             }
-        }
+        };
+        rest = &tail[count..];
     }
     data.truncate(n);
     Ok(data)

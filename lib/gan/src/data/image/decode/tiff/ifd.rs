@@ -1,10 +1,11 @@
 //! The first directory of a TIFF or BigTIFF: its tags' numbers.
 
+use super::super::bytes::{big, little, part};
 use super::super::limits::cut_short;
 
 /// Tags by their names in the specification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tag {
+pub(in super::super) enum Tag {
     ImageWidth = 256,
     ImageLength = 257,
     BitsPerSample = 258,
@@ -42,8 +43,9 @@ struct Entry<'a> {
 }
 
 /// The first directory.
-pub(super) struct Directory<'a> {
-    bytes: &'a [u8],
+pub(in super::super) struct Directory<'a> {
+    /// The file itself.
+    pub(super) bytes: &'a [u8],
     /// Whether numbers are big-endian.
     pub(super) big_endian: bool,
     /// Whether the first four bytes are as they should be; Pillow reads some others, libtiff does not.
@@ -63,44 +65,41 @@ fn size_of(kind: u16) -> Option<usize> {
 }
 
 impl<'a> Directory<'a> {
-    pub(super) fn read(bytes: &'a [u8]) -> Result<Directory<'a>, String> {
-        // The order of the two bytes of 42 or 43 is sometimes wrong; the letters decide.
-        let (big_endian, big_tiff) =
-            (bytes.starts_with(b"MM"), bytes.get(2..4).is_some_and(|v| v.contains(&43)));
-        let mut directory = Directory { bytes, big_endian, is_standard: false, entries: Vec::new() };
-        directory.is_standard = matches!(directory.number(2, 2)?, 42 | 43);
-        let (first, count_size, entry_size) = match big_tiff {
-            true => (directory.number(8, 8)?, 8, 20),
-            false => (directory.number(4, 4)?, 2, 12),
-        };
-        let first = usize::try_from(first).map_err(|_| cut_short())?;
-        let count = directory.number(first, count_size)? as usize;
-        for i in 0..count {
-            let at = i.checked_mul(entry_size).and_then(|n| n.checked_add(first + count_size));
-            let at = at.ok_or_else(cut_short)?;
-            let (tag, kind) = (directory.number(at, 2)? as u16, directory.number(at + 2, 2)? as u16);
-            let room = (entry_size - 4) / 2;
-            let (n, value) = (directory.number(at + 4, room)?, at + 4 + room);
-            let Some(size) = size_of(kind) else { continue };
-            let length = usize::try_from(n).ok().and_then(|n| n.checked_mul(size)).ok_or_else(cut_short)?;
-            let start = if length <= room { value as u64 } else { directory.number(value, room)? };
-            let start = usize::try_from(start).map_err(|_| cut_short())?;
-            // A tag whose values lie outside the file is as good as missing.
-            let Some(data) = bytes.get(start..).and_then(|rest| rest.get(..length)) else { continue };
-            directory.entries.push(Entry { tag, kind, data });
-        }
-        Ok(directory)
+    /// That of a file, not yet read.
+    pub(in super::super) fn of(bytes: &'a [u8]) -> Directory<'a> {
+        Directory { bytes, big_endian: bytes.starts_with(b"MM"), is_standard: false, entries: Vec::new() }
     }
 
-    /// The file itself.
-    pub(super) fn bytes(&self) -> &'a [u8] {
-        self.bytes
+    /// Reads the tags. Where an error ends them, those before it are there.
+    pub(in super::super) fn read(&mut self) -> Result<(), String> {
+        // The order of the two bytes of 42 or 43 is sometimes wrong; the letters decide.
+        self.is_standard = matches!(self.number(2, 2)?, 42 | 43);
+        let big_tiff = self.bytes[2..4].contains(&43);
+        // `room` is the size of lengths and places.
+        let (at, count_size, room) = if big_tiff { (8, 8, 8) } else { (4, 2, 4) };
+        let first = self.number(at, room)?;
+        for i in 0..self.number(first, count_size)? {
+            let at = first + count_size + i * (4 + 2 * room);
+            let (tag, kind) = (self.number(at, 2)? as u16, self.number(at + 2, 2)? as u16);
+            let (n, value) = (self.number(at + 4, room)?, at + 4 + room);
+            let Some(size) = size_of(kind) else { continue };
+            let length = n.checked_mul(size).ok_or_else(cut_short)?;
+            let start = if length <= room { value } else { self.number(value, room)? };
+            // A tag whose values lie outside the file is as good as missing.
+            if let Ok(data) = part(self.bytes, start, length) {
+                self.entries.push(Entry { tag, kind, data });
+            }
+        }
+        Ok(())
+    }
+
+    fn unsigned(&self, bytes: &[u8]) -> usize {
+        if self.big_endian { big(bytes) } else { little(bytes) }
     }
 
     /// The unsigned number of `size` bytes at a place.
-    fn number(&self, at: usize, size: usize) -> Result<u64, String> {
-        let bytes = self.bytes.get(at..).and_then(|rest| rest.get(..size)).ok_or_else(cut_short)?;
-        Ok(unsigned(bytes, self.big_endian))
+    fn number(&self, at: usize, size: usize) -> Result<usize, String> {
+        part(self.bytes, at, size).map(|bytes| self.unsigned(bytes))
     }
 
     fn entry(&self, tag: Tag) -> Option<&Entry<'a>> {
@@ -109,29 +108,22 @@ impl<'a> Directory<'a> {
     }
 
     /// Whole numbers of a tag; `None` where it is missing or holds others.
-    pub(super) fn numbers(&self, tag: Tag) -> Option<Vec<u64>> {
+    pub(super) fn numbers(&self, tag: Tag) -> Option<Vec<usize>> {
         let entry = self.entry(tag).filter(|entry| matches!(entry.kind, 3 | 4 | 13 | 16 | 18))?;
-        let size = size_of(entry.kind).expect("a known type");
-        Some(entry.data.chunks_exact(size).map(|bytes| unsigned(bytes, self.big_endian)).collect())
+        Some(entry.data.chunks_exact(size_of(entry.kind)?).map(|bytes| self.unsigned(bytes)).collect())
     }
 
     /// The first number of a tag.
-    pub(super) fn one(&self, tag: Tag) -> Option<u64> {
+    pub(in super::super) fn one(&self, tag: Tag) -> Option<usize> {
         self.numbers(tag)?.first().copied()
-    }
-
-    /// The same as a length in memory; what has no room there counts as missing.
-    pub(super) fn length(&self, tag: Tag) -> Option<usize> {
-        self.one(tag).and_then(|n| usize::try_from(n).ok())
     }
 
     /// Fractions of a tag.
     pub(super) fn fractions(&self, tag: Tag) -> Option<Vec<f32>> {
         let entry = self.entry(tag).filter(|entry| entry.kind == 5)?;
-        let half = |bytes: &[u8]| unsigned(bytes, self.big_endian) as f64;
-        let fraction = |bytes: &[u8]| match half(&bytes[4..]) {
-            0.0 => 0.0,
-            below => (half(&bytes[..4]) / below) as f32,
+        let fraction = |bytes: &[u8]| match self.unsigned(&bytes[4..]) {
+            0 => 0.0,
+            below => (self.unsigned(&bytes[..4]) as f64 / below as f64) as f32,
         };
         Some(entry.data.chunks_exact(8).map(fraction).collect())
     }
@@ -139,13 +131,5 @@ impl<'a> Directory<'a> {
     /// The bytes of a tag as they are.
     pub(super) fn raw(&self, tag: Tag) -> Option<&'a [u8]> {
         self.entry(tag).map(|entry| entry.data)
-    }
-}
-
-fn unsigned(bytes: &[u8], big_endian: bool) -> u64 {
-    let add = |sum: u64, &byte: &u8| sum << 8 | u64::from(byte);
-    match big_endian {
-        true => bytes.iter().fold(0, add),
-        false => bytes.iter().rev().fold(0, add),
     }
 }

@@ -1,12 +1,14 @@
 //! The strips and tiles of a TIFF.
 
+use super::super::bytes::part;
 use super::super::limits::{cut_short, pixels};
-use super::chunk::{ChunkCodec, ChunkShape, TiffCompression};
+use super::chunk::{ChunkShape, TiffCompression};
 use super::ifd::{Directory, Tag};
 use super::pixel_format::PixelFormat;
 
-/// The positions and sizes of the strips or tiles.
-pub(super) struct ChunkLayout {
+/// The positions and sizes of the strips or tiles, and how they are packed.
+pub(super) struct ChunkLayout<'a> {
+    pub(super) directory: &'a Directory<'a>,
     pub(super) width: usize,
     pub(super) height: usize,
     /// Width and height of a strip or tile.
@@ -15,89 +17,79 @@ pub(super) struct ChunkLayout {
     tiled: bool,
     /// Planes in the file: 1 where the samples of a pixel lie together.
     pub(super) planes: usize,
-    offsets: Vec<u64>,
+    offsets: Vec<usize>,
     /// The bytes of each; empty where the file does not say.
-    lengths: Vec<u64>,
-    pub(super) packing: ChunkCodec,
+    lengths: Vec<usize>,
+    pub(super) compression: TiffCompression,
+    pub(super) predictor: usize,
+    /// Whether bits are stored from the lowest to the highest.
+    pub(super) reversed: bool,
 }
 
-impl ChunkLayout {
+impl<'a> ChunkLayout<'a> {
     pub(super) fn of(
-        directory: &Directory,
+        directory: &'a Directory<'a>,
         format: &PixelFormat,
         compression: TiffCompression,
         [width, height]: [usize; 2],
-    ) -> Result<ChunkLayout, String> {
+    ) -> Result<ChunkLayout<'a>, String> {
+        const MISSING: &str = "broken: it does not say where its pixels are";
         let strips = directory.numbers(Tag::StripOffsets);
         let tiled = strips.is_none();
-        let missing = || "broken: it does not say where its pixels are".to_string();
-        let (offsets, lengths, chunk) = match strips {
+        let (mut offsets, lengths, chunk) = match strips {
             Some(offsets) => {
-                let rows = directory.length(Tag::RowsPerStrip).unwrap_or(height).min(height);
-                (offsets, directory.numbers(Tag::StripByteCounts), [width, rows])
+                let rows = directory.one(Tag::RowsPerStrip).unwrap_or(height).min(height);
+                (offsets, Tag::StripByteCounts, [width, rows])
             }
             None => {
-                let sides = [Tag::TileWidth, Tag::TileLength].map(|tag| directory.length(tag));
-                let [Some(w), Some(h)] = sides else { return Err(missing()) };
-                (
-                    directory.numbers(Tag::TileOffsets).ok_or_else(missing)?,
-                    directory.numbers(Tag::TileByteCounts),
-                    [w, h],
-                )
+                let side = |tag| directory.one(tag).ok_or(MISSING);
+                let chunk = [side(Tag::TileWidth)?, side(Tag::TileLength)?];
+                (directory.numbers(Tag::TileOffsets).ok_or(MISSING)?, Tag::TileByteCounts, chunk)
             }
         };
-        pixels(chunk[0], chunk[1], format.pixel_bits())
-            .map_err(|_| "broken: the size of its tiles".to_string())?;
-        let planar = directory.one(Tag::PlanarConfiguration).unwrap_or(1);
-        if !matches!(planar, 1 | 2) {
-            return Err(format!("broken: the planar configuration {planar}"));
-        }
-        let planes = if planar == 2 { format.samples } else { 1 };
-        let packing = ChunkCodec {
-            compression,
-            predictor: directory.one(Tag::Predictor).unwrap_or(1),
-            big_endian: directory.big_endian,
-            reversed: format.reversed && compression != TiffCompression::Jpeg,
+        let mut lengths = directory.numbers(lengths).unwrap_or_default();
+        pixels(chunk[0], chunk[1], format.pixel_bits()).map_err(|_| "broken: the size of its tiles")?;
+        let planes = match directory.one(Tag::PlanarConfiguration).unwrap_or(1) {
+            1 => 1,
+            2 => format.samples,
+            planar => return Err(format!("broken: the planar configuration {planar}")),
         };
-        let mut lengths = lengths.unwrap_or_default();
-        let mut layout =
-            ChunkLayout { width, height, chunk, tiled, planes, offsets, lengths: Vec::new(), packing };
-        let wanted = layout.across() * layout.down() * planes;
-        if layout.offsets.len() < wanted || compression != TiffCompression::None && lengths.len() < wanted {
-            return Err(missing());
+        let wanted = width.div_ceil(chunk[0]) * height.div_ceil(chunk[1]) * planes;
+        let packed = compression != TiffCompression::None;
+        if offsets.len() < wanted || packed && lengths.len() < wanted {
+            return Err(MISSING.into());
         }
-        if compression == TiffCompression::None {
+        if !packed {
             // Pillow takes the last offset where one covers the image, and leaves none out where there are
             // planes.
-            match (chunk == [width, height] && planes == 1, layout.offsets.len() > wanted) {
-                (true, true) => layout.offsets = layout.offsets.split_off(layout.offsets.len() - 1),
+            match (chunk == [width, height] && planes == 1, offsets.len() > wanted) {
+                (true, true) => offsets = offsets.split_off(offsets.len() - 1),
                 (false, true) => return Err("broken: it has more strips or tiles than rows".into()),
                 _ => {}
             }
             lengths.clear();
         }
-        layout.lengths = lengths;
-        Ok(layout)
-    }
-
-    fn across(&self) -> usize {
-        self.width.div_ceil(self.chunk[0])
-    }
-
-    fn down(&self) -> usize {
-        self.height.div_ceil(self.chunk[1])
+        let predictor = directory.one(Tag::Predictor).unwrap_or(1);
+        let reversed = format.reversed && compression != TiffCompression::Jpeg;
+        Ok(ChunkLayout {
+            directory,
+            width,
+            height,
+            chunk,
+            tiled,
+            planes,
+            offsets,
+            lengths,
+            compression,
+            predictor,
+            reversed,
+        })
     }
 
     /// The compressed bytes of a strip or tile.
-    pub(super) fn packed<'a>(&self, directory: &Directory<'a>, index: usize) -> Result<&'a [u8], String> {
-        let start = usize::try_from(self.offsets[index]).map_err(|_| cut_short())?;
-        let rest = directory.bytes().get(start..).ok_or_else(cut_short)?;
-        match self.lengths.get(index) {
-            None => Ok(rest),
-            Some(&length) => {
-                rest.get(..usize::try_from(length).map_err(|_| cut_short())?).ok_or_else(cut_short)
-            }
-        }
+    pub(super) fn packed(&self, index: usize) -> Result<&'a [u8], String> {
+        let rest = self.directory.bytes.get(self.offsets[index]..).ok_or_else(cut_short)?;
+        self.lengths.get(index).map_or(Ok(rest), |&length| part(rest, 0, length))
     }
 
     /// The number of rows of a strip or tile in the file.
@@ -105,70 +97,61 @@ impl ChunkLayout {
         if self.tiled { self.chunk[1] } else { self.chunk[1].min(self.height - y) }
     }
 
-    /// The strips or tiles of one plane: number, and column and row of the first pixel.
-    pub(super) fn places(&self) -> impl Iterator<Item = (usize, usize, usize)> {
-        let (across, [w, h]) = (self.across(), self.chunk);
-        (0..across * self.down()).map(move |i| (i, i % across * w, i / across * h))
-    }
-
     /// All rows of the image, the samples of a pixel together, little-endian.
-    pub(super) fn rows(&self, directory: &Directory, format: &PixelFormat) -> Result<Vec<u8>, String> {
-        let samples = format.samples / self.planes;
-        let row_bytes = |width: usize, samples: usize| (width * samples * format.bits).div_ceil(8);
-        let whole = row_bytes(self.width, format.samples);
-        if self.chunk[0] < self.width && !(self.chunk[0] * samples * format.bits).is_multiple_of(8) {
+    pub(super) fn rows(&self, format: &PixelFormat) -> Result<Vec<u8>, String> {
+        let (width, samples, bits) = (self.chunk[0], format.samples / self.planes, format.bits);
+        let row_bytes = |width: usize| (width * samples * bits).div_ceil(8);
+        if width < self.width && !(width * samples * bits).is_multiple_of(8) {
             return Err("broken: the size of its tiles".into());
         }
+        self.assembled(format.samples, bits, |i, x, y| {
+            let height = self.rows_of(y);
+            let shape = ChunkShape { width, height, samples, bits, length: row_bytes(width) * height };
+            let packed = self.packed(i)?;
+            if !self.lengths.is_empty() || packed.len() >= shape.length {
+                return self.unpack(packed, shape);
+            }
+            // Of the last tile Pillow needs the rows alone that the image has.
+            let there =
+                row_bytes(width) * (height.min(self.height - y) - 1) + row_bytes(width.min(self.width - x));
+            self.unpack(&[part(packed, 0, there)?, &vec![0; shape.length - there]].concat(), shape)
+        })
+    }
+
+    /// The rows of the image, each pixel of `samples` of `bits`, from those of each strip or tile, which
+    /// `chunk` gives for its number and the column and row of its first pixel.
+    pub(super) fn assembled(
+        &self,
+        samples: usize,
+        bits: usize,
+        chunk: impl Fn(usize, usize, usize) -> Result<Vec<u8>, String>,
+    ) -> Result<Vec<u8>, String> {
+        let of_plane = |width: usize| (width * samples / self.planes * bits).div_ceil(8);
+        let whole = (self.width * samples * bits).div_ceil(8);
+        let [w, h] = self.chunk;
+        let across = self.width.div_ceil(w);
+        let count = across * self.height.div_ceil(h);
         let mut rows = Vec::new();
-        for plane in 0..self.planes {
-            for (i, x, y) in self.places() {
-                let (width, height) = (self.chunk[0], self.rows_of(y));
-                let length = row_bytes(width, samples) * height;
-                let shape = ChunkShape { width, height, samples, bits: format.bits, length };
-                let mut packed = self.packed(directory, plane * self.across() * self.down() + i)?;
-                let padded;
-                if self.lengths.is_empty() && packed.len() < length {
-                    // Of the last tile Pillow needs the rows alone that the image has.
-                    let there = row_bytes(width, samples) * (height.min(self.height - y) - 1)
-                        + row_bytes(width.min(self.width - x), samples);
-                    padded = [packed.get(..there).ok_or_else(cut_short)?, &vec![0; length - there]].concat();
-                    packed = &padded;
+        for i in 0..count * self.planes {
+            let (plane, x, y) = (i / count, i % count % across * w, i % count / across * h);
+            let data = chunk(i, x, y)?;
+            if rows.is_empty() {
+                // Not before the first one is sound.
+                rows = vec![0; whole * self.height];
+            }
+            let used = of_plane(w.min(self.width - x));
+            for (to, row) in rows.chunks_exact_mut(whole).skip(y).zip(data.chunks_exact(of_plane(w))) {
+                if self.planes == 1 {
+                    to[of_plane(x)..][..used].copy_from_slice(&row[..used]);
+                    continue;
                 }
-                let data = self.packing.unpack(packed, shape)?;
-                if rows.is_empty() {
-                    rows = vec![0; whole * self.height];
-                }
-                let used = row_bytes(width.min(self.width - x), samples);
-                for (r, row) in data.chunks_exact(row_bytes(width, samples)).take(self.height - y).enumerate()
-                {
-                    let to = &mut rows[whole * (y + r)..][..whole];
-                    match self.planes {
-                        1 => to[row_bytes(x, samples)..][..used].copy_from_slice(&row[..used]),
-                        planes => {
-                            let step = format.bits / 8;
-                            let pixels = to.chunks_exact_mut(planes * step).skip(x);
-                            for (pixel, sample) in pixels.zip(row[..used].chunks_exact(step)) {
-                                pixel[plane * step..][..step].copy_from_slice(sample);
-                            }
-                        }
-                    }
+                let step = bits / 8;
+                let pixels = to.chunks_exact_mut(self.planes * step).skip(x);
+                for (pixel, sample) in pixels.zip(row[..used].chunks_exact(step)) {
+                    pixel[plane * step..][..step].copy_from_slice(sample);
                 }
             }
         }
         Ok(rows)
-    }
-}
-
-/// Copies the RGB of a strip or tile, `w` pixels wide, to its place.
-pub(super) fn copy_chunk(
-    chunk: &[u8],
-    w: usize,
-    [x, y]: [usize; 2],
-    rgb: &mut [u8],
-    [width, height]: [usize; 2],
-) {
-    let used = 3 * w.min(width - x);
-    for (r, row) in chunk.chunks_exact(3 * w).take(height - y).enumerate() {
-        rgb[3 * ((y + r) * width + x)..][..used].copy_from_slice(&row[..used]);
     }
 }

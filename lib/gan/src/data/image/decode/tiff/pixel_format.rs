@@ -1,6 +1,6 @@
 //! The pixel formats of TIFF that Pillow reads, and their conversion to RGB.
 
-use super::super::samples::{Decoded, Samples, cmyk, looked_up, spread, unpacked};
+use super::super::samples::{Decoded, Samples, cmyk, colored_by, looked_up, spread, three, unpacked};
 use super::ifd::{Directory, Tag};
 use super::ycbcr;
 
@@ -53,9 +53,8 @@ impl PixelFormat {
             6 => Photometric::YCbCr,
             8..=10 => return Err("a TIFF in Lab is not read: convert it to RGB".into()),
             32803 => {
-                return Err(
-                    "a camera's raw file (a color filter array) is not read: develop it to PNG".into()
-                );
+                let what = "a camera's raw file (a color filter array)";
+                return Err(format!("{what} is not read: develop it to PNG"));
             }
             other => return Err(format!("a TIFF with the photometric interpretation {other} is not read")),
         };
@@ -75,7 +74,7 @@ impl PixelFormat {
         let planar = directory.one(Tag::PlanarConfiguration) == Some(2);
         let mut extra = directory.numbers(Tag::ExtraSamples).unwrap_or_default();
         let mut bits = directory.numbers(Tag::BitsPerSample).unwrap_or_else(|| vec![1]);
-        let mut samples = directory.length(Tag::SamplesPerPixel).unwrap_or(1);
+        let mut samples = directory.one(Tag::SamplesPerPixel).unwrap_or(1);
         if planar && !extra.is_empty() && extra.iter().all(|&sample| sample == 0) {
             // Unspecified planes at the end are ignored.
             bits.truncate(bits.len().saturating_sub(extra.len()));
@@ -90,41 +89,35 @@ impl PixelFormat {
         }
         bits.truncate(samples);
         let what = format!("{samples} samples of {bits:?} bits, extra ones {extra:?}, {color:?}, {coding:?}");
-        let refused = || Err(format!("a TIFF of {what} is not read"));
-        if bits.len() != samples || bits.iter().any(|&b| b != bits[0]) {
-            return refused();
-        }
-        let bits = bits[0] as usize;
-        let big_endian = directory.big_endian;
+        let refused = || format!("a TIFF of {what} is not read");
+        let (enough, little_endian) = (bits.len() == samples, !directory.big_endian);
+        bits.dedup();
+        let [bits] = bits[..] else { return Err(refused()) };
+        use Photometric::{BlackIsZero, Cmyk, Palette, Rgb, WhiteIsZero, YCbCr};
         use SampleFormat::{Float, Signed, Unsigned};
         let known = match (color, coding, bits, samples, &extra[..]) {
-            (Photometric::WhiteIsZero | Photometric::BlackIsZero, Unsigned, 1 | 2 | 4 | 8, 1, []) => true,
-            (Photometric::Palette, Unsigned, 1 | 2 | 4 | 8, 1, []) => true,
-            (Photometric::Rgb, Unsigned, 8, 3, []) => true,
-            (Photometric::BlackIsZero, Unsigned, 16, 1, []) => !(reversed && big_endian),
+            _ if !enough => false,
+            (WhiteIsZero | BlackIsZero | Palette, Unsigned, 1 | 2 | 4 | 8, 1, []) => true,
+            (Rgb, Unsigned, 8, 3, []) => true,
+            (BlackIsZero, Unsigned, 16, 1, []) => !reversed || little_endian,
             _ if reversed => false,
-            (Photometric::BlackIsZero, Signed, 8 | 16 | 32, 1, []) => true,
-            (Photometric::BlackIsZero, Unsigned, 12 | 32, 1, [])
-            | (Photometric::WhiteIsZero, Unsigned, 16, 1, []) => !big_endian,
-            (Photometric::BlackIsZero | Photometric::WhiteIsZero, Float, 32, 1, []) => true,
-            (Photometric::BlackIsZero, Unsigned, 8, 2, [0 | 2])
-            | (Photometric::Palette, Unsigned, 8, 2, [0 | 2]) => true,
-            (Photometric::Rgb, Unsigned, 8, 4, [] | [0 | 1 | 2 | 999]) => true,
-            (Photometric::Rgb, Unsigned, 8, 5, [0..=2, 0])
-            | (Photometric::Rgb, Unsigned, 8, 6, [0..=2, 0, 0]) => true,
-            (Photometric::Rgb, Unsigned, 16, 3, []) | (Photometric::Rgb, Unsigned, 16, 4, [] | [0..=2]) => {
-                true
-            }
-            (Photometric::Cmyk, Unsigned, 8, 4, []) | (Photometric::Cmyk, Unsigned, 8, 5, [0]) => true,
-            (Photometric::Cmyk, Unsigned, 8, 6, [0, 0]) | (Photometric::Cmyk, Unsigned, 16, 4, []) => true,
-            (Photometric::YCbCr, Unsigned, 8, 3, []) => true,
+            (BlackIsZero, Signed, 8 | 16 | 32, 1, []) => true,
+            (BlackIsZero, Unsigned, 12 | 32, 1, []) | (WhiteIsZero, Unsigned, 16, 1, []) => little_endian,
+            (BlackIsZero | WhiteIsZero, Float, 32, 1, []) => true,
+            (BlackIsZero | Palette, Unsigned, 8, 2, [0 | 2]) => true,
+            (Rgb, Unsigned, 8, 4, [] | [0 | 1 | 2 | 999]) => true,
+            (Rgb, Unsigned, 8, 5, [0..=2, 0]) | (Rgb, Unsigned, 8, 6, [0..=2, 0, 0]) => true,
+            (Rgb, Unsigned, 16, 3, []) | (Rgb, Unsigned, 16, 4, [] | [0..=2]) => true,
+            (Cmyk, Unsigned, 8, 4, []) | (Cmyk, Unsigned, 8, 5, [0]) => true,
+            (Cmyk, Unsigned, 8, 6, [0, 0]) | (Cmyk, Unsigned, 16, 4, []) => true,
+            (YCbCr, Unsigned, 8, 3, []) => true,
             _ => false,
         };
         if !known {
-            return refused();
+            return Err(refused());
         }
-        let premultiplied = color == Photometric::Rgb && extra.first() == Some(&1);
         let has_alpha = extra == [2];
+        let premultiplied = color == Rgb && extra.first() == Some(&1);
         Ok(PixelFormat { color, coding, bits, samples, premultiplied, has_alpha, reversed })
     }
 
@@ -141,70 +134,41 @@ impl PixelFormat {
         w: usize,
         h: usize,
     ) -> Result<Decoded, String> {
-        let two = |v: &[u8]| u16::from_le_bytes([v[0], v[1]]);
-        let four = |v: &[u8]| [v[0], v[1], v[2], v[3]];
-        let inverted = self.color == Photometric::WhiteIsZero;
+        use Photometric::{Cmyk, Palette, Rgb, WhiteIsZero, YCbCr};
+        use SampleFormat::{Float, Signed};
+        // Of 16 bits the high byte, which is the second.
+        let (step, high) = (self.bits / 8, (self.bits / 8).saturating_sub(1));
+        let places = [0, 1, 2, 3].map(|i| i * step + high);
+        let pixel = self.samples * step;
         let mut image_bits = 16;
-        let samples = match (self.color, self.coding, self.bits) {
-            (Photometric::Palette, ..) => Samples::Rgb(self.colors(directory, &rows, w, h)?),
-            (Photometric::Rgb, _, bits) => {
-                // Of 16 bits the high byte, which is the second.
-                let (step, high) = (bits / 8, bits / 8 - 1);
-                let mut rgb = Vec::with_capacity(3 * w * h);
-                for p in rows.chunks_exact(self.samples * step) {
-                    let color = [0, 1, 2].map(|i| p[i * step + high]);
-                    rgb.extend(match self.premultiplied {
-                        true => divided(color, p[3 * step + high]),
-                        false => color,
-                    });
-                }
-                Samples::Rgb(rgb)
-            }
-            (Photometric::Cmyk, _, bits) => {
-                let (step, high) = (bits / 8, bits / 8 - 1);
-                let mut rgb = Vec::with_capacity(3 * w * h);
-                for p in rows.chunks_exact(self.samples * step) {
-                    rgb.extend(cmyk([0, 1, 2, 3].map(|i| p[i * step + high])));
-                }
-                Samples::Rgb(rgb)
-            }
-            (Photometric::YCbCr, ..) => Samples::Rgb(
-                rows.chunks_exact(3).flat_map(|p| ycbcr::as_in_pillow([p[0], p[1], p[2]])).collect(),
-            ),
-            (_, SampleFormat::Float, _) => {
-                // `as` cuts off, and clamps to 0 and 255.
-                Samples::Gray(rows.chunks_exact(4).map(|v| f32::from_le_bytes(four(v)) as u8).collect())
-            }
-            (_, SampleFormat::Signed, 16) => {
-                Samples::Gray(rows.chunks_exact(2).map(|v| (two(v) as i16).clamp(0, 255) as u8).collect())
-            }
+        let mut samples = match (self.color, self.coding, self.bits) {
+            (Palette, ..) => Samples::Rgb(self.colors(directory, &rows, w, h)?),
+            (Rgb, ..) if self.premultiplied => colored_by(&rows, pixel, |p| divided(places.map(|i| p[i]))),
+            (Rgb, ..) => three(&rows, pixel, [high, places[1], places[2]]),
+            (Cmyk, ..) => colored_by(&rows, pixel, |p| cmyk(places.map(|i| p[i]))),
+            (YCbCr, ..) => colored_by(&rows, 3, |p| ycbcr::as_in_pillow([p[0], p[1], p[2]])),
+            // `as` cuts off, and clamps to 0 and 255.
+            (_, Float, _) => bytes(&rows, |v| f32::from_le_bytes(v) as u8),
+            (_, Signed, 16) => bytes(&rows, |v| i16::from_le_bytes(v).clamp(0, 255) as u8),
             // Pillow's numbers of 32 bits are signed whatever the file says.
-            (_, _, 32) => Samples::Gray(
-                rows.chunks_exact(4).map(|v| i32::from_le_bytes(four(v)).clamp(0, 255) as u8).collect(),
-            ),
-            (_, _, 16) => Samples::Gray16(rows.chunks_exact(2).map(two).collect()),
+            (_, _, 32) => bytes(&rows, |v| i32::from_le_bytes(v).clamp(0, 255) as u8),
+            (_, _, 16) => {
+                Samples::Gray16(rows.as_chunks().0.iter().map(|&v| u16::from_le_bytes(v)).collect())
+            }
             (_, _, 12) => {
                 image_bits = 12;
                 Samples::Gray16(twelve(&rows, w))
             }
-            (_, _, 8) => {
-                let gray = rows.chunks_exact(self.samples).map(|p| if inverted { !p[0] } else { p[0] });
-                Samples::Gray(gray.collect())
-            }
-            (_, _, bits) => {
-                let mut gray = unpacked(&rows, w, h, bits);
-                spread(&mut gray, bits);
-                if inverted {
-                    gray.iter_mut().for_each(|v| *v = !*v);
-                }
-                Samples::Gray(gray)
-            }
+            (_, _, 8) if self.samples == 1 => Samples::Gray(rows),
+            (_, _, 8) => Samples::Gray(rows.into_iter().step_by(self.samples).collect()),
+            (_, _, bits) => Samples::Gray(spread(unpacked(&rows, w, h, bits), bits)),
         };
+        if let (WhiteIsZero, 1..=8, Samples::Gray(gray)) = (self.color, self.bits, &mut samples) {
+            gray.iter_mut().for_each(|v| *v = !*v);
+        }
         let mut image = Decoded::new(w, h, samples);
         image.bits = image_bits;
-        image.clamped = matches!(self.coding, SampleFormat::Float)
-            || self.bits == 32
-            || self.coding == SampleFormat::Signed && self.bits == 16;
+        image.clamped = self.coding == Float || self.bits == 32 || self.coding == Signed && self.bits == 16;
         Ok(image)
     }
 
@@ -224,12 +188,16 @@ impl PixelFormat {
     }
 }
 
+/// Gray of numbers of `N` bytes.
+fn bytes<const N: usize>(rows: &[u8], byte: impl Fn([u8; N]) -> u8) -> Samples {
+    Samples::Gray(rows.as_chunks().0.iter().map(|&number| byte(number)).collect())
+}
+
 /// A color that was multiplied by its alpha, without that.
-fn divided(color: [u8; 3], alpha: u8) -> [u8; 3] {
-    match alpha {
+fn divided([r, g, b, alpha]: [u8; 4]) -> [u8; 3] {
+    match u32::from(alpha) {
         0 => [0; 3],
-        255 => color,
-        a => color.map(|c| (u32::from(c) * 255 / u32::from(a)).min(255) as u8),
+        alpha => [r, g, b].map(|c| (u32::from(c) * 255 / alpha).min(255) as u8),
     }
 }
 

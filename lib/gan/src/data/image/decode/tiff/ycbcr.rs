@@ -59,25 +59,22 @@ impl Tables {
         [y + self.red_of_cr[cr], y + green, y + self.blue_of_cb[cb]].map(|v| v.clamp(0, 255) as u8)
     }
 
-    /// A strip or tile of `width × height` pixels whose chroma is shared by `across × down` of them: blocks
-    /// of their luma, then Cb and Cr. Writes RGB.
+    /// The RGB of a strip or tile of `width × height` pixels whose chroma is shared by `across × down` of
+    /// them: blocks of their luma, then Cb and Cr.
     pub(super) fn convert(
         &self,
         data: &[u8],
         [width, height]: [usize; 2],
         [across, down]: [usize; 2],
-        rgb: &mut [u8],
-    ) {
+    ) -> Vec<u8> {
         let block = across * down + 2;
-        let blocks = width.div_ceil(across);
-        for y in 0..height {
-            for x in 0..width {
-                let at = (y / down * blocks + x / across) * block;
-                let luma = data[at + y % down * across + x % across];
-                let pixel = self.rgb(luma, data[at + block - 2], data[at + block - 1]);
-                rgb[3 * (y * width + x)..][..3].copy_from_slice(&pixel);
-            }
+        let mut rgb = Vec::with_capacity(3 * width * height);
+        for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
+            let at = (y / down * width.div_ceil(across) + x / across) * block;
+            let luma = data[at + y % down * across + x % across];
+            rgb.extend(self.rgb(luma, data[at + block - 2], data[at + block - 1]));
         }
+        rgb
     }
 }
 
