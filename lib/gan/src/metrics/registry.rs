@@ -76,11 +76,9 @@ pub fn results(metrics: &[&Metric], comparison: &Comparison) -> Result<(String, 
         json[scores.key] = scores.json;
         texts.extend(scores.printed.into_iter().map(|(name, value)| format!("{name}{suffix} {value}")));
     }
-    let text = match &texts[..] {
-        [one] => one.strip_prefix("FID ").unwrap_or(one).to_string(),
-        _ => texts.join(" "),
-    };
-    Ok((text, json))
+    let text = texts.join(" ");
+    let bare = text.strip_prefix("FID ").filter(|_| texts.len() == 1);
+    Ok((bare.unwrap_or(&text).to_string(), json))
 }
 
 #[cfg(test)]

@@ -6,11 +6,11 @@ use super::chain::{ConvShape, LayerKind, PlannedLayer};
 use super::layers::{StoredOp, StoredWeight, shape};
 use super::plan::GeneratorPlan;
 use super::{OutputActivation, ReadTensor, TensorSpec};
+use crate::Result;
 use crate::nn::Network;
 use crate::nn::layer::{BN_EPS, BatchNorm, Conv, ConvTranspose, Reshape};
 use crate::nn::model::Layers;
 use crate::nn::ops::{self, Activation, BatchStats, Weight};
-use crate::Result;
 
 /// The most elements that a layer gives at once: those of 64 images of 64 channels at 64×64.
 const MAX_TOGETHER: usize = 1 << 24;

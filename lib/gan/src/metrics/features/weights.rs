@@ -58,8 +58,8 @@ pub fn fetch_inception(progress: &dyn Progress) -> Result<PathBuf> {
 
 /// The error of weights that were not found; `why` they were not downloaded.
 pub fn missing(why: &str) -> Error {
-    let put =
-        own_cache(&environment).map_or(String::new(), |path| format!("put it at {}, or ", path.display()));
+    let put = own_cache(&environment).map(|path| format!("put it at {}, or ", path.display()));
+    let put = put.unwrap_or_default();
     Error::Invalid(format!(
         "no Inception weights found, and {why}; download {INCEPTION_URL} (96 MB) elsewhere and {put}name it \
          by the environment variable FID_WEIGHTS"
