@@ -145,10 +145,10 @@ fn options(args: &Args, source: &Source) -> Result<ShardOptions> {
 }
 
 fn output(args: &Args, source: &Source, options: &ShardOptions) -> Result<PathBuf> {
-    match &args.output {
-        Some(path) => Ok(path.clone()),
-        None => Ok(format!("{}-{}.safetensors", source.title(), options.side(source)?).into()),
-    }
+    let Some(path) = &args.output else {
+        return Ok(format!("{}-{}.safetensors", source.title(), options.side(source)?).into());
+    };
+    Ok(path.clone())
 }
 
 fn make(path: &Path, source: &Source, options: &ShardOptions, reporter: &Reporter) -> Result<()> {
@@ -158,10 +158,8 @@ fn make(path: &Path, source: &Source, options: &ShardOptions, reporter: &Reporte
     let made = made?;
     let (n, [h, w, c], rejected) = (made.meta.count, made.shape, made.meta.rejected);
     let skipped = if rejected > 0 { format!(", {rejected} skipped") } else { String::new() };
-    let taken = match source.chosen()[..] {
-        [] => String::new(),
-        ref files => format!(" of {}", files.join(", ")),
-    };
+    let files = source.chosen().join(", ");
+    let taken = if files.is_empty() { files } else { format!(" of {files}") };
     let images = counted(n, "image");
     reporter.info(&format!("{images} of {h}×{w}×{c}{taken}{skipped}, {}", human(start.elapsed())));
     Ok(())

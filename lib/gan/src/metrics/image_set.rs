@@ -77,10 +77,8 @@ impl ImageSet {
 
     /// Where the images are read from; `None` of a shard, which is mapped into memory.
     pub fn source(&self) -> Option<&Source> {
-        match &self.reader {
-            ImageReader::Source(source) => Some(source),
-            ImageReader::Shard(_) => None,
-        }
+        let ImageReader::Source(source) = &self.reader else { return None };
+        Some(source)
     }
 
     /// Image `i` in RGB, and the notes on its file. 16-bit gray is clipped as in Pillow; other gray is

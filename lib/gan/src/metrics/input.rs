@@ -58,17 +58,13 @@ impl FidInput {
 
     /// The images, if this input is images.
     pub fn images(&self) -> Option<&ImageSet> {
-        match self {
-            FidInput::Statistics(_) => None,
-            FidInput::Images(images) => Some(images),
-        }
+        let FidInput::Images(images) = self else { return None };
+        Some(images)
     }
 
     pub(super) fn statistics(&self) -> Option<&StatsFile> {
-        match self {
-            FidInput::Statistics(file) => Some(file),
-            FidInput::Images(_) => None,
-        }
+        let FidInput::Statistics(file) = self else { return None };
+        Some(file)
     }
 
     /// Checks that statistics, if this input is such, were made with the weights of `extractor`.

@@ -41,8 +41,8 @@ impl Interpolation {
     /// # Errors
     /// `source` has no such latent.
     pub fn latents(&self, source: &Latents) -> Result<Latents> {
-        let stops: Vec<Vec<f32>> =
-            self.images.iter().map(|&i| source.latent(i, "interpolate")).collect::<Result<_>>()?;
+        let stops = self.images.iter().map(|&i| source.latent(i, "interpolate"));
+        let stops = stops.collect::<Result<Vec<_>>>()?;
         let (segments, steps) = (stops.len() - 1, self.frames - 1);
         let mut rows = Vec::with_capacity(self.frames * source.nz());
         for frame in 0..self.frames {

@@ -84,7 +84,7 @@ pub(super) fn network(plan: &GeneratorPlan, device: &Device, read: ReadTensor) -
                 };
                 let (name, identity) = (name.clone(), Activation::Identity);
                 layers.push(Box::new(ConvTranspose { name, geometry, weight, activation: identity }));
-                let norm_next = plan.steps.get(i + 1).is_some_and(|next| next.kind == LayerKind::BatchNorm);
+                let norm_next = plan.steps.get(i + 1).is_some_and(PlannedLayer::is_norm);
                 if norm_next && !step.active {
                     pending_bias = Some(bias);
                     continue;

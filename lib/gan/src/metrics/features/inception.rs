@@ -125,19 +125,13 @@ impl<N: Net> InceptionBlock<'_, N> {
     /// The convolutions of a branch one after the other, from the block's input: `branch_1`, `branch_2`, …, or
     /// one of the branch's own name.
     fn chain(&self, branch: &str, steps: &[(Conv, usize)]) -> Result<N::Map> {
-        if let &[(conv, filters)] = steps {
-            return self.conv(branch, conv, filters, self.x);
+        let name = |i| if steps.len() == 1 { branch.to_string() } else { format!("{branch}_{}", i + 1) };
+        let (conv, filters) = steps[0];
+        let mut x = self.conv(&name(0), conv, filters, self.x)?;
+        for (i, &(conv, filters)) in steps.iter().enumerate().skip(1) {
+            x = self.conv(&name(i), conv, filters, &x)?;
         }
-        let mut x = None;
-        for (i, &(conv, filters)) in steps.iter().enumerate() {
-            x = Some(self.conv(
-                &format!("{branch}_{}", i + 1),
-                conv,
-                filters,
-                x.as_ref().unwrap_or(self.x),
-            )?);
-        }
-        Ok(x.expect("a branch has convolutions"))
+        Ok(x)
     }
 
     /// 1×1 on the average of the block's input.

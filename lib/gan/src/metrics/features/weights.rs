@@ -89,9 +89,8 @@ fn own_cache(env: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
 
 /// The paths that are searched, in order; the last is that of the download.
 fn candidates(env: &dyn Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
-    let cache = env("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| env("HOME").map(|home| Path::new(&home).join(".cache")));
+    let home = || Some(Path::new(&env("HOME")?).join(".cache"));
+    let cache = env("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
     let torch = env("TORCH_HOME").map(PathBuf::from).or_else(|| cache.as_ref().map(|c| c.join("torch")));
     let mut paths = Vec::new();
     paths.extend(torch.map(|t| t.join("hub/checkpoints").join(INCEPTION_FILE)));
