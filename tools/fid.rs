@@ -49,28 +49,6 @@ struct Args {
     #[arg(long, value_names = ["IN", "OUT.safetensors"], num_args = 2, conflicts_with_all = COMPARE,
           conflicts_with = "merge")]
     convert_weights: Vec<PathBuf>,
-    #[command(flatten)]
-    network: NetworkArgs,
-    /// Metrics to compute
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "fid", value_parser = metric())]
-    metrics: Vec<&'static Metric>,
-    /// Images of each input in a subset of KID [default: 1000, as for published numbers]
-    #[arg(long, value_name = "N", value_parser = whole::<usize>(2..=1_000_000),
-          conflicts_with_all = ["save_stats", "merge", "convert_weights"])]
-    kid_subset_size: Option<usize>,
-    /// Check the inputs and the weights, estimate the time, and compute nothing
-    #[arg(long)]
-    dry_run: bool,
-    /// Replace the output; compare features of different weights, or of another program with SqueezeNet's
-    #[arg(long)]
-    force: bool,
-    #[command(flatten)]
-    common: Common,
-}
-
-/// Which network computes features, and how.
-#[derive(clap::Args)]
-struct NetworkArgs {
     /// Network whose features are compared [default: that of the .npz, else inception]
     #[arg(long, value_name = "NAME", value_parser = named::<Features>(Features::NAMES))]
     features: Option<Features>,
@@ -94,6 +72,21 @@ struct NetworkArgs {
     /// Device: cpu, cuda or cuda:N [default: the best that is built in and present]
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
+    /// Metrics to compute
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "fid", value_parser = metric())]
+    metrics: Vec<&'static Metric>,
+    /// Images of each input in a subset of KID [default: 1000, as for published numbers]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(2..=1_000_000),
+          conflicts_with_all = ["save_stats", "merge", "convert_weights"])]
+    kid_subset_size: Option<usize>,
+    /// Check the inputs and the weights, estimate the time, and compute nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Replace the output; compare features of different weights, or of another program with SqueezeNet's
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    common: Common,
 }
 
 /// The values of `--metrics`.
@@ -126,7 +119,7 @@ fn compare(args: &Args, reporter: &Reporter) -> Result<Output> {
     let spec = resolve(&refs, args)?;
     metrics::check(&args.metrics, &refs, &options)?;
     let has_images = refs.iter().any(|input| input.images().is_some());
-    let load = |features| Network::load(&args.network, features, spec.dims, reporter);
+    let load = |features| Network::load(args, features, spec.dims, reporter);
     let network = spec.features.filter(|_| has_images).map(load).transpose()?;
     if let Some(network) = network.as_ref().filter(|_| !args.force) {
         refs.iter().try_for_each(|input| input.check_weights(&network.extractor))?;
@@ -189,7 +182,7 @@ fn open(path: &Path) -> Result<FidInput> {
 
 /// [`metrics::resolve`], with a hint where --force would help.
 fn resolve(inputs: &[&FidInput], args: &Args) -> Result<FeatureSpec> {
-    let resolve = |force| metrics::resolve(inputs, args.network.features, args.network.dims, force);
+    let resolve = |force| metrics::resolve(inputs, args.features, args.dims, force);
     resolve(args.force).map_err(|e| match !args.force && resolve(true).is_ok() {
         true => anyhow!("{e} (--force compares them)"),
         false => e.into(),
@@ -258,7 +251,7 @@ fn save_stats(args: &Args, reporter: &Reporter) -> Result<Output> {
     let (content, changed) = images.content()?;
     let origin = images.source().map(|source| source.input_paths());
     let features = spec.features.expect("the network of images is known");
-    let network = Network::load(&args.network, features, spec.dims, reporter)?;
+    let network = Network::load(args, features, spec.dims, reporter)?;
     let meta = StatsMeta::new(images, &network.extractor, content);
     check_overwrite(out, args.force, || {
         let other = origin.as_ref().and_then(|origin| origin.other(out));
@@ -329,7 +322,7 @@ struct Network {
 }
 
 impl Network {
-    fn load(args: &NetworkArgs, features: Features, dims: usize, reporter: &Reporter) -> Result<Network> {
+    fn load(args: &Args, features: Features, dims: usize, reporter: &Reporter) -> Result<Network> {
         let device = reporter.device(args.device.as_deref())?;
         reporter.advise(args.precision, &device);
         let (extractor, origin) = match (features, &args.weights) {

@@ -95,9 +95,7 @@ fn run(args: Args) -> Result<Output> {
     }
     let before = shard::describe(&path);
     make(&path, &source, &options, &reporter)?;
-    if let Some(before) = before {
-        reporter.info(&format!("{}: replaced {before}", path.display()));
-    }
+    before.iter().for_each(|before| reporter.info(&format!("{}: replaced {before}", path.display())));
     summary(&path, &source, false)
 }
 
@@ -145,10 +143,8 @@ fn options(args: &Args, source: &Source) -> Result<ShardOptions> {
 }
 
 fn output(args: &Args, source: &Source, options: &ShardOptions) -> Result<PathBuf> {
-    let Some(path) = &args.output else {
-        return Ok(format!("{}-{}.safetensors", source.title(), options.side(source)?).into());
-    };
-    Ok(path.clone())
+    let usual = || Ok(format!("{}-{}.safetensors", source.title(), options.side(source)?).into());
+    args.output.clone().map_or_else(usual, Ok)
 }
 
 fn make(path: &Path, source: &Source, options: &ShardOptions, reporter: &Reporter) -> Result<()> {

@@ -162,12 +162,8 @@ fn read_sealed(weights: &Weights) -> Result<(HashMap<String, Tensor>, String)> {
 /// # Errors
 /// A tensor that cannot be read back.
 pub fn is_finite(tensors: &[(String, Tensor)]) -> Result<bool> {
-    for (_, tensor) in tensors {
-        if tensor.dtype().is_float() && !safetensors::is_finite(tensor)? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    let mut floats = tensors.iter().map(|(_, tensor)| tensor).filter(|tensor| tensor.dtype().is_float());
+    floats.try_fold(true, |all, tensor| Ok(all && safetensors::is_finite(tensor)?))
 }
 
 /// A generator from a file, ready to sample from.

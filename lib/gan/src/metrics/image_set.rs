@@ -13,7 +13,8 @@ use crate::{Error, Result};
 
 /// A listed set of images. Any thread can read any image.
 pub struct ImageSet {
-    path: PathBuf,
+    /// The path that was opened.
+    pub path: PathBuf,
     reader: ImageReader,
     part: Option<Partition>,
 }
@@ -68,11 +69,6 @@ impl ImageSet {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// The path that was opened.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Where the images are read from; `None` of a shard, which is mapped into memory.

@@ -32,13 +32,11 @@ impl FidInput {
     /// It is none of these, or damaged.
     pub fn open(path: &Path) -> Result<FidInput> {
         // Samples are also published as arrays in an .npz, and CIFAR in pickles.
-        let has_images = source::holds_images(path);
-        let is_npz = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npz"));
-        match if has_images { StatsKind::Unknown } else { StatsKind::of(path)? } {
+        let images = source::holds_images(path);
+        let npz = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npz"));
+        match if images { StatsKind::Unknown } else { StatsKind::of(path)? } {
             StatsKind::Other(what) => Err(Error::file(path, what)),
-            StatsKind::Unknown if has_images || !is_npz => {
-                Ok(FidInput::Images(Box::new(ImageSet::open(path)?)))
-            }
+            StatsKind::Unknown if images || !npz => Ok(FidInput::Images(Box::new(ImageSet::open(path)?))),
             StatsKind::Npz | StatsKind::Unknown => Ok(FidInput::of_stats(path, Stats::read(path)?)),
         }
     }
@@ -52,7 +50,7 @@ impl FidInput {
     pub fn path(&self) -> &Path {
         match self {
             FidInput::Statistics(file) => &file.path,
-            FidInput::Images(images) => images.path(),
+            FidInput::Images(images) => &images.path,
         }
     }
 

@@ -33,7 +33,7 @@ pub fn check(metrics: &[&Metric], inputs: &[&FidInput], options: &MetricOptions)
         let images = inputs.iter().filter_map(|input| input.images()).min_by_key(|images| images.len());
         let min = min_images(options);
         let Some(images) = images.filter(|images| images.len() < min) else { continue };
-        let (path, n) = (images.path(), images.len());
+        let (path, n) = (&images.path, images.len());
         let few = format!("{name} needs at least {} in each input", counted(min as u64, "image"));
         return Err(match min_images_option {
             Some(option) if n >= 2 => {

@@ -63,7 +63,7 @@ impl Expr {
     /// # Errors
     /// `source` has no such latent, or a number is too large for f32.
     pub fn latents(&self, source: &Latents) -> Result<Latents> {
-        let nz = source.nz();
+        let nz = source.nz;
         let (mut rows, mut result) = (Vec::new(), vec![0.0; nz]);
         for term in &self.terms {
             let mut mean = vec![0.0; nz];

@@ -20,7 +20,8 @@ const NAME: &str = "latents";
 pub struct Latents {
     values: Values,
     count: usize,
-    nz: usize,
+    /// Numbers of each latent.
+    pub(super) nz: usize,
     provenance: Value,
 }
 
@@ -97,11 +98,6 @@ impl Latents {
     /// The number of latents.
     pub fn count(&self) -> usize {
         self.count
-    }
-
-    /// Numbers of each latent.
-    pub(super) fn nz(&self) -> usize {
-        self.nz
     }
 
     /// Where they are from: an object for files and `--json`.

@@ -160,8 +160,7 @@ pub(super) fn chain<'a>(
                     (None, Some(StoredOp::BatchNorm { channels, .. })) => *channels == output,
                     _ => true,
                 };
-                let transposed = (LayerKind::ConvTranspose, a, b);
-                let conv = (LayerKind::Conv, b, a);
+                let (transposed, conv) = ((LayerKind::ConvTranspose, a, b), (LayerKind::Conv, b, a));
                 let possible = match (flow, first) {
                     (Flow::Start, Some(LayerKind::Conv)) => vec![conv],
                     (Flow::Start, _) => vec![transposed],

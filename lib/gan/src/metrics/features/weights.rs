@@ -72,11 +72,10 @@ fn environment(name: &str) -> Option<OsString> {
 
 fn find(given: Option<&Path>, env: &dyn Fn(&str) -> Option<OsString>) -> Result<Option<PathBuf>> {
     let named = given.map(Path::to_path_buf).or_else(|| env("FID_WEIGHTS").map(PathBuf::from));
+    let gone = "FID_WEIGHTS names this file, which does not exist";
     match named {
         Some(path) if path.is_file() => Ok(Some(path)),
-        Some(path) if given.is_none() => {
-            Err(Error::file(path, "FID_WEIGHTS names this file, which does not exist"))
-        }
+        Some(path) if given.is_none() => Err(Error::file(path, gone)),
         Some(path) => Err(Error::file(path, format!("no such file of weights; download {INCEPTION_URL}"))),
         None => Ok(candidates(env).into_iter().find(|path| path.is_file())),
     }
