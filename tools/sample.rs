@@ -67,10 +67,8 @@ struct Args {
     #[arg(long, value_name = "FILE")]
     save_latents: Option<PathBuf>,
     /// Images that a thread makes at once, in multiples of 64; does not change the images
-    #[arg(
-        long, alias = "batch", value_name = "N", default_value_t = 64,
-        value_parser = whole::<u32>(1..=65_536)
-    )]
+    #[arg(long, alias = "batch", value_name = "N", default_value_t = 64,
+          value_parser = whole::<u32>(1..=65_536))]
     batch_size: u32,
     /// Also write one PNG of the first 64 images
     #[arg(long, value_name = "FILE")]
@@ -119,7 +117,8 @@ struct Foreign {
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = whole::<usize>(0..=256))]
     upsample: Vec<usize>,
     /// Epsilon of the batch norms: one for all, or one for each [default: 1e-5]
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = |s: &str| in_range(s, 0.0..=1000.0, "0 to 1000"))]
+    #[arg(long, value_name = "LIST", value_delimiter = ',',
+          value_parser = |s: &str| in_range(s, 0.0..=1000.0, "0 to 1000"))]
     eps: Vec<f64>,
     /// Order of the numbers of a linear last layer, for color images [default: channels-first]
     #[arg(long, value_name = "ORDER", value_parser = named::<ChannelOrder>(ChannelOrder::NAMES))]

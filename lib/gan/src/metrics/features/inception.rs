@@ -122,8 +122,8 @@ impl<N: Net> InceptionBlock<'_, N> {
         self.net.conv(&format!("{}.{branch}", self.name), conv, filters, x)
     }
 
-    /// The convolutions of a branch one after the other, from the block's input: `branch_1`, `branch_2`, …, or
-    /// one of the branch's own name.
+    /// The convolutions of a branch one after the other, from the block's input: `branch_1`, `branch_2`, …,
+    /// or one of the branch's own name.
     fn chain(&self, branch: &str, steps: &[(Conv, usize)]) -> Result<N::Map> {
         let name = |i| if steps.len() == 1 { branch.to_string() } else { format!("{branch}_{}", i + 1) };
         let (conv, filters) = steps[0];
