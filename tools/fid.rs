@@ -15,7 +15,9 @@ use gan::metrics::{self, Comparison, FeatureSpec, FeatureStats, FidInput, ImageS
 use gan::metrics::{MetricOptions, Need, Partition};
 use gan::precision::Precision;
 use gan::progress::Progress;
-use gantools::{Common, Output, Reporter, Usage, goes_through_the_pipe, human, operand, precision, whole};
+use gantools::{
+    Common, Output, Reporter, Usage, goes_through_the_pipe, human, named, operand, precision, whole,
+};
 use serde_json::json;
 
 /// The arguments that --merge and --convert-weights do not take.
@@ -47,30 +49,8 @@ struct Args {
     #[arg(long, value_names = ["IN", "OUT.safetensors"], num_args = 2, conflicts_with_all = COMPARE,
           conflicts_with = "merge")]
     convert_weights: Vec<PathBuf>,
-    #[command(flatten)]
-    network: NetworkArgs,
-    /// Metrics to compute
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "fid", value_parser = metric())]
-    metrics: Vec<&'static Metric>,
-    /// Images of each input in a subset of KID [default: 1000, as for published numbers]
-    #[arg(long, value_name = "N", value_parser = whole::<usize>(2..=1_000_000),
-          conflicts_with_all = ["save_stats", "merge", "convert_weights"])]
-    kid_subset_size: Option<usize>,
-    /// Check the inputs and the weights, estimate the time, and compute nothing
-    #[arg(long)]
-    dry_run: bool,
-    /// Replace the output; compare features of different weights, or of another program with SqueezeNet's
-    #[arg(long)]
-    force: bool,
-    #[command(flatten)]
-    common: Common,
-}
-
-/// Which network computes features, and how.
-#[derive(clap::Args)]
-struct NetworkArgs {
     /// Network whose features are compared [default: that of the .npz, else inception]
-    #[arg(long, value_name = "NAME", value_parser = network())]
+    #[arg(long, value_name = "NAME", value_parser = named::<Features>(Features::NAMES))]
     features: Option<Features>,
     /// Number of features: 64, 192, 768, 2048 (Inception) or 512 (SqueezeNet) [default: that of the .npz,
     /// else 2048 or 512]
@@ -92,17 +72,27 @@ struct NetworkArgs {
     /// Device: cpu, cuda or cuda:N [default: the best that is built in and present]
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
+    /// Metrics to compute
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "fid", value_parser = metric())]
+    metrics: Vec<&'static Metric>,
+    /// Images of each input in a subset of KID [default: 1000, as for published numbers]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(2..=1_000_000),
+          conflicts_with_all = ["save_stats", "merge", "convert_weights"])]
+    kid_subset_size: Option<usize>,
+    /// Check the inputs and the weights, estimate the time, and compute nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Replace the output; compare features of different weights, or of another program with SqueezeNet's
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    common: Common,
 }
 
 /// The values of `--metrics`.
 fn metric() -> impl TypedValueParser<Value = &'static Metric> {
     let values = METRICS.iter().map(|metric| PossibleValue::new(metric.name).help(metric.help));
     PossibleValuesParser::new(values).try_map(|name| metrics::find(&name))
-}
-
-/// The values of `--features`.
-fn network() -> impl TypedValueParser<Value = Features> {
-    PossibleValuesParser::new(Features::NAMES).try_map(|name| name.parse::<Features>())
 }
 
 fn main() -> ExitCode {
@@ -129,10 +119,8 @@ fn compare(args: &Args, reporter: &Reporter) -> Result<Output> {
     let spec = resolve(&refs, args)?;
     metrics::check(&args.metrics, &refs, &options)?;
     let has_images = refs.iter().any(|input| input.images().is_some());
-    let network = match spec.features.filter(|_| has_images) {
-        Some(features) => Some(Network::load(&args.network, features, spec.dims, reporter)?),
-        None => None,
-    };
+    let load = |features| Network::load(args, features, spec.dims, reporter);
+    let network = spec.features.filter(|_| has_images).map(load).transpose()?;
     if let Some(network) = network.as_ref().filter(|_| !args.force) {
         refs.iter().try_for_each(|input| input.check_weights(&network.extractor))?;
     }
@@ -143,18 +131,17 @@ fn compare(args: &Args, reporter: &Reporter) -> Result<Output> {
         return plan(&images.collect::<Vec<_>>(), network.as_ref());
     }
     let needs = |input: usize| args.metrics.iter().any(|metric| metric.needs[input] == Need::Features);
+    let loaded = || network.as_ref().expect("a network is loaded for images");
     let compute = |input, keep| match input {
         FidInput::Statistics(file) => Ok((*file).into()),
-        FidInput::Images(images) => {
-            network.as_ref().expect("a network is loaded for images").measure(&images, keep, reporter)
-        }
+        FidInput::Images(images) => loaded().measure(&images, keep, reporter),
     };
     let [a, b] = inputs;
     let inputs = [compute(a, needs(0))?, compute(b, needs(1))?];
     reporter.finish();
     let (text, mut json) = metrics::results(&args.metrics, &Comparison { inputs: &inputs, spec, options })?;
     json["passed_over"] = json!(passed_over);
-    print_table(reporter, &inputs, spec, network.as_ref());
+    report(reporter, &inputs, spec, network.as_ref());
     Ok(Output { text, json })
 }
 
@@ -177,12 +164,8 @@ fn open_both(args: &Args, reporter: &Reporter) -> Result<[FidInput; 2]> {
     let usage = "name two inputs: fid A B, each .npz statistics, a folder, a zip or a shard";
     let Some(a) = &args.a else { return Err(Usage(usage.into()).into()) };
     if args.b.is_none() && !io::stdin().is_terminal() {
-        match a.exists() {
-            true => drop(open(a)?),
-            false => {
-                reporter.info(&format!("{}: does not exist yet; waiting for the other input", a.display()))
-            }
-        }
+        let waiting = || format!("{}: does not exist yet; waiting for the other input", a.display());
+        if a.exists() { drop(open(a)?) } else { reporter.info(&waiting()) }
     }
     let b = operand(args.b.clone(), usage)?;
     Ok([open(a)?, open(&b)?])
@@ -199,7 +182,7 @@ fn open(path: &Path) -> Result<FidInput> {
 
 /// [`metrics::resolve`], with a hint where --force would help.
 fn resolve(inputs: &[&FidInput], args: &Args) -> Result<FeatureSpec> {
-    let resolve = |force| metrics::resolve(inputs, args.network.features, args.network.dims, force);
+    let resolve = |force| metrics::resolve(inputs, args.features, args.dims, force);
     resolve(args.force).map_err(|e| match !args.force && resolve(true).is_ok() {
         true => anyhow!("{e} (--force compares them)"),
         false => e.into(),
@@ -230,12 +213,7 @@ fn plan(images: &[&ImageSet], network: Option<&Network>) -> Result<Output> {
 }
 
 /// Reports what was compared, and warns of what makes the comparison less meaningful.
-fn print_table(
-    reporter: &Reporter,
-    inputs: &[FeatureStats; 2],
-    spec: FeatureSpec,
-    network: Option<&Network>,
-) {
+fn report(reporter: &Reporter, inputs: &[FeatureStats; 2], spec: FeatureSpec, network: Option<&Network>) {
     let names = inputs.each_ref().map(|input| input.path.display().to_string());
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max("features".len());
     for (name, input) in names.iter().zip(inputs) {
@@ -243,10 +221,8 @@ fn print_table(
         let n = meta.map_or("statistics".to_string(), |meta| format!("{} images", meta.n));
         let sizes = meta.and_then(|meta| meta.dataset.as_ref()?.describe_sizes());
         let of = sizes.map_or(String::new(), |sizes| format!(" of {sizes}"));
-        let time = match input.seconds {
-            0.0 => String::new(),
-            seconds => format!(", {}", human(Duration::from_secs_f64(seconds))),
-        };
+        let time = human(Duration::from_secs_f64(input.seconds));
+        let time = if input.seconds > 0.0 { format!(", {time}") } else { String::new() };
         reporter.info(&format!("{name:width$}  {n}{of}{time}"));
     }
     let origin = network.map_or(String::new(), |network| format!(", weights {}", network.origin));
@@ -258,7 +234,7 @@ fn print_table(
 fn save_stats(args: &Args, reporter: &Reporter) -> Result<Output> {
     let usage = "name the images and the output: fid --save-stats IN OUT.npz";
     let (Some(input), Some(out)) = (&args.a, &args.b) else { return Err(Usage(usage.into()).into()) };
-    check_npz(out, usage)?;
+    check_extension(out, "npz", &format!("statistics are .npz: {usage}"))?;
     // An existing file may be up to date in a folder that is not writable.
     if !out.is_file() {
         check_place(out)?;
@@ -275,7 +251,7 @@ fn save_stats(args: &Args, reporter: &Reporter) -> Result<Output> {
     let (content, changed) = images.content()?;
     let origin = images.source().map(|source| source.input_paths());
     let features = spec.features.expect("the network of images is known");
-    let network = Network::load(&args.network, features, spec.dims, reporter)?;
+    let network = Network::load(args, features, spec.dims, reporter)?;
     let meta = StatsMeta::new(images, &network.extractor, content);
     check_overwrite(out, args.force, || {
         let other = origin.as_ref().and_then(|origin| origin.other(out));
@@ -300,7 +276,7 @@ fn save_stats(args: &Args, reporter: &Reporter) -> Result<Output> {
 
 /// Merges statistics.
 fn merge(out: &Path, parts: &[PathBuf], force: bool) -> Result<Output> {
-    check_npz(out, "fid --merge OUT.npz IN.npz IN.npz …")?;
+    check_extension(out, "npz", "statistics are .npz: fid --merge OUT.npz IN.npz IN.npz …")?;
     check_new(out, force)?;
     let parts = parts.iter().map(StatsFile::read).collect::<gan::Result<Vec<_>>>()?;
     let merged = stats::merge(&parts)?;
@@ -313,10 +289,7 @@ fn merge(out: &Path, parts: &[PathBuf], force: bool) -> Result<Output> {
 
 /// Converts Inception's weights.
 fn convert(from: &Path, to: &Path, force: bool) -> Result<Output> {
-    if to.extension().is_none_or(|e| e != "safetensors") {
-        return Err(Usage(format!("{}: weights are written as .safetensors", to.display())).into());
-    }
-    goes_through_the_pipe(to)?;
+    check_extension(to, "safetensors", "weights are written as .safetensors")?;
     check_new(to, force)?;
     inception::convert(from, to)?;
     Ok(Output::path(to, json!({})))
@@ -327,11 +300,11 @@ fn describe(meta: &StatsMeta) -> serde_json::Value {
     json!({ "n": meta.n, "dims": meta.dims, "features": meta.features, "weights": meta.weights })
 }
 
-fn check_npz(out: &Path, usage: &str) -> Result<(), Usage> {
-    goes_through_the_pipe(out)?;
-    match out.extension().is_some_and(|e| e == "npz") {
-        true => Ok(()),
-        false => Err(Usage(format!("{}: statistics are .npz: {usage}", out.display()))),
+/// Checks the extension of an output; `what` is the error of another one.
+fn check_extension(out: &Path, extension: &str, what: &str) -> Result<(), Usage> {
+    match out.extension().is_some_and(|e| e == extension) {
+        true => goes_through_the_pipe(out),
+        false => Err(Usage(format!("{}: {what}", out.display()))),
     }
 }
 
@@ -349,7 +322,7 @@ struct Network {
 }
 
 impl Network {
-    fn load(args: &NetworkArgs, features: Features, dims: usize, reporter: &Reporter) -> Result<Network> {
+    fn load(args: &Args, features: Features, dims: usize, reporter: &Reporter) -> Result<Network> {
         let device = reporter.device(args.device.as_deref())?;
         reporter.advise(args.precision, &device);
         let (extractor, origin) = match (features, &args.weights) {
@@ -357,7 +330,7 @@ impl Network {
                 anyhow::bail!("--weights {}: SqueezeNet's weights are built in", file.display())
             }
             (Features::Squeezenet, None) => {
-                (Extractor::squeezenet(args.precision, &device)?, "built in".to_string())
+                (Extractor::squeezenet(args.precision, &device)?, "built in".into())
             }
             (Features::Inception, given) => {
                 let file = find_inception(given.as_deref(), args.offline, reporter)?;
@@ -376,12 +349,10 @@ impl Network {
 
 /// The file of the Inception weights, which is downloaded if there is none.
 fn find_inception(given: Option<&Path>, offline: bool, reporter: &Reporter) -> Result<PathBuf> {
-    if let Some(file) = weights::find_inception(given)? {
-        return Ok(file);
-    }
-    let fetched = match offline {
-        true => Err(weights::missing("--offline forbids their download")),
-        false => {
+    let fetched = match weights::find_inception(given)? {
+        Some(file) => Ok(file),
+        None if offline => Err(weights::missing("--offline forbids their download")),
+        None => {
             let url = weights::INCEPTION_URL;
             reporter.info(&format!("no Inception weights found: downloading {url} (96 MB), once"));
             weights::fetch_inception(reporter)

@@ -95,9 +95,7 @@ fn run(args: Args) -> Result<Output> {
     }
     let before = shard::describe(&path);
     make(&path, &source, &options, &reporter)?;
-    if let Some(before) = before {
-        reporter.info(&format!("{}: replaced {before}", path.display()));
-    }
+    before.iter().for_each(|before| reporter.info(&format!("{}: replaced {before}", path.display())));
     summary(&path, &source, false)
 }
 
@@ -145,10 +143,8 @@ fn options(args: &Args, source: &Source) -> Result<ShardOptions> {
 }
 
 fn output(args: &Args, source: &Source, options: &ShardOptions) -> Result<PathBuf> {
-    match &args.output {
-        Some(path) => Ok(path.clone()),
-        None => Ok(format!("{}-{}.safetensors", source.title(), options.side(source)?).into()),
-    }
+    let usual = || Ok(format!("{}-{}.safetensors", source.title(), options.side(source)?).into());
+    args.output.clone().map_or_else(usual, Ok)
 }
 
 fn make(path: &Path, source: &Source, options: &ShardOptions, reporter: &Reporter) -> Result<()> {
@@ -158,10 +154,8 @@ fn make(path: &Path, source: &Source, options: &ShardOptions, reporter: &Reporte
     let made = made?;
     let (n, [h, w, c], rejected) = (made.meta.count, made.shape, made.meta.rejected);
     let skipped = if rejected > 0 { format!(", {rejected} skipped") } else { String::new() };
-    let taken = match source.chosen()[..] {
-        [] => String::new(),
-        ref files => format!(" of {}", files.join(", ")),
-    };
+    let files = source.chosen().join(", ");
+    let taken = if files.is_empty() { files } else { format!(" of {files}") };
     let images = counted(n, "image");
     reporter.info(&format!("{images} of {h}×{w}×{c}{taken}{skipped}, {}", human(start.elapsed())));
     Ok(())

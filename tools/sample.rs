@@ -55,9 +55,7 @@ struct Args {
     /// Calculate with images: "mean(3,7) - mean(1,4) + 0.5*2"
     ///
     /// Whole numbers are images, numbers with a point are factors. Operators: + - * / ( ) mean.
-    #[arg(
-        long, value_name = "EXPR", allow_hyphen_values = true, conflicts_with_all = ["nearest", "grid"]
-    )]
+    #[arg(long, value_name = "EXPR", allow_hyphen_values = true, conflicts_with_all = ["nearest", "grid"])]
     expr: Option<Expr>,
     /// Show each image beside the nearest image of a shard; at most 4096 images
     #[arg(long, value_name = "SHARD", conflicts_with = "grid")]
@@ -69,10 +67,8 @@ struct Args {
     #[arg(long, value_name = "FILE")]
     save_latents: Option<PathBuf>,
     /// Images that a thread makes at once, in multiples of 64; does not change the images
-    #[arg(
-        long, alias = "batch", value_name = "N", default_value_t = 64,
-        value_parser = whole::<u32>(1..=65_536)
-    )]
+    #[arg(long, alias = "batch", value_name = "N", default_value_t = 64,
+          value_parser = whole::<u32>(1..=65_536))]
     batch_size: u32,
     /// Also write one PNG of the first 64 images
     #[arg(long, value_name = "FILE")]
@@ -100,7 +96,7 @@ struct Args {
 #[command(next_help_heading = "Generators of other programs: what their files do not say")]
 struct Foreign {
     /// Negative slope of the hidden activations: 0 is ReLU, else LeakyReLU [default: 0]
-    #[arg(long, value_name = "S", value_parser = slope)]
+    #[arg(long, value_name = "S", value_parser = |s: &str| in_range(s, 0.0..1.0, "0 to 1, 1 not included"))]
     slope: Option<f64>,
     /// Activation of the last layer: tanh is for images in -1 to 1, sigmoid for 0 to 1 [default: tanh]
     #[arg(
@@ -121,7 +117,8 @@ struct Foreign {
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = whole::<usize>(0..=256))]
     upsample: Vec<usize>,
     /// Epsilon of the batch norms: one for all, or one for each [default: 1e-5]
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = eps)]
+    #[arg(long, value_name = "LIST", value_delimiter = ',',
+          value_parser = |s: &str| in_range(s, 0.0..=1000.0, "0 to 1000"))]
     eps: Vec<f64>,
     /// Order of the numbers of a linear last layer, for color images [default: channels-first]
     #[arg(long, value_name = "ORDER", value_parser = named::<ChannelOrder>(ChannelOrder::NAMES))]
@@ -137,14 +134,6 @@ impl Foreign {
 
 fn in_range(text: &str, range: impl RangeBounds<f64>, name: &str) -> Result<f64, String> {
     text.parse().ok().filter(|x| range.contains(x)).ok_or_else(|| format!("{text} is not in {name}"))
-}
-
-fn slope(text: &str) -> Result<f64, String> {
-    in_range(text, 0.0..1.0, "0 to 1, 1 not included")
-}
-
-fn eps(text: &str) -> Result<f64, String> {
-    in_range(text, 0.0..=1000.0, "0 to 1000")
 }
 
 /// The maximum number of images of --nearest.
@@ -168,10 +157,9 @@ fn run(mut args: Args) -> Result<Output> {
     let path = operand(args.generator.clone(), usage)?;
     let mut generator = checkpoint::generator(&path, &hints, &device)?;
     if let Some(summary) = generator.summary.as_ref().filter(|summary| !summary.assumed.is_empty()) {
-        let flags: Vec<String> =
-            summary.hints.iter().map(|hint| format!("--{hint}").replace('_', "-")).collect();
-        let change =
-            if flags.is_empty() { String::new() } else { format!(" (change: {})", flags.join(", ")) };
+        let flags = summary.hints.iter().map(|hint| format!("--{hint}").replace('_', "-"));
+        let flags = flags.collect::<Vec<_>>().join(", ");
+        let change = if flags.is_empty() { flags } else { format!(" (change: {flags})") };
         let (path, text) = (path.display(), summary.text());
         reporter.info(&format!("{path}: {text}: assumed {}{change}", summary.assumed));
     }
@@ -187,13 +175,9 @@ const MEDIA: [&str; 22] = [
 
 /// Where the images go, and the format if that is a single file.
 fn output(args: &Args) -> Result<(PathBuf, Option<OutputFormat>), Usage> {
-    let is_row = args.expr.is_some() || args.nearest.is_some();
-    let default = match (&args.expr, &args.nearest) {
-        (Some(_), _) => "expr.png",
-        (_, Some(_)) => "nearest.png",
-        _ => "fakes/",
-    };
-    let out = args.output.clone().unwrap_or(default.into());
+    let row = args.expr.as_ref().map(|_| "expr.png").or(args.nearest.as_ref().map(|_| "nearest.png"));
+    let is_row = row.is_some();
+    let out = args.output.clone().unwrap_or(row.unwrap_or("fakes/").into());
     let format = OutputFormat::of(&out);
     let refuse = |what: &str| Err(Usage(format!("-o {}: {what}", out.display())));
     if is_row && format != Some(OutputFormat::Row) {
@@ -216,10 +200,7 @@ fn output(args: &Args) -> Result<(PathBuf, Option<OutputFormat>), Usage> {
 
 /// Checks where to write before any work.
 fn check_outputs(args: &Args, out: &Path, format: Option<OutputFormat>) -> Result<()> {
-    match format {
-        Some(_) => check_place(out)?,
-        None => check_folder(out, args.force)?,
-    }
+    format.map_or_else(|| check_folder(out, args.force), |_| check_place(out))?;
     if let Some(path) = &args.save_latents {
         Latents::check_output(path, args.force)?;
         check_outside("save_latents", path, out)?;
@@ -270,10 +251,8 @@ fn make(
 
 /// The latents that the flags ask for, and the order of their images in an animation.
 fn latents(args: &Args, nz: usize) -> Result<(Latents, Vec<usize>)> {
-    let interpolation = match &args.interpolate {
-        Some(images) => Some(Interpolation::new(images, args.frames.unwrap_or(16) as usize)?),
-        None => None,
-    };
+    let path = |images: &Vec<u32>| Interpolation::new(images, args.frames.unwrap_or(16) as usize);
+    let interpolation = args.interpolate.as_ref().map(path).transpose()?;
     let source = match (&args.latents, args.count) {
         (Some(path), None) => Latents::read(path, nz)?,
         (Some(path), Some(n)) => Latents::read(path, nz)?.first(n as usize)?,

@@ -89,18 +89,14 @@ impl Error {
 
     /// An [`Error::Invalid`] with `prefix` before its line; any other error unchanged.
     pub(crate) fn within(self, prefix: &str) -> Error {
-        match self {
-            Error::Invalid(what) => Error::Invalid(format!("{prefix}{what}")),
-            other => other,
-        }
+        let Error::Invalid(what) = self else { return self };
+        Error::Invalid(format!("{prefix}{what}"))
     }
 
     /// An [`Error::Invalid`] as one of the file `path`; other errors as they are.
     pub fn at(self, path: impl AsRef<Path>) -> Error {
-        match self {
-            Error::Invalid(what) => Error::file(path, what),
-            other => other,
-        }
+        let Error::Invalid(what) = self else { return self };
+        Error::file(path, what)
     }
 
     /// An [`Error::Argument`] about `name`.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{CheckpointKind, CheckpointMeta, Opened, open};
 use crate::Result;
-use crate::checkpoint::foreign::{self, LayoutHints, ModelSummary};
+use crate::checkpoint::foreign::{LayoutHints, ModelSummary};
 use crate::data::shard::Shard;
 
 /// What a file is.
@@ -31,7 +31,7 @@ pub fn info(path: &Path, hints: &LayoutHints) -> Result<Info> {
         }
         Opened::Ours(weights, meta) => (ours(path, &meta, weights.num_elements()), weights.num_elements()),
         Opened::Foreign(weights) => {
-            let found = foreign::find(weights.dicts(), hints).map_err(|e| weights.explain(e, path))?;
+            let found = weights.find(path, hints)?;
             let numbers = weights.num_elements();
             (others(path, &found.summary, numbers), numbers)
         }
@@ -47,13 +47,9 @@ fn table(rows: &[(&str, String)]) -> String {
 }
 
 fn ours(path: &Path, meta: &CheckpointMeta, numbers: usize) -> Info {
-    let name = match meta.kind {
-        CheckpointKind::Generator => "generator",
-        CheckpointKind::Discriminator => "discriminator",
-        CheckpointKind::State => "state",
-    };
+    let json = serde_json::to_value(meta).expect("a recipe's numbers are finite");
     let text = table(&[
-        (name, path.display().to_string()),
+        (json["kind"].as_str().unwrap_or_default(), path.display().to_string()),
         ("model", meta.model.describe()),
         ("numbers", numbers.to_string()),
         ("trained", format!("{} steps, to epoch {}", meta.step, meta.epoch)),
@@ -63,7 +59,7 @@ fn ours(path: &Path, meta: &CheckpointMeta, numbers: usize) -> Info {
         ("shard sha256", meta.shard.hash.clone()),
         ("made by", format!("train {}", meta.tool)),
     ]);
-    Info { text, json: serde_json::to_value(meta).expect("a recipe's numbers are finite") }
+    Info { text, json }
 }
 
 fn others(path: &Path, summary: &ModelSummary, numbers: usize) -> Info {
@@ -77,10 +73,8 @@ fn others(path: &Path, summary: &ModelSummary, numbers: usize) -> Info {
         rows.push(("prefix", summary.prefix.clone()));
     }
     if !summary.assumed.is_empty() {
-        let hints = match summary.hints.is_empty() {
-            true => String::new(),
-            false => format!(" (hints: {})", summary.hints.join(", ")),
-        };
+        let hints = summary.hints.join(", ");
+        let hints = if hints.is_empty() { hints } else { format!(" (hints: {hints})") };
         rows.push(("assumed", format!("{}{hints}", summary.assumed)));
     }
     Info { text: table(&rows), json: json!({ "kind": CheckpointKind::Generator, "model": summary }) }

@@ -23,7 +23,7 @@ use crate::nn::Network;
 use crate::nn::model::ModelConfig;
 use crate::recipe::Recipe;
 use crate::{Error, Result};
-use foreign::{LayoutHints, ModelSummary, StateDict, TensorSpec};
+use foreign::{FoundGenerator, LayoutHints, ModelSummary, TensorSpec};
 pub use info::{Info, info};
 
 /// The state before the last one, in a run folder.
@@ -162,12 +162,8 @@ fn read_sealed(weights: &Weights) -> Result<(HashMap<String, Tensor>, String)> {
 /// # Errors
 /// A tensor that cannot be read back.
 pub fn is_finite(tensors: &[(String, Tensor)]) -> Result<bool> {
-    for (_, tensor) in tensors {
-        if tensor.dtype().is_float() && !safetensors::is_finite(tensor)? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    let mut floats = tensors.iter().map(|(_, tensor)| tensor).filter(|tensor| tensor.dtype().is_float());
+    floats.try_fold(true, |all, tensor| Ok(all && safetensors::is_finite(tensor)?))
 }
 
 /// A generator from a file, ready to sample from.
@@ -212,12 +208,10 @@ pub fn generator(path: &Path, hints: &LayoutHints, device: &Device) -> Result<Ge
         }
         Opened::Foreign(weights) => weights,
     };
-    let found = foreign::find(weights.dicts(), hints).map_err(|e| weights.explain(e, path))?;
-    let (network, hash) = match &weights {
-        Foreign::Torch { tensors, .. } => {
-            (found.network(device, &|name, shape| tensors.get(name, shape)), tensors.hash())
-        }
-        Foreign::Safetensors { weights, .. } => {
+    let found = weights.find(path, hints)?;
+    let (network, hash) = match &weights.tensors {
+        Stored::Torch(file) => (found.network(device, &|name, shape| file.get(name, shape)), file.hash()),
+        Stored::Safetensors(weights) => {
             let (tensors, hash) = weights.read()?;
             (found.network(device, &|name, _| Ok(tensors[name].flatten_all()?.to_vec1()?)), hash)
         }
@@ -253,32 +247,37 @@ enum Opened {
 }
 
 /// Another program's weights.
-enum Foreign {
-    Safetensors { weights: Weights, dict: [StateDict; 1] },
-    Torch { tensors: Tensors, saved: SavedContents },
+struct Foreign {
+    tensors: Stored,
+    contents: SavedContents,
+}
+
+enum Stored {
+    Safetensors(Weights),
+    Torch(Tensors),
 }
 
 impl Foreign {
-    fn dicts(&self) -> &[StateDict] {
-        match self {
-            Foreign::Safetensors { dict, .. } => dict,
-            Foreign::Torch { saved, .. } => &saved.dictionaries,
-        }
-    }
-
     /// The number of elements of all tensors.
     fn num_elements(&self) -> usize {
-        let tensors = self.dicts().iter().flat_map(|dict| &dict.tensors);
+        let tensors = self.contents.dictionaries.iter().flat_map(|dict| &dict.tensors);
         tensors.map(|spec| spec.shape.iter().product::<usize>()).sum()
     }
 
-    /// Why no generator is in the file: `e`, or without tensors the contents of the file.
-    fn explain(&self, e: Error, path: &Path) -> Error {
-        let Error::Invalid(what) = e else { return e };
-        let Foreign::Torch { saved, .. } = self else { return Error::file(path, what) };
+    /// The generator in the file `path`.
+    fn find(&self, path: &Path, hints: &LayoutHints) -> Result<FoundGenerator<'_>> {
+        foreign::find(&self.contents.dictionaries, hints).map_err(|e| match e {
+            Error::Invalid(what) => Error::file(path, self.explain(what)),
+            other => other,
+        })
+    }
+
+    /// Why no generator is in the file: `what`, or without weights the contents of the file.
+    fn explain(&self, what: String) -> String {
+        let SavedContents { dictionaries, objects, optimizer } = &self.contents;
         let is_weight = |spec: &TensorSpec| spec.float && spec.name.contains("weight");
-        let weights = saved.dictionaries.iter().any(|dict| dict.tensors.iter().any(is_weight));
-        let what = match (weights, saved.objects.first()) {
+        let weights = dictionaries.iter().any(|dict| dict.tensors.iter().any(is_weight));
+        match (weights, objects.first()) {
             (true, _) => what,
             (false, Some((_, class))) if class.starts_with("numpy") => {
                 "it holds numpy arrays, not tensors: make tensors of them (torch.from_numpy) and save those"
@@ -291,11 +290,10 @@ impl Foreign {
                      in Python: torch.save(torch.load(F, weights_only=False){part}.state_dict(), \"G.pth\")"
                 )
             }
-            (false, None) if saved.optimizer => "an optimizer's state, not a generator".to_string(),
-            (false, None) if saved.dictionaries.is_empty() => "it holds no tensors".to_string(),
+            (false, None) if *optimizer => "an optimizer's state, not a generator".to_string(),
+            (false, None) if dictionaries.is_empty() => "it holds no tensors".to_string(),
             (false, None) => what,
-        };
-        Error::file(path, what)
+        }
     }
 }
 
@@ -308,8 +306,8 @@ fn open(path: &Path) -> Result<Opened> {
     file.take(START).read_to_end(&mut start).map_err(Error::io(path))?;
     let is_safetensors = start.get(8) == Some(&b'{');
     if !is_safetensors && is_torch(&start) {
-        let (tensors, saved) = Tensors::read_saved(path)?;
-        return Ok(Opened::Foreign(Foreign::Torch { tensors, saved }));
+        let (tensors, contents) = Tensors::read_saved(path)?;
+        return Ok(Opened::Foreign(Foreign { tensors: Stored::Torch(tensors), contents }));
     }
     if let Some(what) = foreign::describe(path).filter(|_| !is_safetensors) {
         return Err(Error::file(path, what));
@@ -324,8 +322,8 @@ fn open(path: &Path) -> Result<Opened> {
     if let Some(meta) = meta(path, &weights)? {
         return Ok(Opened::Ours(weights, Box::new(meta)));
     }
-    let dict = [weights.state_dict()];
-    Ok(Opened::Foreign(Foreign::Safetensors { weights, dict }))
+    let contents = SavedContents { dictionaries: vec![weights.state_dict()], ..Default::default() };
+    Ok(Opened::Foreign(Foreign { tensors: Stored::Safetensors(weights), contents }))
 }
 
 /// Bytes at the beginning of a file that identify it.

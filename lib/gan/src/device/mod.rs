@@ -24,13 +24,11 @@ pub struct DeviceChoice {
 pub fn choose(name: Option<&str>) -> Result<DeviceChoice> {
     let named = |device| Ok(DeviceChoice { device, notice: None });
     let Some(name) = name else {
+        let cpu = |notice| Ok(DeviceChoice { device: Device::Cpu, notice });
         return match cfg!(feature = "cuda").then(|| gpu(0)) {
-            None => named(Device::Cpu),
+            None => cpu(None),
             Some(Ok(device)) => named(device),
-            Some(Err(why)) => {
-                let notice = Some(format!("computing on the CPU: {why}"));
-                Ok(DeviceChoice { device: Device::Cpu, notice })
-            }
+            Some(Err(why)) => cpu(Some(format!("computing on the CPU: {why}"))),
         };
     };
     let refuse = |what: &str| Error::argument("device", format!("{name}: {what}"));
@@ -86,10 +84,9 @@ fn gpu(number: usize) -> Result<Device, String> {
     let version = |n: i32| format!("{}.{}", n / 1000, n % 1000 / 10);
     let needed = sys::CUDA_VERSION as i32;
     if answer == sys::CUresult::CUDA_SUCCESS && (1..needed).contains(&driver) {
+        let (has, needs) = (version(driver), version(needed));
         return Err(format!(
-            "NVIDIA's driver supports CUDA {}, and this build needs {}: update the driver",
-            version(driver),
-            version(needed)
+            "NVIDIA's driver supports CUDA {has}, and this build needs {needs}: update the driver"
         ));
     }
     // One stream for all threads, so that the work of one thread is done before later work of another.

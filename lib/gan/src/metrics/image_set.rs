@@ -13,7 +13,8 @@ use crate::{Error, Result};
 
 /// A listed set of images. Any thread can read any image.
 pub struct ImageSet {
-    path: PathBuf,
+    /// The path that was opened.
+    pub path: PathBuf,
     reader: ImageReader,
     part: Option<Partition>,
 }
@@ -34,10 +35,11 @@ impl ImageSet {
             false => ImageReader::Source(Source::open(&[path.to_path_buf()], Recursion::OneLevel)?),
         };
         let images = ImageSet { path: path.to_path_buf(), reader, part: None };
-        match images.is_empty() {
-            true => Err(Error::file(path, "no images in it")),
-            false => Ok(images),
-        }
+        images.unless_empty("no images in it".into())
+    }
+
+    fn unless_empty(self, what: String) -> Result<ImageSet> {
+        if self.is_empty() { Err(Error::file(&self.path, what)) } else { Ok(self) }
     }
 
     /// One part of these images.
@@ -47,10 +49,7 @@ impl ImageSet {
     pub fn part(mut self, part: Partition) -> Result<ImageSet> {
         let all = self.len();
         self.part = Some(part);
-        match self.is_empty() {
-            true => Err(Error::file(&self.path, format!("{all} images have no part {part}"))),
-            false => Ok(self),
-        }
+        self.unless_empty(format!("{all} images have no part {part}"))
     }
 
     /// The indices of the images among all that were listed.
@@ -72,17 +71,10 @@ impl ImageSet {
         self.len() == 0
     }
 
-    /// The path that was opened.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Where the images are read from; `None` of a shard, which is mapped into memory.
     pub fn source(&self) -> Option<&Source> {
-        match &self.reader {
-            ImageReader::Source(source) => Some(source),
-            ImageReader::Shard(_) => None,
-        }
+        let ImageReader::Source(source) = &self.reader else { return None };
+        Some(source)
     }
 
     /// Image `i` in RGB, and the notes on its file. 16-bit gray is clipped as in Pillow; other gray is
@@ -114,10 +106,8 @@ impl ImageSet {
     pub(super) fn info(&self) -> DatasetInfo {
         let (jpeg, prepared) = match &self.reader {
             ImageReader::Source(source) => {
-                let is_jpeg = |i: &usize| {
-                    let name = source.name(*i).to_ascii_lowercase();
-                    name.ends_with(".jpg") || name.ends_with(".jpeg")
-                };
+                let ends = |i: usize, end: &str| source.name(i).to_ascii_lowercase().ends_with(end);
+                let is_jpeg = |&i: &usize| ends(i, ".jpg") || ends(i, ".jpeg");
                 (Some(2 * self.range().filter(is_jpeg).count() > self.len()), None)
             }
             ImageReader::Shard(shard) => {
@@ -151,9 +141,7 @@ impl ImageSet {
     pub(super) fn describe(&self) -> String {
         match &self.reader {
             ImageReader::Source(source) => source.description().to_string(),
-            ImageReader::Shard(_) => {
-                self.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
-            }
+            ImageReader::Shard(_) => self.path.file_name().unwrap_or_default().display().to_string(),
         }
     }
 }

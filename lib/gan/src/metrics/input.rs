@@ -32,17 +32,13 @@ impl FidInput {
     /// It is none of these, or damaged.
     pub fn open(path: &Path) -> Result<FidInput> {
         // Samples are also published as arrays in an .npz, and CIFAR in pickles.
-        if !source::holds_images(path) {
-            let npz = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npz"));
-            match StatsKind::of(path)? {
-                StatsKind::Other(what) => return Err(Error::file(path, what)),
-                kind if npz || kind == StatsKind::Npz => {
-                    return Ok(FidInput::of_stats(path, Stats::read(path)?));
-                }
-                _ => {}
-            }
+        let images = source::holds_images(path);
+        let npz = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npz"));
+        match if images { StatsKind::Unknown } else { StatsKind::of(path)? } {
+            StatsKind::Other(what) => Err(Error::file(path, what)),
+            StatsKind::Unknown if images || !npz => Ok(FidInput::Images(Box::new(ImageSet::open(path)?))),
+            StatsKind::Npz | StatsKind::Unknown => Ok(FidInput::of_stats(path, Stats::read(path)?)),
         }
-        Ok(FidInput::Images(Box::new(ImageSet::open(path)?)))
     }
 
     /// Statistics that were read from `path`.
@@ -54,23 +50,19 @@ impl FidInput {
     pub fn path(&self) -> &Path {
         match self {
             FidInput::Statistics(file) => &file.path,
-            FidInput::Images(images) => images.path(),
+            FidInput::Images(images) => &images.path,
         }
     }
 
     /// The images, if this input is images.
     pub fn images(&self) -> Option<&ImageSet> {
-        match self {
-            FidInput::Statistics(_) => None,
-            FidInput::Images(images) => Some(images),
-        }
+        let FidInput::Images(images) = self else { return None };
+        Some(images)
     }
 
     pub(super) fn statistics(&self) -> Option<&StatsFile> {
-        match self {
-            FidInput::Statistics(file) => Some(file),
-            FidInput::Images(_) => None,
-        }
+        let FidInput::Statistics(file) = self else { return None };
+        Some(file)
     }
 
     /// Checks that statistics, if this input is such, were made with the weights of `extractor`.
@@ -78,11 +70,11 @@ impl FidInput {
     /// # Errors
     /// They were made with others.
     pub fn check_weights(&self, extractor: &Extractor) -> Result<()> {
-        match self.statistics().and_then(|file| file.stats.meta.as_ref()) {
-            Some(meta) if meta.weights != extractor.weights() => Err(Error::file(
-                self.path(),
+        let Some(file) = self.statistics() else { return Ok(()) };
+        match &file.stats.meta {
+            Some(meta) if meta.weights != extractor.weights() => file.fails(
                 "made with other weights than those loaded; make the statistics again, or load their weights",
-            )),
+            ),
             _ => Ok(()),
         }
     }
@@ -126,15 +118,13 @@ impl StatsFile {
 
     /// Checks that another program's features may be those of `network`.
     fn check_foreign(&self, network: Features) -> Result<()> {
+        let (is, choices) = (self.describe(), network.choices_in_words());
         match network {
             Features::Inception if network.choices().contains(&self.dims()) => Ok(()),
-            Features::Inception => {
-                self.fails(format!("has {}; Inception has {}", self.describe(), network.choices_in_words()))
+            Features::Inception => self.fails(format!("has {is}; Inception has {choices}")),
+            Features::Squeezenet => {
+                self.fails(format!("has {is} of another program; only gantools saves SqueezeNet's"))
             }
-            Features::Squeezenet => self.fails(format!(
-                "has {} of another program; only gantools saves SqueezeNet's",
-                self.describe()
-            )),
         }
     }
 
@@ -145,12 +135,11 @@ impl StatsFile {
         if self.dims() != other.dims() || networks.is_some_and(|(a, b)| a != b) {
             return self.fails(format!("has {}, but {other_path} has {}", self.describe(), other.describe()));
         }
-        let metas = self.stats.meta.as_ref().zip(other.stats.meta.as_ref());
-        match metas.filter(|(a, b)| !force && a.weights != b.weights) {
-            Some((meta, _)) => {
-                self.fails(format!("made with other {} weights than {other_path}", meta.features))
+        match (&self.stats.meta, &other.stats.meta) {
+            (Some(a), Some(b)) if !force && a.weights != b.weights => {
+                self.fails(format!("made with other {} weights than {other_path}", a.features))
             }
-            None => Ok(()),
+            _ => Ok(()),
         }
     }
 }
@@ -185,11 +174,8 @@ pub fn resolve(
     let features = match (known, foreign) {
         (Some((_, Features::Squeezenet)), Some(_)) if force => None,
         (Some((known, Features::Squeezenet)), Some(foreign)) => {
-            return foreign.fails(format!(
-                "has {} of another program, but {} has SqueezeNet's",
-                foreign.describe(),
-                known.path.display()
-            ));
+            let (is, known) = (foreign.describe(), known.path.display());
+            return foreign.fails(format!("has {is} of another program, but {known} has SqueezeNet's"));
         }
         (Some((_, network)), _) => Some(network),
         (None, Some(foreign)) if files.len() < inputs.len() => {

@@ -60,9 +60,9 @@ pub fn measure(
         let rate = end as f64 / start.elapsed().as_secs_f64();
         progress.update(end as u64, n as u64, &format!("{rate:.1} images/s"));
     }
-    let gaussian = covariance.gaussian().map_err(|e| Error::file(images.path(), e.to_string()))?;
+    let gaussian = covariance.gaussian().map_err(|e| Error::file(&images.path, e.to_string()))?;
     let stats = Stats { gaussian, meta: Some(StatsMeta { dataset: Some(dataset), ..meta }) };
-    let (path, seconds) = (images.path().to_path_buf(), start.elapsed().as_secs_f64());
+    let (path, seconds) = (images.path.clone(), start.elapsed().as_secs_f64());
     Ok(FeatureStats { path, stats, features: kept, seconds })
 }
 

@@ -88,8 +88,8 @@ fn prdc(real: &[f32], fake: &[f32], dims: usize) -> Result<[PrdcScores; 2]> {
     };
     let blocks = (0..fake.len().div_ceil(BLOCK)).into_par_iter().map(count_block);
     // Integers, minima and booleans: the order of the blocks changes nothing.
-    let BallCounts { precise, balls, reals } =
-        blocks.reduce(|| BallCounts::new(real.len()), BallCounts::merge);
+    let none = || BallCounts::new(real.len());
+    let BallCounts { precise, balls, reals } = blocks.reduce(none, BallCounts::merge);
     let (n, m) = (real.len() as f64, fake.len() as f64);
     Ok([0, 1].map(|i| PrdcScores {
         k: NEIGHBORS[i],

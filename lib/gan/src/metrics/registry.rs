@@ -31,11 +31,9 @@ pub fn check(metrics: &[&Metric], inputs: &[&FidInput], options: &MetricOptions)
             }
         }
         let images = inputs.iter().filter_map(|input| input.images()).min_by_key(|images| images.len());
-        let Some((path, n)) = images.map(|images| (images.path(), images.len())) else { continue };
         let min = min_images(options);
-        if n >= min {
-            continue;
-        }
+        let Some(images) = images.filter(|images| images.len() < min) else { continue };
+        let (path, n) = (&images.path, images.len());
         let few = format!("{name} needs at least {} in each input", counted(min as u64, "image"));
         return Err(match min_images_option {
             Some(option) if n >= 2 => {
@@ -76,11 +74,9 @@ pub fn results(metrics: &[&Metric], comparison: &Comparison) -> Result<(String, 
         json[scores.key] = scores.json;
         texts.extend(scores.printed.into_iter().map(|(name, value)| format!("{name}{suffix} {value}")));
     }
-    let text = match &texts[..] {
-        [one] => one.strip_prefix("FID ").unwrap_or(one).to_string(),
-        _ => texts.join(" "),
-    };
-    Ok((text, json))
+    let text = texts.join(" ");
+    let bare = text.strip_prefix("FID ").filter(|_| texts.len() == 1);
+    Ok((bare.unwrap_or(&text).to_string(), json))
 }
 
 #[cfg(test)]

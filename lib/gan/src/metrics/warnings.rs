@@ -27,21 +27,17 @@ pub fn comparability_warnings(inputs: &[FeatureStats; 2], spec: FeatureSpec) -> 
     }
     let ([left, right], [Some(a), Some(b)]) = (&names, metas) else { return lines };
     let (n, m, (p, q)) = (a.n, b.n, (a.precision, b.precision));
-    let uneven = format!("{n} images against {m}: the smaller set decides how near 0 the distance can come");
-    let precision = format!("{left} has features in {p}, {right} in {q}; use one precision for both");
-    let weights =
-        format!("{left} and {right} have features of different weights: their distance means nothing");
-    lines.extend((n.max(m) / n.min(m).max(1) >= UNEVEN).then_some(uneven));
-    lines.extend((p != q).then_some(precision));
-    lines.extend((a.weights != b.weights).then_some(weights));
+    let mut warn = |is_so: bool, line: String| lines.extend(is_so.then_some(line));
+    let uneven = n.max(m) / n.min(m).max(1) >= UNEVEN;
+    warn(uneven, format!("{n} images against {m}: the smaller set decides how near 0 the distance can come"));
+    warn(p != q, format!("{left} has features in {p}, {right} in {q}; use one precision for both"));
+    let what = "have features of different weights: their distance means nothing";
+    warn(a.weights != b.weights, format!("{left} and {right} {what}"));
     let (Some(a), Some(b)) = (&a.dataset, &b.dataset) else { return lines };
-    let jpeg = |jpegs: &str, others: &str| {
-        format!("{jpegs} is JPEGs and {others} is not: JPEG's changes to images count as a difference")
-    };
-    match (a.jpeg, b.jpeg) {
-        (Some(true), Some(false)) => lines.push(jpeg(left, right)),
-        (Some(false), Some(true)) => lines.push(jpeg(right, left)),
-        _ => {}
+    for (one, other, jpegs, others) in [(a, b, left, right), (b, a, right, left)] {
+        let what = "JPEG's changes to images count as a difference";
+        let only_one = one.jpeg == Some(true) && other.jpeg == Some(false);
+        lines.extend(only_one.then(|| format!("{jpegs} is JPEGs and {others} is not: {what}")));
     }
     let differ = |a: Option<String>, b: Option<String>| a.zip(b).filter(|(a, b)| a != b);
     lines.extend(differ(a.describe_sizes(), b.describe_sizes()).map(|(a, b)| {

@@ -63,7 +63,7 @@ impl Expr {
     /// # Errors
     /// `source` has no such latent, or a number is too large for f32.
     pub fn latents(&self, source: &Latents) -> Result<Latents> {
-        let nz = source.nz();
+        let nz = source.nz;
         let (mut rows, mut result) = (Vec::new(), vec![0.0; nz]);
         for term in &self.terms {
             let mut mean = vec![0.0; nz];
@@ -128,10 +128,8 @@ impl Parser {
                 (Value::Latent(from), '*', Value::Factor(b)) => self.scale(from, b),
                 (Value::Factor(a), '*', Value::Latent(from)) => self.scale(from, a),
                 _ => {
-                    return Err(at(
-                        column,
-                        "an image needs a factor here; a factor has a point: 2.0 (2 is image 2)",
-                    ));
+                    let what = "an image needs a factor here; a factor has a point: 2.0 (2 is image 2)";
+                    return Err(at(column, what));
                 }
             };
         }
@@ -190,15 +188,13 @@ impl Parser {
         }
         self.expect('(')?;
         let mut images = vec![self.image()?];
-        while self.peek() == Some(',') {
-            self.at += 1;
+        while self.next_is(',') {
             images.push(self.image()?);
         }
-        if self.peek() != Some(')') {
-            return Err(self.expected("`,` or `)`"));
+        match self.next_is(')') {
+            true => self.term(images, start),
+            false => Err(self.expected("`,` or `)`")),
         }
-        self.at += 1;
-        self.term(images, start)
     }
 
     fn image(&mut self) -> Result<u32, String> {
@@ -232,12 +228,15 @@ impl Parser {
         Some((next, self.at - 1))
     }
 
+    /// Takes the next token if it is `wanted`.
+    fn next_is(&mut self, wanted: char) -> bool {
+        let is_next = self.peek() == Some(wanted);
+        self.at += usize::from(is_next);
+        is_next
+    }
+
     fn expect(&mut self, wanted: char) -> Result<(), String> {
-        if self.peek() != Some(wanted) {
-            return Err(self.expected(&format!("`{wanted}`")));
-        }
-        self.at += 1;
-        Ok(())
+        if self.next_is(wanted) { Ok(()) } else { Err(self.expected(&format!("`{wanted}`"))) }
     }
 
     fn digits(&mut self) -> String {

@@ -41,10 +41,10 @@ impl Interpolation {
     /// # Errors
     /// `source` has no such latent.
     pub fn latents(&self, source: &Latents) -> Result<Latents> {
-        let stops: Vec<Vec<f32>> =
-            self.images.iter().map(|&i| source.latent(i, "interpolate")).collect::<Result<_>>()?;
+        let stops = self.images.iter().map(|&i| source.latent(i, "interpolate"));
+        let stops = stops.collect::<Result<Vec<_>>>()?;
         let (segments, steps) = (stops.len() - 1, self.frames - 1);
-        let mut rows = Vec::with_capacity(self.frames * source.nz());
+        let mut rows = Vec::with_capacity(self.frames * source.nz);
         for frame in 0..self.frames {
             // In integers, so that a frame that falls on an image is that image.
             let segment = (frame * segments / steps).min(segments - 1);
@@ -52,7 +52,7 @@ impl Interpolation {
             rows.extend(slerp(&stops[segment], &stops[segment + 1], t));
         }
         let more = [("interpolate", json!(self.images)), ("frames", self.frames.into())];
-        Ok(Latents::from_rows(rows, source.nz(), source.provenance_with(more)))
+        Ok(Latents::from_rows(rows, source.nz, source.provenance_with(more)))
     }
 
     /// The order of the frames in an animation that repeats: forward and back, each end once. Where the first

@@ -20,7 +20,8 @@ const NAME: &str = "latents";
 pub struct Latents {
     values: Values,
     count: usize,
-    nz: usize,
+    /// Numbers of each latent.
+    pub(super) nz: usize,
     provenance: Value,
 }
 
@@ -99,11 +100,6 @@ impl Latents {
         self.count
     }
 
-    /// Numbers of each latent.
-    pub(super) fn nz(&self) -> usize {
-        self.nz
-    }
-
     /// Where they are from: an object for files and `--json`.
     pub fn provenance(&self) -> &Value {
         &self.provenance
@@ -137,10 +133,8 @@ impl Latents {
     pub(super) fn latent(&self, i: u32, argument: &str) -> Result<Vec<f32>> {
         let i = i as usize;
         if matches!(self.values, Values::Rows(_)) && i >= self.count {
-            return Err(Error::argument(
-                argument,
-                format!("there is no image {i} among {} latents", self.count),
-            ));
+            let what = format!("there is no image {i} among {} latents", self.count);
+            return Err(Error::argument(argument, what));
         }
         Ok(self.rows(i..i + 1))
     }
@@ -148,19 +142,16 @@ impl Latents {
     /// The chunk that begins at latent `first`, `[CHUNK, nz]`. Beyond the end of given rows it is 0: an image
     /// does not depend on its neighbors, but on their number.
     pub(super) fn chunk(&self, first: usize, device: &Device) -> Result<Tensor> {
-        let end = match self.values {
-            Values::Seed(_) => first + CHUNK,
-            Values::Rows(_) => self.count.min(first + CHUNK),
-        };
-        let mut rows = self.rows(first..end);
+        let mut rows = self.rows(first..first + CHUNK);
         rows.resize(CHUNK * self.nz, 0.0);
         Ok(Tensor::from_vec(rows, (CHUNK, self.nz), device)?)
     }
 
+    /// The latents of a range; given ones end with the last.
     fn rows(&self, range: Range<usize>) -> Vec<f32> {
         match &self.values {
             Values::Seed(seed) => draw(*seed, Stream::Sample, range.start as u64, range.len(), self.nz),
-            Values::Rows(rows) => rows[range.start * self.nz..range.end * self.nz].to_vec(),
+            Values::Rows(rows) => rows[range.start * self.nz..range.end.min(self.count) * self.nz].to_vec(),
         }
     }
 }

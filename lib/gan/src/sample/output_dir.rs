@@ -61,10 +61,7 @@ impl OutputDir {
         let (replaces, temporary) = (self.place.exists(), self.temporary.path().to_path_buf());
         let publish = || {
             sync(&temporary)?;
-            match replaces {
-                true => exchange(&temporary, &self.place)?,
-                false => fs::rename(&temporary, &self.place)?,
-            }
+            if replaces { exchange(&temporary, &self.place) } else { fs::rename(&temporary, &self.place) }?;
             atomic::sync_folder(atomic::folder_of(&self.place))
         };
         publish().map_err(Error::io(&self.place))?;
@@ -116,16 +113,14 @@ pub fn check_outside(argument: &str, path: &Path, folder: &Path) -> Result<()> {
 /// What an existing folder holds besides the files of `sample`; `None` if nothing.
 fn foreign(folder: &Path) -> io::Result<Option<String>> {
     let entries = fs::read_dir(folder)?.map(|e| Ok(e?.file_name())).collect::<io::Result<Vec<_>>>()?;
-    let count = || {
+    let marker = || {
         let marker: Value = serde_json::from_slice(&fs::read(folder.join(MARKER)).ok()?).ok()?;
         // Older versions wrote `pictures`.
         let count = marker["images"].as_u64().or(marker["pictures"].as_u64())?;
         (marker["made_by"] == "sample").then_some(count as usize)
     };
-    let count = match count() {
-        Some(count) => count,
-        None if entries.is_empty() => return Ok(None),
-        None => return Ok(Some("was not made by `sample`".into())),
+    let Some(count) = marker() else {
+        return Ok((!entries.is_empty()).then(|| "was not made by `sample`".into()));
     };
     let is_ours = |name: &OsStr| {
         let stem = name.to_str().and_then(|n| n.strip_suffix(".png"));
@@ -137,19 +132,22 @@ fn foreign(folder: &Path) -> io::Result<Option<String>> {
 }
 
 /// Syncs the file system of a folder. One call for each image would take longer than making the images.
+#[cfg(target_os = "linux")]
 fn sync(folder: &Path) -> io::Result<()> {
     let folder = fs::File::open(folder)?;
-    #[cfg(target_os = "linux")]
-    {
-        use std::os::fd::AsRawFd;
-        // SAFETY: the descriptor is open as long as `folder` lives, which is past the call.
-        match unsafe { libc::syncfs(folder.as_raw_fd()) } {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        }
-    }
-    #[cfg(not(target_os = "linux"))]
-    folder.sync_all()
+    // SAFETY: the descriptor is open as long as `folder` lives, which is past the call.
+    answer(unsafe { libc::syncfs(std::os::fd::AsRawFd::as_raw_fd(&folder)) })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn sync(folder: &Path) -> io::Result<()> {
+    fs::File::open(folder)?.sync_all()
+}
+
+/// The result of a system call.
+#[cfg(target_os = "linux")]
+fn answer(result: libc::c_int) -> io::Result<()> {
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Exchanges two folders: atomically where the file system can, else by renames, which are undone if one
@@ -171,10 +169,7 @@ fn exchange_at_once(new: &Path, old: &Path) -> io::Result<()> {
     let (new, old) = (path(new)?, path(old)?);
     let here = libc::AT_FDCWD;
     // SAFETY: both are C strings that live past the call; the call keeps neither.
-    match unsafe { libc::renameat2(here, new.as_ptr(), here, old.as_ptr(), libc::RENAME_EXCHANGE) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
+    answer(unsafe { libc::renameat2(here, new.as_ptr(), here, old.as_ptr(), libc::RENAME_EXCHANGE) })
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -184,8 +179,8 @@ fn exchange_at_once(_: &Path, _: &Path) -> io::Result<()> {
 
 /// The same by three renames.
 pub(super) fn exchange_by_renames(new: &Path, old: &Path) -> io::Result<()> {
-    let aside =
-        tempfile::Builder::new().prefix(".sample-").suffix(".old").tempdir_in(atomic::folder_of(old))?;
+    let mut aside = tempfile::Builder::new();
+    let aside = aside.prefix(".sample-").suffix(".old").tempdir_in(atomic::folder_of(old))?;
     let parked = aside.path().join("old");
     fs::rename(old, &parked)?;
     if let Err(e) = fs::rename(new, old) {

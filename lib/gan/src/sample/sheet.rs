@@ -57,12 +57,11 @@ pub fn write_sheet(
     let images: Vec<&[u8]> = bytes.chunks_exact(sampler.image_size()).collect();
     let frames = || order.iter().map(|&i| images[i]).collect::<Vec<_>>();
     let text = sampler.provenance(latents, []).to_string();
+    let (times, texts) = ([FRAME; 2], [("gantools", &*text)]);
     let file = match format {
         OutputFormat::Row => grid_png(&images, sampler.shape(), images.len(), &text),
-        OutputFormat::Gif => encode_gif(&frames(), width, height, channels, [FRAME; 2]),
-        OutputFormat::Apng => {
-            encode_apng(&frames(), width, height, channels, [FRAME; 2], &[("gantools", &text)])
-        }
+        OutputFormat::Gif => encode_gif(&frames(), width, height, channels, times),
+        OutputFormat::Apng => encode_apng(&frames(), width, height, channels, times, &texts),
     };
     atomic::write(out, |out| out.write_all(&file))
 }
@@ -81,10 +80,10 @@ pub fn write_nearest(
 ) -> Result<Vec<Neighbor>> {
     check_image(out, force)?;
     let (height, width, channels) = sampler.shape();
-    let (h, w, c) = (shard.height(), shard.width(), shard.channels());
-    if (h, w, c) != (height, width, channels) {
-        let ours = format!("{height}×{width}×{channels}");
-        let what = format!("has images of {h}×{w}×{c}, but the generator makes {ours}");
+    let theirs = (shard.height(), shard.width(), shard.channels());
+    if theirs != sampler.shape() {
+        let [theirs, ours] = [theirs, sampler.shape()].map(|(h, w, c)| format!("{h}×{w}×{c}"));
+        let what = format!("has images of {theirs}, but the generator makes {ours}");
         return Err(Error::file(shard.path(), what));
     }
     let bytes = sampler.all(latents)?;
@@ -106,12 +105,8 @@ pub fn write_nearest(
 }
 
 /// A PNG of `cells`, bytes of images of one shape, in rows of `columns`.
-pub(super) fn grid_png(
-    cells: &[&[u8]],
-    (height, width, channels): (usize, usize, usize),
-    columns: usize,
-    text: &str,
-) -> Vec<u8> {
+pub(super) fn grid_png(cells: &[&[u8]], shape: (usize, usize, usize), columns: usize, text: &str) -> Vec<u8> {
+    let (height, width, channels) = shape;
     let (width, height, bytes) = grid(cells, width, height, channels, columns);
     encode_png(width, height, channels, &bytes, &[("gantools", text)])
 }

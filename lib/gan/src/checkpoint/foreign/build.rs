@@ -43,7 +43,7 @@ pub(super) fn network(plan: &GeneratorPlan, device: &Device, read: ReadTensor) -
         };
         let bias: Option<Vec<f32>> = step.layer.bias.map(channel_values).transpose()?.map(scaled);
         match &step.layer.op {
-            StoredOp::BatchNorm { scale, mean, var, .. } => {
+            StoredOp::BatchNorm { scale, stats: [mean, var], .. } => {
                 let gamma = scale.map(channel_values).transpose()?.unwrap_or(constant(1.0));
                 let (mut mean, mut var) = (channel_values(mean)?, channel_values(var)?);
                 for (mean, bias) in mean.iter_mut().zip(pending_bias.take().unwrap_or_default()) {
@@ -84,7 +84,7 @@ pub(super) fn network(plan: &GeneratorPlan, device: &Device, read: ReadTensor) -
                 };
                 let (name, identity) = (name.clone(), Activation::Identity);
                 layers.push(Box::new(ConvTranspose { name, geometry, weight, activation: identity }));
-                let norm_next = plan.steps.get(i + 1).is_some_and(|next| next.kind == LayerKind::BatchNorm);
+                let norm_next = plan.steps.get(i + 1).is_some_and(PlannedLayer::is_norm);
                 if norm_next && !step.active {
                     pending_bias = Some(bias);
                     continue;

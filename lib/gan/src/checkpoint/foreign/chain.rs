@@ -59,6 +59,10 @@ impl PlannedLayer<'_> {
         matches!(self.kind, LayerKind::Conv | LayerKind::ConvTranspose)
     }
 
+    pub fn is_norm(&self) -> bool {
+        self.kind == LayerKind::BatchNorm
+    }
+
     /// The number of elements that it gives of one image.
     pub fn num_elements(&self) -> usize {
         self.shape.map_or(self.output, |shape| shape.after * shape.after * self.output)
@@ -91,7 +95,7 @@ pub(super) fn is_discriminator(layers: &[StoredLayer]) -> bool {
             chain(layers, None).is_err() && chain(layers, Some(LayerKind::Conv)).is_ok()
         }
         Some(StoredOp::Linear { .. }) => chain(layers, None).is_ok_and(|steps| {
-            let last = steps.iter().rfind(|step| step.kind != LayerKind::BatchNorm);
+            let last = steps.iter().rfind(|step| !step.is_norm());
             last.is_some_and(|step| step.kind == LayerKind::Linear && step.output == 1)
         }),
         _ => false,
@@ -109,10 +113,7 @@ pub(super) fn chain<'a>(
     for (i, layer) in layers.iter().enumerate() {
         let spec = layer.spec();
         let wrong = |what: &str| spec.wrong(what).map_err(|error| Mismatch { fitted: i, error });
-        let (before, after_norm) = match steps.last() {
-            Some(step) => (step.layer.name, step.kind == LayerKind::BatchNorm),
-            None => ("", false),
-        };
+        let before = steps.last().map_or("", |step| step.layer.name);
         let before = match flow {
             Flow::Start => String::new(),
             Flow::Features(n) => format!("but {before} gives {n} features"),
@@ -133,7 +134,7 @@ pub(super) fn chain<'a>(
                 let what = "a batch-norm comes first: the layers before it, which take latents, are missing";
                 return wrong(what);
             }
-            (StoredOp::BatchNorm { .. }, _) if after_norm => {
+            (StoredOp::BatchNorm { .. }, _) if steps.last().is_some_and(PlannedLayer::is_norm) => {
                 let what = "a batch-norm follows another: the names are not in the order of the layers";
                 return wrong(what);
             }
@@ -154,19 +155,17 @@ pub(super) fn chain<'a>(
                     Flow::Features(n) => n.is_multiple_of(input) && square(n / input).is_some(),
                 };
                 // A bias or a batch-norm shows what it gives.
-                let norm = layers.get(i + 1).and_then(|next| match next.op {
-                    StoredOp::BatchNorm { channels, .. } => Some(vec![channels]),
-                    _ => None,
-                });
-                let given = layer.bias.map(|bias| bias.shape.clone()).or(norm);
-                let transposed = (LayerKind::ConvTranspose, a, b);
-                let conv = (LayerKind::Conv, b, a);
+                let gives = |output| match (layer.bias, layers.get(i + 1).map(|next| &next.op)) {
+                    (Some(bias), _) => bias.shape == [output],
+                    (None, Some(StoredOp::BatchNorm { channels, .. })) => *channels == output,
+                    _ => true,
+                };
+                let (transposed, conv) = ((LayerKind::ConvTranspose, a, b), (LayerKind::Conv, b, a));
                 let possible = match (flow, first) {
                     (Flow::Start, Some(LayerKind::Conv)) => vec![conv],
                     (Flow::Start, _) => vec![transposed],
                     _ => vec![transposed, conv],
                 };
-                let gives = |output| given.as_ref().is_none_or(|shape| *shape == [output]);
                 let fitting = possible.into_iter().filter(|&(_, input, output)| fits(input) && gives(output));
                 let fitting: Vec<_> = fitting.collect();
                 ambiguous = a == b && fitting.len() == 2;

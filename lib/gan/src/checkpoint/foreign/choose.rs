@@ -59,9 +59,7 @@ pub fn find<'a>(dicts: &'a [StateDict], hints: &LayoutHints) -> Result<FoundGene
         });
     }
     let is_averaged = found.iter().any(|(prefix, ..)| names_average(prefix));
-    if is_averaged {
-        found.retain(|(prefix, ..)| names_average(prefix));
-    }
+    found.retain(|(prefix, ..)| !is_averaged || names_average(prefix));
     if found.iter().filter(|(prefix, ..)| names_generator(prefix)).count() == 1 {
         found.retain(|(prefix, ..)| names_generator(prefix));
     }
@@ -90,19 +88,11 @@ fn role<'a>(
 ) -> NetworkRole<'a> {
     let prefix = shared_prefix(specs, prefix);
     let generator = |plan| NetworkRole::Generators(vec![(prefix.trim_end_matches('.').to_string(), plan)]);
-    let (mut layers, mut mismatch) = (Vec::new(), None);
-    for (fitted, module) in modules(specs, dict.ordered).iter().enumerate() {
-        match layer(module) {
-            Ok(layer) => layers.push(layer),
-            Err(error) => {
-                mismatch = Some(Mismatch { fitted, error });
-                break;
-            }
-        }
-    }
-    let mismatch = match mismatch {
-        Some(mismatch) => mismatch,
-        None => match plan(&layers, hints) {
+    let layers = modules(specs, dict.ordered).into_iter().enumerate();
+    let layers = layers.map(|(fitted, module)| layer(&module).map_err(|error| Mismatch { fitted, error }));
+    let mismatch = match layers.collect::<Result<Vec<_>, _>>() {
+        Err(mismatch) => mismatch,
+        Ok(layers) => match plan(&layers, hints) {
             Ok(plan) => return generator(plan),
             Err(_) if is_discriminator(&layers) => return NetworkRole::Discriminator,
             Err(mismatch) => match reordered(&layers).map(|layers| plan(&layers, hints)) {
@@ -111,10 +101,8 @@ fn role<'a>(
             },
         },
     };
-    let mismatch = match class_embedding(specs) {
-        Some(error) => Mismatch { error, ..mismatch },
-        None => mismatch,
-    };
+    let error = class_embedding(specs).unwrap_or(mismatch.error);
+    let mismatch = Mismatch { error, ..mismatch };
     let networks = by_component(specs, &prefix);
     if depth == 0 || !(2..=MAX_NETWORKS).contains(&networks.len()) {
         return NetworkRole::Unknown(mismatch);

@@ -11,11 +11,9 @@ const MAX_SIZE: usize = 256;
 /// Sets the shape of each convolution. Returns the size of the images that the last one gives.
 pub(super) fn set_conv_shapes(steps: &mut [PlannedLayer], hints: &LayoutHints) -> Result<usize> {
     let count = steps.iter().filter(|step| step.is_conv()).count();
-    let list = |name: &str, given: &[usize]| per_layer(name, "convolutions", given, count);
-    let strides = list("stride", &hints.stride)?;
-    let paddings = list("padding", &hints.padding)?;
-    let output_paddings = list("output_padding", &hints.output_padding)?;
-    let upsamples = list("upsample", &hints.upsample)?;
+    let lists = hints.of_convs().map(|(name, given)| per_layer(name, "convolutions", given, count));
+    let [strides, paddings, output_paddings, upsamples] = lists;
+    let (strides, paddings, output_paddings, upsamples) = (strides?, paddings?, output_paddings?, upsamples?);
     // Latents are images of one pixel. A linear layer gives larger ones.
     let from_latents = usize::from(steps[0].is_conv());
     let is_even = |step: &PlannedLayer| {

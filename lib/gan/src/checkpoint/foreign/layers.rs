@@ -38,23 +38,11 @@ pub(super) struct StoredLayer<'a> {
 #[derive(Clone, Debug)]
 pub(super) enum StoredOp<'a> {
     /// `nn.Linear`, `[output, input]`.
-    Linear {
-        weight: StoredWeight<'a>,
-        output: usize,
-        input: usize,
-    },
+    Linear { weight: StoredWeight<'a>, output: usize, input: usize },
     /// A convolution `[output, input, k, k]`, or a transposed one `[input, output, k, k]`.
-    Conv {
-        weight: StoredWeight<'a>,
-        dims: [usize; 2],
-        kernel: usize,
-    },
-    BatchNorm {
-        channels: usize,
-        scale: Option<&'a TensorSpec>,
-        mean: &'a TensorSpec,
-        var: &'a TensorSpec,
-    },
+    Conv { weight: StoredWeight<'a>, dims: [usize; 2], kernel: usize },
+    /// Its scale, mean and variance.
+    BatchNorm { channels: usize, scale: Option<&'a TensorSpec>, stats: [&'a TensorSpec; 2] },
 }
 
 /// The tensors of a weight: plain; of spectral norm and of weight norm, each as a hook and as a
@@ -100,7 +88,7 @@ pub(super) fn layer<'a>(module: &Module<'a>) -> Result<StoredLayer<'a>> {
             return spec.wrong(format!("is {}, expected {channels}", shape(&spec.shape)));
         }
         check_bias(channels)?;
-        return found(StoredOp::BatchNorm { channels, scale, mean, var });
+        return found(StoredOp::BatchNorm { channels, scale, stats: [mean, var] });
     }
     let stored = WEIGHTS.iter().find(|parts| parts.iter().all(|part| module.part(part).is_some()));
     let Some(stored) = stored else {
@@ -146,7 +134,7 @@ impl<'a> StoredLayer<'a> {
     pub fn spec(&self) -> &'a TensorSpec {
         match &self.op {
             StoredOp::Linear { weight, .. } | StoredOp::Conv { weight, .. } => weight.spec(),
-            StoredOp::BatchNorm { mean, .. } => mean,
+            StoredOp::BatchNorm { stats: [mean, _], .. } => mean,
         }
     }
 }

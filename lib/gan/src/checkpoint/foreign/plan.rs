@@ -33,8 +33,7 @@ pub(super) fn plan<'a>(
 fn complete<'a>(mut steps: Vec<PlannedLayer<'a>>, hints: &LayoutHints) -> Result<GeneratorPlan<'a>> {
     let Some(first) = steps.first() else { return Err(Error::Invalid("it holds no weights".into())) };
     let nz = first.input;
-    let has_weight = |step: &&PlannedLayer| step.kind != LayerKind::BatchNorm;
-    let end = steps.iter().rfind(has_weight).expect("no batch-norm is the first");
+    let end = steps.iter().rfind(|step| !step.is_norm()).expect("no batch-norm is the first");
     let (spec, output) = (end.layer.spec(), end.output);
     let (size, channels) = if steps.iter().any(PlannedLayer::is_conv) {
         let size = set_conv_shapes(&mut steps, hints)?;
@@ -77,8 +76,7 @@ fn complete<'a>(mut steps: Vec<PlannedLayer<'a>>, hints: &LayoutHints) -> Result
         let what = format!("gives {elements} elements per image; {MAX_ELEMENTS} is the limit");
         return step.layer.spec().wrong(what);
     }
-    let norms = steps.iter_mut().filter(|step| step.kind == LayerKind::BatchNorm);
-    let norms: Vec<&mut PlannedLayer> = norms.collect();
+    let norms: Vec<&mut PlannedLayer> = steps.iter_mut().filter(|step| step.is_norm()).collect();
     let eps = per_layer("eps", "batch-norms", &hints.eps, norms.len())?;
     norms.into_iter().zip(eps).for_each(|(step, eps)| step.eps = eps.unwrap_or(EPS));
     let last = hints.last.unwrap_or(OutputActivation::Tanh);
@@ -108,10 +106,10 @@ fn set_activations(steps: &mut [PlannedLayer]) {
     let is_sequential = |parent: &str| gaps.iter().flatten().any(|(other, n)| other == parent && *n > 0);
     let mut done = false;
     for (i, gap) in gaps.iter().enumerate() {
-        done &= steps[i].kind == LayerKind::BatchNorm;
+        done &= steps[i].is_norm();
         let next = &steps[i + 1];
         let (active, extra) = match gap.as_ref().filter(|(parent, _)| is_sequential(parent)) {
-            None => (next.kind != LayerKind::BatchNorm && !done, 0),
+            None => (!next.is_norm() && !done, 0),
             Some((_, n)) => {
                 // One of them makes an image of features (nn.Unflatten), and one repeats pixels
                 // (nn.Upsample).
@@ -130,7 +128,7 @@ fn set_activations(steps: &mut [PlannedLayer]) {
 impl GeneratorPlan<'_> {
     /// What the generator is. `prefix` is where it is in the file.
     pub fn summary(&self, prefix: String, hints: &LayoutHints) -> ModelSummary {
-        let weights = self.steps.iter().filter(|step| step.kind != LayerKind::BatchNorm);
+        let weights = self.steps.iter().filter(|step| !step.is_norm());
         let mut hidden: Vec<usize> = weights.map(|step| step.output).collect();
         hidden.pop();
         let arch = if self.steps.iter().any(PlannedLayer::is_conv) { "dcgan" } else { "mlp" };
@@ -148,7 +146,7 @@ impl GeneratorPlan<'_> {
         };
         let any = |is: &dyn Fn(&PlannedLayer) -> bool| self.steps.iter().any(is);
         let (convs, color) = (!shapes.is_empty(), self.channels == 3);
-        let norms = any(&|step| step.kind == LayerKind::BatchNorm);
+        let norms = any(&|step| step.is_norm());
         let pads = shapes.iter().any(|shape| shape.output_padding > 0) && hints.output_padding.is_empty();
         let assumptions = [
             ("slope", hints.slope.is_none() && any(&|step| step.active), "ReLU".to_string()),

@@ -48,11 +48,9 @@ impl<T: Element> Net for Cpu<T> {
 
     fn max_pool(&self, pool: MaxPool, x: &FeatureMap<T>) -> Result<FeatureMap<T>> {
         let (b, h, w, c) = x.shape;
-        let out = (pool.output(h), pool.output(w));
-        Ok(FeatureMap {
-            shape: (b, out.0, out.1, c),
-            data: max_pool(&x.data, x.shape, pool.stride, pool.padding, out),
-        })
+        let (oh, ow) = (pool.output(h), pool.output(w));
+        let data = max_pool(&x.data, x.shape, pool.stride, pool.padding, (oh, ow));
+        Ok(FeatureMap { shape: (b, oh, ow, c), data })
     }
 
     fn avg_pool(&self, x: &FeatureMap<T>) -> Result<FeatureMap<T>> {

@@ -42,14 +42,9 @@ impl Net for DeviceNet {
         let (weight, bias) = &self.filters[name];
         let (ph, pw) = conv.padding;
         // candle has one padding for both directions.
-        let y = match ph == pw {
-            true => x.conv2d(weight, ph, conv.stride, 1, 1)?,
-            false => {
-                let x = x.pad_with_zeros(2, ph, ph)?.pad_with_zeros(3, pw, pw)?;
-                x.conv2d(weight, 0, conv.stride, 1, 1)?
-            }
-        };
-        Ok(y.broadcast_add(bias)?.relu()?)
+        let both = ph.min(pw);
+        let x = x.pad_with_zeros(2, ph - both, ph - both)?.pad_with_zeros(3, pw - both, pw - both)?;
+        Ok(x.conv2d(weight, both, conv.stride, 1, 1)?.broadcast_add(bias)?.relu()?)
     }
 
     fn max_pool(&self, pool: MaxPool, x: &Tensor) -> Result<Tensor> {
@@ -65,8 +60,8 @@ impl Net for DeviceNet {
     }
 
     fn avg_pool(&self, x: &Tensor) -> Result<Tensor> {
-        let mean =
-            |x: &Tensor| x.pad_with_zeros(2, 1, 1)?.pad_with_zeros(3, 1, 1)?.avg_pool2d_with_stride(3, 1);
+        let pad = |x: &Tensor| x.pad_with_zeros(2, 1, 1)?.pad_with_zeros(3, 1, 1);
+        let mean = |x: &Tensor| pad(x)?.avg_pool2d_with_stride(3, 1);
         let (_, _, h, w) = x.dims4()?;
         let inside = mean(&Tensor::ones((1, 1, h, w), DType::F32, &self.device)?)?;
         Ok(mean(x)?.broadcast_div(&inside)?)

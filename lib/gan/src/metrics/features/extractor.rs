@@ -75,18 +75,13 @@ pub struct Extractor {
 }
 
 impl Extractor {
-    /// The FID's Inception-v3 with the weights in a file; `dims` is 64, 192, 768 or 2048.
+    /// The FID's Inception-v3 with the weights in `file`; `dims` is 64, 192, 768 or 2048.
     ///
     /// # Errors
     /// Another `dims`; weights that are not there, damaged or not Inception's; bf16 on a device other than
     /// the CPU.
-    pub fn inception(
-        weights: &Path,
-        dims: usize,
-        precision: Precision,
-        device: &Device,
-    ) -> Result<Extractor> {
-        let weights = inception::load(&Tensors::read(weights)?)?;
+    pub fn inception(file: &Path, dims: usize, precision: Precision, device: &Device) -> Result<Extractor> {
+        let weights = inception::load(&Tensors::read(file)?)?;
         Extractor::new(Features::Inception, dims, weights, precision, device)
     }
 

@@ -74,9 +74,8 @@ fn fold(spec: ConvSpec, get: &mut GetTensor) -> Result<ConvWeights> {
     for (i, weights) in weight.chunks_exact_mut(oihw[1] * oihw[2] * oihw[3]).enumerate() {
         weights.iter_mut().for_each(|w| *w = (f64::from(*w) * scale(i)) as f32);
     }
-    let bias =
-        (0..spec.filters).map(|i| (f64::from(beta[i]) - f64::from(mean[i]) * scale(i)) as f32).collect();
-    Ok(ConvWeights { spec, weight, bias })
+    let bias = |i: usize| (f64::from(beta[i]) - f64::from(mean[i]) * scale(i)) as f32;
+    Ok(ConvWeights { weight, bias: (0..spec.filters).map(bias).collect(), spec })
 }
 
 /// The network from an input `[299, 299, 3]` to the map whose mean is the `dims` features.
@@ -123,73 +122,59 @@ impl<N: Net> InceptionBlock<'_, N> {
         self.net.conv(&format!("{}.{branch}", self.name), conv, filters, x)
     }
 
-    /// Convolutions one after the other, from the block's input.
-    fn chain(&self, steps: &[(&str, Conv, usize)]) -> Result<N::Map> {
-        let (branch, conv, filters) = steps[0];
-        let mut x = self.conv(branch, conv, filters, self.x)?;
-        for &(branch, conv, filters) in &steps[1..] {
-            x = self.conv(branch, conv, filters, &x)?;
+    /// The convolutions of a branch one after the other, from the block's input: `branch_1`, `branch_2`, …,
+    /// or one of the branch's own name.
+    fn chain(&self, branch: &str, steps: &[(Conv, usize)]) -> Result<N::Map> {
+        let name = |i| if steps.len() == 1 { branch.to_string() } else { format!("{branch}_{}", i + 1) };
+        let (conv, filters) = steps[0];
+        let mut x = self.conv(&name(0), conv, filters, self.x)?;
+        for (i, &(conv, filters)) in steps.iter().enumerate().skip(1) {
+            x = self.conv(&name(i), conv, filters, &x)?;
         }
         Ok(x)
+    }
+
+    /// 1×1 on the average of the block's input.
+    fn pooled(&self, filters: usize) -> Result<N::Map> {
+        self.conv("branch_pool", same(1, 1), filters, &self.net.avg_pool(self.x)?)
     }
 
     /// 35×35: 1×1, 5×5, twice 3×3, pool.
     fn a(&self, pooled: usize) -> Result<N::Map> {
         self.net.concat(&[
-            self.chain(&[("branch1x1", same(1, 1), 64)])?,
-            self.chain(&[("branch5x5_1", same(1, 1), 48), ("branch5x5_2", same(5, 5), 64)])?,
-            self.chain(&[
-                ("branch3x3dbl_1", same(1, 1), 64),
-                ("branch3x3dbl_2", same(3, 3), 96),
-                ("branch3x3dbl_3", same(3, 3), 96),
-            ])?,
-            self.conv("branch_pool", same(1, 1), pooled, &self.net.avg_pool(self.x)?)?,
+            self.chain("branch1x1", &[(same(1, 1), 64)])?,
+            self.chain("branch5x5", &[(same(1, 1), 48), (same(5, 5), 64)])?,
+            self.chain("branch3x3dbl", &[(same(1, 1), 64), (same(3, 3), 96), (same(3, 3), 96)])?,
+            self.pooled(pooled)?,
         ])
     }
 
     /// 35×35 to 17×17.
     fn b(&self) -> Result<N::Map> {
         self.net.concat(&[
-            self.chain(&[("branch3x3", valid(3, 2), 384)])?,
-            self.chain(&[
-                ("branch3x3dbl_1", same(1, 1), 64),
-                ("branch3x3dbl_2", same(3, 3), 96),
-                ("branch3x3dbl_3", valid(3, 2), 96),
-            ])?,
+            self.chain("branch3x3", &[(valid(3, 2), 384)])?,
+            self.chain("branch3x3dbl", &[(same(1, 1), 64), (same(3, 3), 96), (valid(3, 2), 96)])?,
             self.net.max_pool(POOL, self.x)?,
         ])
     }
 
     /// 17×17: 7×7 as 1×7 and 7×1.
     fn c(&self, c7: usize) -> Result<N::Map> {
+        let (one, wide, tall) = (same(1, 1), same(1, 7), same(7, 1));
         self.net.concat(&[
-            self.chain(&[("branch1x1", same(1, 1), 192)])?,
-            self.chain(&[
-                ("branch7x7_1", same(1, 1), c7),
-                ("branch7x7_2", same(1, 7), c7),
-                ("branch7x7_3", same(7, 1), 192),
-            ])?,
-            self.chain(&[
-                ("branch7x7dbl_1", same(1, 1), c7),
-                ("branch7x7dbl_2", same(7, 1), c7),
-                ("branch7x7dbl_3", same(1, 7), c7),
-                ("branch7x7dbl_4", same(7, 1), c7),
-                ("branch7x7dbl_5", same(1, 7), 192),
-            ])?,
-            self.conv("branch_pool", same(1, 1), 192, &self.net.avg_pool(self.x)?)?,
+            self.chain("branch1x1", &[(one, 192)])?,
+            self.chain("branch7x7", &[(one, c7), (wide, c7), (tall, 192)])?,
+            self.chain("branch7x7dbl", &[(one, c7), (tall, c7), (wide, c7), (tall, c7), (wide, 192)])?,
+            self.pooled(192)?,
         ])
     }
 
     /// 17×17 to 8×8.
     fn d(&self) -> Result<N::Map> {
+        let (one, wide, tall, half) = (same(1, 1), same(1, 7), same(7, 1), valid(3, 2));
         self.net.concat(&[
-            self.chain(&[("branch3x3_1", same(1, 1), 192), ("branch3x3_2", valid(3, 2), 320)])?,
-            self.chain(&[
-                ("branch7x7x3_1", same(1, 1), 192),
-                ("branch7x7x3_2", same(1, 7), 192),
-                ("branch7x7x3_3", same(7, 1), 192),
-                ("branch7x7x3_4", valid(3, 2), 192),
-            ])?,
+            self.chain("branch3x3", &[(one, 192), (half, 320)])?,
+            self.chain("branch7x7x3", &[(one, 192), (wide, 192), (tall, 192), (half, 192)])?,
             self.net.max_pool(POOL, self.x)?,
         ])
     }
@@ -197,17 +182,16 @@ impl<N: Net> InceptionBlock<'_, N> {
     /// 8×8: 3×3 as 1×3 beside 3×1; `pooled` is the block's input after its pool, which differs between the
     /// two blocks.
     fn e(&self, pooled: N::Map) -> Result<N::Map> {
-        let fork = |branches: [&str; 2], x: N::Map| {
-            let (wide, tall) = (same(1, 3), same(3, 1));
-            self.net.concat(&[self.conv(branches[0], wide, 384, &x)?, self.conv(branches[1], tall, 384, &x)?])
+        let fork = |branch: &str, x: N::Map| {
+            let half = |side, conv| self.conv(&format!("{branch}{side}"), conv, 384, &x);
+            self.net.concat(&[half("a", same(1, 3))?, half("b", same(3, 1))?])
         };
-        let single = self.chain(&[("branch3x3_1", same(1, 1), 384)])?;
-        let double =
-            self.chain(&[("branch3x3dbl_1", same(1, 1), 448), ("branch3x3dbl_2", same(3, 3), 384)])?;
+        let single = self.conv("branch3x3_1", same(1, 1), 384, self.x)?;
+        let double = self.chain("branch3x3dbl", &[(same(1, 1), 448), (same(3, 3), 384)])?;
         self.net.concat(&[
-            self.chain(&[("branch1x1", same(1, 1), 320)])?,
-            fork(["branch3x3_2a", "branch3x3_2b"], single)?,
-            fork(["branch3x3dbl_3a", "branch3x3dbl_3b"], double)?,
+            self.chain("branch1x1", &[(same(1, 1), 320)])?,
+            fork("branch3x3_2", single)?,
+            fork("branch3x3dbl_3", double)?,
             self.conv("branch_pool", same(1, 1), 192, &pooled)?,
         ])
     }

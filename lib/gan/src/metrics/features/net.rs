@@ -139,14 +139,8 @@ impl Net for ShapeNet {
     /// Height, width, channels.
     type Map = (usize, usize, usize);
 
-    fn conv(
-        &self,
-        name: &str,
-        conv: Conv,
-        filters: usize,
-        &(h, w, channels): &Self::Map,
-    ) -> Result<Self::Map> {
-        self.0.borrow_mut().push(ConvSpec { name: name.to_string(), conv, channels, filters });
+    fn conv(&self, name: &str, conv: Conv, filters: usize, &(h, w, c): &Self::Map) -> Result<Self::Map> {
+        self.0.borrow_mut().push(ConvSpec { name: name.to_string(), conv, channels: c, filters });
         let (h, w) = conv.output(h, w);
         Ok((h, w, filters))
     }

@@ -55,23 +55,14 @@ pub(super) fn load() -> Result<(NetworkWeights, String)> {
 /// The network from an input `[227, 227, 3]` to the map whose mean is the features.
 pub(super) fn forward<N: Net>(net: &N, input: N::Map) -> Result<N::Map> {
     let mut x = net.conv("conv1", valid(3, 2), 64, &input)?;
-    for (name, squeezed, expanded, pooled) in [
-        ("fire2", 16, 64, true),
-        ("fire3", 16, 64, false),
-        ("fire4", 32, 128, true),
-        ("fire5", 32, 128, false),
-        ("fire6", 48, 192, true),
-        ("fire7", 48, 192, false),
-        ("fire8", 64, 256, false),
-        ("fire9", 64, 256, false),
-    ] {
-        if pooled {
+    for (fire, squeezed) in (2..).zip([16, 16, 32, 32, 48, 48, 64, 64]) {
+        if [2, 4, 6].contains(&fire) {
             x = net.max_pool(POOL, &x)?;
         }
-        let s = net.conv(&format!("{name}.squeeze1x1"), same(1, 1), squeezed, &x)?;
+        let s = net.conv(&format!("fire{fire}.squeeze1x1"), same(1, 1), squeezed, &x)?;
         x = net.concat(&[
-            net.conv(&format!("{name}.expand1x1"), same(1, 1), expanded, &s)?,
-            net.conv(&format!("{name}.expand3x3"), same(3, 3), expanded, &s)?,
+            net.conv(&format!("fire{fire}.expand1x1"), same(1, 1), 4 * squeezed, &s)?,
+            net.conv(&format!("fire{fire}.expand3x3"), same(3, 3), 4 * squeezed, &s)?,
         ])?;
     }
     Ok(x)

@@ -58,8 +58,8 @@ pub fn fetch_inception(progress: &dyn Progress) -> Result<PathBuf> {
 
 /// The error of weights that were not found; `why` they were not downloaded.
 pub fn missing(why: &str) -> Error {
-    let put =
-        own_cache(&environment).map_or(String::new(), |path| format!("put it at {}, or ", path.display()));
+    let put = own_cache(&environment).map(|path| format!("put it at {}, or ", path.display()));
+    let put = put.unwrap_or_default();
     Error::Invalid(format!(
         "no Inception weights found, and {why}; download {INCEPTION_URL} (96 MB) elsewhere and {put}name it \
          by the environment variable FID_WEIGHTS"
@@ -72,11 +72,10 @@ fn environment(name: &str) -> Option<OsString> {
 
 fn find(given: Option<&Path>, env: &dyn Fn(&str) -> Option<OsString>) -> Result<Option<PathBuf>> {
     let named = given.map(Path::to_path_buf).or_else(|| env("FID_WEIGHTS").map(PathBuf::from));
+    let gone = "FID_WEIGHTS names this file, which does not exist";
     match named {
         Some(path) if path.is_file() => Ok(Some(path)),
-        Some(path) if given.is_none() => {
-            Err(Error::file(path, "FID_WEIGHTS names this file, which does not exist"))
-        }
+        Some(path) if given.is_none() => Err(Error::file(path, gone)),
         Some(path) => Err(Error::file(path, format!("no such file of weights; download {INCEPTION_URL}"))),
         None => Ok(candidates(env).into_iter().find(|path| path.is_file())),
     }
@@ -89,9 +88,8 @@ fn own_cache(env: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
 
 /// The paths that are searched, in order; the last is that of the download.
 fn candidates(env: &dyn Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
-    let cache = env("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| env("HOME").map(|home| Path::new(&home).join(".cache")));
+    let home = || Some(Path::new(&env("HOME")?).join(".cache"));
+    let cache = env("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
     let torch = env("TORCH_HOME").map(PathBuf::from).or_else(|| cache.as_ref().map(|c| c.join("torch")));
     let mut paths = Vec::new();
     paths.extend(torch.map(|t| t.join("hub/checkpoints").join(INCEPTION_FILE)));

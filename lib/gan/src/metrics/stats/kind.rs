@@ -6,6 +6,9 @@ use std::path::Path;
 
 use crate::{Error, Result};
 
+const TORCH: &str = "a file of torch.save, not an .npz: save its mean and covariance by \
+                     np.savez(\"stats.npz\", mu=…, sigma=…)";
+
 /// The kind of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum StatsKind {
@@ -44,15 +47,11 @@ impl StatsKind {
 fn of_zip(head: &[u8]) -> StatsKind {
     let Some(&[low, high]) = head.get(26..28) else { return StatsKind::Unknown };
     let name = head.get(30..30 + usize::from(u16::from_le_bytes([low, high]))).unwrap_or_default();
-    if name.ends_with(b".npy") {
-        return StatsKind::Npz;
+    match name {
+        name if name.ends_with(b".npy") => StatsKind::Npz,
+        name if name.ends_with(b"/data.pkl") => StatsKind::Other(TORCH.into()),
+        _ => StatsKind::Unknown,
     }
-    if name.ends_with(b"/data.pkl") {
-        let what = "a file of torch.save, not an .npz: save its mean and covariance by \
-                    np.savez(\"stats.npz\", mu=…, sigma=…)";
-        return StatsKind::Other(what.into());
-    }
-    StatsKind::Unknown
 }
 
 fn of_pickle(head: &[u8]) -> String {

@@ -13,13 +13,9 @@ use crate::{Error, Result};
 /// A file of another program, which does not say its number of images; files of different features, weights
 /// or precision; the same images twice.
 pub fn merge(parts: &[StatsFile]) -> Result<Stats> {
-    let metas: Vec<&StatsMeta> = parts
-        .iter()
-        .map(|StatsFile { path, stats }| {
-            let what = "does not say its number of images: only statistics of gantools can be merged";
-            stats.meta.as_ref().ok_or_else(|| Error::file(path, what))
-        })
-        .collect::<Result<_>>()?;
+    let foreign = "does not say its number of images: only statistics of gantools can be merged";
+    let metas = parts.iter().map(|part| part.stats.meta.as_ref().ok_or(Error::file(&part.path, foreign)));
+    let metas = metas.collect::<Result<Vec<&StatsMeta>>>()?;
     let Some(&first) = metas.first() else { return Err(Error::Invalid("no statistics to merge".into())) };
     for (i, (meta, part)) in metas.iter().zip(parts).enumerate() {
         let computed = |m: &StatsMeta| (m.features, m.dims, m.weights.clone(), m.precision);
@@ -33,8 +29,7 @@ pub fn merge(parts: &[StatsFile]) -> Result<Stats> {
         };
         return Err(Error::file(&part.path, wrong));
     }
-    let counted: Vec<_> =
-        parts.iter().zip(&metas).map(|(part, meta)| (&part.stats.gaussian, meta.n)).collect();
+    let counted = parts.iter().zip(&metas).map(|(part, meta)| (&part.stats.gaussian, meta.n));
     let mut sources: Vec<&str> = metas.iter().map(|meta| meta.source.as_str()).collect();
     if sources.iter().all(|source| *source == sources[0]) {
         sources.truncate(1);
@@ -47,7 +42,7 @@ pub fn merge(parts: &[StatsFile]) -> Result<Stats> {
         source: sources.join(", "),
         ..first.clone()
     };
-    Ok(Stats { gaussian: Gaussian::merge(&counted), meta: Some(meta) })
+    Ok(Stats { gaussian: Gaussian::merge(&counted.collect::<Vec<_>>()), meta: Some(meta) })
 }
 
 /// The text that identifies all these images: that of their set, if they are all of its parts.

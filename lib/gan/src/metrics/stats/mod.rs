@@ -14,7 +14,7 @@ use std::io::{self, Cursor};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use ndarray::{ArrayView1, ArrayView2};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 use serde::{Deserialize, Serialize};
 
 use crate::io::atomic;
@@ -204,23 +204,19 @@ pub fn is_up_to_date(path: &Path, wanted: &StatsMeta, changed: Option<SystemTime
 }
 
 /// Checks that the values are a mean and a covariance.
-fn check_values(
-    [mean, covariance]: [&str; 2],
-    mu: &ndarray::Array1<f64>,
-    sigma: &ndarray::Array2<f64>,
-) -> Result<(), String> {
-    let finite =
-        [(mean, mu.iter().all(|v| v.is_finite())), (covariance, sigma.iter().all(|v| v.is_finite()))];
+fn check_values([mean, cov]: [&str; 2], mu: &Array1<f64>, sigma: &Array2<f64>) -> Result<(), String> {
+    let is_finite = |v: &f64| v.is_finite();
+    let finite = [(mean, mu.iter().all(is_finite)), (cov, sigma.iter().all(is_finite))];
     if let Some((name, _)) = finite.iter().find(|(_, finite)| !finite) {
         return Err(format!("`{name}` has values that are not finite; make the statistics again"));
     }
     let largest = sigma.iter().fold(0.0f64, |a, v| a.max(v.abs()));
     for ((i, j), v) in sigma.indexed_iter() {
         if (v - sigma[(j, i)]).abs() > 1e-6 * largest {
-            return Err(format!("`{covariance}` is not symmetric (row {i}, column {j}): not a covariance"));
+            return Err(format!("`{cov}` is not symmetric (row {i}, column {j}): not a covariance"));
         }
         if i == j && *v < -1e-6 * largest {
-            return Err(format!("`{covariance}` has the negative variance {v} in row {i}: not a covariance"));
+            return Err(format!("`{cov}` has the negative variance {v} in row {i}: not a covariance"));
         }
     }
     Ok(())
