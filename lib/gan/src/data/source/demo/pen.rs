@@ -20,6 +20,17 @@ pub(super) use colors;
 /// A point, in pixels.
 pub(super) type Xy = (f32, f32);
 
+/// `points` with `x` from 0 on scaled by `k`, then moved by `to`.
+pub(super) fn placed(points: &[Xy], to: Xy, k: f32) -> Vec<Xy> {
+    points.iter().map(|&(x, y)| (to.0 + k * x, to.1 + y)).collect()
+}
+
+/// A shape of which `half` is the right half, clockwise from the axis `x` = 0 on.
+pub(super) fn mirrored(half: &[Xy]) -> Vec<Xy> {
+    let left = half.iter().rev().filter(|&&(x, _)| x != 0.0).map(|&(x, y)| (-x, y));
+    half.iter().copied().chain(left).collect()
+}
+
 /// A color: red, green, blue in 0..=1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Rgb(pub(super) f32, pub(super) f32, pub(super) f32);
