@@ -151,16 +151,9 @@ impl<T: Clone + PartialEq> Pickle<T> {
     /// # Errors
     /// A pickle that is cut short, damaged or too large; what `python` refuses.
     pub(crate) fn read(input: impl BufRead + Seek, python: &impl Python<Object = T>) -> Step<Pickle<T>> {
-        let mut machine = Machine {
-            input,
-            python,
-            at: 0,
-            read: 0,
-            values: PickleValues(Vec::new()),
-            stack: Vec::new(),
-            marks: Vec::new(),
-            memo: HashMap::new(),
-        };
+        let (values, memo) = (PickleValues(Vec::new()), HashMap::new());
+        let (stack, marks) = (Vec::new(), Vec::new());
+        let mut machine = Machine { input, python, at: 0, read: 0, values, stack, marks, memo };
         while !machine.step()? {}
         let root = machine.top()?;
         Ok(Pickle { values: machine.values, root, len: machine.at })

@@ -81,7 +81,8 @@ impl Python for Numpy {
             ("builtins" | "__builtin__", "bytes" | "bytearray") => Bytes,
             _ => {
                 return Err(format!(
-                    "a pickle of Python objects ({module}.{name}), not a batch of images; nothing in it was run"
+                    "a pickle of Python objects ({module}.{name}), not a batch of images; nothing in it was \
+                     run"
                 ));
             }
         };
@@ -122,6 +123,7 @@ impl Python for Numpy {
     }
 }
 
+/// An array of `parts`: its shape, the type of its elements, and their bytes.
 fn array(values: &PickleValues<NumpyObject>, parts: [Id; 3], fortran: bool) -> Made<NumpyObject> {
     let [shape, dtype, data] = parts;
     let bytes = *values.get(dtype) == PickleValue::Object(NumpyObject::ElementType(true));

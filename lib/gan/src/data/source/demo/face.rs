@@ -135,7 +135,7 @@ fn paint_beard(pen: &mut Pen, look: &Look) {
     let color = t.hair.lit(0.9);
     let chin = 178.0 + 3.0 * t.chin;
     match t.beard {
-        Beard::None => {}
+        Beard::None | Beard::Moustache => {}
         Beard::Stubble => {
             pen.spot((x, 168.0), 40.0, 24.0, t.hair.lit(0.7), 0.42);
             pen.spot((m, 146.5), 20.0, 6.0, t.hair.lit(0.7), 0.4);
@@ -155,7 +155,6 @@ fn paint_beard(pen: &mut Pen, look: &Look) {
             let shades = [color.lit(1.25), color, color.lit(0.75)];
             pen.blob(&points, Ink::Fade((x + 40.0 * t.light, 140.0), (x - 40.0 * t.light, 170.0), shades));
         }
-        Beard::Moustache => {}
     }
     if matches!(t.beard, Beard::Moustache | Beard::Full | Beard::Goatee) {
         let drop = if t.beard == Beard::Moustache { 151.0 } else { 156.0 };
@@ -283,10 +282,8 @@ fn paint_glasses(pen: &mut Pen, look: &Look) {
     let middle = MIDDLE + t.yaw * 1.0;
     for side in [-1.0, 1.0] {
         let x = middle + side * (EYE_X + 0.5);
-        let (w, h, round) = match t.glasses {
-            Glasses::Round => (15.0, 13.5, 0.72),
-            _ => (16.0, 11.5, 0.9),
-        };
+        let is_round = t.glasses == Glasses::Round;
+        let (w, h, round) = if is_round { (15.0, 13.5, 0.72) } else { (16.0, 11.5, 0.9) };
         let half = [(0.0, -h), (w * round, -h * round), (w, 0.0), (w * round, h * round), (0.0, h)];
         let rim = placed(&mirrored(&half), (x, y), 1.0);
         if t.glasses == Glasses::Dark {

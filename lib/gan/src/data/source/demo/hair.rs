@@ -15,8 +15,7 @@ fn ink(t: &Traits, from: Xy, to: Xy) -> Ink {
 fn strands(pen: &mut Pen, t: &Traits, points: &[Xy], count: i32, step: Xy) {
     let light = t.hair.mix(Rgb::of(255, 232, 200), 0.3);
     for i in 0..count {
-        let strand: Vec<Xy> =
-            points.iter().map(|&(x, y)| (x + step.0 * i as f32, y + step.1 * i as f32)).collect();
+        let strand = placed(points, (step.0 * i as f32, step.1 * i as f32), 1.0);
         let color = if i % 2 == 0 { Ink::Flat(light, 0.22) } else { Ink::Flat(t.hair.lit(0.5), 0.28) };
         pen.taper(&strand, 3.0, color);
     }
@@ -25,20 +24,17 @@ fn strands(pen: &mut Pen, t: &Traits, points: &[Xy], count: i32, step: Xy) {
 /// The mass behind the head and neck.
 pub(super) fn paint_behind(pen: &mut Pen, t: &Traits, head: f32) {
     let (v, x) = (t.volume * 3.0, 89.0 + head);
-    let half = match t.style {
-        Style::Long => points![
+    let half: &[Xy] = match t.style {
+        Style::Long => &points![
             0.0, 36.0 - v; 34.0 + v, 48.0; 50.0 + v, 82.0; 53.0 + v, 130.0; 56.0 + v, 190.0; 48.0, 240.0
-        ]
-        .to_vec(),
-        Style::Wavy => points![
+        ],
+        Style::Wavy => &points![
             0.0, 35.0 - v; 36.0 + v, 46.0; 53.0 + v, 78.0; 52.0 + v, 108.0; 61.0 + v, 138.0;
             56.0 + v, 168.0; 64.0 + v, 200.0; 44.0, 232.0
-        ]
-        .to_vec(),
-        Style::Bob => points![
+        ],
+        Style::Bob => &points![
             0.0, 37.0 - v; 36.0 + v, 50.0; 51.0 + v, 84.0; 54.0 + v, 126.0; 52.0 + v, 158.0; 30.0, 170.0
-        ]
-        .to_vec(),
+        ],
         Style::Curly => {
             let (rx, ry) = (57.0 + 2.0 * v, 54.0 + 1.5 * v);
             // Bumps all around, a little below the crown.
@@ -56,7 +52,7 @@ pub(super) fn paint_behind(pen: &mut Pen, t: &Traits, head: f32) {
         Style::Bald | Style::Cropped | Style::SidePart | Style::Swept => return,
     };
     let shades = [t.hair.lit(0.8), t.hair.lit(0.66), t.hair.lit(0.52)];
-    pen.blob(&placed(&mirrored(&half), (x, 0.0), 1.0), Ink::Fade((89.0, 50.0), (89.0, 210.0), shades));
+    pen.blob(&placed(&mirrored(half), (x, 0.0), 1.0), Ink::Fade((89.0, 50.0), (89.0, 210.0), shades));
 }
 
 /// The hair over forehead, temples and cheeks.
