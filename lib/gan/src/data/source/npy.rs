@@ -27,7 +27,7 @@ impl NpyArray {
     fn number_type(&self) -> Result<NumberType, String> {
         let (order, kind) = self.header.descr.split_at_checked(1).unwrap_or_default();
         let big = order == ">" || (order == "=" && cfg!(target_endian = "big"));
-        let bytes = kind.bytes().nth(1).map_or(0, |digit| usize::from(digit.saturating_sub(b'0')));
+        let bytes = kind.as_bytes().get(1).map_or(0, |digit| usize::from(digit.saturating_sub(b'0')));
         match kind {
             "u1" => Ok(NumberType::U8),
             "i1" | "u2" | "i2" | "u4" | "i4" | "u8" | "i8" => {
