@@ -27,24 +27,16 @@ const MAX_SHOWN: usize = 48;
 /// # Errors
 /// Those of the operating system and of `fill`, with `path`.
 pub fn write(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
-    write_file(path, None, fill)
+    write_dated(path, None, fill)
 }
 
-/// [`write`] of a file with the modification time `time`.
+/// [`write`] of a file with the modification time `time`, if it is given.
 ///
 /// # Errors
 /// As [`write`].
 pub fn write_dated(
     path: &Path,
-    time: SystemTime,
-    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> Result<()> {
-    write_file(path, Some(time), fill)
-}
-
-fn write_file(
-    path: &Path,
-    time: Option<SystemTime>,
+    time: impl Into<Option<SystemTime>>,
     fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<()> {
     let write = || {
@@ -53,7 +45,7 @@ fn write_file(
         fill(&mut out)?;
         out.flush()?;
         drop(out);
-        if let Some(time) = time {
+        if let Some(time) = time.into() {
             temporary.as_file().set_modified(time)?;
         }
         finish(temporary, path)

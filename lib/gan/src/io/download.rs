@@ -70,9 +70,8 @@ pub fn fetch(file: Published, to: &Path, progress: &dyn Progress) -> Result<()> 
     let found = hash::of_file(&part)?;
     if found != file.sha256 {
         remove()?;
-        let what =
-            format!("{}: sent other bytes than were published (SHA-256 {found}); try again later", file.url);
-        return Err(Error::Invalid(what));
+        let what = format!("sent other bytes than were published (SHA-256 {found}); try again later");
+        return Err(Error::Invalid(format!("{}: {what}", file.url)));
     }
     let whole = File::open(&part).and_then(|file| file.sync_all());
     whole.and_then(|()| std::fs::rename(&part, to)).map_err(Error::io(to))?;
@@ -126,8 +125,7 @@ fn attempt(agent: &Agent, file: Published, part: &Path, progress: &dyn Progress)
     if let Some(rest) = response.body().content_length()
         && start + rest != file.size
     {
-        let what = format!("has {} bytes where {} were published", start + rest, file.size);
-        return Err(refuse(what));
+        return Err(refuse(format!("has {} bytes where {} were published", start + rest, file.size)));
     }
     let disk = |e| Failure::Final(Error::io(part)(e));
     let mut out = OpenOptions::new().create(true).write(true).truncate(false).open(part).map_err(disk)?;

@@ -16,7 +16,9 @@ pub const MAX_FEATURES: usize = 16_384;
 /// The longest array of bytes (`meta`).
 const MAX_BYTES: usize = 1 << 20;
 /// The longest header of an array, in bytes.
-const MAX_HEADER: usize = 4096;
+const MAX_HEADER: u64 = 4096;
+/// How a `.npy` begins.
+pub(crate) const NPY_MAGIC: &[u8] = b"\x93NUMPY";
 
 /// An open `.npz`. Errors are one line that names the file and the array.
 pub(crate) struct Npz<'a> {
@@ -56,9 +58,10 @@ impl<'a> Npz<'a> {
             let entry = Read::by_ref(&mut entry);
             entry.take(n).read_to_end(bytes).map_err(|e| wrong(e.to_string()))
         };
-        read(&mut bytes, MAX_HEADER as u64)?;
+        read(&mut bytes, MAX_HEADER)?;
         let Some(max_elements) = max_elements else { return Ok(bytes) };
-        let shape = shape(&bytes).ok_or_else(|| wrong("not a .npy array".to_string()))?;
+        let header = NpyHeader::read(&bytes);
+        let shape = header.ok_or_else(|| wrong("not a .npy array".to_string()))?.shape;
         let elements = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
         let Some(elements) = elements.filter(|&n| n <= max_elements) else {
             return Err(wrong(format!("its shape is {shape:?}: too large to be statistics")));
@@ -77,10 +80,10 @@ impl<'a> Npz<'a> {
     pub(crate) fn floats(&mut self, name: &str, max_elements: usize) -> Result<ArrayD<f64>> {
         let mut bytes = self.entry(name, Some(max_elements))?;
         // ndarray-npy does not support f16: read its bits as integers.
-        if let Some(place) = descriptor(&bytes)
-            && matches!(&bytes[place.clone()], b"<f2" | b">f2")
-        {
-            bytes[place.start + 1] = b'u';
+        let header = NpyHeader::read(&bytes).filter(|header| matches!(&*header.descr, "<f2" | ">f2"));
+        if let Some(header) = header {
+            let place = bytes.windows(3).position(|text| text == header.descr.as_bytes());
+            bytes[place.expect("in the header") + 1] = b'u';
             let words = ArrayD::<u16>::read_npy(Cursor::new(&bytes)).map_err(|e| self.wrong(name, e))?;
             return Ok(words.mapv(|word| half::f16::from_bits(word).to_f64()));
         }
@@ -118,9 +121,9 @@ impl<'a> Npz<'a> {
     /// # Errors
     /// A damaged array.
     pub(crate) fn bytes(&mut self, name: &str) -> Result<Option<Vec<u8>>> {
-        let head = self.entry(name, None)?;
-        let one = shape(&head).is_some_and(|shape| matches!(shape[..], [n] if n <= MAX_BYTES));
-        if !one || descriptor(&head).is_none_or(|place| &head[place] != b"|u1") {
+        let is_short =
+            |header: NpyHeader| header.descr == "|u1" && matches!(header.shape[..], [0..=MAX_BYTES]);
+        if !NpyHeader::read(&self.entry(name, None)?).is_some_and(is_short) {
             return Ok(None);
         }
         let bytes = self.entry(name, Some(MAX_BYTES))?;
@@ -129,21 +132,38 @@ impl<'a> Npz<'a> {
     }
 }
 
-/// Where the type of the elements is in a `.npy` header: `'descr': '<f8'`.
-fn descriptor(npy: &[u8]) -> Option<std::ops::Range<usize>> {
-    const KEY: &[u8] = b"'descr': '";
-    let header = &npy[..npy.len().min(MAX_HEADER)];
-    let start = header.windows(KEY.len()).position(|window| window == KEY)? + KEY.len();
-    let length = header[start..].iter().position(|&byte| byte == b'\'')?;
-    Some(start..start + length)
+/// The header of a `.npy`.
+#[derive(Debug)]
+pub(crate) struct NpyHeader {
+    /// The type of the elements, `<f8`.
+    pub(crate) descr: String,
+    pub(crate) fortran: bool,
+    pub(crate) shape: Vec<usize>,
+    /// Where the elements begin.
+    pub(crate) data: u64,
 }
 
-/// The shape in a `.npy` header (a Python dict): `'shape': (3, 4), `.
-fn shape(npy: &[u8]) -> Option<Vec<usize>> {
-    let after_magic = npy.strip_prefix(b"\x93NUMPY")?;
-    let header = String::from_utf8_lossy(&after_magic[..after_magic.len().min(MAX_HEADER)]).into_owned();
-    let shape = header.split_once("'shape':")?.1.split_once('(')?.1.split_once(')')?.0;
-    shape.split(',').map(str::trim).filter(|d| !d.is_empty()).map(|d| d.parse().ok()).collect()
+impl NpyHeader {
+    /// Reads a header, `{'descr': '|u1', 'fortran_order': False, 'shape': (2, 32, 32, 3), }`.
+    pub(crate) fn read(head: &[u8]) -> Option<NpyHeader> {
+        let (len, from): (u64, u64) = match *head.strip_prefix(NPY_MAGIC)? {
+            [1, _, a, b, ..] => (u64::from(u16::from_le_bytes([a, b])), 10),
+            [2 | 3, _, a, b, c, d, ..] => (u64::from(u32::from_le_bytes([a, b, c, d])), 12),
+            _ => return None,
+        };
+        let data = from + len;
+        let text = std::str::from_utf8(head.get(from as usize..usize::try_from(data).ok()?)?).ok()?;
+        let value = |key: &str| Some(text.split_once(key)?.1.trim_start().strip_prefix(':')?.trim_start());
+        // The type of a record is a list.
+        let descr = match value("'descr'")?.strip_prefix('\'') {
+            Some(quoted) => quoted.split_once('\'')?.0.to_string(),
+            None => "of records".to_string(),
+        };
+        let fortran = value("'fortran_order'")?.starts_with("True");
+        let shape = value("'shape'")?.strip_prefix('(')?.split_once(')')?.0;
+        let shape = shape.split(',').map(str::trim).filter(|d| !d.is_empty()).map(|d| d.parse().ok());
+        Some(NpyHeader { descr, fortran, shape: shape.collect::<Option<_>>()?, data })
+    }
 }
 
 /// Writes compressed arrays as numpy's `savez_compressed` does, the same bytes every time.

@@ -23,6 +23,9 @@ pub(crate) type Id = usize;
 
 type Step<T> = Result<T, String>;
 
+/// A value that a [`Python`] makes, or why it refuses.
+pub(crate) type Made<T> = Result<PickleValue<T>, String>;
+
 /// Where a string is in the input, and how it is written.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Blob {
@@ -63,28 +66,19 @@ pub(crate) trait Python {
     type Object: Clone + PartialEq;
 
     /// What `module.name` is.
-    fn name(&self, module: &str, name: &str) -> Step<PickleValue<Self::Object>>;
+    fn name(&self, module: &str, name: &str) -> Made<Self::Object>;
 
     /// What `function(*arguments)` is.
-    fn call(
-        &self,
-        values: &PickleValues<Self::Object>,
-        function: Id,
-        arguments: &[Id],
-    ) -> Step<PickleValue<Self::Object>>;
+    fn call(&self, values: &PickleValues<Self::Object>, function: Id, arguments: &[Id])
+    -> Made<Self::Object>;
 
     /// What `object` becomes with `state`. `None`: it stays as it is.
-    fn build(
-        &self,
-        _: &PickleValues<Self::Object>,
-        _object: Id,
-        _state: Id,
-    ) -> Step<Option<PickleValue<Self::Object>>> {
-        Ok(None)
+    fn build(&self, _: &PickleValues<Self::Object>, _object: Id, _state: Id) -> Option<Made<Self::Object>> {
+        None
     }
 
     /// What the persistent id `id` stands for.
-    fn persistent(&self, _: &PickleValues<Self::Object>, _id: Id) -> Step<PickleValue<Self::Object>> {
+    fn persistent(&self, _: &PickleValues<Self::Object>, _id: Id) -> Made<Self::Object> {
         Err(DAMAGED.into())
     }
 
@@ -156,22 +150,12 @@ impl<T: Clone + PartialEq> Pickle<T> {
     ///
     /// # Errors
     /// A pickle that is cut short, damaged or too large; what `python` refuses.
-    pub(crate) fn read(
-        input: impl BufRead + Seek,
-        python: &impl Python<Object = T>,
-    ) -> Result<Pickle<T>, String> {
-        let mut machine = Machine {
-            input,
-            python,
-            at: 0,
-            read: 0,
-            values: PickleValues(Vec::new()),
-            stack: Vec::new(),
-            marks: Vec::new(),
-            memo: HashMap::new(),
-        };
+    pub(crate) fn read(input: impl BufRead + Seek, python: &impl Python<Object = T>) -> Step<Pickle<T>> {
+        let (values, memo) = (PickleValues(Vec::new()), HashMap::new());
+        let (stack, marks) = (Vec::new(), Vec::new());
+        let mut machine = Machine { input, python, at: 0, read: 0, values, stack, marks, memo };
         while !machine.step()? {}
-        let root = machine.pop()?;
+        let root = machine.top()?;
         Ok(Pickle { values: machine.values, root, len: machine.at })
     }
 }
@@ -246,19 +230,18 @@ impl<R: BufRead + Seek, P: Python> Machine<'_, R, P> {
     }
 
     /// A text that is written as a line.
-    fn line_text(&mut self, coding: StringCoding) -> Step<()> {
+    fn line_text(&mut self, coding: StringCoding) -> Made<P::Object> {
         let from = self.at;
         let (line, len) = self.long_line()?;
         let quote = usize::from(coding == StringCoding::Quoted);
         let len = len.checked_sub(2 * quote as u64).ok_or(DAMAGED)?;
         let blob = Blob { from: from + quote as u64, len, coding };
         let text = (len <= MAX_TEXT).then(|| line[quote..][..len as usize].to_vec());
-        self.push(PickleValue::Text(text.and_then(|text| String::from_utf8(text).ok()), blob));
-        Ok(())
+        Ok(PickleValue::Text(text.and_then(|text| String::from_utf8(text).ok()), blob))
     }
 
     /// A text of `n` bytes.
-    fn text(&mut self, n: u64, coding: StringCoding) -> Step<()> {
+    fn text(&mut self, n: u64, coding: StringCoding) -> Made<P::Object> {
         let blob = Blob { from: self.at, len: n, coding };
         let text = if n <= MAX_TEXT {
             let mut text = vec![0; n as usize];
@@ -269,8 +252,7 @@ impl<R: BufRead + Seek, P: Python> Machine<'_, R, P> {
             self.input.seek(SeekFrom::Start(self.at)).map_err(|_| CUT_SHORT)?;
             None
         };
-        self.push(PickleValue::Text(text, blob));
-        Ok(())
+        Ok(PickleValue::Text(text, blob))
     }
 
     fn push(&mut self, value: PickleValue<P::Object>) {
@@ -278,19 +260,16 @@ impl<R: BufRead + Seek, P: Python> Machine<'_, R, P> {
         self.stack.push(self.values.len() - 1);
     }
 
-    fn pop(&mut self) -> Step<Id> {
-        // A value under a mark belongs to what the mark began.
-        match self.marks.last() == Some(&self.stack.len()) {
-            true => Err(DAMAGED.into()),
-            false => self.stack.pop().ok_or_else(|| DAMAGED.into()),
-        }
+    fn push_again(&mut self, id: Id) -> Step<bool> {
+        self.stack.push(id);
+        Ok(false)
     }
 
     /// Pops `n` values, in the order in which they were pushed.
-    fn pop_n(&mut self, n: usize) -> Step<Vec<Id>> {
-        let mut ids = (0..n).map(|_| self.pop()).collect::<Step<Vec<_>>>()?;
-        ids.reverse();
-        Ok(ids)
+    fn pop(&mut self, n: usize) -> Step<Vec<Id>> {
+        // A value under a mark belongs to what the mark began.
+        let from = self.stack.len().checked_sub(n).filter(|from| from >= self.marks.last().unwrap_or(&0));
+        Ok(self.stack.split_off(from.ok_or(DAMAGED)?))
     }
 
     fn pop_mark(&mut self) -> Step<Vec<Id>> {
@@ -298,209 +277,122 @@ impl<R: BufRead + Seek, P: Python> Machine<'_, R, P> {
         Ok(self.stack.split_off(mark))
     }
 
-    fn top(&mut self) -> Step<Id> {
-        let id = self.pop()?;
-        self.stack.push(id);
-        Ok(id)
-    }
-
-    fn memoize(&mut self, key: u64) -> Step<()> {
-        let top = self.top()?;
-        self.memo.insert(key, top);
-        Ok(())
-    }
-
-    fn recall(&mut self, key: u64) -> Step<()> {
-        let id = *self.memo.get(&key).ok_or(DAMAGED)?;
-        self.stack.push(id);
-        Ok(())
+    fn top(&self) -> Step<Id> {
+        match self.marks.last() == Some(&self.stack.len()) {
+            true => Err(DAMAGED.into()),
+            false => self.stack.last().copied().ok_or_else(|| DAMAGED.into()),
+        }
     }
 
     /// Runs one instruction. Returns whether it was the last.
     fn step(&mut self) -> Step<bool> {
         let op = self.integer(1)? as u8;
-        match op {
+        // What follows the instruction: an integer of so many bytes, or lines.
+        let n = self.integer(match op {
+            0x80 | 0x8a | 0x8c | b'C' | b'K' | b'U' | b'h' | b'q' => 1,
+            b'M' => 2,
+            0x8b | b'B' | b'J' | b'T' | b'X' | b'j' | b'r' => 4,
+            0x8d | 0x8e | 0x95 | 0x96 | b'G' => 8,
+            _ => 0,
+        })?;
+        let (line, name) = match op {
+            b'F' | b'I' | b'L' | b'g' | b'p' => (self.line()?, String::new()),
+            b'c' | b'i' => (self.line()?, self.line()?),
+            _ => Default::default(),
+        };
+        // What it takes from the stack: so many values, or all down to a mark.
+        let ids = match op {
+            b'0' | b'Q' | b'a' | b'b' | 0x85 => self.pop(1)?,
+            b'R' | b's' | 0x81 | 0x86 | 0x93 => self.pop(2)?,
+            0x87 | 0x92 => self.pop(3)?,
+            b'1' | b'd' | b'e' | b'i' | b'l' | b'o' | b't' | b'u' | 0x90 | 0x91 => self.pop_mark()?,
+            _ => Vec::new(),
+        };
+        let value = match op {
             b'.' => return Ok(true),
-            0x80 => drop(self.integer(1)?),
-            0x95 => drop(self.integer(8)?),
-            b'(' => self.marks.push(self.stack.len()),
-            b'0' => drop(self.pop()?),
-            b'1' => drop(self.pop_mark()?),
-            b'2' => {
+            b'0' | b'1' | 0x80 | 0x90 | 0x95 => return Ok(false),
+            b'(' => {
+                self.marks.push(self.stack.len());
+                return Ok(false);
+            }
+            b'2' => return self.push_again(self.top()?),
+            b'p' | b'q' | b'r' | 0x94 => {
+                let key = match op {
+                    b'p' => line.parse().map_err(|_| DAMAGED)?,
+                    0x94 => self.memo.len() as u64,
+                    _ => n,
+                };
+                self.memo.insert(key, self.top()?);
+                return Ok(false);
+            }
+            b'g' | b'h' | b'j' => {
+                let key = if op == b'g' { line.parse().map_err(|_| DAMAGED)? } else { n };
+                return self.push_again(*self.memo.get(&key).ok_or(DAMAGED)?);
+            }
+            b'a' | b'd' | b'e' | b's' | b'u' => {
+                if op == b'd' {
+                    self.push(PickleValue::Dict(Vec::new()));
+                }
                 let top = self.top()?;
-                self.stack.push(top);
-            }
-            b'N' | 0x8f => self.push(PickleValue::Other),
-            0x88 | 0x89 => self.push(PickleValue::Bool(op == 0x88)),
-            b'J' => {
-                let n = self.integer(4)? as u32 as i32;
-                self.push(PickleValue::Int(n.into()));
-            }
-            b'K' | b'M' => {
-                let n = self.integer(if op == b'K' { 1 } else { 2 })?;
-                self.push(PickleValue::Int(n as i64));
-            }
-            b'I' | b'L' => {
-                let line = self.line()?;
-                self.push(match line.as_str() {
-                    "00" | "01" => PickleValue::Bool(line == "01"),
-                    number => {
-                        number.trim_end_matches('L').parse().map_or(PickleValue::Other, PickleValue::Int)
+                match &mut self.values.0[top] {
+                    PickleValue::List(items) if matches!(op, b'a' | b'e') => items.extend(ids),
+                    PickleValue::Dict(items) if !matches!(op, b'a' | b'e') && ids.len().is_multiple_of(2) => {
+                        items.extend(ids.chunks_exact(2).map(|pair| (pair[0], pair[1])));
                     }
-                });
+                    other if self.python.drops_items(other) => {}
+                    _ => return Err(DAMAGED.into()),
+                }
+                return Ok(false);
             }
-            b'F' => {
-                self.line()?;
-                self.push(PickleValue::Other);
+            b'b' => {
+                let object = self.top()?;
+                if let Some(value) = self.python.build(&self.values, object, ids[0]) {
+                    self.values.0[object] = value?;
+                }
+                return Ok(false);
             }
-            b'G' => {
-                self.integer(8)?;
-                self.push(PickleValue::Other);
-            }
+            b'F' | b'G' | b'N' | 0x8f | 0x91 => PickleValue::Other,
+            0x88 | 0x89 => PickleValue::Bool(op == 0x88),
+            b'J' => PickleValue::Int((n as i32).into()),
+            b'K' | b'M' => PickleValue::Int(n as i64),
+            b'I' | b'L' => match line.as_str() {
+                "00" | "01" => PickleValue::Bool(line == "01"),
+                number => number.trim_end_matches('L').parse().map_or(PickleValue::Other, PickleValue::Int),
+            },
             0x8a => {
-                let n = self.integer(1)? as usize;
-                let mut bytes = vec![0; n];
+                let mut bytes = vec![0; n as usize];
                 self.take(&mut bytes)?;
                 // Two's complement.
                 let sign = if bytes.last().is_some_and(|byte| byte & 0x80 != 0) { -1 } else { 0 };
                 let value = bytes.iter().rev().fold(sign, |value: i64, &byte| value << 8 | i64::from(byte));
-                self.push(if n <= 8 { PickleValue::Int(value) } else { PickleValue::Other });
+                if n <= 8 { PickleValue::Int(value) } else { PickleValue::Other }
             }
-            b'U' | b'C' | b'T' | b'B' | 0x8b | 0x8e | 0x96 => {
-                let n = self.integer(match op {
-                    b'U' | b'C' => 1,
-                    0x8e | 0x96 => 8,
-                    _ => 4,
-                })?;
-                self.text(n, StringCoding::Raw)?;
-            }
-            0x8c | b'X' | 0x8d => {
-                let n = self.integer(match op {
-                    0x8c => 1,
-                    b'X' => 4,
-                    _ => 8,
-                })?;
-                self.text(n, StringCoding::Latin1)?;
-            }
+            b'B' | b'C' | b'T' | b'U' | 0x8b | 0x8e | 0x96 => self.text(n, StringCoding::Raw)?,
+            b'X' | 0x8c | 0x8d => self.text(n, StringCoding::Latin1)?,
             b'S' => self.line_text(StringCoding::Quoted)?,
             b'V' => self.line_text(StringCoding::Escaped)?,
-            b']' => self.push(PickleValue::List(Vec::new())),
-            b'}' => self.push(PickleValue::Dict(Vec::new())),
-            b')' => self.push(PickleValue::Tuple(Vec::new())),
-            0x85..=0x87 => {
-                let ids = self.pop_n(usize::from(op - 0x84))?;
-                self.push(PickleValue::Tuple(ids));
-            }
-            b't' | b'l' => {
-                let ids = self.pop_mark()?;
-                self.push(if op == b't' { PickleValue::Tuple(ids) } else { PickleValue::List(ids) });
-            }
-            b'd' => {
-                let ids = self.pop_mark()?;
-                self.push(PickleValue::Dict(Vec::new()));
-                self.set_items(&ids)?;
-            }
-            0x90 => drop(self.pop_mark()?),
-            0x91 => {
-                self.pop_mark()?;
-                self.push(PickleValue::Other);
-            }
-            b'a' | b'e' => {
-                let ids = if op == b'a' { self.pop_n(1)? } else { self.pop_mark()? };
-                let list = self.top()?;
-                match &mut self.values.0[list] {
-                    PickleValue::List(items) => items.extend(ids),
-                    other if self.python.drops_items(other) => {}
-                    _ => return Err(DAMAGED.into()),
-                }
-            }
-            b's' => {
-                let ids = self.pop_n(2)?;
-                self.set_items(&ids)?;
-            }
-            b'u' => {
-                let ids = self.pop_mark()?;
-                self.set_items(&ids)?;
-            }
-            b'p' => {
-                let key = self.line()?.parse().map_err(|_| DAMAGED)?;
-                self.memoize(key)?;
-            }
-            b'q' | b'r' => {
-                let key = self.integer(if op == b'q' { 1 } else { 4 })?;
-                self.memoize(key)?;
-            }
-            0x94 => self.memoize(self.memo.len() as u64)?,
-            b'g' => {
-                let key = self.line()?.parse().map_err(|_| DAMAGED)?;
-                self.recall(key)?;
-            }
-            b'h' | b'j' => {
-                let key = self.integer(if op == b'h' { 1 } else { 4 })?;
-                self.recall(key)?;
-            }
-            b'c' => {
-                let (module, name) = (self.line()?, self.line()?);
-                self.push(self.python.name(&module, &name)?);
-            }
+            b']' | b'l' => PickleValue::List(ids),
+            b'}' => PickleValue::Dict(Vec::new()),
+            b')' | b't' | 0x85..=0x87 => PickleValue::Tuple(ids),
+            b'c' => self.python.name(&line, &name)?,
             0x93 => {
-                let ids = self.pop_n(2)?;
                 let names = self.values.text(ids[0]).zip(self.values.text(ids[1]));
                 let (module, name) = names.ok_or(DAMAGED)?;
-                let value = self.python.name(module, name)?;
-                self.push(value);
+                self.python.name(module, name)?
             }
-            b'R' => {
-                let ids = self.pop_n(2)?;
-                let value = self.python.call(&self.values, ids[0], self.values.tuple(ids[1])?)?;
-                self.push(value);
-            }
-            b'b' => {
-                let state = self.pop()?;
-                let object = self.top()?;
-                if let Some(value) = self.python.build(&self.values, object, state)? {
-                    self.values.0[object] = value;
-                }
-            }
-            b'Q' => {
-                let id = self.pop()?;
-                let value = self.python.persistent(&self.values, id)?;
-                self.push(value);
-            }
-            // An object of a class, by its arguments; the same from a mark on; the same by the name of the
-            // class.
-            0x81 | 0x92 | b'o' | b'i' => {
+            b'R' => self.python.call(&self.values, ids[0], self.values.tuple(ids[1])?)?,
+            b'Q' => self.python.persistent(&self.values, ids[0])?,
+            // An object of a class: by its name; or by its arguments.
+            b'i' | b'o' | 0x81 | 0x92 => {
                 let object = match op {
-                    b'i' => {
-                        let (module, name) = (self.line()?, self.line()?);
-                        self.pop_mark()?;
-                        self.python.object(&self.python.name(&module, &name)?)
-                    }
-                    _ => {
-                        let ids = match op {
-                            b'o' => self.pop_mark()?,
-                            _ => self.pop_n(if op == 0x81 { 2 } else { 3 })?,
-                        };
-                        let class = *ids.first().ok_or(DAMAGED)?;
-                        self.python.object(self.values.get(class))
-                    }
+                    b'i' => self.python.object(&self.python.name(&line, &name)?),
+                    _ => self.python.object(self.values.get(*ids.first().ok_or(DAMAGED)?)),
                 };
-                self.push(object.ok_or("a pickle that makes Python objects: refused")?);
+                object.ok_or("a pickle that makes Python objects: refused")?
             }
             other => return Err(format!("a pickle with the unknown instruction 0x{other:02x}")),
-        }
+        };
+        self.push(value);
         Ok(false)
-    }
-
-    fn set_items(&mut self, ids: &[Id]) -> Step<()> {
-        let dict = self.top()?;
-        match &mut self.values.0[dict] {
-            PickleValue::Dict(items) if ids.len().is_multiple_of(2) => {
-                items.extend(ids.chunks_exact(2).map(|pair| (pair[0], pair[1])));
-                Ok(())
-            }
-            other if self.python.drops_items(other) => Ok(()),
-            _ => Err(DAMAGED.into()),
-        }
     }
 }

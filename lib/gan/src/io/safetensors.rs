@@ -4,7 +4,7 @@
 //! header of gantools has one metadata key, `gantools`; spaces after it align the data to 64 bytes. The same
 //! content gives the same bytes.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
@@ -95,15 +95,12 @@ impl SafetensorsHeader {
 /// A file that is cut short; bytes after the data.
 pub(crate) fn check_length(header_len: usize, data_len: usize, len: u64) -> Result<(), String> {
     let expected = header_len as u64 + data_len as u64;
-    match len {
-        _ if len < expected => {
-            Err(format!("is cut short: {len} of {expected} bytes; make or download it again"))
-        }
-        _ if len > expected => {
-            Err(format!("has {} trailing bytes; make or download it again", len - expected))
-        }
-        _ => Ok(()),
-    }
+    let what = match len.cmp(&expected) {
+        Ordering::Less => format!("is cut short: {len} of {expected} bytes"),
+        Ordering::Equal => return Ok(()),
+        Ordering::Greater => format!("has {} trailing bytes", len - expected),
+    };
+    Err(format!("{what}; make or download it again"))
 }
 
 /// Whether a tensor of this type holds weights. Integers are counters beside them.

@@ -12,7 +12,7 @@ use super::header::Header;
 use super::write::{ShardCounts, ShardWriter};
 use super::{Dtype, Shard, ShardMeta};
 use crate::data::image::{NoteCounts, Notes, SixteenBit, Transform, resize_and_crop};
-use crate::data::source::{SkippedFiles, Source, Split};
+use crate::data::source::{Source, Split};
 use crate::error::counted;
 use crate::io::check_overwrite;
 use crate::progress::Progress;
@@ -62,9 +62,7 @@ impl ShardOptions {
             (Some(size), _, _) => (size, size),
             (None, Some((w, h)), Some(crop)) => (crop.min(w).min(h), crop.min(w).min(h)),
             (None, Some(native), None) => native,
-            (None, None, _) => {
-                return Err(Error::argument("size", "needed, since the images differ in size"));
-            }
+            _ => return Err(Error::argument("size", "needed, since the images differ in size")),
         };
         Ok([height, width, self.channels()])
     }
@@ -81,22 +79,18 @@ impl ShardOptions {
     /// The metadata that are known before the images are decoded.
     fn meta(&self, source: &Source, inputs: String) -> ShardMeta {
         ShardMeta {
-            broken: SkippedFiles::new(),
-            content_hash: String::new(),
-            count: 0,
             crop: self.fit.crop,
             depth: self.depth,
             filter: self.fit.size.map(|_| self.fit.filter.to_string()),
             idx: source.idx().map(str::to_string),
             inputs,
             passed_over: source.skipped().clone(),
-            rejected: 0,
             size: self.fit.size,
-            smaller_than_crop: 0,
             source: source.description().to_string(),
             split: self.split.map(|split| split.to_string()),
             tool: "prep".to_string(),
             tool_version: env!("CARGO_PKG_VERSION").to_string(),
+            ..ShardMeta::default()
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::data::source::SkippedFiles;
 use crate::{Error, Result};
 
 /// The metadata of a shard. It has no time and no path: copies of the same data give the same shard.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ShardMeta {
     /// The images that could not be decoded, by reason. (Not in shards of older versions, which count them
     /// alone.)
@@ -181,42 +181,34 @@ impl Shard {
 
     /// What `--info` shows: a short table, and the same as JSON.
     pub fn header_info(&self) -> (String, serde_json::Value) {
-        let ShardMeta {
-            content_hash, crop, filter, rejected, size, source, split, tool, tool_version, ..
-        } = self.meta();
-        let ShardMeta { broken, idx, passed_over, smaller_than_crop, .. } = self.meta();
-        let or = |value: &Option<usize>, none: &str| value.map_or(none.to_string(), |v| v.to_string());
-        let (n, h, w, c) = (self.len(), self.height(), self.width(), self.channels());
-        let counted = |passed: &SkippedFiles| match passed.is_empty() {
-            true => String::new(),
-            false => format!(" ({})", passed.counts()),
-        };
+        let meta = self.meta();
+        let or = |value: Option<usize>, none: &str| value.map_or(none.to_string(), |v| v.to_string());
+        let named = |value: &Option<String>| value.clone().unwrap_or("none".into());
+        let [n, h, w, c] = self.header.shape;
+        let broken =
+            if meta.broken.is_empty() { String::new() } else { format!(" ({})", meta.broken.counts()) };
         let mut rows = vec![
             ("shard", self.path.display().to_string()),
             ("images", n.to_string()),
-            ("rejected", format!("{rejected}{}", counted(broken))),
+            ("rejected", format!("{}{broken}", meta.rejected)),
             ("shape", format!("{h}×{w}×{c} (height, width, channels)")),
             ("dtype", self.dtype().to_string()),
-            ("source", source.clone()),
-            ("split", split.clone().unwrap_or("none".into())),
-            ("crop", or(crop, "none")),
-            ("size", or(size, "native")),
-            ("filter", filter.clone().unwrap_or("none".into())),
-            ("sha256", content_hash.clone()),
-            ("made by", format!("{tool} {tool_version}")),
+            ("source", meta.source.clone()),
+            ("split", named(&meta.split)),
+            ("crop", or(meta.crop, "none")),
+            ("size", or(meta.size, "native")),
+            ("filter", named(&meta.filter)),
+            ("sha256", meta.content_hash.clone()),
+            ("made by", format!("{} {}", meta.tool, meta.tool_version)),
         ];
-        if let Some(line) = passed_over.line() {
-            rows.push(("inputs", line));
+        rows.extend(meta.passed_over.line().map(|line| ("inputs", line)));
+        if meta.smaller_than_crop > 0 {
+            rows.push(("smaller", format!("{} images than the crop", meta.smaller_than_crop)));
         }
-        if *smaller_than_crop > 0 {
-            rows.push(("smaller", format!("{smaller_than_crop} images than the crop")));
-        }
-        if let Some(idx) = idx {
-            rows.push(("idx", idx.clone()));
-        }
+        rows.extend(meta.idx.clone().map(|idx| ("idx", idx)));
         let text: Vec<String> = rows.iter().map(|(name, value)| format!("{name:<9} {value}")).collect();
         let text = text.join("\n");
-        let mut json = serde_json::to_value(self.meta()).expect("plain fields");
+        let mut json = serde_json::to_value(meta).expect("plain fields");
         json["path"] = self.path.display().to_string().into();
         json["dtype"] = self.dtype().to_string().into();
         json["shape"] = vec![n, h, w, c].into();

@@ -1,7 +1,7 @@
 //! Writes a shard image by image. It gets its name only when it is complete.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, IntoInnerError, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -54,14 +54,8 @@ impl ShardWriter {
         let temporary = atomic::begin(path).map_err(atomic::failed(path))?;
         let mut file = BufWriter::with_capacity(1 << 20, temporary);
         file.write_all(&vec![b' '; header.data_start]).map_err(atomic::failed(path))?;
-        Ok(ShardWriter {
-            path: path.to_path_buf(),
-            file,
-            hash: Hasher::default(),
-            header,
-            written: 0,
-            floats: Vec::new(),
-        })
+        let (path, hash, floats) = (path.to_path_buf(), Hasher::default(), Vec::new());
+        Ok(ShardWriter { path, file, hash, header, written: 0, floats })
     }
 
     /// Appends one image, `[height, width, channels]`.
@@ -97,19 +91,20 @@ impl ShardWriter {
         self.header.meta.broken = counts.broken;
         self.header.meta.smaller_than_crop = counts.smaller_than_crop;
         self.header.meta.content_hash = self.hash.finish();
-        let mut file = self.file.into_inner().map_err(|e| atomic::failed(&path)(e.into_error()))?;
         let reserved = self.header.data_start;
         self.header.reserve();
-        match self.header.data_start > reserved {
-            // The header has grown by the reasons for skipped images.
-            true => shift(file.as_file(), reserved, self.header.data_start, self.header.data_len())
-                .map_err(atomic::failed(&path))?,
-            false => self.header.data_start = reserved,
-        }
-        file.seek(SeekFrom::Start(0)).map_err(atomic::failed(&path))?;
-        file.write_all(&self.header.to_bytes()).map_err(atomic::failed(&path))?;
-        file.as_file().set_modified(listed).map_err(atomic::failed(&path))?;
-        atomic::finish(file, &path).map_err(atomic::failed(&path))?;
+        self.header.data_start = self.header.data_start.max(reserved);
+        let write = || {
+            let file = self.file.into_inner().map_err(IntoInnerError::into_error)?;
+            if self.header.data_start > reserved {
+                // The header has grown by the reasons for skipped images.
+                shift(file.as_file(), reserved, self.header.data_start, self.header.data_len())?;
+            }
+            file.as_file().write_all_at(&self.header.to_bytes(), 0)?;
+            file.as_file().set_modified(listed)?;
+            atomic::finish(file, &path)
+        };
+        write().map_err(atomic::failed(&path))?;
         Ok(self.header.meta)
     }
 }

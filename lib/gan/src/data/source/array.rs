@@ -49,35 +49,28 @@ impl ArrayLayout {
     /// The shape is not of images, or ambiguous.
     pub fn of_shape(shape: &[usize], several: bool) -> Result<(usize, ArrayLayout), String> {
         let text = shape_text(shape);
-        let refused = |what: &str| Err(format!("its shape {text} {what}"));
-        let (n, height, width, channels, order) = match *shape {
+        let refused = |what: &str| format!("its shape {text} {what}");
+        let axes = match *shape {
             [n, h, w] if !several && (n == 3 || h != w && matches!(w, 1 | 3 | 4)) => {
-                return refused(
-                    "may be gray images or the channels of one image: array[None] makes it one image, \
-                     array[..., None] gray ones",
-                );
+                Err("may be gray images or the channels of one image: array[None] makes it one image, \
+                 array[..., None] gray ones")
             }
-            [n, h, w] => (n, h, w, 1, AxisOrder::ChannelsLast),
-            [_, 1 | 3, _, 1 | 3] => {
-                return refused("may be channels first or last: give images another size");
-            }
-            [n, h, w, c @ (1 | 3)] => (n, h, w, c, AxisOrder::ChannelsLast),
-            [n, c @ (1 | 3), h, w] => (n, h, w, c, AxisOrder::ChannelsFirst),
-            [_, _, _, 4] | [_, 4, _, _] => return refused("has 4 channels: array[..., :3] drops alpha"),
-            [_, _] => {
-                return refused(
-                    "is flat: array.reshape(-1, H, W) or array.reshape(-1, H, W, 3) gives images",
-                );
-            }
-            _ => return refused("is not of images: (N, H, W), (N, H, W, 3) or (N, 3, H, W)"),
+            [n, h, w] => Ok((n, h, w, 1, AxisOrder::ChannelsLast)),
+            [_, 1 | 3, _, 1 | 3] => Err("may be channels first or last: give images another size"),
+            [n, h, w, c @ (1 | 3)] => Ok((n, h, w, c, AxisOrder::ChannelsLast)),
+            [n, c @ (1 | 3), h, w] => Ok((n, h, w, c, AxisOrder::ChannelsFirst)),
+            [_, _, _, 4] | [_, 4, _, _] => Err("has 4 channels: array[..., :3] drops alpha"),
+            [_, _] => Err("is flat: array.reshape(-1, H, W) or array.reshape(-1, H, W, 3) gives images"),
+            _ => Err("is not of images: (N, H, W), (N, H, W, 3) or (N, 3, H, W)"),
         };
+        let (n, height, width, channels, order) = axes.map_err(refused)?;
         let layout = ArrayLayout { width, height, channels, order };
         match n {
             0 => Err(format!("no images in it: its shape is {text}")),
-            _ if height == 0 || width == 0 => refused("has images without pixels"),
-            _ if height.max(width) > MAX_SIZE || layout.elements().is_none() => {
-                refused("has images of more than 65535 pixels in width or height, or of more than 512 MiB")
-            }
+            _ if height == 0 || width == 0 => Err(refused("has images without pixels")),
+            _ if height.max(width) > MAX_SIZE || layout.elements().is_none() => Err(refused(
+                "has images of more than 65535 pixels in width or height, or of more than 512 MiB",
+            )),
             _ => Ok((n, layout)),
         }
     }

@@ -14,7 +14,9 @@ pub(super) trait FileSet {
     fn names(&self) -> Vec<Cow<'_, str>>;
 
     /// The first `n` bytes of file `i`; fewer where it is shorter.
-    fn head(&self, i: usize, n: u64) -> Result<Vec<u8>>;
+    fn head(&self, i: usize, n: u64) -> Result<Vec<u8>> {
+        self.open(i)?.head(n)
+    }
 
     /// File `i`: where it lies, or decompressed into a temporary file.
     fn open(&self, i: usize) -> Result<FileSlice>;

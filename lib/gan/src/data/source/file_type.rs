@@ -8,33 +8,25 @@ use super::skipped::{OTHERS, SkippedFiles};
 use super::split::LISTS;
 use crate::data::image::sniff;
 
-/// How numpy's arrays and parquet files begin.
-pub(super) const NPY_MAGIC: &[u8] = b"\x93NUMPY";
+/// How parquet files begin.
 pub(super) const PARQUET_MAGIC: &[u8] = b"PAR1";
 /// Extensions of the formats that are read.
 const READ: &str = "bmp dib gif jfif jpe jpeg jpg pam pbm pgm png pnm ppm tif tiff webp";
 /// Extensions of images that are not read, after the names of their formats.
-const NOT_READ: [(&str, &str); 18] = [
-    ("AVIF", "avif"),
-    ("HEIC", "heic"),
-    ("HEIF", "heif"),
+const NOT_READ: [(&str, &str); 9] = [
     ("JPEG XL", "jxl"),
     ("JPEG 2000", "jp2 j2k jpx jpf j2c"),
-    ("SVG", "svg"),
     ("Photoshop", "psd"),
     ("OpenEXR", "exr"),
     ("Radiance HDR", "hdr"),
-    ("TGA", "tga"),
-    ("ICO", "ico"),
-    ("DDS", "dds"),
-    ("PCX", "pcx"),
-    ("QOI", "qoi"),
     ("GIMP", "xcf"),
     ("DICOM", "dcm"),
     (RAW, "cr2 cr3 nef arw dng raf orf rw2"),
     ("video", "mp4 webm"),
 ];
 const RAW: &str = "raw photographs";
+/// Those that are the names of their formats, but for capitals.
+const NOT_READ_AS_NAMED: &str = "avif dds heic heif ico pcx qoi svg tga";
 /// Extensions of files that accompany images. They are not opened, since there may be one for every image.
 const COMPANIONS: &str = "csv tsv txt json jsonl ndjson xml yaml yml md rst html htm pdf log py ipynb sh m \
                           mat pts cat caption tags npy pkl md5 sha256 url toml";
@@ -103,7 +95,11 @@ impl Classifier {
             return FileType::Image;
         }
         let dotted = dotted(name);
-        let known = || NOT_READ.iter().find(|(_, known)| is_in(known, &extension)).map(|(format, _)| *format);
+        let upper = extension.to_ascii_uppercase();
+        let known = || match NOT_READ.iter().find(|(_, known)| is_in(known, &extension)) {
+            Some((format, _)) => Some(*format),
+            None => is_in(NOT_READ_AS_NAMED, &extension).then_some(&*upper),
+        };
         let reason = match format.map(|format| format.name()).or_else(known) {
             Some(RAW) => format!("{dotted} ({RAW} are not read)"),
             Some(format) => format!("{dotted} ({format} is not read)"),

@@ -87,10 +87,6 @@ impl FileSet for ImageFolder {
         self.files.iter().map(|file| file.to_string_lossy()).collect()
     }
 
-    fn head(&self, i: usize, n: u64) -> Result<Vec<u8>> {
-        self.open(i)?.head(n)
-    }
-
     fn open(&self, i: usize) -> Result<FileSlice> {
         FileSlice::open(&self.path(i))
     }

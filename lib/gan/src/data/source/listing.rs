@@ -65,10 +65,8 @@ impl Source {
         for (i, path) in paths.iter().enumerate() {
             let input = open(path, recursion, idx)?;
             if idx.is_some() && input.chosen.is_none() {
-                let path = path.display();
-                let what =
-                    format!("it chooses among the IDX files of a folder or an archive; {path} is neither");
-                return Err(Error::argument("idx", what));
+                let what = "it chooses among the IDX files of a folder or an archive";
+                return Err(Error::argument("idx", format!("{what}; {} is neither", path.display())));
             }
             inputs.push(input);
             // Many images of one folder come one after another.
@@ -96,12 +94,10 @@ impl Source {
     }
 
     fn of(opened: Vec<OpenedInput>, title: String, description: String, paths: Vec<String>) -> Source {
-        let numbered = opened.iter().enumerate();
-        let order = numbered
-            .flat_map(|(p, input)| (0..input.images.len()).map(move |i| (p as u32, i as u32)))
-            .collect();
-        let (mut skipped, mut chosen, mut inputs) = (SkippedFiles::new(), Vec::new(), Vec::new());
-        for input in opened {
+        let (mut skipped, mut order) = (SkippedFiles::new(), Vec::new());
+        let (mut chosen, mut inputs) = (Vec::new(), Vec::new());
+        for (p, input) in opened.into_iter().enumerate() {
+            order.extend((0..input.images.len()).map(|i| (p as u32, i as u32)));
             skipped.merge(&input.skipped);
             chosen.extend(input.chosen);
             inputs.push(input.images);

@@ -6,83 +6,54 @@ use super::array::{ArrayLayout, ImageArray, NumberType, shape_text};
 use super::choose::ChosenFiles;
 use super::file_set::FileSet;
 use super::file_slice::FileSlice;
-use super::file_type::NPY_MAGIC;
 use super::input::OpenedInput;
 use super::split::Split;
 use super::zip::Zip;
+use crate::io::npz::NpyHeader;
 use crate::{Error, Result};
 
 /// The longest header that is read, in bytes. numpy itself stops at 10,000 characters.
 const HEADER: u64 = 1 << 14;
 
-/// The header of a `.npy`.
-#[derive(Debug, Clone, PartialEq)]
-struct NpyHeader {
-    descr: String,
-    fortran: bool,
-    shape: Vec<usize>,
-    /// Where the numbers begin.
-    data: u64,
+/// An array; its name where it is in an `.npz`.
+struct NpyArray {
+    name: String,
+    header: NpyHeader,
     /// Whether another array shows that there are several images: labels, or the images of another split.
     several: bool,
 }
 
-impl NpyHeader {
-    /// Reads a header, `{'descr': '|u1', 'fortran_order': False, 'shape': (2, 32, 32, 3), }`.
-    fn read(head: &[u8]) -> Option<NpyHeader> {
-        let rest = head.strip_prefix(NPY_MAGIC)?;
-        let (len, from): (u64, u64) = match *rest {
-            [1, _, a, b, ..] => (u64::from(u16::from_le_bytes([a, b])), 10),
-            [2 | 3, _, a, b, c, d, ..] => (u64::from(u32::from_le_bytes([a, b, c, d])), 12),
-            _ => return None,
-        };
-        let end = from.checked_add(len)?;
-        let text = std::str::from_utf8(head.get(from as usize..usize::try_from(end).ok()?)?).ok()?;
-        let value = |key: &str| Some(text.split_once(key)?.1.trim_start().strip_prefix(':')?.trim_start());
-        // The type of a record is a list.
-        let descr = match value("'descr'")? {
-            quoted if quoted.starts_with('\'') => quoted[1..].split_once('\'')?.0.to_string(),
-            _ => "of records".to_string(),
-        };
-        let fortran = value("'fortran_order'")?.starts_with("True");
-        let shape = value("'shape'")?.strip_prefix('(')?.split_once(')')?.0;
-        let shape = shape.split(',').map(str::trim).filter(|d| !d.is_empty()).map(|d| d.parse().ok());
-        Some(NpyHeader { descr, fortran, shape: shape.collect::<Option<_>>()?, data: end, several: false })
-    }
-
+impl NpyArray {
     fn number_type(&self) -> Result<NumberType, String> {
-        let (order, kind) = self.descr.split_at_checked(1).unwrap_or_default();
+        let (order, kind) = self.header.descr.split_at_checked(1).unwrap_or_default();
         let big = order == ">" || (order == "=" && cfg!(target_endian = "big"));
-        Ok(match kind {
-            "u1" => NumberType::U8,
-            "i1" | "u2" | "i2" | "u4" | "i4" | "u8" | "i8" => NumberType::Int {
-                bytes: usize::from(kind.as_bytes()[1] - b'0'),
-                signed: kind.starts_with('i'),
-                big,
-            },
-            "f2" | "f4" | "f8" => NumberType::Float { bytes: usize::from(kind.as_bytes()[1] - b'0'), big },
-            "O" => {
-                return Err(
-                    "a pickled Python object, not numbers: save images with np.save as an array of uint8, \
-                            statistics with np.savez as mu=… and sigma=…"
-                        .into(),
-                );
+        let bytes = kind.as_bytes().get(1).map_or(0, |digit| usize::from(digit.saturating_sub(b'0')));
+        match kind {
+            "u1" => Ok(NumberType::U8),
+            "i1" | "u2" | "i2" | "u4" | "i4" | "u8" | "i8" => {
+                Ok(NumberType::Int { bytes, signed: kind.starts_with('i'), big })
             }
-            "b1" => return Err("true and false, not colors: np.save(255 * array.astype('uint8'))".into()),
-            _ => return Err(format!("numbers of type {}, which are not colors", self.descr)),
-        })
+            "f2" | "f4" | "f8" => Ok(NumberType::Float { bytes, big }),
+            "O" => {
+                Err("a pickled Python object, not numbers: save images with np.save as an array of uint8, \
+                        statistics with np.savez as mu=… and sigma=…"
+                    .into())
+            }
+            "b1" => Err("true and false, not colors: np.save(255 * array.astype('uint8'))".into()),
+            _ => Err(format!("numbers of type {}, which are not colors", self.header.descr)),
+        }
     }
 
     /// The type of the numbers and the layout, where they are of images.
     fn images(&self) -> Result<(NumberType, (usize, ArrayLayout)), String> {
-        Ok((self.number_type()?, ArrayLayout::of_shape(&self.shape, self.several)?))
+        Ok((self.number_type()?, ArrayLayout::of_shape(&self.header.shape, self.several)?))
     }
 
     /// The array's images; `file` is the complete `.npy`.
     fn open(&self, input: &Path, file: &FileSlice) -> Result<ImageArray> {
         let (number, images) = self.images().map_err(|what| file.error(what))?;
-        let data = file.slice(self.data, file.len.saturating_sub(self.data))?;
-        ImageArray::of_numbers(input, data, images, number, self.fortran)
+        let data = file.slice(self.header.data, file.len.saturating_sub(self.header.data))?;
+        ImageArray::of_numbers(input, data, images, number, self.header.fortran)
     }
 }
 
@@ -92,28 +63,22 @@ impl NpyHeader {
 /// The file is broken, or of something else.
 pub(super) fn open(input: &Path, file: &FileSlice) -> Result<ImageArray> {
     let header = NpyHeader::read(&file.head(HEADER)?).ok_or_else(|| file.error("a broken .npy array"))?;
-    header.open(input, file)
-}
-
-/// An array in an `.npz`.
-struct NpzArray {
-    name: String,
-    header: NpyHeader,
+    NpyArray { name: String::new(), header, several: false }.open(input, file)
 }
 
 /// The arrays in an `.npz`.
-fn arrays(input: &Path, zip: &Zip) -> Result<Vec<NpzArray>> {
+fn arrays(input: &Path, zip: &Zip) -> Result<Vec<NpyArray>> {
     let mut arrays = Vec::new();
     for (i, name) in zip.names().iter().enumerate() {
-        let name = name.strip_suffix(".npy").unwrap_or(name);
+        let name = name.strip_suffix(".npy").unwrap_or(name).to_string();
         let header = NpyHeader::read(&zip.head(i, HEADER)?);
         let header = header.ok_or_else(|| Error::file(input, format!("array `{name}`: not a .npy array")))?;
-        arrays.push(NpzArray { name: name.to_string(), header });
+        arrays.push(NpyArray { name, header, several: false });
     }
     let shapes: Vec<Vec<usize>> = arrays.iter().map(|array| array.header.shape.clone()).collect();
-    for (k, NpzArray { header, .. }) in arrays.iter_mut().enumerate() {
+    for (k, array) in arrays.iter_mut().enumerate() {
         let mut others = shapes.iter().enumerate().filter(|(other, _)| *other != k);
-        header.several = others.any(|(_, other)| match (&header.shape[..], &other[..]) {
+        array.several = others.any(|(_, other)| match (&array.header.shape[..], &other[..]) {
             ([n, _, _], [labels] | [labels, _]) => labels == n,
             ([_, size @ ..], [_, other @ ..]) => size.len() == 2 && size == other,
             _ => false,
@@ -128,12 +93,12 @@ fn arrays(input: &Path, zip: &Zip) -> Result<Vec<NpzArray>> {
 /// No array of images, or several of which none is the training one; a broken file.
 pub(super) fn open_npz(input: &Path, zip: &Zip) -> Result<OpenedInput> {
     let arrays = arrays(input, zip)?;
-    let refused = |array: &NpzArray, what| Error::file(input, format!("array `{}`: {what}", array.name));
+    let refused = |array: &NpyArray, what| Error::file(input, format!("array `{}`: {what}", array.name));
     let held = || {
         let held = arrays.iter().map(|one| format!("{} {}", one.name, shape_text(&one.header.shape)));
         held.collect::<Vec<_>>().join(", ")
     };
-    let found: Vec<usize> = (0..arrays.len()).filter(|&i| arrays[i].header.images().is_ok()).collect();
+    let found: Vec<usize> = (0..arrays.len()).filter(|&i| arrays[i].images().is_ok()).collect();
     let split = |i: &usize| Split::of_name(&arrays[*i].name);
     let train: Vec<usize> = found.iter().copied().filter(|i| split(i) == Some(Split::Train)).collect();
     let taken = match (&found[..], &train[..]) {
@@ -149,13 +114,13 @@ pub(super) fn open_npz(input: &Path, zip: &Zip) -> Result<OpenedInput> {
             let near: Vec<_> = arrays.iter().filter(|one| matches!(one.header.shape.len(), 2..=5)).collect();
             return Err(match near[..] {
                 [one] if one.header.shape.len() > 2 || arrays.len() == 1 => {
-                    refused(one, one.header.images().unwrap_err())
+                    refused(one, one.images().unwrap_err())
                 }
                 _ => Error::file(input, format!("no array of images in it; it holds {}", held())),
             });
         }
     };
-    let images = arrays[taken].header.open(input, &zip.open(taken)?)?;
+    let images = arrays[taken].open(input, &zip.open(taken)?)?;
     let opened = OpenedInput::all(images);
     if found.len() == 1 {
         return Ok(opened);

@@ -15,6 +15,7 @@ use super::zip::{Zip, is_zip};
 use super::{choose, cifar, idx, npy, parquet, pickle, unsupported};
 use crate::data::image::sniff;
 use crate::error::counted;
+use crate::io::npz::NPY_MAGIC;
 use crate::{Error, Result};
 
 /// Opens a folder or a file. Of the IDX files of a folder or an archive it takes the one that `idx` names.
@@ -45,7 +46,7 @@ pub(super) fn open(path: &Path, recursion: Recursion, idx: Option<&str>) -> Resu
     if is_image(&file) {
         return Ok(OpenedInput::all(ImageFolder::single(path)));
     }
-    if head.starts_with(file_type::NPY_MAGIC) {
+    if head.starts_with(NPY_MAGIC) {
         return Ok(OpenedInput::all(npy::open(path, &file)?));
     }
     if head.starts_with(file_type::PARQUET_MAGIC) && file.tail(4)? == file_type::PARQUET_MAGIC {

@@ -114,24 +114,21 @@ fn column(metadata: &ParquetMetaData, file: &FileSlice) -> Result<usize> {
         let beside = paths[*i].strip_suffix(".bytes").map(|start| format!("{start}.path"));
         beside.is_some_and(|beside| paths.contains(&beside))
     };
-    let plain =
-        |i: &usize| ["image", "img", "jpg", "jpeg", "png", "image.bytes"].contains(&paths[*i].as_str());
-    let found: Vec<usize> = (0..paths.len()).filter(of_bytes).filter(structs).collect();
-    let found =
-        if found.is_empty() { (0..paths.len()).filter(of_bytes).filter(plain).collect() } else { found };
-    match found.as_slice() {
-        [one] => Ok(*one),
-        several => {
-            // Of several columns `image` is the usual one.
-            let usual = several.iter().find(|&&i| ["image.bytes", "img.bytes"].contains(&paths[i].as_str()));
-            usual.copied().ok_or_else(|| {
-                let held = paths.join(", ");
-                let what =
-                    if several.is_empty() { "no column of images" } else { "several columns of images" };
-                file.error(format!("a parquet with {what} (it has {held}): save its images into a folder"))
-            })
-        }
+    let is_one = |i: usize, names: &[&str]| names.contains(&paths[i].as_str());
+    let plain = |i: &usize| is_one(*i, &["image", "img", "jpg", "jpeg", "png", "image.bytes"]);
+    let mut found: Vec<usize> = (0..paths.len()).filter(of_bytes).filter(structs).collect();
+    if found.is_empty() {
+        found = (0..paths.len()).filter(of_bytes).filter(plain).collect();
     }
+    if let [one] = found[..] {
+        return Ok(one);
+    }
+    // Of several columns `image` is the usual one.
+    let usual = found.iter().copied().find(|&i| is_one(i, &["image.bytes", "img.bytes"]));
+    usual.ok_or_else(|| {
+        let (what, held) = (if found.is_empty() { "no column" } else { "several columns" }, paths.join(", "));
+        file.error(format!("a parquet with {what} of images (it has {held}): save its images into a folder"))
+    })
 }
 
 /// The reader's error, and what to do.

@@ -4,10 +4,12 @@
 
 use std::io::{BufReader, Read};
 
+use NumpyFunction::*;
+
 use super::compression::TempFile;
 use super::file_slice::FileSlice;
 use crate::Result;
-use crate::io::pickle::{Blob, Id, Pickle, PickleValue, PickleValues, Python, StringCoding};
+use crate::io::pickle::{Blob, Id, Made, Pickle, PickleValue, PickleValues, Python, StringCoding};
 
 const DAMAGED: &str = "a damaged pickle, or none of images: fetch it again";
 
@@ -67,84 +69,66 @@ struct Numpy;
 impl Python for Numpy {
     type Object = NumpyObject;
 
-    fn name(&self, module: &str, name: &str) -> Result<PickleValue<NumpyObject>, String> {
+    fn name(&self, module: &str, name: &str) -> Made<NumpyObject> {
         let function = match (module, name) {
-            ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct") => {
-                NumpyFunction::Reconstruct
-            }
-            ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar") => NumpyFunction::Scalar,
-            ("numpy.core.numeric" | "numpy._core.numeric", "_frombuffer") => NumpyFunction::FromBuffer,
-            ("numpy", "ndarray") => NumpyFunction::Array,
-            ("numpy", "dtype") => NumpyFunction::Dtype,
-            ("_codecs", "encode") => NumpyFunction::Encode,
-            ("collections", "OrderedDict") => NumpyFunction::OrderedDict,
-            ("builtins" | "__builtin__", "bytes" | "bytearray") => NumpyFunction::Bytes,
+            ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct") => Reconstruct,
+            ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar") => Scalar,
+            ("numpy.core.numeric" | "numpy._core.numeric", "_frombuffer") => FromBuffer,
+            ("numpy", "ndarray") => Array,
+            ("numpy", "dtype") => Dtype,
+            ("_codecs", "encode") => Encode,
+            ("collections", "OrderedDict") => OrderedDict,
+            ("builtins" | "__builtin__", "bytes" | "bytearray") => Bytes,
             _ => {
                 return Err(format!(
-                    "a pickle of Python objects ({module}.{name}), not a batch of images; nothing in it was run"
+                    "a pickle of Python objects ({module}.{name}), not a batch of images; nothing in it was \
+                     run"
                 ));
             }
         };
         Ok(PickleValue::Object(NumpyObject::Function(function)))
     }
 
-    fn call(
-        &self,
-        values: &PickleValues<NumpyObject>,
-        function: Id,
-        arguments: &[Id],
-    ) -> Result<PickleValue<NumpyObject>, String> {
+    fn call(&self, values: &PickleValues<NumpyObject>, function: Id, arguments: &[Id]) -> Made<NumpyObject> {
         let PickleValue::Object(NumpyObject::Function(function)) = values.get(function) else {
             return Err(DAMAGED.into());
         };
         Ok(match (function, arguments) {
-            (NumpyFunction::Reconstruct, _) => {
+            (Reconstruct, _) => {
                 let (shape, data) = (Vec::new(), None);
                 PickleValue::Object(NumpyObject::Array { shape, bytes: false, fortran: false, data })
             }
-            (NumpyFunction::Dtype, [kind, ..]) => {
+            (Dtype, [kind, ..]) => {
                 let is_byte = matches!(values.text(*kind), Some("u1" | "|u1"));
                 PickleValue::Object(NumpyObject::ElementType(is_byte))
             }
-            (NumpyFunction::FromBuffer, &[data, dtype, shape, order]) => {
-                PickleValue::Object(NumpyObject::Array {
-                    shape: values.sizes(shape)?,
-                    bytes: is_byte(values, dtype),
-                    fortran: values.text(order) != Some("C"),
-                    data: blob(values, data),
-                })
+            (FromBuffer, &[data, dtype, shape, order]) => {
+                array(values, [shape, dtype, data], values.text(order) != Some("C"))?
             }
             // Python 3 has no bytes in protocols 0 to 2: `_codecs.encode(text, 'latin1')`.
-            (NumpyFunction::Encode | NumpyFunction::Bytes, [text, ..]) if blob(values, *text).is_some() => {
-                values.get(*text).clone()
-            }
-            (NumpyFunction::OrderedDict, []) => PickleValue::Dict(Vec::new()),
-            (NumpyFunction::Scalar | NumpyFunction::Bytes, _) => PickleValue::Other,
+            (Encode | Bytes, [text, ..]) if blob(values, *text).is_some() => values.get(*text).clone(),
+            (OrderedDict, []) => PickleValue::Dict(Vec::new()),
+            (Scalar | Bytes, _) => PickleValue::Other,
             _ => return Err(DAMAGED.into()),
         })
     }
 
-    fn build(
-        &self,
-        values: &PickleValues<NumpyObject>,
-        object: Id,
-        state: Id,
-    ) -> Result<Option<PickleValue<NumpyObject>>, String> {
-        if !matches!(values.get(object), PickleValue::Object(NumpyObject::Array { .. })) {
-            return Ok(None);
-        }
-        let &[_, shape, dtype, fortran, data] = values.tuple(state)? else { return Err(DAMAGED.into()) };
-        Ok(Some(PickleValue::Object(NumpyObject::Array {
-            shape: values.sizes(shape)?,
-            bytes: is_byte(values, dtype),
-            fortran: !matches!(values.get(fortran), PickleValue::Bool(false) | PickleValue::Int(0)),
-            data: blob(values, data),
-        })))
+    fn build(&self, values: &PickleValues<NumpyObject>, object: Id, state: Id) -> Option<Made<NumpyObject>> {
+        let is_array = matches!(values.get(object), PickleValue::Object(NumpyObject::Array { .. }));
+        is_array.then(|| {
+            let &[_, shape, dtype, fortran, data] = values.tuple(state)? else { return Err(DAMAGED.into()) };
+            let fortran = !matches!(values.get(fortran), PickleValue::Bool(false) | PickleValue::Int(0));
+            array(values, [shape, dtype, data], fortran)
+        })
     }
 }
 
-fn is_byte(values: &PickleValues<NumpyObject>, dtype: Id) -> bool {
-    *values.get(dtype) == PickleValue::Object(NumpyObject::ElementType(true))
+/// An array of `parts`: its shape, the type of its elements, and their bytes.
+fn array(values: &PickleValues<NumpyObject>, parts: [Id; 3], fortran: bool) -> Made<NumpyObject> {
+    let [shape, dtype, data] = parts;
+    let bytes = *values.get(dtype) == PickleValue::Object(NumpyObject::ElementType(true));
+    let (shape, data) = (values.sizes(shape)?, blob(values, data));
+    Ok(PickleValue::Object(NumpyObject::Array { shape, bytes, fortran, data }))
 }
 
 fn blob(values: &PickleValues<NumpyObject>, id: Id) -> Option<Blob> {

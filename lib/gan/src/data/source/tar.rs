@@ -101,10 +101,6 @@ impl FileSet for Tar {
         self.members.iter().map(|member| Cow::from(&member.name)).collect()
     }
 
-    fn head(&self, i: usize, n: u64) -> Result<Vec<u8>> {
-        self.open(i)?.head(n)
-    }
-
     fn open(&self, i: usize) -> Result<FileSlice> {
         let Member { name, from, len } = &self.members[i];
         Ok(self.file.slice(*from, *len)?.named(name))

@@ -7,99 +7,69 @@ use ::zip::result::ZipError;
 use super::compression::Compression;
 use super::file_set::FileSet;
 use super::file_slice::FileSlice;
-use super::file_type::{NPY_MAGIC, PARQUET_MAGIC, base_name};
+use super::file_type::{PARQUET_MAGIC, base_name};
 use super::skipped::SkippedFiles;
 use super::tar::is_tar;
 use crate::Error;
 use crate::data::image::sniff;
+use crate::io::npz::NPY_MAGIC;
 
 /// The number of first bytes that are looked at.
 const HEAD: u64 = 1 << 14;
 
-const VIDEO: &str = "a video: ffmpeg -i FILE frames/%06d.png makes images of it";
-const SOUND: &str = "sound, not images";
-const PROGRAM: &str = "a program, not images";
-const COMPRESS: &str = "packed by compress: unpack it first (uncompress FILE)";
+const LFS: &str = "a Git LFS pointer, not the file itself: run git lfs pull where it was cloned";
+const SPLIT_ZIP: &str =
+    "the first part of a split zip: join the parts (zip -s 0 FILE.zip --out all.zip) and name that";
+const LMDB: &str = "an LMDB database (LSUN's are): export its images (LSUN: python data.py export)";
 const HDF5: &str = "an HDF5 file: np.save('images.npy', h5py.File(FILE)[KEY][:]), and name that";
+const MATLAB: &str = "a MATLAB file (SVHN's are): np.save('images.npy', \
+                      scipy.io.loadmat(FILE)['X'].transpose(3, 0, 1, 2)), and name that";
 const ARROW: &str =
     "an Arrow file: datasets.Dataset.from_file(FILE).to_parquet('images.parquet'), and name that";
-const UNFINISHED: &str = "a download that is not finished";
-const TENSORFLOW: &str = "a TensorFlow network, not images";
+const VIDEO: &str = "a video: ffmpeg -i FILE frames/%06d.png makes images of it";
+const SOUND: &str = "sound, not images";
 
-/// What a file is that has these bytes at this offset, and what to do. The first match counts.
-const MAGICS: &[(usize, &[u8], &str)] = &[
-    (
-        0,
-        b"version https://git-lfs",
-        "a Git LFS pointer, not the file itself: run git lfs pull where it was cloned",
-    ),
-    (0, b"7z\xBC\xAF\x27\x1C", "a 7z archive: unpack it (7z x FILE) and name the folder"),
-    (0, b"Rar!\x1A\x07", "a RAR archive: unpack it (unrar x FILE) and name the folder"),
-    (
-        0,
-        b"PK\x07\x08",
-        "the first part of a split zip: join the parts (zip -s 0 FILE.zip --out all.zip) and name that",
-    ),
-    (0, b"MSCF", "a Windows cabinet: unpack it (cabextract FILE) and name the folder"),
-    (0, b"070701", "a cpio archive: unpack it (cpio -id < FILE) and name the folder"),
-    (0, b"!<arch>", "an ar archive or a Debian package: unpack it (ar x FILE) and name the folder"),
-    (0, b"hsqs", "a squashfs image: unpack it (unsquashfs FILE) and name the folder"),
-    (0, b"\x1F\x9D", COMPRESS),
-    (0, b"\x1F\xA0", COMPRESS),
-    (0, b"\x04\x22\x4D\x18", "packed by LZ4: unpack it first (unlz4 FILE)"),
-    (0, b"LZIP", "packed by lzip: unpack it first (lzip -d FILE)"),
-    (0, b"\x5D\0\0", "packed by LZMA: unpack it first (unlzma FILE)"),
-    (
-        16,
-        b"\xDE\xC0\xEF\xBE",
-        "an LMDB database (LSUN's are): export its images (LSUN: python data.py export)",
-    ),
-    (0, b"SQLite format 3\0", "an SQLite database: export its images into a folder and name that"),
-    (0, b"\x89HDF\r\n\x1A\n", HDF5),
-    (0, b"MATLAB 7.3 MAT-file", HDF5),
-    (
-        0,
-        b"MATLAB 5.0 MAT-file",
-        "a MATLAB file (SVHN's are): np.save('images.npy', scipy.io.loadmat(FILE)['X'].transpose(3, 0, 1, \
-         2)), and name that",
-    ),
-    (0, b"ARROW1", ARROW),
-    (0, b"\xFF\xFF\xFF\xFF", ARROW),
-    (0, b"PAR1", "a broken or encrypted parquet: fetch it again"),
-    (0, b"PARE", "an encrypted parquet: write it again without a key"),
-    (0, b"ORC", "an ORC table: save its images into a folder and name that"),
-    (0, b"Obj\x01", "an Avro file: save its images into a folder and name that"),
-    (0, b"\x1A\x45\xDF\xA3", VIDEO),
-    (0, b"FLV\x01", VIDEO),
-    (0, b"\0\0\x01\xBA", VIDEO),
-    (0, b"\0\0\x01\xB3", VIDEO),
-    (8, b"AVI LIST", VIDEO),
-    (8, b"WAVE", SOUND),
-    (0, b"ID3", SOUND),
-    (0, b"OggS", SOUND),
-    (0, b"fLaC", SOUND),
-    (4, b"ftyp", VIDEO),
-    (4, b"moov", VIDEO),
-    (4, b"mdat", VIDEO),
-    (344, b"n+1\0", "a NIfTI volume: save its slices as PNG, or as an array with np.save"),
-    (0, b"\x7FELF", PROGRAM),
-    (0, b"MZ", PROGRAM),
-    (0, b"GGUF", "a language model, not images"),
-    (0, b"d8:announce", "a torrent, not the download: fetch what it names"),
-    (0, b"Cr24", PROGRAM),
+/// What a file is that has one of these at this offset, and what to do. The first match counts.
+const MAGICS: &[(usize, &[&[u8]], &str)] = &[
+    (0, &[b"version https://git-lfs"], LFS),
+    (0, &[b"7z\xBC\xAF\x27\x1C"], "a 7z archive: unpack it (7z x FILE) and name the folder"),
+    (0, &[b"Rar!\x1A\x07"], "a RAR archive: unpack it (unrar x FILE) and name the folder"),
+    (0, &[b"PK\x07\x08"], SPLIT_ZIP),
+    (0, &[b"MSCF"], "a Windows cabinet: unpack it (cabextract FILE) and name the folder"),
+    (0, &[b"070701"], "a cpio archive: unpack it (cpio -id < FILE) and name the folder"),
+    (0, &[b"!<arch>"], "an ar archive or a Debian package: unpack it (ar x FILE) and name the folder"),
+    (0, &[b"hsqs"], "a squashfs image: unpack it (unsquashfs FILE) and name the folder"),
+    (0, &[b"\x1F\x9D", b"\x1F\xA0"], "packed by compress: unpack it first (uncompress FILE)"),
+    (0, &[b"\x04\x22\x4D\x18"], "packed by LZ4: unpack it first (unlz4 FILE)"),
+    (0, &[b"LZIP"], "packed by lzip: unpack it first (lzip -d FILE)"),
+    (0, &[b"\x5D\0\0"], "packed by LZMA: unpack it first (unlzma FILE)"),
+    (16, &[b"\xDE\xC0\xEF\xBE"], LMDB),
+    (0, &[b"SQLite format 3\0"], "an SQLite database: export its images into a folder and name that"),
+    (0, &[b"\x89HDF\r\n\x1A\n", b"MATLAB 7.3 MAT-file"], HDF5),
+    (0, &[b"MATLAB 5.0 MAT-file"], MATLAB),
+    (0, &[b"ARROW1", b"\xFF\xFF\xFF\xFF"], ARROW),
+    (0, &[b"PAR1"], "a broken or encrypted parquet: fetch it again"),
+    (0, &[b"PARE"], "an encrypted parquet: write it again without a key"),
+    (0, &[b"ORC"], "an ORC table: save its images into a folder and name that"),
+    (0, &[b"Obj\x01"], "an Avro file: save its images into a folder and name that"),
+    (0, &[b"\x1A\x45\xDF\xA3", b"FLV\x01", b"\0\0\x01\xBA", b"\0\0\x01\xB3"], VIDEO),
+    (8, &[b"AVI LIST"], VIDEO),
+    (8, &[b"WAVE"], SOUND),
+    (0, &[b"ID3", b"OggS", b"fLaC"], SOUND),
+    (4, &[b"ftyp", b"moov", b"mdat"], VIDEO),
+    (344, &[b"n+1\0"], "a NIfTI volume: save its slices as PNG, or as an array with np.save"),
+    (0, &[b"\x7FELF", b"MZ", b"Cr24"], "a program, not images"),
+    (0, &[b"GGUF"], "a language model, not images"),
+    (0, &[b"d8:announce"], "a torrent, not the download: fetch what it names"),
 ];
 
 /// What a file is whose name ends so, where its content does not show it.
-const ENDINGS: &[(&str, &str)] = &[
-    (".crdownload", UNFINISHED),
-    (".part", UNFINISHED),
-    (".download", UNFINISHED),
-    (".aria2", UNFINISHED),
-    (".onnx", "an ONNX network, not images"),
-    (".tflite", TENSORFLOW),
-    (".pb", TENSORFLOW),
-    (".h5", "not what its name says (HDF5): fetch it again"),
-    (".mdb", "an LMDB database's lock or a part of it: export its images into a folder and name that"),
+const ENDINGS: &[(&[&str], &str)] = &[
+    (&[".crdownload", ".part", ".download", ".aria2"], "a download that is not finished"),
+    (&[".onnx"], "an ONNX network, not images"),
+    (&[".tflite", ".pb"], "a TensorFlow network, not images"),
+    (&[".h5"], "not what its name says (HDF5): fetch it again"),
+    (&[".mdb"], "an LMDB database's lock or a part of it: export its images into a folder and name that"),
 ];
 
 /// What usually accompanies images: it does not show where they are.
@@ -129,17 +99,17 @@ fn describe(head: &[u8], name: &str) -> Option<String> {
     if let Some(format) = sniff(head).filter(|format| !format.is_read()) {
         return Some(format!("{} is not read: convert it to PNG{}", format.name(), format.converter()));
     }
-    let fits =
-        |(at, bytes, _): &&(usize, &[u8], &str)| head.get(*at..).is_some_and(|rest| rest.starts_with(bytes));
-    if let Some((.., what)) = MAGICS.iter().find(fits) {
+    let has = |at: usize, magic: &[u8]| head.get(at..).is_some_and(|rest| rest.starts_with(magic));
+    let magic = MAGICS.iter().find(|(at, magics, _)| magics.iter().any(|magic| has(*at, magic)));
+    if let Some((.., what)) = magic {
         return Some(what.replace("FILE", file));
     }
     let text = text(head);
     let text = text.as_deref();
-    let ending = ENDINGS.iter().find(|(end, _)| lower.ends_with(end));
+    let ending = ENDINGS.iter().find(|(ends, _)| ends.iter().any(|end| lower.ends_with(end)));
     readable(head, file)
         .or_else(|| binary(head, file, &lower))
-        .or_else(|| text.and_then(page).map(String::from))
+        .or_else(|| text.and_then(page))
         .or_else(|| ending.map(|(_, what)| what.to_string()))
         .or_else(|| text.map(|text| table(text, file)))
 }
@@ -219,33 +189,29 @@ fn text(head: &[u8]) -> Option<String> {
 }
 
 /// What servers send in place of a file.
-fn page(text: &str) -> Option<&'static str> {
+fn page(text: &str) -> Option<String> {
     let lower = text.trim_start().to_lowercase();
     let begins = |words: &[&str]| words.iter().any(|word| lower.starts_with(word));
     let holds = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    let answer =
+        |what: &str| format!("a server's {what}, not the download: look at it, and fetch the file again");
+    let is_html = begins(&["<!doctype html", "<html", "<head", "<body", "<!--"]) || holds(&["<html"]);
     Some(match () {
-        _ if begins(&["<!doctype html", "<html", "<head", "<body", "<!--"]) || holds(&["<html"]) => {
-            match holds(&["google"]) && holds(&["drive"]) {
-                true => {
-                    "a web page, Google Drive's warning or refusal, not the download: fetch it with a \
-                     browser or with gdown"
-                }
-                false => {
-                    "a web page, not the download: open its address in a browser to see what the server says"
-                }
-            }
+        _ if is_html && holds(&["google"]) && holds(&["drive"]) => {
+            "a web page, Google Drive's warning or refusal, not the download: fetch it with a browser or \
+             with gdown"
+                .into()
         }
-        _ if begins(&["<?xml", "<error"]) && holds(&["<error", "<code>"]) => {
-            "a server's error (XML), not the download: look at it, and fetch the file again"
+        _ if is_html => {
+            "a web page, not the download: open its address in a browser to see what the server says".into()
         }
-        _ if begins(&["<?xml"]) => "XML, not images",
+        _ if begins(&["<?xml", "<error"]) && holds(&["<error", "<code>"]) => answer("error (XML)"),
+        _ if begins(&["<?xml"]) => "XML, not images".into(),
         _ if begins(&["{"]) && holds(&["\"error\"", "\"message\"", "\"detail\"", "\"errors\""]) => {
-            "a server's message (JSON), not the download: look at it, and fetch the file again"
+            answer("message (JSON)")
         }
-        _ if begins(&["{", "["]) => "JSON, not images",
-        _ if begins(&["error", "404", "403", "access denied", "not found", "<h1>"]) => {
-            "a server's error, not the download: look at it, and fetch the file again"
-        }
+        _ if begins(&["{", "["]) => "JSON, not images".into(),
+        _ if begins(&["error", "404", "403", "access denied", "not found", "<h1>"]) => answer("error"),
         _ => return None,
     })
 }

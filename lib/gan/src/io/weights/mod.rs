@@ -53,16 +53,11 @@ struct View {
 }
 
 impl View {
-    /// A view in a file of `len` bytes. `None` if an element is outside `bytes`, or `bytes` outside the file.
-    fn new(
-        dtype: Dtype,
-        shape: Vec<usize>,
-        strides: Vec<usize>,
-        bytes: Range<usize>,
-        len: usize,
-    ) -> Option<View> {
+    /// The view, in a file of `len` bytes. `None` if an element is outside `bytes`, or `bytes` outside it.
+    fn checked(self, len: usize) -> Option<View> {
+        let View { dtype, shape, strides, bytes } = &self;
         let (size, empty) = (dtype.bitsize() / 8, shape.contains(&0));
-        let last = (shape.iter().zip(&strides))
+        let last = (shape.iter().zip(strides))
             .try_fold(0usize, |at, (&d, &s)| at.checked_add(d.saturating_sub(1).checked_mul(s)?))?;
         let needed = if empty { 0 } else { last.checked_add(1)?.checked_mul(size)? };
         // A stride of 0 repeats elements: a few bytes must not become a huge tensor.
@@ -71,7 +66,7 @@ impl View {
             && bytes.end <= len
             && needed <= bytes.len()
             && elements.checked_mul(size)? <= bytes.len();
-        fits.then_some(View { dtype, shape, strides, bytes })
+        fits.then_some(self)
     }
 }
 
@@ -207,7 +202,8 @@ fn safetensors_views(bytes: &[u8]) -> Result<BTreeMap<String, View>, String> {
     let view = |(name, info): (String, &TensorInfo)| {
         let (from, to) = info.data_offsets;
         let view = row_major(&info.shape).and_then(|strides| {
-            View::new(info.dtype, info.shape.clone(), strides, data + from..data + to, bytes.len())
+            let (shape, place) = (info.shape.clone(), data + from..data + to);
+            View { dtype: info.dtype, shape, strides, bytes: place }.checked(bytes.len())
         });
         let view = view.ok_or_else(|| format!("tensor `{name}` lies outside the file"))?;
         Ok((name, view))

@@ -3,7 +3,10 @@
 
 use safetensors::Dtype;
 
-use crate::io::pickle::{Id, PickleValue, PickleValues, Python};
+use TorchFunction::{OrderedDict, RebuildParameter, RebuildTensor, Storage};
+use TorchObject::{Foreign, Function, Tensor};
+
+use crate::io::pickle::{Id, Made, PickleValue, PickleValues, Python};
 
 pub(super) type TorchValue = PickleValue<TorchObject>;
 
@@ -43,26 +46,21 @@ pub(super) enum TorchFunction {
     Storage(Dtype),
 }
 
-fn function(module: &str, name: &str) -> Option<TorchFunction> {
-    Some(match (module, name) {
-        ("collections", "OrderedDict") => TorchFunction::OrderedDict,
-        ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => TorchFunction::RebuildTensor,
-        ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => {
-            TorchFunction::RebuildParameter
-        }
-        ("torch", storage) => TorchFunction::Storage(match storage {
-            "DoubleStorage" => Dtype::F64,
-            "FloatStorage" => Dtype::F32,
-            "HalfStorage" => Dtype::F16,
-            "BFloat16Storage" => Dtype::BF16,
-            "LongStorage" => Dtype::I64,
-            "IntStorage" => Dtype::I32,
-            "ShortStorage" => Dtype::I16,
-            "CharStorage" => Dtype::I8,
-            "ByteStorage" => Dtype::U8,
-            "BoolStorage" => Dtype::BOOL,
-            _ => return None,
-        }),
+fn function(name: &str) -> Option<TorchFunction> {
+    Some(match name {
+        "collections.OrderedDict" => OrderedDict,
+        "torch._utils._rebuild_tensor" | "torch._utils._rebuild_tensor_v2" => RebuildTensor,
+        "torch._utils._rebuild_parameter" | "torch._utils._rebuild_parameter_with_state" => RebuildParameter,
+        "torch.DoubleStorage" => Storage(Dtype::F64),
+        "torch.FloatStorage" => Storage(Dtype::F32),
+        "torch.HalfStorage" => Storage(Dtype::F16),
+        "torch.BFloat16Storage" => Storage(Dtype::BF16),
+        "torch.LongStorage" => Storage(Dtype::I64),
+        "torch.IntStorage" => Storage(Dtype::I32),
+        "torch.ShortStorage" => Storage(Dtype::I16),
+        "torch.CharStorage" => Storage(Dtype::I8),
+        "torch.ByteStorage" => Storage(Dtype::U8),
+        "torch.BoolStorage" => Storage(Dtype::BOOL),
         _ => return None,
     })
 }
@@ -70,46 +68,38 @@ fn function(module: &str, name: &str) -> Option<TorchFunction> {
 impl Python for Objects {
     type Object = TorchObject;
 
-    fn name(&self, module: &str, name: &str) -> Result<TorchValue, String> {
-        match (function(module, name), self) {
-            (Some(function), _) => Ok(PickleValue::Object(TorchObject::Function(function))),
-            (None, Objects::Skip) => {
-                Ok(PickleValue::Object(TorchObject::Foreign(format!("{module}.{name}"))))
+    fn name(&self, module: &str, name: &str) -> Made<TorchObject> {
+        let name = format!("{module}.{name}");
+        match (function(&name), self) {
+            (Some(function), _) => Ok(PickleValue::Object(Function(function))),
+            (None, Objects::Skip) => Ok(PickleValue::Object(Foreign(name))),
+            (None, Objects::Refuse) => {
+                Err(format!("a pickle that names {name}, which no dictionary of tensors needs: refused"))
             }
-            (None, Objects::Refuse) => Err(format!(
-                "a pickle that names {module}.{name}, which no dictionary of tensors needs: refused"
-            )),
         }
     }
 
-    fn call(
-        &self,
-        values: &PickleValues<TorchObject>,
-        function: Id,
-        arguments: &[Id],
-    ) -> Result<TorchValue, String> {
-        let function = match values.get(function) {
-            PickleValue::Object(TorchObject::Function(function)) => *function,
-            other => {
-                return self.skipped(other).ok_or_else(|| "a pickle that calls no function: refused".into());
-            }
+    fn call(&self, values: &PickleValues<TorchObject>, function: Id, arguments: &[Id]) -> Made<TorchObject> {
+        let PickleValue::Object(Function(name)) = *values.get(function) else {
+            let skipped = self.skipped(values.get(function));
+            return skipped.ok_or_else(|| "a pickle that calls no function: refused".into());
         };
-        match (function, arguments) {
-            (TorchFunction::OrderedDict, []) => Ok(PickleValue::Dict(Vec::new())),
-            (TorchFunction::RebuildTensor, &[storage, offset, shape, strides, ..]) => {
+        match (name, arguments) {
+            (OrderedDict, []) => Ok(PickleValue::Dict(Vec::new())),
+            (RebuildTensor, &[storage, offset, shape, strides, ..]) => {
                 let (offset, shape) = (values.size(offset)?, values.sizes(shape)?);
                 let strides = values.sizes(strides)?;
                 match values.get(storage) {
                     PickleValue::Object(TorchObject::Storage { .. }) => {
-                        Ok(PickleValue::Object(TorchObject::Tensor { storage, offset, shape, strides }))
+                        Ok(PickleValue::Object(Tensor { storage, offset, shape, strides }))
                     }
-                    PickleValue::Object(TorchObject::Foreign(_)) => Ok(PickleValue::Other),
+                    PickleValue::Object(Foreign(_)) => Ok(PickleValue::Other),
                     _ => Err("a damaged pickle: a tensor without storage".into()),
                 }
             }
             // A parameter is its tensor.
-            (TorchFunction::RebuildParameter, &[tensor, ..]) => match values.get(tensor) {
-                tensor @ PickleValue::Object(TorchObject::Tensor { .. }) => Ok(tensor.clone()),
+            (RebuildParameter, &[tensor, ..]) => match values.get(tensor) {
+                tensor @ PickleValue::Object(Tensor { .. }) => Ok(tensor.clone()),
                 other => self.skipped(other).ok_or_else(|| "a damaged pickle: no parameter".into()),
             },
             _ => Err("a pickle that calls a function in an unknown way: refused".into()),
@@ -118,17 +108,12 @@ impl Python for Objects {
 
     /// `('storage', torch.FloatStorage, key, location, elements[, view])`: the name of a storage outside the
     /// pickle.
-    fn persistent(&self, values: &PickleValues<TorchObject>, id: Id) -> Result<TorchValue, String> {
+    fn persistent(&self, values: &PickleValues<TorchObject>, id: Id) -> Made<TorchObject> {
         let parts = values.tuple(id)?;
         let text = |i: usize| parts.get(i).and_then(|&id| values.text(id));
         let class = parts.get(1).map_or(&PickleValue::Other, |&id| values.get(id));
         match (text(0), class, text(2), parts.get(4)) {
-            (
-                Some("storage"),
-                &PickleValue::Object(TorchObject::Function(TorchFunction::Storage(dtype))),
-                Some(key),
-                Some(&elements),
-            ) => {
+            (Some("storage"), &PickleValue::Object(Function(Storage(dtype))), Some(key), Some(&elements)) => {
                 if parts.get(5).is_some_and(|&view| *values.get(view) != PickleValue::Other) {
                     return Err("a storage that is a view of another: save the weights again".into());
                 }
@@ -137,9 +122,7 @@ impl Python for Objects {
             }
             // The older container keeps a class with its source, and weights never have some types of
             // elements.
-            (Some("storage" | "module"), PickleValue::Object(TorchObject::Foreign(_)), ..) => {
-                Ok(class.clone())
-            }
+            (Some("storage" | "module"), PickleValue::Object(Foreign(_)), ..) => Ok(class.clone()),
             (Some("module"), ..) if *self == Objects::Skip => Ok(PickleValue::Other),
             _ => Err("a damaged pickle: an unknown kind of storage".into()),
         }
@@ -158,9 +141,7 @@ impl Objects {
     /// What is kept of a call of `value`, or of an object of that class. `None` where it is refused.
     fn skipped(&self, value: &TorchValue) -> Option<TorchValue> {
         match (self, value) {
-            (Objects::Skip, PickleValue::Object(TorchObject::Foreign(_)) | PickleValue::Other) => {
-                Some(value.clone())
-            }
+            (Objects::Skip, PickleValue::Object(Foreign(_)) | PickleValue::Other) => Some(value.clone()),
             _ => None,
         }
     }

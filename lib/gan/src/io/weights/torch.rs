@@ -19,6 +19,8 @@ const LEGACY_MAGIC: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x
 /// The only version of the older container.
 const LEGACY_VERSION: i64 = 1001;
 
+const BIG_ENDIAN: &str = "written on a big-endian machine, which is not supported";
+
 pub(super) fn is_legacy(bytes: &[u8]) -> bool {
     bytes.starts_with(LEGACY_MAGIC)
 }
@@ -56,7 +58,7 @@ fn legacy(bytes: &[u8], objects: Objects) -> Result<Container, String> {
     if let PickleValue::Dict(items) = system.values.get(system.root) {
         let little = items.iter().find(|(key, _)| system.values.text(*key) == Some("little_endian"));
         if little.is_some_and(|&(_, value)| *system.values.get(value) == PickleValue::Bool(false)) {
-            return Err("written on a big-endian machine, which is not supported".to_string());
+            return Err(BIG_ENDIAN.to_string());
         }
     }
     let object = next()?;
@@ -119,7 +121,7 @@ fn zip(bytes: &[u8], objects: Objects) -> Result<Container, String> {
                 let mut order = String::new();
                 entry.take(16).read_to_string(&mut order).map_err(|e| e.to_string())?;
                 if order != "little" {
-                    return Err("written on a big-endian machine, which is not supported".to_string());
+                    return Err(BIG_ENDIAN.to_string());
                 }
             }
             None => {}
@@ -142,22 +144,21 @@ fn storages(object: &Pickle<TorchObject>) -> BTreeMap<&str, (Dtype, usize)> {
 /// What a zip without tensors is, by the names of its entries.
 fn not_of_tensors(names: &[String]) -> Option<&'static str> {
     let has = |what: &str| names.iter().any(|name| name.ends_with(what));
-    if names.iter().any(|name| name.contains("/code/") || name.ends_with("/constants.pkl")) {
-        return Some(
+    Some(match () {
+        _ if has("/constants.pkl") || names.iter().any(|name| name.contains("/code/")) => {
             "a TorchScript archive (torch.jit.save), which is a program; save the weights: \
-             torch.save(torch.jit.load(F).state_dict(), \"G.pth\")",
-        );
-    }
-    if has("model.weights.h5") || has("saved_model.pb") {
-        return Some("a model of Keras or TensorFlow; PyTorch's weights are read");
-    }
-    if has("archive_format") || has("models/model.json") {
-        return Some(
+             torch.save(torch.jit.load(F).state_dict(), \"G.pth\")"
+        }
+        _ if has("model.weights.h5") || has("saved_model.pb") => {
+            "a model of Keras or TensorFlow; PyTorch's weights are read"
+        }
+        _ if has("archive_format") || has("models/model.json") => {
             "an exported program (torch.export.save); save the weights: torch.save(netG.state_dict(), \
-             \"G.pth\")",
-        );
-    }
-    has(".npy").then_some("a zip of numpy arrays (.npz), not what torch.save writes")
+             \"G.pth\")"
+        }
+        _ if has(".npy") => "a zip of numpy arrays (.npz), not what torch.save writes",
+        _ => return None,
+    })
 }
 
 impl Container {
@@ -166,15 +167,12 @@ impl Container {
         let PickleValue::Dict(items) = self.object.values.get(self.object.root) else {
             return Err("not a dictionary of tensors; save the model's state_dict()".to_string());
         };
-        let mut views = BTreeMap::new();
-        for &(key, value) in items {
-            if let Some(view) = self.view(value) {
-                let name = self.object.values.text(key).ok_or("damaged: a tensor without a name")?;
-                let view = view.map_err(|what| format!("tensor `{name}`{what}"))?;
-                views.insert(name.to_string(), view);
-            }
-        }
-        Ok(views)
+        let tensors = items.iter().filter_map(|&(key, value)| Some((key, self.view(value)?)));
+        let named = |(key, view): (Id, Result<View, &str>)| {
+            let name = self.object.values.text(key).ok_or("damaged: a tensor without a name")?;
+            Ok((name.to_string(), view.map_err(|what| format!("tensor `{name}`{what}"))?))
+        };
+        tensors.map(named).collect()
     }
 
     /// The tensor that a value is, or what is wrong with it. `None` if it is no tensor.
@@ -189,21 +187,22 @@ impl Container {
             return None;
         };
         let Some(place) = self.places.get(key) else { return Some(Err(": its data is missing")) };
-        let view = offset
-            .checked_mul(dtype.bitsize() / 8)
-            .and_then(|offset| place.start.checked_add(offset))
-            .filter(|&start| start <= place.end)
-            .and_then(|start| View::new(*dtype, shape.clone(), strides.clone(), start..place.end, self.len));
+        let from = offset.checked_mul(dtype.bitsize() / 8).and_then(|offset| place.start.checked_add(offset));
+        let (dtype, shape, strides) = (*dtype, shape.clone(), strides.clone());
+        let view = from
+            .filter(|&from| from <= place.end)
+            .and_then(|from| View { dtype, shape, strides, bytes: from..place.end }.checked(self.len));
         Some(view.ok_or(" lies outside its storage"))
     }
 
     /// All dictionaries of tensors at any depth.
     pub(super) fn saved(&self) -> Result<(SavedContents, BTreeMap<String, View>), String> {
+        let (values, root) = (&self.object.values, self.object.root);
         let (mut saved, mut views) = (SavedContents::default(), BTreeMap::new());
         // Each is visited once: references may form a circle, or be many.
-        let mut seen = vec![false; self.object.values.len()];
-        seen[self.object.root] = true;
-        let (mut ahead, mut visited) = (vec![(self.object.root, String::new())], 0);
+        let mut seen = vec![false; values.len()];
+        seen[root] = true;
+        let (mut ahead, mut visited) = (vec![(root, String::new())], 0);
         while let Some((id, path)) = ahead.pop() {
             visited += 1;
             if visited + views.len() > MAX_NAMES {
@@ -211,28 +210,25 @@ impl Container {
             }
             let mut deeper = Vec::new();
             let mut visit = |id: Id, name: &str| {
-                let holds = !matches!(
-                    self.object.values.get(id),
-                    PickleValue::Int(_) | PickleValue::Other | PickleValue::Text(..)
-                );
+                use PickleValue::{Int, Other, Text};
+                let holds = !matches!(values.get(id), Int(_) | Other | Text(..));
                 if holds && path.len() + name.len() < MAX_NAME && !std::mem::replace(&mut seen[id], true) {
                     deeper.push((id, join(&path, name)));
                 }
             };
-            match self.object.values.get(id) {
+            match values.get(id) {
                 PickleValue::Object(TorchObject::Foreign(class)) => saved.objects.push((path, class.clone())),
                 PickleValue::List(ids) | PickleValue::Tuple(ids) => {
                     ids.iter().enumerate().for_each(|(i, &id)| visit(id, &i.to_string()));
                 }
-                PickleValue::Dict(items)
-                    if items.iter().any(|&(k, _)| self.object.values.text(k) == Some("param_groups")) =>
-                {
-                    saved.optimizer = true;
-                }
                 PickleValue::Dict(items) => {
+                    if items.iter().any(|(key, _)| values.text(*key) == Some("param_groups")) {
+                        saved.optimizer = true;
+                        continue;
+                    }
                     let mut tensors = Vec::new();
                     for &(key, value) in items {
-                        let name = match self.object.values.get(key) {
+                        let name = match values.get(key) {
                             PickleValue::Text(Some(name), _) => name.clone(),
                             PickleValue::Int(n) => n.to_string(),
                             _ => continue,

@@ -3,7 +3,7 @@
 use tiny_skia::Transform;
 
 use super::hair;
-use super::pen::{Ink, Pen, Rgb, Xy, colors, points};
+use super::pen::{Ink, Pen, Rgb, Xy, colors, mirrored, placed, points};
 use super::traits::{Beard, Glasses, Style, Traits};
 use super::{HEIGHT, WIDTH};
 
@@ -66,13 +66,11 @@ fn paint_body(pen: &mut Pen, look: &Look) {
     let (t, x) = (look.t, MIDDLE + look.head * 0.7);
     let neck = 22.0 + 3.0 * t.jaw;
     // Shoulders, then the part of the neck above the clothes.
-    let shoulders = points![
-        x - 100.0, 260.0; x - 84.0, 216.0; x - 56.0, 200.0; x - 26.0, 190.0; x, 188.0; x + 26.0, 190.0;
-        x + 56.0, 200.0; x + 84.0, 216.0; x + 100.0, 260.0
-    ];
+    let shoulders = [(0.0, 188.0), (26.0, 190.0), (56.0, 200.0), (84.0, 216.0), (100.0, 260.0)];
     let c = t.clothes;
     let (lit, dark) = (MIDDLE + 70.0 * t.light, MIDDLE - 70.0 * t.light);
-    pen.blob(&shoulders, Ink::Fade((lit, 190.0), (dark, 230.0), [c.lit(1.1), c, c.lit(0.7)]));
+    let shades = [c.lit(1.1), c, c.lit(0.7)];
+    pen.blob(&placed(&mirrored(&shoulders), (x, 0.0), 1.0), Ink::Fade((lit, 190.0), (dark, 230.0), shades));
     let collar = if t.v_neck { 222.0 } else { 203.0 };
     let throat = points![
         x - neck, 150.0; x - neck, 176.0; x - neck - 8.0, 192.0; x, collar; x + neck + 8.0, 192.0;
@@ -104,9 +102,7 @@ fn outline(look: &Look) -> Vec<Xy> {
         0.0, 54.0; 21.0, 58.0; 37.0, 76.0; 41.5, 104.0; 39.5 * (0.5 + 0.5 * jaw), 132.0; 31.5 * jaw, 156.0;
         16.0 * jaw, chin - 6.0; 0.0, chin
     ];
-    let right = half.iter().map(|&(x, y)| (x * w, y));
-    let left = half[1..7].iter().rev().map(|&(x, y)| (-x * w, y));
-    right.chain(left).map(|(x, y)| (MIDDLE + look.head + x, y)).collect()
+    placed(&mirrored(&half), (MIDDLE + look.head, 0.0), w)
 }
 
 fn paint_head(pen: &mut Pen, look: &Look) {
@@ -139,44 +135,31 @@ fn paint_beard(pen: &mut Pen, look: &Look) {
     let color = t.hair.lit(0.9);
     let chin = 178.0 + 3.0 * t.chin;
     match t.beard {
-        Beard::None => {}
+        Beard::None | Beard::Moustache => {}
         Beard::Stubble => {
             pen.spot((x, 168.0), 40.0, 24.0, t.hair.lit(0.7), 0.42);
             pen.spot((m, 146.5), 20.0, 6.0, t.hair.lit(0.7), 0.4);
         }
         Beard::Goatee => {
             pen.spot((m, 168.0), 20.0, 17.0, color, 0.95);
-            pen.blob(
-                &points![
-                    m - 12.0, 166.0; m, 163.0; m + 12.0, 166.0; m + 8.0, chin; m, chin + 3.0; m - 8.0, chin
-                ],
-                color,
-            );
+            let half = [(0.0, 163.0), (12.0, 166.0), (8.0, chin), (0.0, chin + 3.0)];
+            pen.blob(&placed(&mirrored(&half), (m, 0.0), 1.0), color);
         }
         Beard::Full => {
             let jaw = 1.0 + 0.07 * t.jaw;
             let half = points![
-                41.0, 116.0; 40.5, 136.0; 34.0 * jaw, 158.0; 19.0 * jaw, chin - 1.0; 0.0, chin + 7.0
+                10.0, 165.0; 24.0, 160.0; 29.0, 146.0; 37.0, 132.0; 41.0, 116.0; 40.5, 136.0;
+                34.0 * jaw, 158.0; 19.0 * jaw, chin - 1.0; 0.0, chin + 7.0
             ];
-            let inner = [(10.0, 165.0), (24.0, 160.0), (29.0, 146.0), (37.0, 132.0)];
-            let w = 1.0 + 0.045 * t.face_width;
-            let right = half.iter().map(|&(px, y)| (x + px * w, y));
-            let left = half[..4].iter().rev().map(|&(px, y)| (x - px * w, y));
-            let back = inner.iter().rev().map(|&(px, y)| (x - px * w, y));
-            let forth = inner.iter().map(|&(px, y)| (x + px * w, y));
-            let points: Vec<Xy> = right.chain(left).chain(back).chain(forth).collect();
+            let points = placed(&mirrored(&half), (x, 0.0), 1.0 + 0.045 * t.face_width);
             let shades = [color.lit(1.25), color, color.lit(0.75)];
             pen.blob(&points, Ink::Fade((x + 40.0 * t.light, 140.0), (x - 40.0 * t.light, 170.0), shades));
         }
-        Beard::Moustache => {}
     }
     if matches!(t.beard, Beard::Moustache | Beard::Full | Beard::Goatee) {
         let drop = if t.beard == Beard::Moustache { 151.0 } else { 156.0 };
         let half = [(0.0, 143.0), (9.0, 142.5), (18.0, 147.5), (22.0, drop), (10.0, 149.5), (0.0, 148.5)];
-        let right = half.iter().map(|&(px, y)| (m + px, y));
-        let left = half[1..5].iter().rev().map(|&(px, y)| (m - px, y));
-        let points: Vec<Xy> = right.chain(left).collect();
-        pen.blob(&points, color);
+        pen.blob(&placed(&mirrored(&half), (m, 0.0), 1.0), color);
     }
 }
 
@@ -193,13 +176,8 @@ fn paint_nose(pen: &mut Pen, look: &Look) {
     pen.spot((x, tip + 3.5), w * 1.25, 5.0, look.shade, 0.62);
     pen.spot((x - away * 1.2, tip - 3.0), 6.5, 6.0, Rgb::of(255, 246, 236), 0.45 * look.glow);
     for side in [-1.0, 1.0] {
-        pen.line(
-            &points![
-                x + side * w, tip - 4.0; x + side * (w + 0.8), tip + 0.5; x + side * (w - 2.5), tip + 3.0
-            ],
-            1.3,
-            Ink::Flat(look.shade, 0.6),
-        );
+        let wing = placed(&[(w, -4.0), (w + 0.8, 0.5), (w - 2.5, 3.0)], (x, tip), side);
+        pen.line(&wing, 1.3, Ink::Flat(look.shade, 0.6));
         pen.ellipse((x + side * w * 0.48, tip + 2.6), 2.4, 1.3, Ink::Flat(look.shade.lit(0.5), 0.75));
     }
 }
@@ -214,38 +192,31 @@ fn paint_mouth(pen: &mut Pen, look: &Look) {
     let (corner, dip) = (y - lift, y + 1.6 * t.smile);
     let top = dip - gape * 0.25;
     let bottom = dip + gape * 0.75;
-    let upper = points![
-        x - w, corner; x - w * 0.5, top - full * 0.8 - lift * 0.2; x - w * 0.16, top - full;
-        x, top - full * 0.72; x + w * 0.16, top - full; x + w * 0.5, top - full * 0.8 - lift * 0.2;
-        x + w, corner; x + w * 0.5, bottom + full * 1.0 - lift * 0.1; x, bottom + full * 1.4;
-        x - w * 0.5, bottom + full * 1.0 - lift * 0.1
-    ];
+    let both = |half: &[Xy]| placed(&mirrored(half), (x, 0.0), 1.0);
+    let upper = both(&points![
+        0.0, top - full * 0.72; w * 0.16, top - full; w * 0.5, top - full * 0.8 - lift * 0.2; w, corner;
+        w * 0.5, bottom + full * 1.0 - lift * 0.1; 0.0, bottom + full * 1.4
+    ]);
     pen.spot((x, bottom + full * 1.4 + 3.5), w * 0.8, 4.5, look.shade, 0.5);
     let lips = t.lips;
     let shades = [lips.lit(0.82), lips.lit(0.96), lips.lit(1.08)];
     pen.blob(&upper, Ink::Fade((x, top - full), (x, bottom + full * 1.4), shades));
     if t.open > 0.0 {
-        let inside = points![
-            x - w * 0.86, corner + 0.5; x - w * 0.4, top + 0.2; x, top + 0.6; x + w * 0.4, top + 0.2;
-            x + w * 0.86, corner + 0.5; x + w * 0.45, bottom - 0.6; x, bottom; x - w * 0.45, bottom - 0.6
-        ];
+        let inside = both(&points![
+            0.0, top + 0.6; w * 0.4, top + 0.2; w * 0.86, corner + 0.5; w * 0.45, bottom - 0.6; 0.0, bottom
+        ]);
         pen.blob(&inside, Rgb::of(92, 30, 34));
         let teeth = top + gape * 0.72;
-        let white = points![
-            x - w * 0.78, corner + 0.8; x - w * 0.4, top + 0.4; x, top + 0.8; x + w * 0.4, top + 0.4;
-            x + w * 0.78, corner + 0.8; x + w * 0.42, teeth - 0.8; x, teeth; x - w * 0.42, teeth - 0.8
-        ];
+        let white = both(&points![
+            0.0, top + 0.8; w * 0.4, top + 0.4; w * 0.78, corner + 0.8; w * 0.42, teeth - 0.8; 0.0, teeth
+        ]);
         let shades = colors![214, 208, 202; 250, 247, 242; 214, 208, 202];
         pen.blob(&white, Ink::Fade((x - w, top), (x + w, top), shades));
     } else {
-        pen.taper(
-            &points![
-                x - w, corner; x - w * 0.45, dip - lift * 0.1; x, dip + 0.4; x + w * 0.45, dip - lift * 0.1;
-                x + w, corner
-            ],
-            1.9,
-            Ink::Flat(t.lips.lit(0.42), 0.85),
-        );
+        let slit = points![
+            -w, corner; -w * 0.45, dip - lift * 0.1; 0.0, dip + 0.4; w * 0.45, dip - lift * 0.1; w, corner
+        ];
+        pen.taper(&placed(&slit, (x, 0.0), 1.0), 1.9, Ink::Flat(t.lips.lit(0.42), 0.85));
     }
     pen.spot((x + 3.0 * t.light, bottom + full * 0.7), w * 0.42, full * 0.55, Rgb::WHITE, 0.3);
     for side in [-1.0, 1.0] {
@@ -260,19 +231,13 @@ fn paint_eye(pen: &mut Pen, look: &Look, side: f32) {
     let slant = 1.3 * t.eye_slant;
     pen.spot((x - side * 1.5, y - 4.0), 16.0, 11.0, look.shade, 0.5);
     pen.spot((x, y + 7.5), 12.0, 4.0, look.shade, 0.16 + 0.3 * t.age);
-    let at = |dx: f32, dy: f32| (x + side * dx, y + dy - slant * dx / w);
-    let almond = [
-        at(-w, 1.4),
-        at(-w * 0.55, -h * 0.72),
-        at(0.0, -h),
-        at(w * 0.55, -h * 0.8),
-        at(w, -0.4),
-        at(w * 0.5, h * 0.66),
-        at(0.0, h * 0.8),
-        at(-w * 0.55, h * 0.66),
+    let at = |(dx, dy): Xy| (x + side * dx, y + dy - slant * dx / w);
+    let almond = points![
+        -w, 1.4; -w * 0.55, -h * 0.72; 0.0, -h; w * 0.55, -h * 0.8; w, -0.4; w * 0.5, h * 0.66; 0.0, h * 0.8;
+        -w * 0.55, h * 0.66
     ];
     let white = Rgb::of(246, 243, 240);
-    pen.blob(&almond, Ink::Fade((x, y - h), (x, y + h), [white.lit(0.74), white, white.lit(0.95)]));
+    pen.blob(&almond.map(at), Ink::Fade((x, y - h), (x, y + h), [white.lit(0.74), white, white.lit(0.95)]));
     // The lids are drawn over the complete iris.
     let iris = (x + 2.4 * t.gaze.0, y - 0.3 + 1.4 * t.gaze.1);
     let r = (4.4 + 0.3 * t.eye_size).min(h * 1.02);
@@ -281,39 +246,31 @@ fn paint_eye(pen: &mut Pen, look: &Look, side: f32) {
     pen.ellipse(iris, r - 0.7, r - 0.7, Ink::Fade((iris.0, iris.1 - r), (iris.0, iris.1 + r), shades));
     pen.ellipse(iris, r * 0.46, r * 0.46, Rgb::of(12, 10, 12));
     pen.ellipse((iris.0 + 1.5 * t.light, iris.1 - 1.6), 1.15, 1.15, Ink::Flat(Rgb::WHITE, 0.92));
-    let lid = [
-        at(-w - 0.6, 1.6),
-        at(-w * 0.55, -h * 0.76),
-        at(0.0, -h - 0.1),
-        at(w * 0.55, -h * 0.84),
-        at(w + 1.2, -1.2),
+    let lid = points![
+        -w - 0.6, 1.6; -w * 0.55, -h * 0.76; 0.0, -h - 0.1; w * 0.55, -h * 0.84; w + 1.2, -1.2
     ];
-    pen.taper(&lid, 2.0 + 1.5 * t.lashes, Ink::Flat(Rgb::of(34, 22, 20), 0.92));
+    pen.taper(&lid.map(at), 2.0 + 1.5 * t.lashes, Ink::Flat(Rgb::of(34, 22, 20), 0.92));
     if t.lashes > 0.3 {
-        let lashes = [at(w * 0.4, -h * 0.9), at(w * 0.9, -h * 0.55), at(w + 3.0, -h * 0.8)];
-        pen.taper(&lashes, 1.8, Ink::Flat(Rgb::of(30, 20, 18), 0.8 * t.lashes));
+        let lashes = [(w * 0.4, -h * 0.9), (w * 0.9, -h * 0.55), (w + 3.0, -h * 0.8)];
+        pen.taper(&lashes.map(at), 1.8, Ink::Flat(Rgb::of(30, 20, 18), 0.8 * t.lashes));
     }
-    let under = [at(-w * 0.8, h * 0.5), at(0.0, h * 0.84), at(w * 0.9, h * 0.25)];
-    pen.taper(&under, 1.1, Ink::Flat(look.shade.lit(0.7), 0.55));
-    let crease = [at(-w * 0.85, -h * 0.75), at(0.0, -h - 2.8), at(w * 1.05, -h * 0.8)];
-    pen.taper(&crease, 1.4, Ink::Flat(look.shade, 0.6));
+    let under = [(-w * 0.8, h * 0.5), (0.0, h * 0.84), (w * 0.9, h * 0.25)];
+    pen.taper(&under.map(at), 1.1, Ink::Flat(look.shade.lit(0.7), 0.55));
+    let crease = [(-w * 0.85, -h * 0.75), (0.0, -h - 2.8), (w * 1.05, -h * 0.8)];
+    pen.taper(&crease.map(at), 1.4, Ink::Flat(look.shade, 0.6));
 }
 
 fn paint_brow(pen: &mut Pen, look: &Look, side: f32) {
     let t = look.t;
     let (x, y) = (MIDDLE + t.yaw * 0.8 + side * EYE_X, 99.0 - 2.0 * t.brow_height - 0.8 * t.smile);
     let slant = 1.8 * t.brow_slant;
-    let at = |dx: f32, dy: f32| (x + side * dx, y + dy);
     let color = if t.hair.luma() > 0.5 { t.hair.mix(Rgb::of(96, 66, 44), 0.6) } else { t.hair.lit(0.85) };
     let color = if t.style == Style::Bald { Rgb::of(52, 38, 32).mix(look.shade, 0.3) } else { color };
-    let points = [
-        at(-12.0, 1.6 + slant),
-        at(-6.0, -1.2 + slant * 0.4),
-        at(2.0, -2.6),
-        at(8.5, -1.6 - slant * 0.3),
-        at(14.0, 2.4 - slant * 0.5),
+    let brow = points![
+        -12.0, 1.6 + slant; -6.0, -1.2 + slant * 0.4; 2.0, -2.6; 8.5, -1.6 - slant * 0.3;
+        14.0, 2.4 - slant * 0.5
     ];
-    pen.taper(&points, 4.2 + 1.3 * t.brow_width, Ink::Flat(color, 0.86));
+    pen.taper(&placed(&brow, (x, y), side), 4.2 + 1.3 * t.brow_width, Ink::Flat(color, 0.86));
 }
 
 fn paint_glasses(pen: &mut Pen, look: &Look) {
@@ -325,17 +282,10 @@ fn paint_glasses(pen: &mut Pen, look: &Look) {
     let middle = MIDDLE + t.yaw * 1.0;
     for side in [-1.0, 1.0] {
         let x = middle + side * (EYE_X + 0.5);
-        let (w, h, round) = match t.glasses {
-            Glasses::Round => (15.0, 13.5, 0.72),
-            _ => (16.0, 11.5, 0.9),
-        };
-        let rim: Vec<Xy> = points![
-            -w, 0.0; -w * round, -h * round; 0.0, -h; w * round, -h * round; w, 0.0; w * round, h * round;
-            0.0, h; -w * round, h * round
-        ]
-        .iter()
-        .map(|&(dx, dy)| (x + dx, y + dy))
-        .collect();
+        let is_round = t.glasses == Glasses::Round;
+        let (w, h, round) = if is_round { (15.0, 13.5, 0.72) } else { (16.0, 11.5, 0.9) };
+        let half = [(0.0, -h), (w * round, -h * round), (w, 0.0), (w * round, h * round), (0.0, h)];
+        let rim = placed(&mirrored(&half), (x, y), 1.0);
         if t.glasses == Glasses::Dark {
             let shades = colors![20, 18, 22; 38, 34, 40; 84, 74, 80];
             pen.blob(&rim, Ink::Fade((x, y - h), (x, y + h), shades));

@@ -1,8 +1,8 @@
 //! Drawing with tiny-skia: smooth shapes through points, soft spots, gradients.
 
 use tiny_skia::{
-    Color, FillRule, GradientStop, LinearGradient, Paint, Path, PathBuilder, Pixmap, Point, Rect, Shader,
-    SpreadMode, Stroke, Transform,
+    Color, FillRule, GradientStop, LineCap, LinearGradient, Paint, Path, PathBuilder, Pixmap, Point, Rect,
+    Shader, SpreadMode, Stroke, Transform,
 };
 
 /// Points, `x, y; x, y; …`.
@@ -19,6 +19,17 @@ pub(super) use colors;
 
 /// A point, in pixels.
 pub(super) type Xy = (f32, f32);
+
+/// `points` with `x` from 0 on scaled by `k`, then moved by `to`.
+pub(super) fn placed(points: &[Xy], to: Xy, k: f32) -> Vec<Xy> {
+    points.iter().map(|&(x, y)| (to.0 + k * x, to.1 + y)).collect()
+}
+
+/// A shape of which `half` is the right half, clockwise from the axis `x` = 0 on.
+pub(super) fn mirrored(half: &[Xy]) -> Vec<Xy> {
+    let left = half.iter().rev().filter(|&&(x, _)| x != 0.0).map(|&(x, y)| (-x, y));
+    half.iter().copied().chain(left).collect()
+}
 
 /// A color: red, green, blue in 0..=1.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -97,9 +108,15 @@ impl Pen {
         Paint { shader, anti_alias: true, ..Paint::default() }
     }
 
-    fn fill_path(&mut self, path: Option<Path>, paint: &Paint) {
+    fn fill_path(&mut self, path: Option<Path>, ink: impl Into<Ink>) {
         if let Some(path) = path {
-            self.pixmap.fill_path(&path, paint, FillRule::Winding, self.pose, None);
+            self.pixmap.fill_path(&path, &Pen::paint(ink), FillRule::Winding, self.pose, None);
+        }
+    }
+
+    fn stroke_path(&mut self, path: Option<Path>, stroke: Stroke, ink: impl Into<Ink>) {
+        if let Some(path) = path {
+            self.pixmap.stroke_path(&path, &Pen::paint(ink), &stroke, self.pose, None);
         }
     }
 
@@ -112,23 +129,18 @@ impl Pen {
 
     /// A smooth closed shape through `points`.
     pub(super) fn blob(&mut self, points: &[Xy], ink: impl Into<Ink>) {
-        self.fill_path(spline(points, true), &Pen::paint(ink));
+        self.fill_path(spline(points, true), ink);
     }
 
     /// A smooth line through `points`, `width` wide, with round ends.
     pub(super) fn line(&mut self, points: &[Xy], width: f32, ink: impl Into<Ink>) {
-        if let Some(path) = spline(points, false) {
-            let stroke = Stroke { width, line_cap: tiny_skia::LineCap::Round, ..Stroke::default() };
-            self.pixmap.stroke_path(&path, &Pen::paint(ink), &stroke, self.pose, None);
-        }
+        let stroke = Stroke { width, line_cap: LineCap::Round, ..Stroke::default() };
+        self.stroke_path(spline(points, false), stroke, ink);
     }
 
     /// The outline of a smooth closed shape.
     pub(super) fn ring(&mut self, points: &[Xy], width: f32, ink: impl Into<Ink>) {
-        if let Some(path) = spline(points, true) {
-            let stroke = Stroke { width, ..Stroke::default() };
-            self.pixmap.stroke_path(&path, &Pen::paint(ink), &stroke, self.pose, None);
-        }
+        self.stroke_path(spline(points, true), Stroke { width, ..Stroke::default() }, ink);
     }
 
     /// A stroke that is `width` wide in the middle and has pointed ends: brows, lids, strands.
@@ -139,13 +151,13 @@ impl Pen {
         let below =
             points.iter().enumerate().rev().skip(1).take(last - 1).map(|(i, &(x, y))| (x, y + swell(i)));
         let outline: Vec<Xy> = above.chain(below).collect();
-        self.fill_path(spline(&outline, true), &Pen::paint(ink));
+        self.fill_path(spline(&outline, true), ink);
     }
 
     /// An ellipse of half axes `rx`, `ry`.
     pub(super) fn ellipse(&mut self, (x, y): Xy, rx: f32, ry: f32, ink: impl Into<Ink>) {
         let oval = Rect::from_xywh(x - rx, y - ry, 2.0 * rx, 2.0 * ry).and_then(PathBuilder::from_oval);
-        self.fill_path(oval, &Pen::paint(ink));
+        self.fill_path(oval, ink);
     }
 
     /// A soft spot: `color` at `alpha` in the middle, falling off as the bell (1 − r²)² to nothing at the rim
@@ -165,11 +177,8 @@ impl Pen {
             let (px, py) = (columns.start as f32 + 0.5, row as f32 + 0.5);
             let mut u = inverse.sx * px + inverse.kx * py + inverse.tx;
             let mut v = inverse.ky * px + inverse.sy * py + inverse.ty;
-            let Some(pixels) =
-                self.pixmap.data_mut()[row * stride..].get_mut(columns.start * 4..columns.end * 4)
-            else {
-                continue;
-            };
+            let bytes = columns.start * 4..columns.end * 4;
+            let Some(pixels) = self.pixmap.data_mut()[row * stride..].get_mut(bytes) else { continue };
             for pixel in pixels.chunks_exact_mut(4) {
                 let near = (1.0 - u * u - v * v).max(0.0);
                 let cover = alpha * near * near;
@@ -203,14 +212,9 @@ fn spline(points: &[Xy], closed: bool) -> Option<Path> {
     path.move_to(points.first()?.0, points.first()?.1);
     for i in 0..(if closed { n } else { n - 1 }) as isize {
         let (before, from, to, after) = (at(i - 1), at(i), at(i + 1), at(i + 2));
-        path.cubic_to(
-            from.0 + (to.0 - before.0) / 6.0,
-            from.1 + (to.1 - before.1) / 6.0,
-            to.0 - (after.0 - from.0) / 6.0,
-            to.1 - (after.1 - from.1) / 6.0,
-            to.0,
-            to.1,
-        );
+        let leave = (from.0 + (to.0 - before.0) / 6.0, from.1 + (to.1 - before.1) / 6.0);
+        let arrive = (to.0 - (after.0 - from.0) / 6.0, to.1 - (after.1 - from.1) / 6.0);
+        path.cubic_to(leave.0, leave.1, arrive.0, arrive.1, to.0, to.1);
     }
     if closed {
         path.close();

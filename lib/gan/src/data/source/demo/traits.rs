@@ -161,6 +161,8 @@ impl Dice {
 impl Traits {
     /// Face `i` of `seed`.
     pub(super) fn roll(seed: u64, i: u64) -> Traits {
+        use Beard::{Full, Goatee, Moustache, Stubble};
+        use Style::*;
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(i);
         let d = &mut Dice(rng);
@@ -174,34 +176,22 @@ impl Traits {
         let hair =
             if gray { HAIR[9].lit(d.range(0.75, 1.3)) } else { d.along(&HAIR[..9], 0.0, lightest_hair) };
         let style = if feminine {
-            d.pick(&[
-                (Style::Long, 0.3),
-                (Style::Wavy, 0.26),
-                (Style::Bob, 0.2),
-                (Style::Bun, 0.12),
-                (Style::Curly, 0.1),
-                (Style::Swept, 0.02),
-            ])
+            d.pick(&[(Long, 0.3), (Wavy, 0.26), (Bob, 0.2), (Bun, 0.12), (Curly, 0.1), (Swept, 0.02)])
         } else {
             let bald = 0.05 + 0.15 * age;
             d.pick(&[
-                (Style::SidePart, 0.3),
-                (Style::Cropped, 0.26),
-                (Style::Swept, 0.24),
-                (Style::Curly, 0.1),
-                (Style::Bob, 0.03),
-                (Style::Bald, bald),
+                (SidePart, 0.3),
+                (Cropped, 0.26),
+                (Swept, 0.24),
+                (Curly, 0.1),
+                (Bob, 0.03),
+                (Bald, bald),
             ])
         };
         let beard = if feminine || d.chance(0.55) {
             Beard::None
         } else {
-            d.pick(&[
-                (Beard::Stubble, 0.35),
-                (Beard::Full, 0.3),
-                (Beard::Goatee, 0.18),
-                (Beard::Moustache, 0.17),
-            ])
+            d.pick(&[(Stubble, 0.35), (Full, 0.3), (Goatee, 0.18), (Moustache, 0.17)])
         };
         let glasses = if d.chance(0.17) {
             d.pick(&[(Glasses::Round, 0.4), (Glasses::Square, 0.45), (Glasses::Dark, 0.15)])
