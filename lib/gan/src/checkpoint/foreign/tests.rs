@@ -201,8 +201,8 @@ const REFUSED: [(&str, &str, &str); 16] = [
     (
         "module.pth",
         "",
-        "a pickled object of the Python class torch.nn.modules.container.Sequential, not its tensors, and code \
-         is never run; in Python: torch.save(torch.load(F, weights_only=False).state_dict(), \"G.pth\")",
+        "a pickled object of the Python class torch.nn.modules.container.Sequential, not its \
+         tensors, and code is never run; in Python: torch.save(torch.load(F, weights_only=False).state_dict(), \"G.pth\")",
     ),
     (
         "nested_module.pth",
@@ -217,8 +217,8 @@ const REFUSED: [(&str, &str, &str); 16] = [
     (
         "upsampled.pth",
         "",
-        "not a generator that is known: conv_blocks.2.weight: no layer after it makes images larger than 4×4; \
-         the file does not contain what does",
+        "not a generator that is known: conv_blocks.2.weight: no layer after it makes images larger \
+         than 4×4; the file does not contain what does",
     ),
     ("plain.pth", "--padding 1,2", "padding: 2 values for 3 convolutions: give one for all, or one for each"),
     (
