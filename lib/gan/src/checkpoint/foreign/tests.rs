@@ -202,7 +202,8 @@ const REFUSED: [(&str, &str, &str); 16] = [
         "module.pth",
         "",
         "a pickled object of the Python class torch.nn.modules.container.Sequential, not its \
-         tensors, and code is never run; in Python: torch.save(torch.load(F, weights_only=False).state_dict(), \"G.pth\")",
+         tensors, and code is never run; in Python: \
+         torch.save(torch.load(F, weights_only=False).state_dict(), \"G.pth\")",
     ),
     (
         "nested_module.pth",
