@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput};
-use gan_kernels::conv::{BatchShape, Conv, PackedTransposed, conv_transpose2d, conv2d, pack, weight_grad};
+use gan_kernels::conv::{
+    BatchShape, ConvWindow, PackedTransposed, conv_transpose2d, conv2d, pack, weight_grad,
+};
 use gan_kernels::matmul::peak;
 use gan_kernels::{Activation, Element, Isa, bf16};
 
@@ -70,7 +72,7 @@ impl ValueFormatter for PercentOfPeak {
 
 /// A convolution: its shape, height (= width) and channels of the large image, channels of the small image.
 struct ConvCase {
-    conv: Conv,
+    conv: ConvWindow,
     size: usize,
     c: usize,
     s: usize,
@@ -78,7 +80,7 @@ struct ConvCase {
 
 impl ConvCase {
     fn name(&self) -> String {
-        let ConvCase { conv: Conv { kernel, stride, .. }, size, c, s } = self;
+        let ConvCase { conv: ConvWindow { kernel, stride, .. }, size, c, s } = self;
         format!("{}x{} stride {stride}, {size}x{size}, {c} to {s}", kernel.0, kernel.1)
     }
 
@@ -105,8 +107,8 @@ impl ConvCase {
 /// D's convolutions from the first to the last; G's are their adjoints but for the last, which has 100
 /// latents for one logit.
 fn dcgan() -> Vec<ConvCase> {
-    let halving = Conv { kernel: (4, 4), stride: 2, padding: (1, 1) };
-    let whole = Conv { kernel: (4, 4), stride: 1, padding: (0, 0) };
+    let halving = ConvWindow { kernel: (4, 4), stride: 2, padding: (1, 1) };
+    let whole = ConvWindow { kernel: (4, 4), stride: 1, padding: (0, 0) };
     [(halving, 64, 3, 64), (halving, 32, 64, 128), (halving, 16, 128, 256), (halving, 8, 256, 512)]
         .into_iter()
         .chain([(whole, 4, 512, 1), (whole, 4, 512, 100)])
@@ -137,7 +139,7 @@ const INCEPTION: [[usize; 9]; 43] = [
 
 fn inception() -> Vec<ConvCase> {
     let layer = |&[_, size, c, kh, kw, stride, ph, pw, s]: &[usize; 9]| {
-        let conv = Conv { kernel: (kh, kw), stride, padding: (ph, pw) };
+        let conv = ConvWindow { kernel: (kh, kw), stride, padding: (ph, pw) };
         ConvCase { conv, size, c, s }
     };
     let layers: Vec<ConvCase> = INCEPTION.iter().map(layer).collect();

@@ -5,13 +5,13 @@ use std::mem::MaybeUninit;
 use rayon::prelude::*;
 
 use super::windows::Windows;
-use super::{BatchShape, Conv, Scratch, finish, rows_per_piece, with_scratch};
+use super::{BatchShape, ConvWindow, Scratch, finish, rows_per_piece, with_scratch};
 use crate::element::{Element, vec_uninit};
 use crate::matmul::{MatrixView, PackedMatrix, padded};
 use crate::{Activation, Isa};
 
 /// Packs the weight `[kh, kw, C, S]` of a convolution for [`conv2d`] with images of T.
-pub fn pack<T: Element>(isa: Isa, conv: &Conv, weight: &[f32], c: usize, s: usize) -> PackedMatrix<T> {
+pub fn pack<T: Element>(isa: Isa, conv: &ConvWindow, weight: &[f32], c: usize, s: usize) -> PackedMatrix<T> {
     assert_eq!(weight.len(), conv.taps() * c * s, "convolution: the weight is not {:?}×{c}×{s}", conv.kernel);
     let rows = MatrixView::Rows { data: weight, stride: s };
     PackedMatrix::new(isa, &[rows], conv.taps() * c, s, conv.kernel.1 * c)
@@ -22,7 +22,7 @@ pub fn pack<T: Element>(isa: Isa, conv: &Conv, weight: &[f32], c: usize, s: usiz
 /// `x` `[B, H, W, C]` with `shape` = (B, H, W, C), `weight` `[kh, kw, C, S]` packed by [`pack`], `bias`
 /// `[S]`; returns `[B, OH, OW, S]`.
 pub fn conv2d<T: Element, O: Element>(
-    conv: &Conv,
+    conv: &ConvWindow,
     x: &[T],
     shape: BatchShape,
     weight: &PackedMatrix<T>,

@@ -6,7 +6,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::windows::Windows;
-use super::{BatchShape, COLUMNS, Conv, ROWS, Scratch, chunks, with_scratch};
+use super::{BatchShape, COLUMNS, ConvWindow, ROWS, Scratch, chunks, with_scratch};
 use crate::Isa;
 use crate::element::{Element, vec_uninit};
 use crate::matmul::{A_STRIDE, Buffer, KBlock, Lhs, Rhs, padded, product};
@@ -31,7 +31,7 @@ const SUMS_PER_PIECE: usize = 1 << 16;
 /// the left operand and y is the rows of the right one. Only AMX needs its left operand by rows.
 pub fn weight_grad<T: Element>(
     isa: Isa,
-    conv: &Conv,
+    conv: &ConvWindow,
     x: &[T],
     shape: BatchShape,
     y: &[T],

@@ -33,7 +33,7 @@ use crate::matmul::{Buffer, PANELS};
 
 /// The shape of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Conv {
+pub struct ConvWindow {
     /// Kernel height and width.
     pub kernel: (usize, usize),
     /// The stride, the same in both directions.
@@ -45,7 +45,7 @@ pub struct Conv {
 /// The sizes of a channels-last batch: images, height, width, channels.
 pub type BatchShape = (usize, usize, usize, usize);
 
-impl Conv {
+impl ConvWindow {
     /// The output's height and width for an input of `h`×`w`.
     ///
     /// # Panics

@@ -2,14 +2,14 @@ use super::*;
 use crate::testing::random;
 use crate::{Isa, bf16};
 
-fn conv(kernel: (usize, usize), stride: usize, padding: (usize, usize)) -> Conv {
-    Conv { kernel, stride, padding }
+fn conv(kernel: (usize, usize), stride: usize, padding: (usize, usize)) -> ConvWindow {
+    ConvWindow { kernel, stride, padding }
 }
 
 /// (conv, shape, S): those of the models and edge cases: one channel, one image, 1×1, strides, long kernels,
 /// kernels smaller than the stride, images that the stride does not divide, more pixels than one piece or
 /// part, wide and narrow outputs.
-fn cases() -> Vec<(Conv, BatchShape, usize)> {
+fn cases() -> Vec<(ConvWindow, BatchShape, usize)> {
     vec![
         (conv((4, 4), 2, (1, 1)), (3, 8, 8, 5), 7),
         (conv((4, 4), 2, (1, 1)), (2, 64, 64, 3), 16),
@@ -36,7 +36,7 @@ fn cases() -> Vec<(Conv, BatchShape, usize)> {
 }
 
 /// Calls `f(x index, weight index, y index)` for every product of the definition.
-fn each(conv: &Conv, (b, h, w, c): BatchShape, s: usize, mut f: impl FnMut(usize, usize, usize)) {
+fn each(conv: &ConvWindow, (b, h, w, c): BatchShape, s: usize, mut f: impl FnMut(usize, usize, usize)) {
     let (oh, ow) = conv.output(h, w);
     for (bi, oy, ox) in (0..b * oh * ow).map(|r| (r / (oh * ow), r / ow % oh, r % ow)) {
         for (ky, kx) in (0..conv.taps()).map(|k| (k / conv.kernel.1, k % conv.kernel.1)) {
@@ -132,7 +132,7 @@ fn the_bytes_do_not_depend_on_the_number_of_threads() {
             let dx = conv_transpose2d(&y, &transposed, Activation::Tanh);
             let mut dk = weight_grad(isa, &conv, &x, shape, &y, s);
             // A linear layer, too: 20 rows are fewer than its 300 outputs.
-            let linear = Conv { kernel: (1, 1), stride: 1, padding: (0, 0) };
+            let linear = ConvWindow { kernel: (1, 1), stride: 1, padding: (0, 0) };
             dk.extend(weight_grad(isa, &linear, &x[..20 * 500], (20, 1, 1, 500), &y[..20 * 300], 300));
             (y, dx, dk)
         })

@@ -12,7 +12,7 @@ use std::mem::MaybeUninit;
 use rayon::prelude::*;
 
 use super::windows::Windows;
-use super::{BatchShape, Conv, ROWS, Scratch, finish, rows_per_piece, with_scratch};
+use super::{BatchShape, ConvWindow, ROWS, Scratch, finish, rows_per_piece, with_scratch};
 use crate::element::{Element, vec_uninit};
 use crate::matmul::{MatrixView, PackedMatrix, padded};
 use crate::{Activation, Isa};
@@ -23,7 +23,7 @@ const SMALL_PATCH: usize = 64;
 /// A weight `[kh, kw, C, S]` packed for [`conv_transpose2d`] to images of one size.
 #[derive(Clone, Debug)]
 pub struct PackedTransposed<T> {
-    conv: Conv,
+    conv: ConvWindow,
     /// Height, width and channels of the large image.
     large: (usize, usize, usize),
     s: usize,
@@ -58,7 +58,7 @@ impl<T: Element> PackedTransposed<T> {
     /// Packs the weight of the convolution from images `large` (height, width, channels) to S channels.
     pub fn new(
         isa: Isa,
-        conv: &Conv,
+        conv: &ConvWindow,
         large @ (h, w, c): (usize, usize, usize),
         weight: &[f32],
         s: usize,
@@ -92,7 +92,7 @@ impl<T: Element> PackedTransposed<T> {
 impl<T: Element> Class<T> {
     fn new(
         isa: Isa,
-        conv: &Conv,
+        conv: &ConvWindow,
         (h, w, c): (usize, usize, usize),
         weight: &[f32],
         s: usize,
@@ -142,7 +142,7 @@ pub fn conv_transpose2d<T: Element, O: Element>(
     let size = images * h * w * c;
     match matrix {
         Matrix::Image(matrix) => {
-            let pixels = Conv { kernel: (1, 1), stride: 1, padding: (0, 0) };
+            let pixels = ConvWindow { kernel: (1, 1), stride: 1, padding: (0, 0) };
             super::conv2d(&pixels, y, from, matrix, None, activation)
         }
         Matrix::Patches(matrix) => {
@@ -219,7 +219,7 @@ impl<T: Element> Class<T> {
 /// Computes one image of the output as the sum of overlapping patches.
 #[allow(clippy::too_many_arguments)]
 fn add_patches<T: Element, O: Element>(
-    conv: &Conv,
+    conv: &ConvWindow,
     y: &[T],
     small: BatchShape,
     image: usize,

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{BatchShape, COLUMNS, Conv, ROWS, Scratch, chunks};
+use super::{BatchShape, COLUMNS, ConvWindow, ROWS, Scratch, chunks};
 use crate::element::Element;
 use crate::matmul::{A_STRIDE, KBlock, Lhs, PackedMatrix, Rhs, padded, product};
 
@@ -23,7 +23,7 @@ const SHORT_LINE: usize = 16;
 
 impl Windows {
     /// The windows of a convolution.
-    pub fn of(conv: &Conv, shape: BatchShape) -> Windows {
+    pub fn of(conv: &ConvWindow, shape: BatchShape) -> Windows {
         let before = (conv.padding.0 as isize, conv.padding.1 as isize);
         let count = conv.output(shape.1, shape.2);
         Windows { shape, kernel: conv.kernel, stride: conv.stride, before, count }

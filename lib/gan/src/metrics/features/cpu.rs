@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use gan_kernels::conv::{Conv, PackedMatrix, conv2d, pack};
+use gan_kernels::conv::{ConvWindow, PackedMatrix, conv2d, pack};
 use gan_kernels::pool::{avg_pool, concat, max_pool};
 use gan_kernels::{Activation, Element, Isa};
 use rayon::prelude::*;
@@ -39,7 +39,7 @@ impl<T: Element> Cpu<T> {
 impl<T: Element> Net for Cpu<T> {
     type Map = FeatureMap<T>;
 
-    fn conv(&self, name: &str, conv: Conv, filters: usize, x: &FeatureMap<T>) -> Result<FeatureMap<T>> {
+    fn conv(&self, name: &str, conv: ConvWindow, filters: usize, x: &FeatureMap<T>) -> Result<FeatureMap<T>> {
         let (weight, bias) = &self.filters[name];
         let (oh, ow) = conv.output(x.shape.1, x.shape.2);
         let data = conv2d(&conv, &x.data, x.shape, weight, Some(bias), Activation::RELU);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use candle_core::{DType, Device, Tensor};
-use gan_kernels::conv::Conv;
+use gan_kernels::conv::ConvWindow;
 
 use super::net::{ConvWeights, MaxPool, Net, NetworkWeights};
 use crate::Result;
@@ -38,7 +38,7 @@ impl DeviceNet {
 impl Net for DeviceNet {
     type Map = Tensor;
 
-    fn conv(&self, name: &str, conv: Conv, _: usize, x: &Tensor) -> Result<Tensor> {
+    fn conv(&self, name: &str, conv: ConvWindow, _: usize, x: &Tensor) -> Result<Tensor> {
         let (weight, bias) = &self.filters[name];
         let (ph, pw) = conv.padding;
         // candle has one padding for both directions.

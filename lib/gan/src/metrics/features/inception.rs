@@ -11,7 +11,7 @@ mod tests;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use gan_kernels::conv::Conv;
+use gan_kernels::conv::ConvWindow;
 
 use super::net::{ConvSpec, ConvWeights, GetTensor, MaxPool, Net, NetworkWeights, load_weights, same, valid};
 use super::resize;
@@ -118,13 +118,13 @@ struct InceptionBlock<'a, N: Net> {
 }
 
 impl<N: Net> InceptionBlock<'_, N> {
-    fn conv(&self, branch: &str, conv: Conv, filters: usize, x: &N::Map) -> Result<N::Map> {
+    fn conv(&self, branch: &str, conv: ConvWindow, filters: usize, x: &N::Map) -> Result<N::Map> {
         self.net.conv(&format!("{}.{branch}", self.name), conv, filters, x)
     }
 
     /// The convolutions of a branch one after the other, from the block's input: `branch_1`, `branch_2`, …,
     /// or one of the branch's own name.
-    fn chain(&self, branch: &str, steps: &[(Conv, usize)]) -> Result<N::Map> {
+    fn chain(&self, branch: &str, steps: &[(ConvWindow, usize)]) -> Result<N::Map> {
         let name = |i| if steps.len() == 1 { branch.to_string() } else { format!("{branch}_{}", i + 1) };
         let (conv, filters) = steps[0];
         let mut x = self.conv(&name(0), conv, filters, self.x)?;

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use crate::Result;
 use crate::io::hash::Hasher;
 use crate::io::weights::Tensors;
-use gan_kernels::conv::Conv;
+use gan_kernels::conv::ConvWindow;
 
 /// A 3×3 maximum.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +35,7 @@ impl MaxPool {
 pub(crate) trait Net {
     type Map;
     /// The convolution of this name and number of filters, with bias and ReLU.
-    fn conv(&self, name: &str, conv: Conv, filters: usize, x: &Self::Map) -> Result<Self::Map>;
+    fn conv(&self, name: &str, conv: ConvWindow, filters: usize, x: &Self::Map) -> Result<Self::Map>;
     fn max_pool(&self, pool: MaxPool, x: &Self::Map) -> Result<Self::Map>;
     /// The 3×3 average of stride 1 with padding 1 that divides by the pixels inside the image.
     fn avg_pool(&self, x: &Self::Map) -> Result<Self::Map>;
@@ -46,20 +46,20 @@ pub(crate) trait Net {
 }
 
 /// A convolution of stride 1 that keeps the size.
-pub(crate) fn same(kh: usize, kw: usize) -> Conv {
-    Conv { kernel: (kh, kw), stride: 1, padding: (kh / 2, kw / 2) }
+pub(crate) fn same(kh: usize, kw: usize) -> ConvWindow {
+    ConvWindow { kernel: (kh, kw), stride: 1, padding: (kh / 2, kw / 2) }
 }
 
 /// A square convolution without padding.
-pub(crate) fn valid(kernel: usize, stride: usize) -> Conv {
-    Conv { kernel: (kernel, kernel), stride, padding: (0, 0) }
+pub(crate) fn valid(kernel: usize, stride: usize) -> ConvWindow {
+    ConvWindow { kernel: (kernel, kernel), stride, padding: (0, 0) }
 }
 
 /// The shape of a convolution.
 #[derive(Debug, Clone)]
 pub(crate) struct ConvSpec {
     pub name: String,
-    pub conv: Conv,
+    pub conv: ConvWindow,
     /// Input channels.
     pub channels: usize,
     /// Output channels.
@@ -139,7 +139,13 @@ impl Net for ShapeNet {
     /// Height, width, channels.
     type Map = (usize, usize, usize);
 
-    fn conv(&self, name: &str, conv: Conv, filters: usize, &(h, w, c): &Self::Map) -> Result<Self::Map> {
+    fn conv(
+        &self,
+        name: &str,
+        conv: ConvWindow,
+        filters: usize,
+        &(h, w, c): &Self::Map,
+    ) -> Result<Self::Map> {
         self.0.borrow_mut().push(ConvSpec { name: name.to_string(), conv, channels: c, filters });
         let (h, w) = conv.output(h, w);
         Ok((h, w, filters))

@@ -18,7 +18,7 @@ mod tests;
 mod weight;
 
 use candle_core::{DType, Device, Tensor};
-use gan_kernels::conv::Conv;
+use gan_kernels::conv::ConvWindow;
 use rayon::prelude::*;
 
 pub use gan_kernels::Activation;
@@ -55,14 +55,14 @@ pub enum Geometry {
 
 impl Geometry {
     /// The shape of the convolution.
-    pub fn conv(self) -> Conv {
+    pub fn conv(self) -> ConvWindow {
         let (k, stride, p) = match self {
             Geometry::K4S2P1 => (4, 2, 1),
             Geometry::K4S1P0 => (4, 1, 0),
             Geometry::K1S1P0 => (1, 1, 0),
             Geometry::Square { kernel, stride, padding, .. } => (kernel, stride, padding),
         };
-        Conv { kernel: (k, k), stride, padding: (p, p) }
+        ConvWindow { kernel: (k, k), stride, padding: (p, p) }
     }
 
     /// The height or width of the large image from that of the small image.

@@ -74,7 +74,13 @@ impl Witness {
 impl Net for Witness {
     type Map = FeatureMap<f32>;
 
-    fn conv(&self, name: &str, conv: Conv, filters: usize, x: &FeatureMap<f32>) -> Result<FeatureMap<f32>> {
+    fn conv(
+        &self,
+        name: &str,
+        conv: ConvWindow,
+        filters: usize,
+        x: &FeatureMap<f32>,
+    ) -> Result<FeatureMap<f32>> {
         *self.block.borrow_mut() = name.split('.').next().unwrap().to_string();
         self.update(name.to_string(), self.cpu.conv(name, conv, filters, x)?)
     }
