@@ -23,7 +23,7 @@ pub struct Info {
 /// # Errors
 /// It is none of them; one line says why.
 pub fn info(path: &Path, hints: &LayoutHints) -> Result<Info> {
-    let (mut info, numbers) = match open(path)? {
+    let (mut info, elements) = match open(path)? {
         Opened::Shard => {
             let (text, mut json) = Shard::open(path)?.header_info();
             json["kind"] = "shard".into();
@@ -32,12 +32,12 @@ pub fn info(path: &Path, hints: &LayoutHints) -> Result<Info> {
         Opened::Ours(weights, meta) => (ours(path, &meta, weights.num_elements()), weights.num_elements()),
         Opened::Foreign(weights) => {
             let found = weights.find(path, hints)?;
-            let numbers = weights.num_elements();
-            (others(path, &found.summary, numbers), numbers)
+            let elements = weights.num_elements();
+            (others(path, &found.summary, elements), elements)
         }
     };
     info.json["path"] = path.display().to_string().into();
-    info.json["numbers"] = numbers.into();
+    info.json["elements"] = elements.into();
     Ok(info)
 }
 
@@ -46,12 +46,12 @@ fn table(rows: &[(&str, String)]) -> String {
     rows.iter().map(|(name, value)| format!("{name:<13} {value}")).collect::<Vec<_>>().join("\n")
 }
 
-fn ours(path: &Path, meta: &CheckpointMeta, numbers: usize) -> Info {
+fn ours(path: &Path, meta: &CheckpointMeta, elements: usize) -> Info {
     let json = serde_json::to_value(meta).expect("a recipe's numbers are finite");
     let text = table(&[
         (json["kind"].as_str().unwrap_or_default(), path.display().to_string()),
         ("model", meta.model.describe()),
-        ("numbers", numbers.to_string()),
+        ("elements", elements.to_string()),
         ("trained", format!("{} steps, to epoch {}", meta.step, meta.epoch)),
         ("recipe", format!("{} ({})", meta.recipe.name, meta.recipe.schedule.length())),
         ("seed", meta.recipe.seed.to_string()),
@@ -62,11 +62,11 @@ fn ours(path: &Path, meta: &CheckpointMeta, numbers: usize) -> Info {
     Info { text, json }
 }
 
-fn others(path: &Path, summary: &ModelSummary, numbers: usize) -> Info {
+fn others(path: &Path, summary: &ModelSummary, elements: usize) -> Info {
     let mut rows = vec![
         ("generator", path.display().to_string()),
         ("model", summary.text()),
-        ("numbers", numbers.to_string()),
+        ("elements", elements.to_string()),
         ("made by", "another program (the model is inferred from its names and shapes)".to_string()),
     ];
     if !summary.prefix.is_empty() {

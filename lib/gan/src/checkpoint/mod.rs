@@ -231,7 +231,7 @@ fn ours(path: &Path, weights: Weights, meta: CheckpointMeta, device: &Device) ->
     meta.model.check().map_err(|e| e.at(path))?;
     // A model is made before its weights are read: the file must be one of its size.
     if meta.model.min_generator_elements() > weights.num_elements() {
-        return Err(Error::file(path, "has fewer numbers than the generator that it says it is"));
+        return Err(Error::file(path, "has fewer elements than its generator"));
     }
     let (tensors, hash) = read_sealed(&weights)?;
     let mut network = meta.model.blank_generator(device).map_err(|e| e.at(path))?;

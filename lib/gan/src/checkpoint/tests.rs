@@ -175,7 +175,7 @@ fn other_files_of_ours_are_told_apart() {
     write(&other, &meta(CheckpointKind::Generator), &others).unwrap();
     assert_eq!(refusal(&other), "main.1.weight: is missing");
     write(&other, &meta(CheckpointKind::Generator), &norm).unwrap();
-    assert_eq!(refusal(&other), "has fewer numbers than the generator that it says it is");
+    assert_eq!(refusal(&other), "has fewer elements than its generator");
     let diverged: Vec<_> = tensors.iter().map(|(n, t)| (n.clone(), (t / 0.0).unwrap())).collect();
     write(&other, &meta(CheckpointKind::Generator), &diverged).unwrap();
     assert!(refusal(&other).ends_with(": holds a NaN or an infinity; its training diverged"));
