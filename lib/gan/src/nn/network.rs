@@ -15,6 +15,8 @@ use crate::{Error, Result};
 #[derive(Debug)]
 pub struct Network {
     layers: Vec<Box<dyn Layer>>,
+    /// The first layer with parameters, and the last.
+    ends: [usize; 2],
     backend: Backend,
     precision: Precision,
     /// The most images that [`Network::forward`] computes at once.
@@ -38,7 +40,11 @@ impl Tape {
 impl Network {
     /// A network of `layers` whose tensors are on `device` and share no elements.
     pub fn new(layers: Vec<Box<dyn Layer>>, device: &Device) -> Network {
-        Network { layers, backend: Backend::of(device), precision: Precision::F32, max_batch: usize::MAX }
+        let has_params = |layer: &Box<dyn Layer>| !layer.parameters().is_empty();
+        let first = layers.iter().position(has_params).unwrap_or(layers.len());
+        let ends = [first, layers.iter().rposition(has_params).unwrap_or(layers.len())];
+        let (backend, precision, max_batch) = (Backend::of(device), Precision::F32, usize::MAX);
+        Network { layers, ends, backend, precision, max_batch }
     }
 
     /// A network of the same values that shares no tensor with this one.
@@ -151,8 +157,7 @@ impl Network {
     /// How layer `i` computes. The network's output is f32.
     fn context(&self, i: usize) -> Context {
         // Layers without weights give the type that they take.
-        let last = self.layers.iter().rposition(|layer| !layer.parameters().is_empty());
-        let dtype = if last == Some(i) { DType::F32 } else { self.precision.dtype() };
+        let dtype = if i == self.ends[1] { DType::F32 } else { self.precision.dtype() };
         Context { backend: self.backend, dtype }
     }
 
@@ -163,8 +168,7 @@ impl Network {
     /// The device is out of memory.
     pub fn backward_params(&self, tape: Tape, dy: Tensor) -> Result<Vec<Tensor>> {
         // The backward pass ends at the first layer that has parameters.
-        let first = self.layers.iter().position(|layer| !layer.parameters().is_empty());
-        Ok(self.backward(tape, dy, true, first.unwrap_or(self.layers.len()))?.0)
+        Ok(self.backward(tape, dy, true, self.ends[0])?.0)
     }
 
     /// The gradient of the input from `dy`, the gradient at the output.
