@@ -40,9 +40,9 @@ impl Tape {
 impl Network {
     /// A network of `layers` whose tensors are on `device` and share no elements.
     pub fn new(layers: Vec<Box<dyn Layer>>, device: &Device) -> Network {
-        let has_params = |layer: &Box<dyn Layer>| !layer.parameters().is_empty();
-        let first = layers.iter().position(has_params).unwrap_or(layers.len());
-        let ends = [first, layers.iter().rposition(has_params).unwrap_or(layers.len())];
+        let trained = |i: &usize| !layers[*i].parameters().is_empty();
+        let first = (0..layers.len()).find(trained).unwrap_or(layers.len());
+        let ends = [first, (0..layers.len()).rfind(trained).unwrap_or(layers.len())];
         let (backend, precision, max_batch) = (Backend::of(device), Precision::F32, usize::MAX);
         Network { layers, ends, backend, precision, max_batch }
     }
