@@ -105,7 +105,7 @@ pub fn main<A: clap::Parser>(common: fn(&A) -> &Common, run: fn(A) -> anyhow::Re
         // Fails only if there is a pool already, and there is none before this line.
         let _ = rayon::ThreadPoolBuilder::new().num_threads(n.into()).build_global();
     }
-    match run(args) {
+    match gan::device::check_instruction_set().map_err(Into::into).and_then(|()| run(args)) {
         Ok(output) => {
             let text = if json { output.json.to_string() } else { output.text };
             let mut out = io::stdout().lock();
@@ -282,11 +282,15 @@ impl Reporter {
         Ok(device)
     }
 
-    /// Warns if a precision is not faster than f32.
-    pub fn advise(&self, precision: Precision, device: &Device) {
-        if device.is_cpu() && !precision.is_native() {
-            self.warn("--precision bf16: this processor has no bf16 instructions; f32 is at least as fast");
+    /// What the device computes in; warns if that is not what is wanted.
+    pub fn precision(&self, wanted: Precision, device: &Device) -> Precision {
+        let used = wanted.on(device);
+        if used != wanted {
+            self.warn(
+                "--precision bf16: this processor has no bf16 instructions; f32 is used, which is faster",
+            );
         }
+        used
     }
 
     /// Prints one line on stderr, above the bar; nothing when quiet.

@@ -324,18 +324,16 @@ struct Network {
 impl Network {
     fn load(args: &Args, features: Features, dims: usize, reporter: &Reporter) -> Result<Network> {
         let device = reporter.device(args.device.as_deref())?;
-        reporter.advise(args.precision, &device);
+        let precision = reporter.precision(args.precision, &device);
         let (extractor, origin) = match (features, &args.weights) {
             (Features::Squeezenet, Some(file)) => {
                 anyhow::bail!("--weights {}: SqueezeNet's weights are built in", file.display())
             }
-            (Features::Squeezenet, None) => {
-                (Extractor::squeezenet(args.precision, &device)?, "built in".into())
-            }
+            (Features::Squeezenet, None) => (Extractor::squeezenet(precision, &device)?, "built in".into()),
             (Features::Inception, given) => {
                 let file = find_inception(given.as_deref(), args.offline, reporter)?;
                 let published = if weights::is_published(&file)? { "" } else { ", not the published file" };
-                let extractor = Extractor::inception(&file, dims, args.precision, &device)?;
+                let extractor = Extractor::inception(&file, dims, precision, &device)?;
                 (extractor, format!("{}{published}", file.display()))
             }
         };

@@ -163,7 +163,8 @@ fn run(mut args: Args) -> Result<Output> {
         let (path, text) = (path.display(), summary.text());
         reporter.info(&format!("{path}: {text}: assumed {}{change}", summary.assumed));
     }
-    generator.network = generator.network.with_precision(args.precision);
+    let precision = reporter.precision(args.precision, &device);
+    generator.network = generator.network.with_precision(precision);
     make(&args, &out, format, &generator, &device, &reporter)
 }
 
@@ -222,7 +223,6 @@ fn make(
     }
     let (latents, order) = latents(args, generator.latent_size)?;
     let stop = stop_flag()?;
-    reporter.advise(args.precision, device);
     let sampler = Sampler::new(generator, device, args.batch_size as usize, stop, reporter);
     let mut json = latents.provenance().clone();
     let done = match (&shard, format) {

@@ -165,7 +165,7 @@ fn run(args: Args) -> Result<Output> {
     let stop = stop_flag()?;
     let output = args.output.as_deref();
     RunDir::check(output, args.force)?;
-    reporter.advise(recipe.schedule.precision, &device);
+    reporter.precision(recipe.schedule.precision, &device);
     plan(&recipe, &shard, &run, "", &reporter);
     let dir = RunDir::create(output, shard.path(), args.force)?;
     train(&args, run, &dir, stop, &reporter)
@@ -207,7 +207,7 @@ fn resume(args: &Args, folder: Option<PathBuf>) -> Result<Output> {
     };
     let run = Run::new(&recipe, &shard, &device)?.resumed(&state).map_err(with_path)?;
     let stop = stop_flag()?;
-    reporter.advise(recipe.schedule.precision, &device);
+    reporter.precision(recipe.schedule.precision, &device);
     plan(&recipe, &shard, &run, &format!(", from step {}", meta.step + 1), &reporter);
     train(args, run, &RunDir::open(&folder)?, stop, &reporter)
 }

@@ -53,6 +53,7 @@ fn random(index: u64, limit: f32, shape: &[usize]) -> Tensor {
 }
 
 fn trainer(arch: Arch, shape: ImageShape, beta1: f64, precision: Precision) -> Trainer {
+    let precision = precision.on(&Device::Cpu);
     let model = arch.model(shape).expect("a sound model");
     let adam = AdamConfig { lr: 2e-4, beta1, beta2: 0.999, eps: 1e-8 };
     let (g, d) = (model.generator(999, &Device::Cpu), model.discriminator(999, &Device::Cpu));
@@ -89,6 +90,7 @@ pub fn mlp_steps() -> Load<'static> {
 
 /// Inception's 2,048 features of a batch of 64×64 images in memory, resizing included.
 pub fn inception(workspace: &Workspace, precision: Precision) -> Load<'static> {
+    let precision = precision.on(&Device::Cpu);
     let extractor =
         Extractor::inception(workspace.weights(), 2048, precision, &Device::Cpu).expect("sound weights");
     let image = |i: usize| {

@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use gan_kernels::Isa;
+
 use crate::compute::timed;
 
 /// The script.
@@ -25,6 +27,11 @@ fn command(arguments: &[String]) -> Command {
     command.arg(SCRIPT).args(["--threads", &threads]).args(arguments);
     for name in ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"] {
         command.env(name, &threads);
+    }
+    // The same instruction set, as far as these libraries can be told.
+    if Isa::best::<f32>() == Isa::Avx2 {
+        let limits = [("ONEDNN_MAX_CPU_ISA", "AVX2"), ("ATEN_CPU_CAPABILITY", "avx2")];
+        command.envs(limits).env("MKL_ENABLE_INSTRUCTIONS", "AVX2");
     }
     // Settings of the machine that may slow numpy down.
     command.env_remove("OPENBLAS_CORETYPE").env_remove("OPENBLAS_L2_SIZE");

@@ -1,6 +1,6 @@
 //! The number types of networks.
 
-use candle_core::DType;
+use candle_core::{DType, Device};
 use gan_kernels::{Isa, bf16};
 
 use crate::named::named_enum;
@@ -13,7 +13,7 @@ named_enum! {
         #[default]
         F32 = "f32",
         /// bfloat16: the range of f32, 8 bits of precision, half the memory. Fast on processors with
-        /// AVX-512-BF16 or AMX.
+        /// AVX-512-BF16, AMX or ARM's BF16; on others f32 is used.
         Bf16 = "bf16",
     }
 }
@@ -27,8 +27,9 @@ impl Precision {
         }
     }
 
-    /// Whether this processor has instructions to multiply it. Without them bf16 is multiplied as f32.
-    pub fn is_native(self) -> bool {
-        self == Precision::F32 || Isa::best::<bf16>() >= Isa::Avx512Bf16
+    /// What a device computes in if this is wanted: f32 instead of bf16 on a processor that has no
+    /// instructions for bf16, where f32 is faster.
+    pub fn on(self, device: &Device) -> Precision {
+        if device.is_cpu() && Isa::best::<bf16>() == Isa::Plain { Precision::F32 } else { self }
     }
 }

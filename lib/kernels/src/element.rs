@@ -1,7 +1,10 @@
 //! The element types of activations: f32, and bf16, which halves memory traffic and doubles the products per
 //! instruction.
 
+use std::borrow::Cow;
 use std::mem::MaybeUninit;
+
+use rayon::prelude::*;
 
 pub use half::bf16;
 
@@ -17,6 +20,9 @@ pub trait Element:
 
     /// The nearest value of this type, ties to even.
     fn from_f32(x: f32) -> Self;
+
+    /// The nearest values of this type.
+    fn from_floats(floats: Vec<f32>) -> Vec<Self>;
 
     /// Writes a row of words: for f32 the row `even`, for bf16 the pairs of `even` and `odd`.
     fn words(even: &[Self], odd: &[Self], out: &mut [Self]);
@@ -42,6 +48,10 @@ impl Element for f32 {
         x
     }
 
+    fn from_floats(floats: Vec<f32>) -> Vec<f32> {
+        floats
+    }
+
     #[inline(always)]
     fn words(even: &[f32], _: &[f32], out: &mut [f32]) {
         out.copy_from_slice(even);
@@ -64,6 +74,13 @@ impl Element for bf16 {
         bf16::from_bits(if x.is_nan() { (bits >> 16 | 0x40) as u16 } else { rounded as u16 })
     }
 
+    fn from_floats(floats: Vec<f32>) -> Vec<bf16> {
+        crate::simd::simd(
+            #[inline(always)]
+            || floats.iter().map(|&v| Element::from_f32(v)).collect(),
+        )
+    }
+
     // Chunks of a fixed length become shuffles of registers.
     #[inline(always)]
     fn words(even: &[bf16], odd: &[bf16], out: &mut [bf16]) {
@@ -78,6 +95,41 @@ impl Element for bf16 {
             (out[0], out[1]) = (a, b);
         }
     }
+}
+
+/// Words as the elements of T in them.
+pub(crate) fn in_words<T: Element>(words: &[u32]) -> &[T] {
+    // SAFETY: T is f32 or bf16 (`Element` is sealed): PER_WORD of them are as large as a word, their
+    // alignment is not larger, and every bit pattern is valid.
+    unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), words.len() * T::PER_WORD) }
+}
+
+/// `x` `[B, n]` as words `[⌈B / PER_WORD⌉, n]`: for f32 itself, for bf16 the pairs of the same element of two
+/// neighbors. The last without a neighbor is paired with zeros.
+pub(crate) fn in_pairs<T: Element>(x: &[T], n: usize) -> Cow<'_, [u32]> {
+    if T::PER_WORD == 1 {
+        // SAFETY: T is f32, as large and as aligned as a word, whose every bit pattern is valid.
+        return Cow::Borrowed(unsafe { std::slice::from_raw_parts(x.as_ptr().cast(), x.len()) });
+    }
+    /// Words in a piece of work.
+    const PIECE: usize = 1 << 12;
+    let n = n.max(1);
+    let mut words = vec![0u32; (x.len() / n).div_ceil(2) * n];
+    let zeros = [T::default(); PIECE];
+    words.par_chunks_mut(n).zip(x.par_chunks(2 * n)).for_each(|(words, pair)| {
+        let (even, odd) = pair.split_at(n);
+        words.par_chunks_mut(PIECE).enumerate().for_each(|(i, words)| {
+            let range = i * PIECE..i * PIECE + words.len();
+            let odd = odd.get(range.clone()).unwrap_or(&zeros[..words.len()]);
+            // SAFETY: as in `in_words`, of words that are borrowed mutably.
+            let out = unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), 2 * words.len()) };
+            crate::simd::simd(
+                #[inline(always)]
+                || T::words(&even[range], odd, out),
+            );
+        });
+    });
+    Cow::Owned(words)
 }
 
 /// A vector of `n` elements that `write` initializes. The memory is not zeroed first: for large images that

@@ -1,5 +1,7 @@
 //! The instruction sets that matrix products are written for, and which of them this processor has.
 
+use std::sync::OnceLock;
+
 use crate::Element;
 
 /// An instruction set.
@@ -7,6 +9,10 @@ use crate::Element;
 pub enum Isa {
     /// No extension: any processor.
     Plain,
+    /// NEON, which every 64-bit ARM processor has.
+    Neon,
+    /// NEON with the products of bf16 pairs.
+    NeonBf16,
     /// AVX2 with FMA.
     Avx2,
     /// AVX-512F.
@@ -17,32 +23,77 @@ pub enum Isa {
     Amx,
 }
 
+/// The variable that sets [`limit`].
+pub const LIMIT: &str = "GANTOOLS_ISA";
+
+/// Names for [`LIMIT`].
+const NAMES: [(&str, Isa); 7] = [
+    ("plain", Isa::Plain),
+    ("neon", Isa::Neon),
+    ("neon-bf16", Isa::NeonBf16),
+    ("avx2", Isa::Avx2),
+    ("avx512", Isa::Avx512),
+    ("avx512-bf16", Isa::Avx512Bf16),
+    ("amx", Isa::Amx),
+];
+
+/// The best instruction set that may be used, from the environment variable [`LIMIT`]: to measure what an
+/// older processor would do, or to repeat its bytes. The names are `plain`, `neon`, `neon-bf16`, `avx2`,
+/// `avx512`, `avx512-bf16`, `amx`.
+///
+/// # Errors
+/// The variable is none of them.
+pub fn limit() -> Result<Isa, String> {
+    let Some(name) = std::env::var_os(LIMIT) else { return Ok(Isa::Amx) };
+    let named = NAMES.iter().find(|(known, _)| *known == name).map(|&(_, isa)| isa);
+    let unknown = || format!("{LIMIT}: {name:?} is none of {}", NAMES.map(|n| n.0).join(", "));
+    named.ok_or_else(unknown)
+}
+
+/// [`limit`] at the first call; a program that has not checked it before panics here if it is wrong.
+pub(crate) fn limit_once() -> Isa {
+    static LIMITED: OnceLock<Isa> = OnceLock::new();
+    *LIMITED.get_or_init(|| limit().unwrap_or_else(|e| panic!("{e}")))
+}
+
 impl Isa {
     /// The instruction sets that multiply T, the fastest first. The last is [`Isa::Plain`].
     pub fn candidates<T: Element>() -> &'static [Isa] {
         match T::PER_WORD {
-            1 => &[Isa::Avx512, Isa::Avx2, Isa::Plain],
-            _ => &[Isa::Amx, Isa::Avx512Bf16, Isa::Avx512, Isa::Avx2, Isa::Plain],
+            1 => &[Isa::Avx512, Isa::Avx2, Isa::Neon, Isa::Plain],
+            _ => &[Isa::Amx, Isa::Avx512Bf16, Isa::NeonBf16, Isa::Plain],
         }
     }
 
-    /// The fastest instruction set of this processor for T.
+    /// The fastest instruction set of this processor for T, up to [`limit`].
     pub fn best<T: Element>() -> Isa {
         Isa::candidates::<T>().iter().copied().find(|isa| isa.supported()).unwrap_or(Isa::Plain)
     }
 
-    /// Whether the processor has it and the system permits it.
+    /// Whether the processor has it, the system permits it, and [`limit`] does not exclude it.
     pub fn supported(self) -> bool {
+        if self == Isa::Plain {
+            return true;
+        }
+        if self > limit_once() {
+            return false;
+        }
         #[cfg(target_arch = "x86_64")]
         return match self {
-            Isa::Plain => true,
             Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             Isa::Avx512 => is_x86_feature_detected!("avx512f"),
             Isa::Avx512Bf16 => is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16"),
             Isa::Amx => amx::supported(),
+            Isa::Plain | Isa::Neon | Isa::NeonBf16 => false,
         };
-        #[cfg(not(target_arch = "x86_64"))]
-        return self == Isa::Plain;
+        #[cfg(target_arch = "aarch64")]
+        return match self {
+            Isa::Neon => true,
+            Isa::NeonBf16 => std::arch::is_aarch64_feature_detected!("bf16"),
+            _ => false,
+        };
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        return false;
     }
 }
 

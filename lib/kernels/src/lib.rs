@@ -7,9 +7,10 @@
 
 pub mod activation;
 pub mod adam;
+mod channels;
 pub mod conv;
 pub mod element;
-mod isa;
+pub mod isa;
 pub mod linalg;
 pub mod matmul;
 pub mod norm;
@@ -17,6 +18,7 @@ pub mod pool;
 mod simd;
 
 pub use activation::Activation;
+pub use channels::Channels;
 pub use element::{Element, bf16};
 pub use isa::Isa;
 

@@ -1,5 +1,4 @@
-//! The layers between the convolutions of a feature network: 3×3 pools and concatenations of channels. Images
-//! are `[B, H, W, C]`.
+//! 3×3 pools. Images are `[B, H, W, C]`.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -7,96 +6,104 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::conv::BatchShape;
-use crate::element::{Element, vec_uninit};
+use crate::element::Element;
+use crate::{Activation, Channels};
 
 /// The height and width of a pooling window.
 pub const WINDOW: usize = 3;
 
-/// The maximum of each window, `[B, OH, OW, C]`. Windows are `stride` apart; the first begins `padding` above
-/// and left of the image. Pixels outside of the image do not count; every window must overlap the image.
+/// The maximum of each window, C channels of `to` from `first` on. Windows are `stride` apart; the first
+/// begins `padding` above and left of the image. Pixels outside of the image do not count; every window must
+/// overlap the image. There are `out` windows in a column and in a row.
 pub fn max_pool<T: Element>(
     x: &[T],
     shape: BatchShape,
     stride: usize,
     padding: usize,
     out: (usize, usize),
-) -> Vec<T> {
+    to: &mut Channels<T>,
+    first: usize,
+) {
     let window = |o: usize, n: usize| {
         let end = (o * stride + WINDOW).saturating_sub(padding).min(n);
         (o * stride).saturating_sub(padding).min(end)..end
     };
     let larger = |max: f32, v: f32| if v > max { v } else { max };
-    pool(x, shape, out, window, f32::NEG_INFINITY, larger, |max, _| max)
+    pool(x, shape, out, window, true, larger, &vec![0.0; shape.3], |max, _, _| max, to, first);
 }
 
-/// The mean of the pixels of each window that lie inside the image. Stride and padding are 1.
-pub fn avg_pool<T: Element>(x: &[T], shape: BatchShape) -> Vec<T> {
+/// `activation(mean + bias)` of each window, C channels of `to` from `first` on: the mean of the pixels that
+/// lie inside the image. Stride and padding are 1; `bias` `[C]`.
+pub fn avg_pool<T: Element>(
+    x: &[T],
+    shape: BatchShape,
+    bias: Option<&[f32]>,
+    activation: Activation,
+    to: &mut Channels<T>,
+    first: usize,
+) {
     let window = |o: usize, n: usize| o.saturating_sub(1)..(o + 2).min(n);
-    pool(x, shape, (shape.1, shape.2), window, 0.0, |sum, v| sum + v, |sum, n| sum / n)
+    let out = (shape.1, shape.2);
+    let add = |sum: f32, v: f32| sum + v;
+    assert!(bias.is_none_or(|b| b.len() == shape.3), "pool: wrong bias");
+    let zeros = vec![0.0; shape.3];
+    let b = bias.unwrap_or(&zeros);
+    match activation {
+        Activation::Identity => pool(x, shape, out, window, false, add, b, |s, n, b| s / n + b, to, first),
+        _ => pool(x, shape, out, window, false, add, b, |s, n, b| activation.of(s / n + b), to, first),
+    }
 }
 
-/// `finish(add(… add(start, v₁) …, vₙ), n)` over the n pixels of each window.
+/// The pixels of a window.
+const PIXELS: usize = WINDOW * WINDOW;
+
+/// `finish(v₁ ∘ … ∘ v₉, n, bias)` over the pixels of each window, n of which lie inside the image. The
+/// others are zeros, or count as one that lies inside if `repeat`.
+#[expect(clippy::too_many_arguments, reason = "the operands of both pools")]
 #[inline(always)]
 fn pool<T: Element>(
     x: &[T],
     (b, h, w, c): BatchShape,
     (oh, ow): (usize, usize),
     window: impl Fn(usize, usize) -> Range<usize> + Sync,
-    start: f32,
+    repeat: bool,
     add: impl Fn(f32, f32) -> f32 + Sync,
-    finish: impl Fn(f32, f32) -> f32 + Sync,
-) -> Vec<T> {
+    bias: &[f32],
+    finish: impl Fn(f32, f32, f32) -> f32 + Sync,
+    to: &mut Channels<T>,
+    first: usize,
+) {
     assert_eq!(x.len(), b * h * w * c, "pool: the input is not {:?}", (b, h, w, c));
+    let (count, zeros) = (to.count(), vec![T::default(); c]);
     let line = |(row, y): (usize, &mut [MaybeUninit<T>])| {
         let (image, rows) = (row / oh, window(row % oh, h));
-        let mut totals = vec![0.0; c];
         crate::simd::simd(
             #[inline(always)]
             || {
-                for (ox, y) in y.chunks_exact_mut(c).enumerate() {
+                for (ox, y) in y.chunks_exact_mut(count).enumerate() {
                     let columns = window(ox, w);
-                    totals.fill(start);
-                    for iy in rows.clone() {
-                        for ix in columns.clone() {
-                            let x = &x[((image * h + iy) * w + ix) * c..][..c];
-                            totals.iter_mut().zip(x).for_each(|(t, v)| *t = add(*t, v.to_f32()));
+                    let pixel = |iy: usize, ix: usize| &x[((image * h + iy) * w + ix) * c..][..c];
+                    let n = rows.len() * columns.len();
+                    let outside = if repeat { pixel(rows.start, columns.start) } else { &zeros[..c] };
+                    let mut pixels = [outside; PIXELS];
+                    let inside = rows.clone().flat_map(|iy| columns.clone().map(move |ix| pixel(iy, ix)));
+                    pixels.iter_mut().zip(inside).for_each(|(to, from)| *to = from);
+                    // One loop over channels with a fixed number of operands, so that it is vectorized.
+                    let (y, bias) = (&mut y[first..first + c], &bias[..c]);
+                    for i in 0..c {
+                        let mut total = pixels[0][i].to_f32();
+                        for pixel in &pixels[1..] {
+                            total = add(total, pixel[i].to_f32());
                         }
+                        y[i] = MaybeUninit::new(T::from_f32(finish(total, n as f32, bias[i])));
                     }
-                    let n = (rows.len() * columns.len()) as f32;
-                    y.iter_mut()
-                        .zip(&totals)
-                        .for_each(|(y, &v)| *y = MaybeUninit::new(T::from_f32(finish(v, n))));
                 }
             },
         );
     };
-    let size = b * oh * ow * c;
-    // SAFETY: every pixel of every line is written.
-    unsafe { vec_uninit(size, |y| y.par_chunks_mut((ow * c).max(1)).enumerate().for_each(line)) }
-}
-
-/// Concatenates the channels of all parts. A part is its pixels, the same number in all, and its number of
-/// channels.
-pub fn concat<T: Element>(parts: &[(&[T], usize)]) -> Vec<T> {
-    let c: usize = parts.iter().map(|part| part.1).sum();
-    let pixels = parts.first().map_or(0, |(x, n)| x.len() / n);
-    assert!(parts.iter().all(|(x, n)| x.len() == pixels * n), "concat: numbers of pixels differ");
-    let piece = |(i, y): (usize, &mut [MaybeUninit<T>])| {
-        let first = i * crate::ROWS;
-        for (pixel, y) in y.chunks_exact_mut(c).enumerate() {
-            let mut rest = y;
-            for &(x, n) in parts {
-                let (y, after) = rest.split_at_mut(n);
-                let x = &x[(first + pixel) * n..][..n];
-                y.iter_mut().zip(x).for_each(|(y, &x)| *y = MaybeUninit::new(x));
-                rest = after;
-            }
-        }
-    };
-    // SAFETY: all channels of every pixel are written.
-    unsafe {
-        vec_uninit(pixels * c, |y| y.par_chunks_mut((crate::ROWS * c).max(1)).enumerate().for_each(piece))
-    }
+    // SAFETY: C channels of every pixel of every line are written.
+    let y = unsafe { to.all(b * oh * ow, &[first..first + c]) };
+    y.par_chunks_mut((ow * count).max(1)).enumerate().for_each(line);
 }
 
 #[cfg(test)]
@@ -107,7 +114,7 @@ mod tests {
 
     fn check<T: Element>() {
         for (shape @ (b, h, w, c), stride, padding, out) in
-            [((2, 7, 9, 5), 2, 0, (3, 4)), ((1, 6, 6, 17), 2, 0, (3, 3)), ((3, 3, 4, 1), 1, 1, (3, 4))]
+            [((2, 7, 9, 5), 2, 0, (3, 4)), ((1, 6, 6, 170), 2, 0, (3, 3)), ((3, 3, 4, 64), 1, 1, (3, 4))]
         {
             let x: Vec<T> = random(b * h * w * c, 5).into_iter().map(T::from_f32).collect();
             let inside = |i: usize, oy: usize, ox: usize, stride: usize, padding: usize| -> Vec<f32> {
@@ -123,8 +130,19 @@ mod tests {
                     .map(|at| x[at].to_f32())
                     .collect()
             };
-            let most = max_pool(&x, shape, stride, padding, out);
-            let mean = avg_pool(&x, shape);
+            // Between other channels.
+            let made = |pixels: usize, write: &dyn Fn(&mut Channels<T>)| -> Vec<T> {
+                let mut to = Channels::new(pixels, c + 3);
+                write(&mut to);
+                to.copy(0, &vec![T::default(); pixels], 1);
+                to.copy(c + 1, &vec![T::default(); 2 * pixels], 2);
+                to.finish().chunks_exact(c + 3).flat_map(|pixel| pixel[1..=c].to_vec()).collect()
+            };
+            let most = made(b * out.0 * out.1, &|to| max_pool(&x, shape, stride, padding, out, to, 1));
+            let identity = Activation::Identity;
+            let mean = made(b * h * w, &|to| avg_pool(&x, shape, None, identity, to, 1));
+            let bias = random(c, 6);
+            let biased = made(b * h * w, &|to| avg_pool(&x, shape, Some(&bias), Activation::RELU, to, 1));
             for (at, most) in most.iter().enumerate() {
                 let (ci, ox, oy, image) =
                     (at % c, at / c % out.1, at / (c * out.1) % out.0, at / (c * out.1 * out.0));
@@ -135,7 +153,9 @@ mod tests {
                 let (ci, ox, oy, image) = (at % c, at / c % w, at / (c * w) % h, at / (c * w * h));
                 let values = inside(image * c + ci, oy, ox, 1, 1);
                 let exact = values.iter().sum::<f32>() / values.len() as f32;
-                assert!((mean.to_f32() - exact).abs() < if T::PER_WORD == 2 { 3e-3 } else { 1e-6 });
+                let close = |v: f32| v.abs() < if T::PER_WORD == 2 { 3e-3 } else { 1e-6 };
+                assert!(close(mean.to_f32() - exact));
+                assert!(close(biased[at].to_f32() - (exact + bias[ci]).max(0.0)));
             }
         }
     }
@@ -144,15 +164,5 @@ mod tests {
     fn pools_match_their_definition() {
         check::<f32>();
         check::<bf16>();
-    }
-
-    #[test]
-    fn channels_are_concatenated() {
-        let (a, b) = (random(700 * 3, 1), random(700 * 2, 2));
-        let both = concat(&[(&a, 3), (&b, 2)]);
-        for (i, pixel) in both.chunks_exact(5).enumerate() {
-            assert_eq!((&pixel[..3], &pixel[3..]), (&a[3 * i..][..3], &b[2 * i..][..2]));
-        }
-        assert_eq!(both.len(), 700 * 5);
     }
 }

@@ -1,7 +1,12 @@
 //! Compiles a loop for every instruction set and runs the best one; and transposes squares, which compilers
 //! do not vectorize.
 
+use std::sync::OnceLock;
+
 use pulp::{Arch, Simd, WithSimd};
+
+use crate::Isa;
+use crate::isa::limit_once;
 
 /// The width and height of a square that is transposed at once.
 pub const SQUARE: usize = 16;
@@ -24,14 +29,26 @@ pub fn simd<R>(work: impl FnOnce() -> R) -> R {
         }
     }
 
-    Arch::new().dispatch(Inlined(work))
+    arch().dispatch(Inlined(work))
+}
+
+/// The best instruction set of the loops, up to [`crate::isa::limit`].
+#[inline]
+fn arch() -> Arch {
+    static ARCH: OnceLock<Arch> = OnceLock::new();
+    *ARCH.get_or_init(|| match limit_once() {
+        Isa::Plain => Arch::Scalar,
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => pulp::x86::V3::try_new().map_or(Arch::Scalar, Arch::V3),
+        _ => Arch::new(),
+    })
 }
 
 /// The transpose of a square given by its rows.
 #[inline(always)]
 pub fn transpose(rows: &[&[f32; SQUARE]; SQUARE]) -> [[f32; SQUARE]; SQUARE] {
     #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx512f") {
+    if Isa::Avx512.supported() {
         // SAFETY: the processor has AVX-512F.
         return unsafe { x86::transpose(rows) };
     }

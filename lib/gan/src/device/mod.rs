@@ -16,6 +16,14 @@ pub struct DeviceChoice {
     pub notice: Option<String>,
 }
 
+/// Checks the environment variable `GANTOOLS_ISA`, the best instruction set that CPU kernels may use.
+///
+/// # Errors
+/// Its value is not the name of one.
+pub fn check_instruction_set() -> Result<()> {
+    gan_kernels::isa::limit().map(drop).map_err(Error::Invalid)
+}
+
 /// The device `cpu`, `cuda` or `cuda:N`; without a name, the first GPU if there is one, else the CPU.
 ///
 /// # Errors

@@ -76,7 +76,7 @@ impl<'a> Run<'a> {
     /// for scores of a single image; the device is out of memory.
     pub fn new(recipe: &'a Recipe, shard: &'a Shard, device: &'a Device) -> Result<Run<'a>> {
         let setup = Setup::new(recipe, shard, device)?;
-        let precision = recipe.schedule.precision;
+        let precision = recipe.schedule.precision.on(device);
         let generator = setup.model.generator(recipe.seed, device)?.with_precision(precision);
         let discriminator = setup.model.discriminator(recipe.seed, device)?.with_precision(precision);
         let (adam_g, adam_d) = (recipe.optimizer.adam_g(), recipe.optimizer.adam_d());

@@ -8,8 +8,8 @@ use rayon::prelude::*;
 use super::windows::Windows;
 use super::{BatchShape, COLUMNS, ConvWindow, ROWS, Scratch, chunks, with_scratch};
 use crate::Isa;
-use crate::element::{Element, vec_uninit};
-use crate::matmul::{A_STRIDE, Buffer, KBlock, Lhs, Rhs, padded, product};
+use crate::element::{Element, in_pairs, in_words, vec_uninit};
+use crate::matmul::{A_STRIDE, Buffer, K_WORDS, KBlock, Lhs, Rhs, Sums, padded, product};
 use crate::simd::{SQUARE, transpose};
 
 /// The least number of pieces of work, if the shape allows it. If patches are short, the sum over output
@@ -28,7 +28,9 @@ const SUMS_PER_PIECE: usize = 1 << 16;
 /// gradient and y its input.
 ///
 /// The inner dimension is that of pixels. Patches and y have a row per pixel, so patches are the columns of
-/// the left operand and y is the rows of the right one. Only AMX needs its left operand by rows.
+/// the left operand and y is the rows of the right one: both are read in place. A word of two bf16 is of the
+/// same pixel of two images, which are paired first. Only AMX needs its left operand by rows, and words of
+/// neighboring pixels.
 pub fn weight_grad<T: Element>(
     isa: Isa,
     conv: &ConvWindow,
@@ -38,16 +40,22 @@ pub fn weight_grad<T: Element>(
     s: usize,
 ) -> Vec<f32> {
     let windows = Windows::of(conv, shape);
-    let (patch, total) = (windows.patch(), shape.0 * windows.count.0 * windows.count.1);
-    assert_eq!(x.len(), shape.0 * shape.1 * shape.2 * shape.3, "weight gradient: the input is not {shape:?}");
-    assert_eq!(y.len(), total * s, "weight gradient: the output is not of {total}×{s}");
+    let (b, h, w, c) = shape;
+    let (patch, each) = (windows.patch(), windows.count.0 * windows.count.1);
+    assert_eq!(x.len(), b * h * w * c, "weight gradient: the input is not {shape:?}");
+    assert_eq!(y.len(), b * each * s, "weight gradient: the output is not of {}×{s}", b * each);
     if patch * s == 0 {
         return Vec::new();
     }
-    let blocks: Vec<KBlock> = isa.blocks::<T>(total, total).collect();
     if !isa.indirect() {
+        let blocks: Vec<KBlock> = isa.blocks::<T>(b * each, b * each).collect();
         return transposed(isa, &windows, x, y, s, &blocks);
     }
+    let (x, y) = (&*in_pairs(x, h * w * c), &*in_pairs(y, each * s));
+    let pixels = b.div_ceil(T::PER_WORD) * each;
+    let windows = Windows { shape: (b.div_ceil(T::PER_WORD), h, w, c), ..windows };
+    // Words are elements from here on.
+    let blocks: Vec<KBlock> = isa.blocks::<f32>(pixels, pixels).collect();
     // Few pixels give few blocks: then pieces are made small by cutting the patch.
     let most = if blocks.len() < MIN_PIECES { patch.div_ceil(MIN_PIECES / 2) } else { patch };
     let pieces = patch.div_ceil((SUMS_PER_PIECE / padded(s)).clamp(1, most));
@@ -57,7 +65,7 @@ pub fn weight_grad<T: Element>(
         let blocks = &blocks[part * blocks.len() / parts..(part + 1) * blocks.len() / parts];
         out.par_chunks_mut(rows * s).enumerate().for_each(|(i, out)| {
             let wanted = i * rows..i * rows + out.len() / s;
-            some_rows(isa, &windows, x, y, s, blocks, wanted, out);
+            some_rows::<T>(isa, &windows, x, y, s, blocks, wanted, out);
         });
     };
     if parts == 1 {
@@ -77,59 +85,51 @@ pub fn weight_grad<T: Element>(
     dw.to_vec()
 }
 
-/// Writes the rows `wanted` of the gradient, summed over `blocks` of pixels, to all of `out`.
+/// Memory for words.
+#[derive(Default)]
+struct Words {
+    /// Columns of the left operand that are not in place.
+    a: Buffer<f32>,
+    /// The right operand, unless it is in place.
+    b: Buffer<f32>,
+}
+
+/// Writes the rows `wanted` of the gradient, summed over `blocks` of pixels, to all of `out`. `x` and `y` are
+/// words.
 #[allow(clippy::too_many_arguments)]
 fn some_rows<T: Element>(
     isa: Isa,
     windows: &Windows,
-    x: &[T],
-    y: &[T],
+    x: &[u32],
+    y: &[u32],
     s: usize,
     blocks: &[KBlock],
     wanted: Range<usize>,
     out: &mut [MaybeUninit<f32>],
 ) {
-    let of_y = Windows::pixels((1, 1, y.len() / s, s));
-    let c = windows.shape.3;
     let width = padded(s);
     // Chunks of the rows, each at most what a product takes.
     let count = wanted.len().div_ceil(ROWS);
     let chunk = |i: usize| i * wanted.len() / count..(i + 1) * wanted.len() / count;
-    with_scratch(|Scratch { a, b, rows: lines, c: sums, .. }: &mut Scratch<T>| {
+    with_scratch(|(Words { a, b }, Scratch { c: sums, .. }): &mut (Words, Scratch<T>)| {
         // The sums of each chunk of rows and, within it, of each chunk of columns.
         let sums = sums.get(wanted.len() * width);
         for (i, block) in blocks.iter().enumerate() {
-            let pixels = block.elements.clone();
+            let right = RightRows::new(isa, &y[block.elements.start * s..block.elements.end * s], s, b);
             for rows in (0..count).map(chunk) {
-                let from = wanted.start + rows.start..wanted.start + rows.end;
-                // An f32 is a word, so rows of pixels are rows of words in place.
-                let (a, pitch) = if T::PER_WORD == 1 && windows.are_pixels() {
-                    (&x[pixels.start * c + from.start..], c)
-                } else {
-                    // An odd number of cache lines, so that columns lie in different cache sets.
-                    let pitch = (rows.len().div_ceil(SQUARE) | 1) * SQUARE;
-                    let a = a.get(block.words * pitch * T::PER_WORD);
-                    crate::simd::simd(
-                        #[inline(always)]
-                        || patches(windows, x, block, &from, lines.get(2 * pitch), a, pitch),
-                    );
-                    (&*a, pitch)
-                };
-                let a = Lhs::Columns { data: a, rows: rows.len(), pitch };
+                let elements = wanted.start + rows.start..wanted.start + rows.end;
+                let mut columns = [&[][..]; K_WORDS];
+                let columns = &mut columns[..block.words];
+                let room = a.words(block.words * A_STRIDE);
+                windows.rows(x, block.elements.clone(), elements, rows.len(), room, A_STRIDE, columns);
+                let mut lanes = [&[][..]; K_WORDS];
+                lanes.iter_mut().zip(&*columns).for_each(|(to, words)| *to = in_words::<T>(words));
+                let left = Lhs::Columns { columns: &lanes[..block.words], rows: rows.len() };
                 for columns in chunks(s, COLUMNS) {
                     let wide = padded(columns.len());
-                    let right = if T::PER_WORD == 1 && s.is_multiple_of(SQUARE) {
-                        Rhs::Rows(&y[pixels.start * s + columns.start..], s)
-                    } else {
-                        let b = b.get(block.words * wide * T::PER_WORD);
-                        crate::simd::simd(
-                            #[inline(always)]
-                            || patches(&of_y, y, block, &columns, lines.get(2 * wide), b, wide),
-                        );
-                        Rhs::Rows(b, wide)
-                    };
                     let sums = &mut sums[rows.start * width + rows.len() * columns.start..];
-                    product(isa, a, block.words, right, wide, &mut sums[..rows.len() * wide], i > 0);
+                    let sums = Sums { c: &mut sums[..rows.len() * wide], add: i > 0 };
+                    product(isa, left, block.words, right.columns(columns), wide, sums);
                 }
             }
         }
@@ -144,6 +144,54 @@ fn some_rows<T: Element>(
             }
         }
     });
+}
+
+/// The right operand of a block: the pixels of `y`, as an instruction set takes them.
+enum RightRows<'a> {
+    /// Rows in place or padded, and the words between their starts.
+    Rows(&'a [u32], usize),
+    /// [`Isa::panels`] of this number of rows.
+    Panels(&'a [u32], usize),
+}
+
+impl<'a> RightRows<'a> {
+    /// The words `y` `[pixels, S]`; `room` is memory for copies.
+    fn new(isa: Isa, y: &'a [u32], s: usize, room: &'a mut Buffer<f32>) -> RightRows<'a> {
+        let pixels = y.len() / s;
+        if isa.keeps_panels() {
+            let room = room.words(pixels * padded(s));
+            for (panel, room) in room.chunks_exact_mut(pixels * SQUARE).enumerate() {
+                for (row, y) in room.as_chunks_mut::<SQUARE>().0.iter_mut().zip(y.chunks_exact(s)) {
+                    let y = &y[panel * SQUARE..];
+                    match y.first_chunk::<SQUARE>() {
+                        Some(y) => *row = *y,
+                        None => {
+                            row[..y.len()].copy_from_slice(y);
+                            row[y.len()..].fill(0);
+                        }
+                    }
+                }
+            }
+            return RightRows::Panels(room, pixels);
+        }
+        if s.is_multiple_of(SQUARE) {
+            return RightRows::Rows(y, s);
+        }
+        let room = room.words(pixels * padded(s));
+        for (row, y) in room.chunks_exact_mut(padded(s)).zip(y.chunks_exact(s)) {
+            row[..s].copy_from_slice(y);
+            row[s..].fill(0);
+        }
+        RightRows::Rows(room, padded(s))
+    }
+
+    /// The columns of a chunk of [`chunks`].
+    fn columns<T: Element>(&self, columns: Range<usize>) -> Rhs<'_, T> {
+        match self {
+            RightRows::Rows(rows, pitch) => Rhs::Rows(in_words(&rows[columns.start..]), *pitch),
+            RightRows::Panels(panels, words) => Rhs::Panels(in_words(&panels[columns.start * words..])),
+        }
+    }
 }
 
 /// Chunks of the patch in a piece of work; they share the images in the cache.
@@ -192,7 +240,8 @@ fn transposed<T: Element>(
                             || patches(windows, x, block, columns, rows, b, pitch),
                         );
                         let a = Lhs::Block(a, s);
-                        product(isa, a, block.words, Rhs::Rows(b, pitch), width, sums, i > part.start);
+                        let sums = Sums { c: sums, add: i > part.start };
+                        product(isa, a, block.words, Rhs::Rows(b, pitch), width, sums);
                     }
                 }
             });

@@ -19,17 +19,13 @@ mod transposed;
 mod windows;
 
 pub use crate::matmul::PackedMatrix;
-pub use forward::{conv2d, pack};
+pub use forward::{ConvPart, conv2d, convs2d, pack};
 pub use gradient::weight_grad;
 pub use transposed::{PackedTransposed, conv_transpose2d};
 
+use crate::matmul::{Buffer, PANELS};
 use std::any::Any;
 use std::cell::RefCell;
-use std::mem::MaybeUninit;
-
-use crate::Activation;
-use crate::element::Element;
-use crate::matmul::{Buffer, PANELS};
 
 /// The shape of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +95,8 @@ struct Scratch<T> {
     c: Buffer<f32>,
     /// An image before rounding.
     image: Buffer<f32>,
+    /// Where the rows of the result begin.
+    starts: Vec<usize>,
 }
 
 thread_local! {
@@ -121,32 +119,4 @@ fn with_scratch<K: Default + 'static, R>(f: impl FnOnce(&mut K) -> R) -> R {
         }
     });
     result
-}
-
-/// `out = activation(sums + bias)`, rounded to the type of `out`; all have the same length.
-#[inline(always)]
-fn finish<O: Element>(
-    sums: &[f32],
-    bias: Option<&[f32]>,
-    activation: Activation,
-    out: &mut [MaybeUninit<O>],
-) {
-    #[inline(always)]
-    fn each<O: Element>(
-        sums: &[f32],
-        bias: Option<&[f32]>,
-        out: &mut [MaybeUninit<O>],
-        f: impl Fn(f32) -> f32,
-    ) {
-        let round = |v| MaybeUninit::new(O::from_f32(f(v)));
-        match bias {
-            Some(bias) => out.iter_mut().zip(sums).zip(bias).for_each(|((o, s), b)| *o = round(s + b)),
-            None => out.iter_mut().zip(sums).for_each(|(o, &s)| *o = round(s)),
-        }
-    }
-    match activation {
-        Activation::Identity => each(sums, bias, out, |v| v),
-        Activation::LeakyRelu(slope) => each(sums, bias, out, |v| if v > 0.0 { v } else { v * slope }),
-        Activation::Tanh => each(sums, bias, out, crate::activation::tanh),
-    }
 }

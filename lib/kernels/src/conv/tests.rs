@@ -1,5 +1,6 @@
 use super::*;
 use crate::testing::random;
+use crate::{Activation, Element};
 use crate::{Isa, bf16};
 
 fn conv(kernel: (usize, usize), stride: usize, padding: (usize, usize)) -> ConvWindow {

@@ -12,9 +12,9 @@ use std::mem::MaybeUninit;
 use rayon::prelude::*;
 
 use super::windows::Windows;
-use super::{BatchShape, ConvWindow, ROWS, Scratch, finish, rows_per_piece, with_scratch};
+use super::{BatchShape, ConvWindow, ROWS, Scratch, rows_per_piece, with_scratch};
 use crate::element::{Element, vec_uninit};
-use crate::matmul::{MatrixView, PackedMatrix, padded};
+use crate::matmul::{MatrixView, PackedMatrix, finish, padded};
 use crate::{Activation, Isa};
 
 /// The most elements of a patch for which overlapping patches are added.
@@ -158,12 +158,12 @@ pub fn conv_transpose2d<T: Element, O: Element>(
             let stride = conv.stride;
             let even = h.is_multiple_of(stride);
             let (lines, each) = if even { (1, stride * w * c) } else { (h.div_ceil(stride), h * w * c) };
-            let width = w.div_ceil(stride);
+            let (width, bias) = (w.div_ceil(stride), vec![0.0; padded(c)]);
             let units = rows_per_piece(size / each * lines * width).div_ceil(lines * width);
             let piece = |(i, x): (usize, &mut [MaybeUninit<O>])| {
                 let units = i * units..i * units + x.len() / each;
                 for class in classes {
-                    class.run(y, from, units.clone(), even, (h, w, c), stride, activation, x);
+                    class.run(y, from, units.clone(), even, (h, w, c), stride, &bias, activation, x);
                 }
             };
             // SAFETY: pieces are full units; every pixel belongs to one class, which writes all its channels.
@@ -183,6 +183,7 @@ impl<T: Element> Class<T> {
         even: bool,
         (h, w, c): (usize, usize, usize),
         stride: usize,
+        bias: &[f32],
         activation: Activation,
         x: &mut [MaybeUninit<O>],
     ) {
@@ -196,21 +197,16 @@ impl<T: Element> Class<T> {
             let parts = all.len().div_ceil(ROWS);
             for i in 0..parts {
                 let part = all.start + i * all.len() / parts..all.start + (i + 1) * all.len() / parts;
-                windows.multiply(y, part.clone(), &self.weight, scratch, |columns, sums, _| {
-                    crate::simd::simd(
-                        #[inline(always)]
-                        || {
-                            for (window, sums) in part.clone().zip(sums.chunks_exact(padded(columns.len()))) {
-                                let (line, j) = (window / self.count.1, window % self.count.1);
-                                let (image, i) = (line / self.count.0, line % self.count.0);
-                                let line = image * h + self.first.0 + i * stride - first_line;
-                                let at = (line * w + self.first.1 + j * stride) * c;
-                                let out = &mut x[at + columns.start..at + columns.end];
-                                finish(&sums[..columns.len()], None, activation, out);
-                            }
-                        },
-                    );
-                });
+                let mut starts = std::mem::take(&mut scratch.starts);
+                starts.clear();
+                starts.extend(part.clone().map(|window| {
+                    let (line, j) = (window / self.count.1, window % self.count.1);
+                    let (image, i) = (line / self.count.0, line % self.count.0);
+                    let line = image * h + self.first.0 + i * stride - first_line;
+                    (line * w + self.first.1 + j * stride) * c
+                }));
+                windows.multiply_into(y, part, &self.weight, scratch, bias, activation, x, &mut starts);
+                scratch.starts = starts;
             }
         });
     }
@@ -256,7 +252,12 @@ fn add_patches<T: Element, O: Element>(
         }
         crate::simd::simd(
             #[inline(always)]
-            || finish(scratch.image.as_slice(), None, activation, x),
+            || {
+                let zeros = [0.0; ROWS];
+                for (sums, x) in scratch.image.as_slice().chunks(ROWS).zip(x.chunks_mut(ROWS)) {
+                    finish(sums, &zeros[..sums.len()], activation, x);
+                }
+            },
         );
     });
 }

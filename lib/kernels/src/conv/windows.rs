@@ -1,10 +1,14 @@
 //! The windows of a convolution over a batch of images, and their patches.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::{BatchShape, COLUMNS, ConvWindow, ROWS, Scratch, chunks};
 use crate::element::Element;
-use crate::matmul::{A_STRIDE, KBlock, Lhs, PackedMatrix, Rhs, padded, product};
+use crate::matmul::{
+    A_STRIDE, Buffer, KBlock, Lhs, Output, PackedMatrix, Rhs, Sums, finish, last_product, padded, product,
+};
+use crate::{Activation, Isa};
 
 /// The windows over images `[B, H, W, C]`. The patch of a window is `[kh, kw, C]`, zero outside of the image.
 #[derive(Clone, Copy, Debug)]
@@ -34,11 +38,6 @@ impl Windows {
         Windows { shape, kernel: (1, 1), stride: 1, before: (0, 0), count: (shape.1, shape.2) }
     }
 
-    /// Whether windows are the pixels, in order.
-    pub fn are_pixels(&self) -> bool {
-        (self.kernel, self.stride, self.before) == ((1, 1), 1, (0, 0))
-    }
-
     /// The number of elements of a patch.
     pub fn patch(&self) -> usize {
         self.kernel.0 * self.kernel.1 * self.shape.3
@@ -46,7 +45,7 @@ impl Windows {
 
     /// Copies `elements` of the patches of `windows` to the rows of `out`, `stride` apart, and pads each row
     /// with zeros to `width`.
-    pub fn gather<T: Element>(
+    pub fn gather<T: Copy + Default>(
         &self,
         x: &[T],
         windows: Range<usize>,
@@ -104,34 +103,36 @@ impl Windows {
         }
     }
 
-    /// The elements `block` of the patches of `windows`, one row of full words each: in place if they are
-    /// contiguous in the image, else copied to `room`, [`A_STRIDE`] words apart.
-    fn rows<'a, T: Element>(
+    /// The elements `block` of the patches of `windows`, one row of `full` elements each: in place if they
+    /// are contiguous in the image, else copied to `room`, `pitch` elements apart, and padded with zeros.
+    #[expect(clippy::too_many_arguments, reason = "the operands of a copy")]
+    pub fn rows<'a, T: Copy + Default>(
         &self,
         x: &'a [T],
         windows: Range<usize>,
-        block: &KBlock,
+        block: Range<usize>,
+        full: usize,
         room: &'a mut [T],
+        pitch: usize,
         rows: &mut [&'a [T]],
     ) {
         let (_, h, w, c) = self.shape;
-        let (line, full) = (self.kernel.1 * c, block.words * T::PER_WORD);
-        let ky = block.elements.start / line;
+        let line = self.kernel.1 * c;
+        let ky = block.start / line;
         // The block lies in one line of the patch and needs no padding.
-        let contiguous = block.elements.end <= (ky + 1) * line && block.elements.len() == full;
+        let contiguous = block.end <= (ky + 1) * line && block.len() == full;
         if !contiguous {
-            self.gather(x, windows, block.elements.clone(), room, A_STRIDE * T::PER_WORD, full);
+            self.gather(x, windows, block, room, pitch, full);
             let room: &[T] = room;
-            rows.iter_mut().zip(room.chunks(A_STRIDE * T::PER_WORD)).for_each(|(row, room)| *row = room);
+            rows.iter_mut().zip(room.chunks(pitch)).for_each(|(row, room)| *row = room);
             return;
         }
-        let (first, last) = (block.elements.start - ky * line, block.elements.end - 1 - ky * line);
+        let (first, last) = (block.start - ky * line, block.end - 1 - ky * line);
         let (leftmost, rightmost) = ((first / c) as isize, (last / c) as isize);
         // Windows above or below the image share one row of zeros.
         let mut zeros: Option<&[T]> = None;
         let mut place = self.place(windows.start);
-        for ((row, window), room) in rows.iter_mut().zip(windows).zip(room.chunks_mut(A_STRIDE * T::PER_WORD))
-        {
+        for ((row, window), room) in rows.iter_mut().zip(windows).zip(room.chunks_mut(pitch)) {
             let (image, oy, ox) = place;
             place = self.after(place);
             let y = (oy * self.stride + ky) as isize - self.before.0;
@@ -143,7 +144,7 @@ impl Windows {
             } else if let (true, Some(zeros)) = (outside, zeros) {
                 *row = zeros;
             } else {
-                self.gather(x, window..window + 1, block.elements.clone(), room, full, full);
+                self.gather(x, window..window + 1, block.clone(), room, full, full);
                 *row = room;
                 zeros = outside.then_some(*row).or(zeros);
             }
@@ -177,31 +178,84 @@ impl Windows {
         scratch: &mut Scratch<T>,
         mut done: impl FnMut(Range<usize>, &[f32], &mut [f32]),
     ) {
-        debug_assert_eq!(self.patch(), weight.k());
-        let isa = weight.isa();
-        let (count, room) = (windows.len(), isa.room(windows.len()));
         let Scratch { a, c, image, .. } = scratch;
-        let a = a.get(room * A_STRIDE * T::PER_WORD);
         for columns in chunks(weight.n(), COLUMNS) {
             let width = padded(columns.len());
-            let c = c.get(room * width);
+            let c = c.get(weight.isa().room(windows.len()) * width);
             if weight.k() == 0 {
                 c.fill(0.0);
             }
-            weight.blocks(columns.clone(), |block, panels| {
-                let add = block.elements.start > 0;
-                if isa.indirect() {
-                    let mut rows = [&[][..]; ROWS];
-                    let rows = &mut rows[..count];
-                    self.rows(x, windows.clone(), &block, a, rows);
-                    product(isa, Lhs::Rows(rows), block.words, Rhs::Panels(panels), width, c, add);
-                } else {
-                    let full = block.words * T::PER_WORD;
-                    self.gather(x, windows.clone(), block.elements, a, A_STRIDE * T::PER_WORD, full);
-                    product(isa, Lhs::Block(a, count), block.words, Rhs::Panels(panels), width, c, add);
-                }
+            weight.blocks(columns.clone(), |block, panels, add, _| {
+                self.left(x, windows.clone(), &block, weight.isa(), a, |left| {
+                    let sums = Sums { c: &mut *c, add };
+                    product(weight.isa(), left, block.words, Rhs::Panels(panels), width, sums);
+                });
             });
             done(columns, c, image.as_mut_slice());
+        }
+    }
+
+    /// Multiplies the patches of `windows`, at most [`ROWS`], with a packed matrix. The row of window i,
+    /// `activation(sums + bias)`, begins at element `starts[i]` of `out`; `bias` has a value for each column
+    /// of the matrix, padding included.
+    #[expect(clippy::too_many_arguments, reason = "the operands of a convolution")]
+    pub fn multiply_into<T: Element, O: Element>(
+        &self,
+        x: &[T],
+        windows: Range<usize>,
+        weight: &PackedMatrix<T>,
+        scratch: &mut Scratch<T>,
+        bias: &[f32],
+        activation: Activation,
+        out: &mut [MaybeUninit<O>],
+        starts: &mut [usize],
+    ) {
+        let Scratch { a, c, .. } = scratch;
+        for columns in chunks(weight.n(), COLUMNS) {
+            let width = padded(columns.len());
+            let c = c.get(weight.isa().room(windows.len()) * width);
+            let bias = &bias[columns.start..];
+            if weight.k() == 0 {
+                for &start in &*starts {
+                    let out = &mut out[start..start + columns.len()];
+                    finish(&vec![0.0; columns.len()], &bias[..columns.len()], activation, out);
+                }
+            }
+            weight.blocks(columns.clone(), |block, panels, add, last| {
+                self.left(x, windows.clone(), &block, weight.isa(), a, |left| {
+                    let (isa, right, sums) = (weight.isa(), Rhs::Panels(panels), Sums { c: &mut *c, add });
+                    if !last {
+                        return product(isa, left, block.words, right, width, sums);
+                    }
+                    let output = Output { out: &mut *out, starts, columns: columns.len(), bias, activation };
+                    last_product(isa, left, block.words, right, width, sums, output);
+                });
+            });
+            starts.iter_mut().for_each(|start| *start += columns.len());
+        }
+    }
+
+    /// Calls `run` with a block of the patches of `windows` as a left operand; `a` is memory for copies.
+    fn left<T: Element>(
+        &self,
+        x: &[T],
+        windows: Range<usize>,
+        block: &KBlock,
+        isa: Isa,
+        a: &mut Buffer<T>,
+        run: impl FnOnce(Lhs<T>),
+    ) {
+        let count = windows.len();
+        let a = a.get(isa.room(count) * A_STRIDE * T::PER_WORD);
+        if isa.indirect() {
+            let mut rows = [&[][..]; ROWS];
+            let (full, pitch) = (block.words * T::PER_WORD, A_STRIDE * T::PER_WORD);
+            self.rows(x, windows, block.elements.clone(), full, a, pitch, &mut rows[..count]);
+            run(Lhs::Rows(&rows[..count]));
+        } else {
+            let full = block.words * T::PER_WORD;
+            self.gather(x, windows, block.elements.clone(), a, A_STRIDE * T::PER_WORD, full);
+            run(Lhs::Block(a, count));
         }
     }
 }

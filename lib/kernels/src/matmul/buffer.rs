@@ -48,6 +48,13 @@ impl<T: Element> Buffer<T> {
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), n) }
     }
 
+    /// `n` words with arbitrary values.
+    pub fn words(&mut self, n: usize) -> &mut [u32] {
+        self.get(n * T::PER_WORD);
+        // SAFETY: as in `get`; a line consists of words.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), n) }
+    }
+
     /// The elements of the last [`Buffer::get`], mutable.
     pub fn as_mut_slice(&mut self) -> &mut [T] {
         self.get(self.len)

@@ -2,8 +2,8 @@
 //!
 //! The method is that of Goto and van de Geijn ("Anatomy of High-Performance Matrix Multiplication", 2008).
 //! The inner dimension is cut into blocks of at most [`K_WORDS`] words. A block of `a` and the panels of `b`
-//! stay in the second-level cache while tiles of a few rows by 48 columns run over them. `a` needs no panels:
-//! its words are broadcast one by one, so its rows may lie anywhere (Dukhan, "The Indirect Convolution
+//! stay in the second-level cache while tiles of a few rows by 16 to 48 columns run over them. `a` needs no
+//! panels: its words are broadcast one by one, so its rows may lie anywhere (Dukhan, "The Indirect Convolution
 //! Algorithm", 2019).
 //!
 //! Every sum runs over the inner dimension in order, block after block. The bytes of a result depend on the
@@ -12,6 +12,7 @@
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod amx;
 mod buffer;
+mod pack;
 mod peak;
 #[cfg(test)]
 mod tests;
@@ -20,14 +21,14 @@ mod tile;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 pub(crate) use buffer::Buffer;
+pub(crate) use pack::MatrixView;
+pub use pack::PackedMatrix;
 pub use peak::peak;
 
-use crate::simd::{SQUARE, transpose};
-use crate::{Element, Isa};
-use tile::{LhsLayout, MAX_ROWS, Tile};
+use crate::activation::{leaky_relu, tanh};
+use crate::{Activation, Element, Isa};
+use tile::{LhsLayout, Tile, TileOutput};
 
 /// The most words of the inner dimension in a block: 9 rows of `a` then fill a quarter of a first-level
 /// cache.
@@ -46,26 +47,32 @@ const AMX_ROWS: usize = 32;
 /// Columns are padded to a multiple of this: the f32 in a register of 512 bits.
 const LANES: usize = 16;
 
+/// The widest panel.
+const PANEL: usize = 48;
+
 /// Matrices may be cut at multiples of this number of columns, where panels of every width end.
 pub(crate) const PANELS: usize = 96;
 
 /// How the products of an instruction set are cut.
 impl Isa {
-    /// The height of a tile of T.
-    fn rows<T: Element>(self) -> usize {
+    /// The height of a tile.
+    fn rows(self) -> usize {
         match self {
-            Isa::Plain => tile::PLAIN_ROWS,
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => tile::AVX2_ROWS,
             #[cfg(target_arch = "x86_64")]
-            Isa::Amx => AMX_ROWS,
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 if T::PER_WORD == 2 => tile::AVX512_PAIR_ROWS,
-            #[cfg(target_arch = "x86_64")]
             Isa::Avx512 | Isa::Avx512Bf16 => tile::AVX512_ROWS,
-            #[cfg(not(target_arch = "x86_64"))]
-            _ => unreachable!("not supported"),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon | Isa::NeonBf16 => tile::NEON_ROWS,
+            Isa::Amx => AMX_ROWS,
+            _ => tile::PLAIN_ROWS,
         }
+    }
+
+    /// Whether a panel stays in the first-level cache while all rows of `a` run over it. The panels of
+    /// AVX-512 and AMX are too wide for that; there a few rows of `a` stay while panels run over them.
+    pub(crate) fn keeps_panels(self) -> bool {
+        !matches!(self, Isa::Avx512 | Isa::Avx512Bf16 | Isa::Amx)
     }
 
     /// The rows that blocks of `a` and of sums need memory for if they have `rows` rows.
@@ -88,13 +95,17 @@ impl Isa {
     }
 
     /// The panels of `b` that `columns`, a multiple of 16, are cut into. They are as wide as a tile, except
-    /// that the last 32 or 64 columns are cut into panels of 32.
+    /// that with AVX-512 the last 32 or 64 columns are cut into panels of 32.
     pub(crate) fn panels(self, columns: usize) -> impl Iterator<Item = Range<usize>> {
-        let widest = if self == Isa::Amx { 32 } else { 48 };
+        let widest = match self {
+            Isa::Amx => 32,
+            Isa::Avx512 | Isa::Avx512Bf16 => PANEL,
+            _ => LANES,
+        };
         let mut first = 0;
         std::iter::from_fn(move || {
             let rest = columns - first;
-            let width = if rest == 64 || rest == 32 { 32 } else { rest.min(widest) };
+            let width = if rest == 64 || rest == 32 { widest.min(32) } else { rest.min(widest) };
             first += width;
             (width > 0).then(|| first - width..first)
         })
@@ -139,8 +150,8 @@ pub(crate) fn padded(columns: usize) -> usize {
 pub(crate) enum Lhs<'a, T> {
     /// Rows, each of `words` words.
     Rows(&'a [&'a [T]]),
-    /// `rows` rows, given as columns `pitch` words apart.
-    Columns { data: &'a [T], rows: usize, pitch: usize },
+    /// `rows` rows, given as columns.
+    Columns { columns: &'a [&'a [T]], rows: usize },
     /// Rows [`A_STRIDE`] words apart, in memory for [`Isa::room`] rows, and their number. AMX takes only this
     /// form.
     Block(&'a [T], usize),
@@ -155,18 +166,95 @@ pub(crate) enum Rhs<'a, T> {
     Rows(&'a [T], usize),
 }
 
-/// `c (+)= a·b` for one block of the inner dimension of `words` words.
-///
-/// `columns` is a multiple of 16. Rows of `c` are `columns` apart; it has memory for [`Isa::room`] rows, and
-/// those beyond the rows of `a` get arbitrary values.
-pub(crate) fn product<T: Element>(
+/// The destination of a product: memory for sums, and the result that the last block of the inner dimension
+/// writes.
+pub(crate) struct Sums<'a> {
+    /// Rows, as far apart as the product has columns; room for [`Isa::room`] rows. Those beyond the rows of
+    /// the left operand get arbitrary values.
+    pub c: &'a mut [f32],
+    /// Whether the sums start at the values of `c`, not at zero.
+    pub add: bool,
+}
+
+/// The result of a product: `activation(sums + bias)`, rounded to O.
+pub(crate) struct Output<'a, O> {
+    pub out: &'a mut [MaybeUninit<O>],
+    /// The element of `out` that each row begins at.
+    pub starts: &'a [usize],
+    /// The number of columns, padding excluded.
+    pub columns: usize,
+    /// A value for each column, padding included.
+    pub bias: &'a [f32],
+    pub activation: Activation,
+}
+
+/// `c (+)= a·b` for one block of the inner dimension of `words` words; `columns` is a multiple of 16.
+pub(crate) fn product<T: Element>(isa: Isa, a: Lhs<T>, words: usize, b: Rhs<T>, columns: usize, sums: Sums) {
+    run::<T, f32>(isa, a, words, b, columns, sums, None);
+}
+
+/// The last block of a product: `out = activation(c + a·b + bias)`. `c` serves as scratch memory.
+pub(crate) fn last_product<T: Element, O: Element>(
     isa: Isa,
     a: Lhs<T>,
     words: usize,
     b: Rhs<T>,
     columns: usize,
-    c: &mut [f32],
-    add: bool,
+    sums: Sums,
+    output: Output<O>,
+) {
+    let slope = match output.activation {
+        Activation::Identity => 1.0,
+        Activation::LeakyRelu(slope) => slope,
+        Activation::Tanh => 0.0,
+    };
+    // Where tiles do not finish their sums, they are finished from memory.
+    if isa == Isa::Amx || output.activation == Activation::Tanh {
+        let Sums { c, add } = sums;
+        run::<T, f32>(isa, a, words, b, columns, Sums { c: &mut *c, add }, None);
+        let Output { out, starts, columns: wanted, bias, activation } = output;
+        crate::simd::simd(
+            #[inline(always)]
+            || {
+                for (sums, &start) in c.chunks_exact(columns).zip(starts) {
+                    finish(&sums[..wanted], &bias[..wanted], activation, &mut out[start..start + wanted]);
+                }
+            },
+        );
+        return;
+    }
+    run(isa, a, words, b, columns, sums, Some((output, slope)));
+}
+
+/// `out = activation(sums + bias)`, rounded to the type of `out`; all have the same length.
+#[inline(always)]
+pub(crate) fn finish<O: Element>(
+    sums: &[f32],
+    bias: &[f32],
+    activation: Activation,
+    out: &mut [MaybeUninit<O>],
+) {
+    #[inline(always)]
+    fn each<O: Element>(sums: &[f32], bias: &[f32], out: &mut [MaybeUninit<O>], f: impl Fn(f32) -> f32) {
+        let all = out.iter_mut().zip(sums).zip(bias);
+        all.for_each(|((o, s), b)| *o = MaybeUninit::new(O::from_f32(f(s + b))));
+    }
+    match activation {
+        Activation::Identity => each(sums, bias, out, |v| v),
+        Activation::LeakyRelu(slope) => each(sums, bias, out, |v| leaky_relu(v, slope)),
+        Activation::Tanh => each(sums, bias, out, tanh),
+    }
+}
+
+/// The product of a block, with what its last block does.
+fn run<T: Element, O: Element>(
+    isa: Isa,
+    a: Lhs<T>,
+    words: usize,
+    b: Rhs<T>,
+    columns: usize,
+    Sums { c, add }: Sums,
+    output: Option<(Output<O>, f32)>,
 ) {
     assert!(
         isa.supported() && Isa::candidates::<T>().contains(&isa),
@@ -177,11 +265,15 @@ pub(crate) fn product<T: Element>(
         "matrix product: {words} words in a block"
     );
     assert!(columns.is_multiple_of(LANES), "matrix product: {columns} columns");
+    // The starts of the rows, or of the columns, of `a`.
+    let mut starts = [std::ptr::null::<u32>(); A_STRIDE];
+    let mut keep = |slices: &[&[T]], least: usize| {
+        starts.iter_mut().zip(slices).for_each(|(start, slice)| *start = slice.as_ptr().cast());
+        slices.len() <= A_STRIDE && slices.iter().all(|slice| slice.len() >= least * T::PER_WORD)
+    };
     let (rows, fits) = match a {
-        Lhs::Rows(a) => (a.len(), a.iter().all(|row| row.len() >= words * T::PER_WORD)),
-        Lhs::Columns { data, rows, pitch } => {
-            (rows, words == 0 || data.len() >= ((words - 1) * pitch + rows) * T::PER_WORD)
-        }
+        Lhs::Rows(a) => (a.len(), keep(a, words)),
+        Lhs::Columns { columns, rows } => (rows, columns.len() >= words && keep(&columns[..words], rows)),
         Lhs::Block(a, rows) => (rows, a.len() >= isa.room(rows) * A_STRIDE * T::PER_WORD),
     };
     assert!(fits, "matrix product: {rows} rows of {words} words expected");
@@ -200,47 +292,75 @@ pub(crate) fn product<T: Element>(
     );
     let room = isa.room(rows);
     assert!(c.len() >= room * columns, "matrix product: room for {room}×{columns} sums expected");
+    let output = output.map(|(Output { out, starts, columns: wanted, bias, .. }, slope)| {
+        assert!(wanted <= columns && bias.len() >= columns, "matrix product: {columns} biases expected");
+        let fits = |&start: &usize| start <= out.len() && out.len() - start >= wanted;
+        assert!(
+            starts.len() >= rows && starts[..rows].iter().all(fits),
+            "matrix product: a place for {rows}×{wanted} results expected"
+        );
+        let (out, rounds) = (out.as_mut_ptr().cast(), O::PER_WORD == 2);
+        let (starts, bias) = (starts.as_ptr(), bias.as_ptr());
+        TileOutput { out, rounds, starts, first: 0, wanted, bias, slope }
+    });
+    let c = c.as_mut_ptr();
+    let tile = |part: Range<usize>, panel: Range<usize>| {
+        let a = match a {
+            Lhs::Rows(_) => LhsLayout::Rows(starts[part.start..].as_ptr()),
+            Lhs::Columns { .. } => LhsLayout::Columns(starts.as_ptr(), part.start),
+            Lhs::Block(a, _) => LhsLayout::Block(a[part.start * A_STRIDE * T::PER_WORD..].as_ptr().cast()),
+        };
+        let (width, first) = (panel.len(), panel.start);
+        let (b_start, b_stride) = pitch.map_or((first * words, width), |pitch| (first, pitch));
+        let out = output.map(|all| TileOutput {
+            // In bounds: rows `part` have starts, every column has a bias.
+            starts: all.starts.wrapping_add(part.start),
+            bias: all.bias.wrapping_add(first),
+            first,
+            wanted: all.wanted.saturating_sub(first).min(width),
+            ..all
+        });
+        Tile {
+            rows: part.len(),
+            columns: width,
+            k: words,
+            a,
+            b: b[b_start * T::PER_WORD..].as_ptr().cast(),
+            b_stride,
+            // In bounds, see above.
+            c: c.wrapping_add(part.start * columns + first),
+            stride: columns,
+            add,
+            out,
+        }
+    };
     let run = runner::<T>(isa);
-    let tiles = rows.div_ceil(isa.rows::<T>());
+    let height = isa.rows();
+    let count = rows.div_ceil(height);
+    let part = |i: usize| match a {
+        Lhs::Block(..) => i * height..room.min((i + 1) * height),
+        // Even heights, instead of full ones and a low one at the end.
+        _ => i * rows / count..(i + 1) * rows / count,
+    };
     #[cfg(target_arch = "x86_64")]
     if isa == Isa::Amx {
         // SAFETY: the instruction set is supported, see above.
         unsafe { amx::configure() };
     }
-    for i in 0..tiles {
-        // Tiles of even heights, instead of full ones and a low one at the end.
-        let (first, end) = match a {
-            Lhs::Block(..) => (i * isa.rows::<T>(), room.min((i + 1) * isa.rows::<T>())),
-            _ => (i * rows / tiles, (i + 1) * rows / tiles),
-        };
-        let a = match a {
-            Lhs::Rows(a) => {
-                let mut starts = [std::ptr::null(); MAX_ROWS];
-                starts.iter_mut().zip(&a[first..end]).for_each(|(p, row)| *p = row.as_ptr().cast());
-                LhsLayout::Rows(starts)
-            }
-            Lhs::Columns { data, pitch, .. } => {
-                LhsLayout::Columns(data[first * T::PER_WORD..].as_ptr().cast(), pitch)
-            }
-            Lhs::Block(a, _) => LhsLayout::Block(a[first * A_STRIDE * T::PER_WORD..].as_ptr().cast()),
-        };
+    if isa.keeps_panels() {
         for panel in isa.panels(columns) {
-            let (width, first_column) = (panel.len(), panel.start);
-            let (b_start, b_stride) = pitch.map_or((first_column * words, width), |p| (first_column, p));
-            let tile = Tile {
-                rows: end - first,
-                columns: width,
-                k: words,
-                a,
-                b: b[b_start * T::PER_WORD..].as_ptr().cast(),
-                b_stride,
-                c: c[first * columns + first_column..].as_mut_ptr(),
-                stride: columns,
-                add,
-            };
-            // SAFETY: the instruction set is supported; by the assertions above rows first..end of a and c
-            // and this panel of b lie within the slices; c is borrowed mutably.
-            unsafe { run(&tile) };
+            for part in (0..count).map(part) {
+                // SAFETY: the instruction set is supported; by the assertions above the rows and this panel
+                // lie within the slices; c and out are borrowed mutably.
+                unsafe { run(&tile(part, panel.clone())) };
+            }
+        }
+    } else {
+        for part in (0..count).map(part) {
+            for panel in isa.panels(columns) {
+                // SAFETY: as above.
+                unsafe { run(&tile(part.clone(), panel)) };
+            }
         }
     }
     #[cfg(target_arch = "x86_64")]
@@ -258,183 +378,15 @@ fn runner<T: Element>(isa: Isa) -> unsafe fn(&Tile) {
         #[cfg(target_arch = "x86_64")]
         (Isa::Avx2, 1) => tile::avx2_f32,
         #[cfg(target_arch = "x86_64")]
-        (Isa::Avx2, _) => tile::avx2_bf16,
-        #[cfg(target_arch = "x86_64")]
         (Isa::Avx512, 1) => tile::avx512_f32,
         #[cfg(target_arch = "x86_64")]
-        (Isa::Avx512, _) => tile::avx512_bf16,
-        #[cfg(target_arch = "x86_64")]
-        (Isa::Avx512Bf16, 2) => tile::dot_bf16,
+        (Isa::Avx512Bf16, 2) => tile::avx512_bf16,
         #[cfg(target_arch = "x86_64")]
         (Isa::Amx, 2) => amx::bf16,
+        #[cfg(target_arch = "aarch64")]
+        (Isa::Neon, 1) => tile::neon_f32,
+        #[cfg(target_arch = "aarch64")]
+        (Isa::NeonBf16, 2) => tile::neon_bf16,
         _ => unreachable!("the instruction set is supported and multiplies this type"),
-    }
-}
-
-/// A matrix `[k, n]` packed into panels, ready to be the right operand of products.
-#[derive(Clone, Debug)]
-pub struct PackedMatrix<T> {
-    isa: Isa,
-    k: usize,
-    n: usize,
-    /// Elements of the left operand that are contiguous in memory.
-    line: usize,
-    /// `[block][panel][words, columns]`.
-    panels: Buffer<T>,
-}
-
-/// A borrowed f32 matrix, row-major or column-major.
-#[derive(Clone, Copy)]
-pub(crate) enum MatrixView<'a> {
-    /// Row k begins at `k·stride`.
-    Rows { data: &'a [f32], stride: usize },
-    /// Column j begins at `j·stride`.
-    Columns { data: &'a [f32], stride: usize },
-}
-
-/// Rows of words that are packed together.
-const GROUP: usize = 16;
-
-/// The widest panel.
-const PANEL: usize = 48;
-
-/// The rows of elements of a group; f32 uses half of them.
-type Lines<T> = [[T; PANEL]; 2 * GROUP];
-
-/// Packs the rows `group` and columns `wanted` of a stack of matrices into up to [`GROUP`] rows of `width`
-/// words. `lines` is zero, or as an earlier group of the same columns left it; beyond `wanted` it stays zero.
-#[inline(always)]
-fn pack_group<T: Element>(
-    parts: &[MatrixView],
-    rows: usize,
-    group: Range<usize>,
-    wanted: Range<usize>,
-    width: usize,
-    lines: &mut Lines<T>,
-    out: &mut [MaybeUninit<T>],
-) {
-    let mut k = group.start;
-    while k < group.end {
-        let (part, row) = (k / rows, k % rows);
-        let n = (rows - row).min(group.end - k);
-        let lines = &mut lines[k - group.start..][..n];
-        match parts[part] {
-            MatrixView::Rows { data, stride } => {
-                for (i, line) in lines.iter_mut().enumerate() {
-                    let from = &data[(row + i) * stride..][wanted.clone()];
-                    // Copies of a fixed length compile to instructions instead of calls.
-                    for (line, from) in line.chunks_exact_mut(LANES).zip(from.chunks(LANES)) {
-                        match from.first_chunk::<LANES>() {
-                            Some(from) => {
-                                line.iter_mut().zip(from).for_each(|(to, &v)| *to = T::from_f32(v));
-                            }
-                            None => line.iter_mut().zip(from).for_each(|(to, &v)| *to = T::from_f32(v)),
-                        }
-                    }
-                }
-            }
-            MatrixView::Columns { data, stride } => {
-                for column in wanted.clone().step_by(SQUARE) {
-                    let (at, columns) = (column - wanted.start, SQUARE.min(wanted.end - column));
-                    for (i, lines) in lines.chunks_mut(SQUARE).enumerate() {
-                        // Columns are read in place; those that end early, from a copy.
-                        let mut short = [[0.0; SQUARE]; SQUARE];
-                        let mut square = [&[0.0; SQUARE]; SQUARE];
-                        for (j, (square, short)) in
-                            square.iter_mut().zip(&mut short).enumerate().take(columns)
-                        {
-                            let from = &data[(column + j) * stride + row + i * SQUARE..][..lines.len()];
-                            *square = match from.first_chunk::<SQUARE>() {
-                                Some(from) => from,
-                                None => {
-                                    short[..from.len()].copy_from_slice(from);
-                                    short
-                                }
-                            };
-                        }
-                        let square = transpose(&square);
-                        for (line, square) in lines.iter_mut().zip(&square) {
-                            let line = line[at..at + SQUARE].iter_mut();
-                            line.zip(square).for_each(|(to, &v)| *to = T::from_f32(v));
-                        }
-                    }
-                }
-            }
-        }
-        k += n;
-    }
-    // Padding of the last block.
-    lines[group.len()..].fill([T::default(); PANEL]);
-    let mut words = [T::default(); 2 * PANEL];
-    for (lines, out) in lines.chunks_exact(T::PER_WORD).zip(out.chunks_exact_mut(width * T::PER_WORD)) {
-        let words = &mut words[..width * T::PER_WORD];
-        T::words(&lines[0][..width], &lines[T::PER_WORD - 1][..width], words);
-        out.iter_mut().zip(&*words).for_each(|(out, &word)| *out = MaybeUninit::new(word));
-    }
-}
-
-impl<T: Element> PackedMatrix<T> {
-    /// Packs a stack of the matrices `parts`, `rows`×`n` each. Rows of the left operand consist of lines of
-    /// `line` elements, each contiguous in memory.
-    pub(crate) fn new(isa: Isa, parts: &[MatrixView], rows: usize, n: usize, line: usize) -> PackedMatrix<T> {
-        let k = parts.len() * rows;
-        let columns = padded(n);
-        let blocks: Vec<KBlock> = isa.blocks::<T>(k, line).collect();
-        let words: usize = blocks.iter().map(|b| b.words).sum();
-        let write = |mut rest: &mut [MaybeUninit<T>]| {
-            let mut work = Vec::new();
-            for block in &blocks {
-                for columns in isa.panels(columns) {
-                    let width = columns.len();
-                    let (panel, after) = rest.split_at_mut(block.words * width * T::PER_WORD);
-                    rest = after;
-                    work.push((block, columns.start..columns.end.min(n), width, panel));
-                }
-            }
-            work.into_par_iter().for_each(|(block, wanted, width, panel)| {
-                crate::simd::simd(
-                    #[inline(always)]
-                    || {
-                        let mut lines = [[T::default(); PANEL]; 2 * GROUP];
-                        for (i, out) in panel.chunks_mut(GROUP * width * T::PER_WORD).enumerate() {
-                            let first = block.elements.start + i * GROUP * T::PER_WORD;
-                            let group = first..block.elements.end.min(first + GROUP * T::PER_WORD);
-                            pack_group(parts, rows, group, wanted.clone(), width, &mut lines, out);
-                        }
-                    },
-                );
-            });
-        };
-        // SAFETY: panels cover the buffer, groups of rows cover each panel, and every word of a row is
-        // written.
-        let panels = unsafe { Buffer::uninit(words * columns * T::PER_WORD, write) };
-        PackedMatrix { isa, k, n, line, panels }
-    }
-
-    /// The number of rows.
-    pub fn k(&self) -> usize {
-        self.k
-    }
-
-    /// The number of columns.
-    pub fn n(&self) -> usize {
-        self.n
-    }
-
-    /// The instruction set that the matrix is packed for.
-    pub(crate) fn isa(&self) -> Isa {
-        self.isa
-    }
-
-    /// Calls `run(block, panels)` for each block of the inner dimension with its panels of `columns`. The
-    /// range begins at a multiple of [`PANELS`] and ends at one or at the last column.
-    pub(crate) fn blocks(&self, columns: Range<usize>, mut run: impl FnMut(KBlock, &[T])) {
-        let (width, mut before) = (padded(self.n), 0);
-        for block in self.isa.blocks::<T>(self.k, self.line) {
-            let words = block.words;
-            let panels = &self.panels.as_slice()[(before + columns.start * words) * T::PER_WORD..];
-            run(block, &panels[..padded(columns.len()) * words * T::PER_WORD]);
-            before += width * words;
-        }
     }
 }

@@ -35,13 +35,19 @@ fn burst(isa: Isa) -> usize {
         // SAFETY: the instruction set is supported.
         return unsafe {
             match isa {
-                Isa::Plain => unreachable!("handled below"),
                 Isa::Avx2 => x86::avx2(),
                 Isa::Avx512 => x86::avx512(),
                 Isa::Avx512Bf16 => x86::dot(),
                 Isa::Amx => super::amx::burst(),
+                Isa::Plain | Isa::Neon | Isa::NeonBf16 => unreachable!("not supported here"),
             }
         };
+    }
+    #[cfg(target_arch = "aarch64")]
+    if isa != Isa::Plain {
+        assert!(isa.supported(), "peak: this machine has no {isa:?}");
+        // SAFETY: the instruction set is supported.
+        return unsafe { if isa == Isa::NeonBf16 { arm::dot() } else { arm::fma() } };
     }
     assert_eq!(isa, Isa::Plain, "peak: this machine has no {isa:?}");
     plain()
@@ -99,6 +105,46 @@ mod x86 {
         }
         black_box(x);
         ROUNDS * CHAINS * 16 * 2 * 2
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+mod arm {
+    use std::arch::aarch64::*;
+    use std::arch::asm;
+
+    use super::{CHAINS, ROUNDS, black_box};
+
+    #[target_feature(enable = "neon")]
+    pub fn fma() -> usize {
+        let (m, a) = (vdupq_n_f32(black_box(0.999)), vdupq_n_f32(black_box(1e-3)));
+        let mut x = [a; CHAINS];
+        for _ in 0..ROUNDS {
+            x.iter_mut().for_each(|x| *x = vfmaq_f32(a, *x, m));
+        }
+        black_box(x);
+        ROUNDS * CHAINS * 4 * 2
+    }
+
+    #[target_feature(enable = "neon,bf16")]
+    pub fn dot() -> usize {
+        let (m, mut x) = (vdupq_n_u32(black_box(0)), [vdupq_n_f32(0.0); CHAINS]);
+        for _ in 0..ROUNDS {
+            for x in &mut x {
+                // SAFETY: the instruction reads and writes registers alone.
+                unsafe {
+                    asm!(
+                        ".arch_extension bf16",
+                        "bfdot {x:v}.4s, {m:v}.8h, {m:v}.8h",
+                        x = inout(vreg) *x,
+                        m = in(vreg) m,
+                        options(pure, nomem, nostack, preserves_flags),
+                    );
+                }
+            }
+        }
+        black_box(x);
+        ROUNDS * CHAINS * 4 * 2 * 2
     }
 }
 

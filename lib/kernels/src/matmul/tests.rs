@@ -27,7 +27,7 @@ fn packed<T: Element>(
     let (columns, room) = (padded(n), isa.room(m));
     let mut c = vec![f32::NAN; room * columns];
     let mut block = vec![T::from_f32(7.0); room * A_STRIDE * T::PER_WORD];
-    packed.blocks(0..n, |range, panels| {
+    packed.blocks(0..n, |range, panels, add, _| {
         let first = range.elements.start;
         for (i, row) in block.chunks_exact_mut(A_STRIDE * T::PER_WORD).enumerate() {
             row.fill(T::default());
@@ -39,7 +39,7 @@ fn packed<T: Element>(
         }
         let rows: Vec<&[T]> = block.chunks_exact(A_STRIDE * T::PER_WORD).collect();
         let left = if isa.indirect() { Lhs::Rows(&rows) } else { Lhs::Block(&block, m) };
-        product(isa, left, range.words, Rhs::Panels(panels), columns, &mut c, first > 0);
+        product(isa, left, range.words, Rhs::Panels(panels), columns, Sums { c: &mut c, add });
     });
     c.chunks_exact(columns).take(m).flat_map(|row| row[..n].to_vec()).collect()
 }
@@ -96,5 +96,6 @@ fn blocks_cover_the_inner_dimension_once() {
 #[should_panic(expected = "room for")]
 fn a_short_destination_is_refused() {
     let a = vec![0.0; 2 * A_STRIDE];
-    product(Isa::Plain, Lhs::Rows(&[&a, &a]), 1, Rhs::Panels(&[0.0; 16]), 16, &mut [0.0; 31], false);
+    let sums = Sums { c: &mut [0.0; 31], add: false };
+    product(Isa::Plain, Lhs::Rows(&[&a, &a]), 1, Rhs::Panels(&[0.0; 16]), 16, sums);
 }

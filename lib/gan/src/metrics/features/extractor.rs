@@ -163,7 +163,7 @@ impl Extractor {
     fn chunks<T: Element>(&self, net: &cpu::Cpu<T>, images: &[Image]) -> Result<Vec<f32>> {
         let chunk = |images: &[Image]| {
             let input = self.prepare(images);
-            self.forward(net, net.input(&input, self.input().0))
+            self.forward(net, net.input(input, self.input().0))
         };
         let features: Result<Vec<Vec<f32>>> = images.par_chunks(CHUNK).map(chunk).collect();
         Ok(features?.concat())

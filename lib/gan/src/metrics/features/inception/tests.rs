@@ -63,7 +63,8 @@ struct Witness {
 
 impl Witness {
     fn update(&self, name: String, map: FeatureMap<f32>) -> Result<FeatureMap<f32>> {
-        let (n, values) = (map.data.len() as f64, map.data.iter().map(|&v| f64::from(v)));
+        let data = self.cpu.elements(&map);
+        let (n, values) = (data.len() as f64, data.iter().map(|&v| f64::from(v)));
         let mean = values.clone().sum::<f64>() / n;
         let variance = values.map(|v| (v - mean) * (v - mean)).sum::<f64>() / (n - 1.0);
         self.seen.borrow_mut().insert(name, (mean, variance.sqrt()));
@@ -113,9 +114,9 @@ fn every_block_is_pytorch_fids() {
     let net = Witness { cpu, block: Default::default(), pools: Cell::new(0), seen: Default::default() };
     let mut input = vec![0.0; SIZE * SIZE * 3];
     prepare(&image, &mut input);
-    let last = forward(&net, net.cpu.input(&input, SIZE), 2048).unwrap();
+    let last = forward(&net, net.cpu.input(input, SIZE), 2048).unwrap();
     let data = net.mean(&last).unwrap();
-    net.update("avgpool".to_string(), FeatureMap { shape: (1, 1, 1, 2048), data }).unwrap();
+    net.update("avgpool".to_string(), FeatureMap::new((1, 1, 1, 2048), data)).unwrap();
     let seen = net.seen.into_inner();
     for (name, want) in want.as_object().unwrap() {
         let got = seen.get(name).unwrap_or_else(|| panic!("{name} was not met"));
