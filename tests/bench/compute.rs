@@ -93,6 +93,17 @@ pub fn inception(workspace: &Workspace, precision: Precision) -> Load<'static> {
     let precision = precision.on(&Device::Cpu);
     let extractor =
         Extractor::inception(workspace.weights(), 2048, precision, &Device::Cpu).expect("sound weights");
+    features(extractor, flops::INCEPTION, precision)
+}
+
+/// SqueezeNet's 512 features of the same images.
+pub fn squeezenet() -> Load<'static> {
+    let extractor = Extractor::squeezenet(Precision::F32, &Device::Cpu).expect("built in");
+    features(extractor, flops::SQUEEZENET, Precision::F32)
+}
+
+/// The features of a batch of 64×64 images in memory, by a network of `flops` per image.
+fn features(extractor: Extractor, flops: f64, precision: Precision) -> Load<'static> {
     let image = |i: usize| {
         let mut noise = vec![0.0; 64 * 64 * 3];
         normals(1, Stream::Noise, i as u64, &mut noise);
@@ -102,7 +113,7 @@ pub fn inception(workspace: &Workspace, precision: Precision) -> Load<'static> {
     let images: Vec<Image> = (0..FEATURES_BATCH).map(image).collect();
     let work = move || timed(|| extractor.run(&images).expect("features"));
     let count = FEATURES_BATCH as f64;
-    Load { work: Box::new(work), count, flops: Some(flops::INCEPTION * count), precision }
+    Load { work: Box::new(work), count, flops: Some(flops * count), precision }
 }
 
 /// The Fréchet distance between the Gaussians of the goldens: 2,048 dimensions, full rank.

@@ -5,6 +5,9 @@ use gan::nn::model::{Dcgan, ImageShape, Mlp};
 /// Inception-v3 up to its 2,048 features, for one image.
 pub const INCEPTION: f64 = 11.422336192e9;
 
+/// SqueezeNet v1.1 up to its 512 features, for one image.
+pub const SQUEEZENET: f64 = 0.574791040e9;
+
 /// A DCGAN step, per image: D forward and backward on real and fake images, G forward and backward, and D
 /// forward and backward in G's update without D's weight gradients. 2.275 GFLOP for 64×64, nz = 100, ngf =
 /// ndf = 64.

@@ -205,7 +205,6 @@ def pytorch_fid(weights):
 
 def inception(a):
     """pytorch-fid's 2,048 features of a batch of 64×64 images in memory."""
-    importlib.import_module(a.engine)  # before the network, which is slow to load
     import torch
 
     class Features(torch.nn.Module):
@@ -216,22 +215,70 @@ def inception(a):
         def forward(self, x):
             return self.network(x)[0].flatten(1)
 
+    return features(a, Features)
+
+
+def squeezenet(a):
+    """The 512 features of SqueezeNet v1.1, resizing included, of a batch of 64×64 images in memory."""
+    import torch
+    from safetensors.torch import load_file
+    from torch import nn
+    from torch.nn import functional as f
+
+    weights = {name: tensor.float() for name, tensor in load_file(a.paths[0]).items()}
+
+    def conv(name, **settings):
+        weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
+        layer = nn.Conv2d(weight.shape[1], weight.shape[0], weight.shape[2], **settings)
+        layer.weight, layer.bias = nn.Parameter(weight), nn.Parameter(bias)
+        return nn.Sequential(layer, nn.ReLU())
+
+    class Fire(nn.Module):
+        def __init__(self, i):
+            super().__init__()
+            self.squeeze = conv(f"fire{i}.squeeze1x1")
+            self.one, self.three = conv(f"fire{i}.expand1x1"), conv(f"fire{i}.expand3x3", padding=1)
+
+        def forward(self, x):
+            x = self.squeeze(x)
+            return torch.cat([self.one(x), self.three(x)], 1)
+
+    class Features(nn.Module):
+        def __init__(self):
+            super().__init__()
+            pool, fires = nn.MaxPool2d(3, 2, ceil_mode=True), [Fire(i) for i in range(2, 10)]
+            first = [conv("conv1", stride=2), pool, *fires[:2], pool, *fires[2:4], pool, *fires[4:]]
+            self.network = nn.Sequential(*first)
+            self.mean = torch.tensor([103.939, 116.779, 123.68])[:, None, None]
+
+        def forward(self, x):
+            x = f.interpolate(x * 255, size=(227, 227), mode="bilinear", align_corners=False)
+            return self.network(x.flip(1) - self.mean).mean((2, 3))
+
+    return features(a, Features)
+
+
+def features(a, network):
+    """The features of a batch of 64×64 images by one of the engines."""
+    importlib.import_module(a.engine)  # before the network, which is slow to load
+    import torch
+
     torch.manual_seed(0)
-    features, x = Features().eval(), torch.rand(a.batch, 3, 64, 64)
+    network, x = network().eval(), torch.rand(a.batch, 3, 64, 64)
     if a.engine == "torch":
-        features, x = (v.to(memory_format=torch.channels_last) for v in (features, x))
+        network, x = (v.to(memory_format=torch.channels_last) for v in (network, x))
 
         def run():
             with torch.inference_mode(), precision(a):
-                features(x)
+                network(x)
 
         return torch.__version__, run
 
-    exported = f"{a.paths[1]}/inception.onnx"
+    exported = f"{a.paths[1]}/{a.work}.onnx"
+    export(network, x, exported)
     if a.engine == "onnxruntime":
         import onnxruntime
 
-        export(features, x, exported)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = a.threads, 1
         session = onnxruntime.InferenceSession(exported, options, providers=["CPUExecutionProvider"])
@@ -239,7 +286,6 @@ def inception(a):
 
     import openvino
 
-    export(features, x, exported)
     settings = {
         "INFERENCE_NUM_THREADS": a.threads,
         "PERFORMANCE_HINT": "LATENCY",
@@ -295,7 +341,7 @@ def keep_disp(score):
 
 
 def main():
-    works = {f.__name__: f for f in (dcgan, mlp, sample, prep, inception, frechet, fid)}
+    works = {f.__name__: f for f in (dcgan, mlp, sample, prep, inception, squeezenet, frechet, fid)}
     p = argparse.ArgumentParser()
     p.add_argument("work", choices=works)
     p.add_argument("paths", nargs="*")

@@ -62,13 +62,13 @@ fn comparisons() -> Vec<Comparison> {
     vec![
         resident("DCGAN step 64×64, batch 128, f32", ImagesPerSecond, 5, None,
             |_| compute::dcgan_step(&TUTORIAL, 128, F32), "torch", |_| arguments("dcgan --mode f32", &[])),
-        resident("DCGAN step 64×64, batch 128, f32", ImagesPerSecond, 5, None,
+        resident("DCGAN step 64×64, batch 128, f32", ImagesPerSecond, 5, Some(1.6),
             |_| compute::dcgan_step(&TUTORIAL, 128, F32), "torch, channels_last",
             |_| arguments("dcgan --mode f32 --channels-last", &[])),
         resident("DCGAN step 64×64, batch 128, bf16", ImagesPerSecond, 5, None,
             |_| compute::dcgan_step(&TUTORIAL, 128, Bf16), "torch, channels_last",
             |_| arguments("dcgan --mode bf16 --channels-last", &[])),
-        resident("DCGAN step 64×64, batch 128, bf16", ImagesPerSecond, 5, Some(2.0),
+        resident("DCGAN step 64×64, batch 128, bf16", ImagesPerSecond, 5, Some(1.8),
             |_| compute::dcgan_step(&TUTORIAL, 128, Bf16), "torch.compile",
             |_| arguments("dcgan --mode bf16 --compile", &[])),
         resident("DCGAN step, cats recipe, batch 32, f32", ImagesPerSecond, 7, Some(1.7),
@@ -99,20 +99,29 @@ fn comparisons() -> Vec<Comparison> {
         resident("Inception features, batch 50, f32", ImagesPerSecond, 3, None,
             |workspace| compute::inception(workspace, F32), "torch, channels_last, pytorch-fid's network",
             |workspace| inception(workspace, "torch --mode f32")),
-        resident("Inception features, batch 50, f32", ImagesPerSecond, 3, None,
+        resident("Inception features, batch 50, f32", ImagesPerSecond, 3, Some(1.05),
             |workspace| compute::inception(workspace, F32), "onnxruntime, the same network",
             |workspace| inception(workspace, "onnxruntime --mode f32")),
+        resident("Inception features, batch 50, f32", ImagesPerSecond, 3, Some(1.05),
+            |workspace| compute::inception(workspace, F32), "OpenVINO, the same network",
+            |workspace| inception(workspace, "openvino --mode f32")),
         resident("Inception features, batch 50, bf16", ImagesPerSecond, 3, None,
             |workspace| compute::inception(workspace, Bf16), "torch, channels_last, pytorch-fid's network",
             |workspace| inception(workspace, "torch --mode bf16")),
-        resident("Inception features, batch 50, bf16", ImagesPerSecond, 3, None,
+        resident("Inception features, batch 50, bf16", ImagesPerSecond, 3, Some(1.1),
             |workspace| compute::inception(workspace, Bf16), "OpenVINO, the same network",
             |workspace| inception(workspace, "openvino --mode bf16")),
+        resident("SqueezeNet features, batch 50, f32", ImagesPerSecond, 5, Some(1.1),
+            |_| compute::squeezenet(), "onnxruntime, the same network",
+            |workspace| squeezenet(workspace, "onnxruntime --mode f32")),
+        resident("SqueezeNet features, batch 50, f32", ImagesPerSecond, 5, None,
+            |_| compute::squeezenet(), "OpenVINO, the same network",
+            |workspace| squeezenet(workspace, "openvino --mode f32")),
         resident("Fréchet distance, 2048 dims", Seconds, 5, None,
             compute::frechet, "numpy, Cholesky and eigvalsh", |workspace| frechet(workspace, "cholesky")),
         resident("Fréchet distance, 2048 dims", Seconds, 1, None,
             compute::frechet, "scipy, sqrtm, as pytorch-fid has it", |workspace| frechet(workspace, "sqrtm")),
-        process("fid against stats.npz, f32", Seconds, 1, Some(2.5),
+        process("fid against stats.npz, f32", Seconds, 1, Some(3.0),
             |workspace| process::fid(workspace, F32), "pytorch-fid, whole process", fid),
         process("fid against stats.npz, bf16", Seconds, 1, Some(6.0),
             |workspace| process::fid(workspace, Bf16), "pytorch-fid, whole process", fid),
@@ -131,6 +140,13 @@ fn prep(workspace: &Workspace, engine: &str) -> Vec<String> {
 fn inception(workspace: &Workspace, engine: &str) -> Vec<String> {
     let words = format!("inception --batch {} --engine {engine}", compute::FEATURES_BATCH);
     arguments(&words, &[workspace.weights(), workspace.folder()])
+}
+
+fn squeezenet(workspace: &Workspace, engine: &str) -> Vec<String> {
+    let words = format!("squeezenet --batch {} --engine {engine}", compute::FEATURES_BATCH);
+    let weights =
+        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/lib/gan/assets/squeezenet-v1.1-f16.safetensors"));
+    arguments(&words, &[weights, workspace.folder()])
 }
 
 fn frechet(workspace: &Workspace, method: &str) -> Vec<String> {

@@ -88,12 +88,13 @@ fn pool<T: Element>(
                     let mut pixels = [outside; PIXELS];
                     let inside = rows.clone().flat_map(|iy| columns.clone().map(move |ix| pixel(iy, ix)));
                     pixels.iter_mut().zip(inside).for_each(|(to, from)| *to = from);
-                    // One loop over channels with a fixed number of operands, so that it is vectorized.
+                    // One loop over slices of one known length, so that it is vectorized.
+                    let [p0, p1, p2, p3, p4, p5, p6, p7, p8] = pixels.map(|pixel| &pixel[..c]);
                     let (y, bias) = (&mut y[first..first + c], &bias[..c]);
                     for i in 0..c {
-                        let mut total = pixels[0][i].to_f32();
-                        for pixel in &pixels[1..] {
-                            total = add(total, pixel[i].to_f32());
+                        let mut total = p0[i].to_f32();
+                        for v in [p1[i], p2[i], p3[i], p4[i], p5[i], p6[i], p7[i], p8[i]] {
+                            total = add(total, v.to_f32());
                         }
                         y[i] = MaybeUninit::new(T::from_f32(finish(total, n as f32, bias[i])));
                     }

@@ -131,23 +131,28 @@ impl Windows {
         let (leftmost, rightmost) = ((first / c) as isize, (last / c) as isize);
         // Windows above or below the image share one row of zeros.
         let mut zeros: Option<&[T]> = None;
-        let mut place = self.place(windows.start);
-        for ((row, window), room) in rows.iter_mut().zip(windows).zip(room.chunks_mut(pitch)) {
-            let (image, oy, ox) = place;
-            place = self.after(place);
+        let (mut next, mut rest, mut rooms) = (windows.start, rows, room.chunks_mut(pitch));
+        while next < windows.end {
+            // The windows of one row of an image.
+            let (image, oy, ox) = self.place(next);
+            let run;
+            (run, rest) = rest.split_at_mut((self.count.1 - ox).min(windows.end - next));
             let y = (oy * self.stride + ky) as isize - self.before.0;
-            let left = (ox * self.stride) as isize - self.before.1;
             let outside = !(0..h as isize).contains(&y);
-            if !outside && left + leftmost >= 0 && left + rightmost < w as isize {
-                let at = ((image * h + y as usize) * w * c) as isize + left * c as isize + first as isize;
-                *row = &x[at as usize..][..full];
-            } else if let (true, Some(zeros)) = (outside, zeros) {
-                *row = zeros;
-            } else {
-                self.gather(x, window..window + 1, block.clone(), room, full, full);
-                *row = room;
-                zeros = outside.then_some(*row).or(zeros);
+            let line = &x[if outside { 0 } else { (image * h + y as usize) * w * c }..];
+            for (i, (row, room)) in run.iter_mut().zip(&mut rooms).enumerate() {
+                let left = ((ox + i) * self.stride) as isize - self.before.1;
+                if !outside && left + leftmost >= 0 && left + rightmost < w as isize {
+                    *row = &line[(left * c as isize + first as isize) as usize..][..full];
+                } else if let (true, Some(zeros)) = (outside, zeros) {
+                    *row = zeros;
+                } else {
+                    self.gather(x, next + i..next + i + 1, block.clone(), room, full, full);
+                    *row = room;
+                    zeros = outside.then_some(*row).or(zeros);
+                }
             }
+            next += run.len();
         }
     }
 

@@ -57,7 +57,7 @@ pub(in crate::matmul) struct TileOutput {
     pub wanted: usize,
     /// A value for each column, padding included.
     pub bias: *const f32,
-    /// The factor of values that are not above zero: LeakyReLU; 1 for the identity.
+    /// The factor of values that are not above zero, at most 1: LeakyReLU; 1 for the identity.
     pub slope: f32,
 }
 
@@ -123,7 +123,7 @@ trait Registers {
     unsafe fn store(to: *mut f32, sums: Self::Sums);
     unsafe fn words(from: *const u32) -> Self::Words;
     unsafe fn splat(from: *const u32) -> Self::Words;
-    /// `sums + bias` where that is above zero, and `slope` times it elsewhere.
+    /// `sums + bias` where that is above zero, and `slope` times it elsewhere. The slope is in [0, 1].
     unsafe fn finish(sums: Self::Sums, bias: Self::Sums, slope: f32) -> Self::Sums;
     /// Stores the nearest bf16, ties to even.
     unsafe fn store_bf16(to: *mut u16, sums: Self::Sums);
@@ -136,6 +136,13 @@ trait Registers {
 trait Multiply<R: Registers> {
     /// `sums + a·b`, lane by lane.
     unsafe fn multiply_add(sums: R::Sums, a: R::Words, b: R::Words) -> R::Sums;
+    /// Whether `store_bf16` is so short that all sums of a tile can be stored without a loop.
+    const STORES_BF16: bool = false;
+    /// Stores the nearest bf16.
+    #[inline(always)]
+    unsafe fn store_bf16(to: *mut u16, sums: R::Sums) {
+        R::store_bf16(to, sums);
+    }
 }
 
 /// A word is one f32.
@@ -189,11 +196,21 @@ unsafe fn sum<R: Registers, P: Multiply<R>, L: LhsWords, const M: usize, const V
         return;
     };
     let bias: [R::Sums; V] = std::array::from_fn(|j| R::load(to.bias.add(j * R::LANES)));
-    if !to.rounds && to.wanted == V * R::LANES {
+    let full = to.wanted == V * R::LANES;
+    if full && !to.rounds {
         for (i, row) in sums.iter().enumerate() {
             let out = to.out.cast::<f32>().add(*to.starts.add(i) + to.first);
             for (j, &sums) in row.iter().enumerate() {
                 R::store(out.add(j * R::LANES), R::finish(sums, bias[j], to.slope));
+            }
+        }
+        return;
+    }
+    if full && P::STORES_BF16 {
+        for (i, row) in sums.iter().enumerate() {
+            let out = to.out.cast::<u16>().add(*to.starts.add(i) + to.first);
+            for (j, &sums) in row.iter().enumerate() {
+                P::store_bf16(out.add(j * R::LANES), R::finish(sums, bias[j], to.slope));
             }
         }
         return;
@@ -204,12 +221,12 @@ unsafe fn sum<R: Registers, P: Multiply<R>, L: LhsWords, const M: usize, const V
             R::store(finished.as_mut_ptr().add(j * R::LANES), R::finish(sums, bias[j], to.slope));
         }
     }
-    store_rows::<R>(to, &finished);
+    store_rows::<R, P>(to, &finished);
 }
 
 /// Stores finished rows, of which only some columns may be wanted.
 #[inline(always)]
-unsafe fn store_rows<R: Registers>(to: &TileOutput, rows: &[[f32; PANEL]]) {
+unsafe fn store_rows<R: Registers, P: Multiply<R>>(to: &TileOutput, rows: &[[f32; PANEL]]) {
     for (i, row) in rows.iter().enumerate() {
         let start = *to.starts.add(i) + to.first;
         if !to.rounds {
@@ -219,11 +236,11 @@ unsafe fn store_rows<R: Registers>(to: &TileOutput, rows: &[[f32; PANEL]]) {
         let out = to.out.cast::<u16>().add(start);
         let full = to.wanted / R::LANES;
         for j in 0..full {
-            R::store_bf16(out.add(j * R::LANES), R::load(row.as_ptr().add(j * R::LANES)));
+            P::store_bf16(out.add(j * R::LANES), R::load(row.as_ptr().add(j * R::LANES)));
         }
         if full * R::LANES < to.wanted {
             let mut rest = [0u16; 16];
-            R::store_bf16(rest.as_mut_ptr(), R::load(row.as_ptr().add(full * R::LANES)));
+            P::store_bf16(rest.as_mut_ptr(), R::load(row.as_ptr().add(full * R::LANES)));
             let (at, n) = (full * R::LANES, to.wanted - full * R::LANES);
             out.add(at).copy_from_nonoverlapping(rest.as_ptr(), n);
         }

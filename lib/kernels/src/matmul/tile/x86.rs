@@ -37,8 +37,8 @@ impl Registers for Avx2 {
     #[inline(always)]
     unsafe fn finish(sums: __m256, bias: __m256, slope: f32) -> __m256 {
         let v = _mm256_add_ps(sums, bias);
-        let above = _mm256_cmp_ps::<_CMP_GT_OQ>(v, _mm256_setzero_ps());
-        _mm256_blendv_ps(_mm256_mul_ps(v, _mm256_set1_ps(slope)), v, above)
+        // The second operand if one is NaN.
+        _mm256_max_ps(_mm256_mul_ps(v, _mm256_set1_ps(slope)), v)
     }
     #[inline(always)]
     unsafe fn store_bf16(to: *mut u16, sums: __m256) {
@@ -92,8 +92,8 @@ impl Registers for Avx512 {
     #[inline(always)]
     unsafe fn finish(sums: __m512, bias: __m512, slope: f32) -> __m512 {
         let v = _mm512_add_ps(sums, bias);
-        let above = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(v, _mm512_setzero_ps());
-        _mm512_mask_mov_ps(_mm512_mul_ps(v, _mm512_set1_ps(slope)), above, v)
+        // The second operand if one is NaN.
+        _mm512_max_ps(_mm512_mul_ps(v, _mm512_set1_ps(slope)), v)
     }
     #[inline(always)]
     unsafe fn store_bf16(to: *mut u16, sums: __m512) {
@@ -125,6 +125,13 @@ impl Multiply<Avx512> for Pair {
         // The same 512 bits, as bf16.
         let [a, b] = [a, b].map(|w| std::mem::transmute::<__m512i, __m512bh>(w));
         _mm512_dpbf16_ps(sums, a, b)
+    }
+    const STORES_BF16: bool = true;
+    // One instruction, which also takes numbers below 2⁻¹²⁶ for zero.
+    #[inline(always)]
+    unsafe fn store_bf16(to: *mut u16, sums: __m512) {
+        let rounded = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(sums));
+        _mm256_storeu_si256(to.cast(), rounded);
     }
 }
 
