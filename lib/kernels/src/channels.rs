@@ -1,6 +1,7 @@
 //! An image whose channels are written by several operations, each in its place: a concatenation without
 //! copies.
 
+use std::iter::once;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
@@ -33,16 +34,21 @@ impl<T: Element> Channels<T> {
     ///
     /// # Panics
     /// If some of these channels are written already or do not exist, or there are not `pixels`.
-    pub(crate) unsafe fn all(&mut self, pixels: usize, ranges: &[Range<usize>]) -> &mut [MaybeUninit<T>] {
+    pub(crate) unsafe fn all(
+        &mut self,
+        pixels: usize,
+        ranges: impl IntoIterator<Item = Range<usize>>,
+    ) -> &mut [MaybeUninit<T>] {
         assert_eq!(pixels, self.pixels, "channels: numbers of pixels differ");
+        let new = self.written.iter().all(|written| !written);
         for range in ranges {
-            let channels = &mut self.written[range.clone()];
+            let channels = &mut self.written[range];
             assert!(channels.iter().all(|written| !written), "channels: written twice");
             channels.fill(true);
         }
         let room = &mut self.data.spare_capacity_mut()[..self.pixels * self.written.len()];
         // In tests, elements that are not written are NaN.
-        if cfg!(test) && self.written.iter().filter(|&&w| w).count() == ranges.iter().map(|r| r.len()).sum() {
+        if cfg!(test) && new {
             room.fill(MaybeUninit::new(T::from_f32(f32::NAN)));
         }
         room
@@ -55,7 +61,7 @@ impl<T: Element> Channels<T> {
     pub fn copy(&mut self, first: usize, x: &[T], n: usize) {
         let count = self.count();
         // SAFETY: n channels of every pixel are written.
-        let out = unsafe { self.all(x.len() / n.max(1), &[first..first + n]) };
+        let out = unsafe { self.all(x.len() / n.max(1), once(first..first + n)) };
         for (out, x) in out.chunks_exact_mut(count).zip(x.chunks_exact(n)) {
             out[first..first + n].iter_mut().zip(x).for_each(|(out, &x)| *out = MaybeUninit::new(x));
         }

@@ -1,5 +1,6 @@
 //! 3×3 pools. Images are `[B, H, W, C]`.
 
+use std::iter::once;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
@@ -54,11 +55,9 @@ pub fn avg_pool<T: Element>(
     }
 }
 
-/// The pixels of a window.
-const PIXELS: usize = WINDOW * WINDOW;
-
 /// `finish(v₁ ∘ … ∘ v₉, n, bias)` over the pixels of each window, n of which lie inside the image. The
-/// others are zeros, or count as one that lies inside if `repeat`.
+/// others are zeros, or count as one that lies inside if `repeat`. Columns first, then rows: a column serves
+/// several windows.
 #[expect(clippy::too_many_arguments, reason = "the operands of both pools")]
 #[inline(always)]
 fn pool<T: Element>(
@@ -74,36 +73,36 @@ fn pool<T: Element>(
     first: usize,
 ) {
     assert_eq!(x.len(), b * h * w * c, "pool: the input is not {:?}", (b, h, w, c));
-    let (count, zeros) = (to.count(), vec![T::default(); c]);
+    let (count, zeros) = (to.count(), vec![T::default(); w * c]);
     let line = |(row, y): (usize, &mut [MaybeUninit<T>])| {
         let (image, rows) = (row / oh, window(row % oh, h));
+        let mut columns = vec![0.0; w * c];
         crate::simd::simd(
             #[inline(always)]
             || {
+                let line = |iy: usize| &x[(image * h + iy) * w * c..][..w * c];
+                let mut lines = [if repeat { line(rows.start) } else { &zeros[..w * c] }; WINDOW];
+                lines.iter_mut().zip(rows.clone()).for_each(|(to, iy)| *to = line(iy));
+                let all = columns.iter_mut().zip(lines[0]).zip(lines[1]).zip(lines[2]);
+                all.for_each(|(((t, p), q), r)| *t = add(add(p.to_f32(), q.to_f32()), r.to_f32()));
+                let nothing = vec![0.0; c];
                 for (ox, y) in y.chunks_exact_mut(count).enumerate() {
-                    let columns = window(ox, w);
-                    let pixel = |iy: usize, ix: usize| &x[((image * h + iy) * w + ix) * c..][..c];
-                    let n = rows.len() * columns.len();
-                    let outside = if repeat { pixel(rows.start, columns.start) } else { &zeros[..c] };
-                    let mut pixels = [outside; PIXELS];
-                    let inside = rows.clone().flat_map(|iy| columns.clone().map(move |ix| pixel(iy, ix)));
-                    pixels.iter_mut().zip(inside).for_each(|(to, from)| *to = from);
-                    // One loop over slices of one known length, so that it is vectorized.
-                    let [p0, p1, p2, p3, p4, p5, p6, p7, p8] = pixels.map(|pixel| &pixel[..c]);
-                    let (y, bias) = (&mut y[first..first + c], &bias[..c]);
-                    for i in 0..c {
-                        let mut total = p0[i].to_f32();
-                        for v in [p1[i], p2[i], p3[i], p4[i], p5[i], p6[i], p7[i], p8[i]] {
-                            total = add(total, v.to_f32());
-                        }
-                        y[i] = MaybeUninit::new(T::from_f32(finish(total, n as f32, bias[i])));
-                    }
+                    let inside = window(ox, w);
+                    let n = (rows.len() * inside.len()) as f32;
+                    let column = |ix: usize| &columns[ix * c..][..c];
+                    let mut three = [if repeat { column(inside.start) } else { &nothing[..c] }; WINDOW];
+                    three.iter_mut().zip(inside).for_each(|(to, ix)| *to = column(ix));
+                    let all =
+                        y[first..first + c].iter_mut().zip(three[0]).zip(three[1]).zip(three[2]).zip(bias);
+                    all.for_each(|((((y, p), q), r), b)| {
+                        *y = MaybeUninit::new(T::from_f32(finish(add(add(*p, *q), *r), n, *b)));
+                    });
                 }
             },
         );
     };
     // SAFETY: C channels of every pixel of every line are written.
-    let y = unsafe { to.all(b * oh * ow, &[first..first + c]) };
+    let y = unsafe { to.all(b * oh * ow, once(first..first + c)) };
     y.par_chunks_mut((ow * count).max(1)).enumerate().for_each(line);
 }
 

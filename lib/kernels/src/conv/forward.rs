@@ -84,7 +84,7 @@ pub fn convs2d<T: Element, O: Element>(
             continue;
         }
         // SAFETY: every piece below writes these channels of its rows.
-        let all = unsafe { output.all(total, &written) };
+        let all = unsafe { output.all(total, written) };
         pieces.iter_mut().zip(all.chunks_mut((rows * counts[to]).max(1))).for_each(|(p, out)| p.push(out));
     }
     pieces.into_par_iter().enumerate().for_each(|(i, mut outputs)| {
