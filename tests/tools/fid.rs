@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::OnceLock;
 
+use gan_kernels::{Isa, bf16};
+
 use crate::common::{Done, Sandbox};
 
 #[path = "../../lib/gan/tests/golden/fid/hashed.rs"]
@@ -454,6 +456,10 @@ fn a_closed_pipe_ends_it_quietly() {
 
 #[test]
 fn bf16_goes_through_the_chain_and_says_so() {
+    // Elsewhere f32 is used, see the test below.
+    if Isa::best::<bf16>() == Isa::Plain {
+        return;
+    }
     let sandbox = Sandbox::with_faces();
     let small = "--recipe demo --batch 16 --nz 6 --ngf 8 --ndf 8 --steps 3 --precision bf16 -q";
     for (out, threads) in [("one", 1), ("two", 2)] {
@@ -479,4 +485,37 @@ fn bf16_goes_through_the_chain_and_says_so() {
     let mixed = sandbox.run("fid full.npz half --features squeezenet");
     assert!(mixed.stderr.contains("in bf16"), "{}", mixed.stderr);
     assert!(mixed.line().starts_with("FD-SqueezeNet-bf16 "));
+}
+
+#[test]
+fn without_instructions_for_bf16_everything_is_f32_and_says_so() {
+    let sandbox = Sandbox::with_faces();
+    // The best instruction set of many processors; on others the plain one.
+    let run = |line: &str| -> Done {
+        sandbox.command(line).env("GANTOOLS_ISA", "avx2").output().expect("it starts").into()
+    };
+    let small = "--recipe demo --batch-size 16 --nz 6 --ngf 8 --ndf 8 --steps 3";
+    for precision in ["f32", "bf16"] {
+        let warns = |done: &Done| {
+            assert_eq!(done.stderr.contains("no bf16 instructions"), precision == "bf16", "{}", done.stderr);
+        };
+        let flags = format!("--precision {precision}");
+        warns(&run(&format!("train faces-32.safetensors {small} {flags} -o {precision}")));
+        let sampled = run(&format!("sample f32/G.safetensors -n 8 {flags} -o {precision}-fakes"));
+        assert_eq!(sampled.line(), format!("{precision}-fakes/"));
+        warns(&sampled);
+        let score = run(&format!("fid faces-32.safetensors f32-fakes --features squeezenet {flags}"));
+        assert!(score.line().starts_with("FD-SqueezeNet "), "{}", score.line());
+        warns(&score);
+    }
+    let same = |a: &str, b: &str| assert!(sandbox.read(a) == sandbox.read(b), "{a} and {b} differ");
+    same("f32-fakes/000000.png", "bf16-fakes/000000.png");
+}
+
+#[test]
+fn an_unknown_instruction_set_is_refused() {
+    let sandbox = Sandbox::new();
+    let mut command = sandbox.command("prep --demo 4 --size 32 -o faces.safetensors");
+    let done: Done = command.env("GANTOOLS_ISA", "avx3").output().expect("it starts").into();
+    assert!(done.error().contains("GANTOOLS_ISA: \"avx3\" is none of plain, neon,"), "{}", done.stderr);
 }

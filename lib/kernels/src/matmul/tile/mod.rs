@@ -168,16 +168,6 @@ unsafe fn tile<R: Registers, P: Multiply<R>, const M: usize, const V: usize>(t: 
 
 #[inline(always)]
 unsafe fn sum<R: Registers, P: Multiply<R>, L: LhsWords, const M: usize, const V: usize>(t: &Tile, a: L) {
-    if let Some(to) = &t.out {
-        // The result is not in the cache: its lines are fetched during the sums.
-        let size = if to.rounds { 2 } else { 4 };
-        for i in 0..M {
-            let row = to.out.wrapping_add((*to.starts.add(i) + to.first) * size);
-            for at in (0..V * R::LANES * size).step_by(64) {
-                R::prefetch(row.wrapping_add(at).cast());
-            }
-        }
-    }
     let mut sums = [[R::zero(); V]; M];
     if t.add {
         for (i, row) in sums.iter_mut().enumerate() {
