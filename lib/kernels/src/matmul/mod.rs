@@ -3,8 +3,8 @@
 //! The method is that of Goto and van de Geijn ("Anatomy of High-Performance Matrix Multiplication", 2008).
 //! The inner dimension is cut into blocks of at most [`K_WORDS`] words. A block of `a` and the panels of `b`
 //! stay in the second-level cache while tiles of a few rows by 16 to 48 columns run over them. `a` needs no
-//! panels: its words are broadcast one by one, so its rows may lie anywhere (Dukhan, "The Indirect Convolution
-//! Algorithm", 2019).
+//! panels: its words are broadcast one by one, so its rows may lie anywhere (Dukhan, "The Indirect
+//! Convolution Algorithm", 2019).
 //!
 //! Every sum runs over the inner dimension in order, block after block. The bytes of a result depend on the
 //! instruction set, but not on how rows and columns are cut, nor on the number of threads.

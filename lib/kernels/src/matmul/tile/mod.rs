@@ -69,6 +69,7 @@ pub(in crate::matmul) enum LhsLayout {
     /// Column l, of `rows` words, begins at its own pointer plus the second field.
     Columns(*const *const u32, usize),
     /// Row i begins at `i·A_STRIDE`: for AMX only.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code))]
     Block(*const u32),
 }
 
