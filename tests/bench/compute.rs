@@ -53,7 +53,6 @@ fn random(index: u64, limit: f32, shape: &[usize]) -> Tensor {
 }
 
 fn trainer(arch: Arch, shape: ImageShape, beta1: f64, precision: Precision) -> Trainer {
-    let precision = precision.on(&Device::Cpu);
     let model = arch.model(shape).expect("a sound model");
     let adam = AdamConfig { lr: 2e-4, beta1, beta2: 0.999, eps: 1e-8 };
     let (g, d) = (model.generator(999, &Device::Cpu), model.discriminator(999, &Device::Cpu));
@@ -63,6 +62,7 @@ fn trainer(arch: Arch, shape: ImageShape, beta1: f64, precision: Precision) -> T
 
 /// One training step of a DCGAN.
 pub fn dcgan_step(config: &Dcgan, batch: usize, precision: Precision) -> Load<'static> {
+    let precision = precision.on(&Device::Cpu);
     let mut trainer = trainer(Arch::Dcgan(config.clone()), SHAPE, 0.5, precision);
     let real = random(0, 1.0, &[batch, SHAPE.0, SHAPE.1, SHAPE.2]);
     let z = random(1, f32::MAX, &[batch, config.nz]);
