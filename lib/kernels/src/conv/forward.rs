@@ -45,7 +45,7 @@ pub struct ConvPart<'a, T> {
     pub bias: Option<&'a [f32]>,
     /// Applied to the output.
     pub activation: Activation,
-    /// The output's index, and its first channel there.
+    /// The output's index.
     pub to: usize,
     /// The channel of that output that this part begins at.
     pub first: usize,
@@ -103,7 +103,7 @@ pub fn convs2d<T: Element, O: Element>(
 }
 
 /// A bias for each of `s` channels and their padding.
-pub(super) fn with_padding(bias: Option<&[f32]>, s: usize) -> Vec<f32> {
+fn with_padding(bias: Option<&[f32]>, s: usize) -> Vec<f32> {
     let mut all = vec![0.0; padded(s)];
     if let Some(bias) = bias {
         all[..s].copy_from_slice(bias);
